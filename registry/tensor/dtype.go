@@ -1,0 +1,127 @@
+// Package tensor is the vocabulary every other package speaks: element types,
+// shapes, paths with their templates, glob patterns, and Info, one tensor's
+// record. It imports the standard library only.
+//
+// Most users need Info, ParseDType, Shape.Numel and SplitPath.
+//
+// Rules that bite: sizes are int64 and every product is overflow-checked
+// (Shape.Numel, DType.Size report it); a Shape of rank 0 is a scalar with one
+// element; a path is opaque text apart from its dots.
+package tensor
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// DType is the element type of a tensor. Its text form is the safetensors name
+// in lower case ("bf16", "f8_e4m3"); block-quantized GGUF types use ggml's name
+// ("q4_0"). The zero value is Invalid.
+type DType uint8
+
+// The element types. The numbers are stored in registries: append only.
+const (
+	Invalid DType = iota
+	Bool
+	U8
+	I8
+	U16
+	I16
+	U32
+	I32
+	U64
+	I64
+	F16
+	BF16
+	F32
+	F64
+	F8E4M3     // OCP e4m3fn: no infinities, NaN is S.1111.111
+	F8E5M2     // OCP e5m2
+	F8E8M0     // OCP MX scale: a power of two
+	F8E4M3FNUZ // AMD/Graphcore: no negative zero, NaN is 0x80
+	F8E5M2FNUZ
+	F6E2M3 // four elements in three bytes
+	F6E3M2
+	F4  // e2m1, two elements a byte
+	C32 // two f16
+	C64
+	C128
+	lastDType
+)
+
+// dtypeInfo gives each type its name and the block in which its elements are
+// stored: Elems elements take Bytes bytes. Float says the elements are numbers
+// a cast may touch (not complex, not block-quantized).
+type dtypeInfo struct {
+	name         string
+	elems, bytes int64
+	float        bool
+}
+
+var dtypes = [256]dtypeInfo{
+	Bool: {"bool", 1, 1, false},
+	U8:   {"u8", 1, 1, false}, I8: {"i8", 1, 1, false},
+	U16: {"u16", 1, 2, false}, I16: {"i16", 1, 2, false},
+	U32: {"u32", 1, 4, false}, I32: {"i32", 1, 4, false},
+	U64: {"u64", 1, 8, false}, I64: {"i64", 1, 8, false},
+	F16: {"f16", 1, 2, true}, BF16: {"bf16", 1, 2, true},
+	F32: {"f32", 1, 4, true}, F64: {"f64", 1, 8, true},
+	F8E4M3: {"f8_e4m3", 1, 1, true}, F8E5M2: {"f8_e5m2", 1, 1, true},
+	F8E8M0:     {"f8_e8m0", 1, 1, true},
+	F8E4M3FNUZ: {"f8_e4m3fnuz", 1, 1, true}, F8E5M2FNUZ: {"f8_e5m2fnuz", 1, 1, true},
+	F6E2M3: {"f6_e2m3", 4, 3, true}, F6E3M2: {"f6_e3m2", 4, 3, true},
+	F4:  {"f4", 2, 1, true},
+	C32: {"c32", 1, 4, false}, C64: {"c64", 1, 8, false}, C128: {"c128", 1, 16, false},
+}
+
+var byName = func() map[string]DType {
+	m := make(map[string]DType, len(dtypes))
+	for d, i := range dtypes {
+		if i.name != "" {
+			m[i.name] = DType(d)
+		}
+	}
+	return m
+}()
+
+// ParseDType finds a type by its name, in any case.
+func ParseDType(name string) (DType, bool) {
+	d, ok := byName[strings.ToLower(name)]
+	return d, ok
+}
+
+// Valid reports whether d names an element type.
+func (d DType) Valid() bool { return dtypes[d].name != "" }
+
+// String is the name used in every output: lower case, as safetensors has it.
+func (d DType) String() string {
+	if n := dtypes[d].name; n != "" {
+		return n
+	}
+	return fmt.Sprintf("dtype(%d)", uint8(d))
+}
+
+// Block says how elements are stored: elems elements in bytes bytes. It is
+// (1, size) for all but sub-byte and block-quantized types.
+func (d DType) Block() (elems, bytes int64) { return dtypes[d].elems, dtypes[d].bytes }
+
+// Float reports whether d holds real floating-point numbers, packed or not.
+func (d DType) Float() bool { return dtypes[d].float }
+
+// Size is the number of bytes n elements take. It fails when n does not fill
+// whole blocks, or on overflow.
+func (d DType) Size(n int64) (int64, error) {
+	e, b := d.Block()
+	switch {
+	case e == 0:
+		return 0, fmt.Errorf("%v has no size", d)
+	case n < 0:
+		return 0, fmt.Errorf("%d elements", n)
+	case n%e != 0:
+		return 0, fmt.Errorf("%d elements of %v do not fill blocks of %d", n, d, e)
+	case n/e > math.MaxInt64/b:
+		return 0, fmt.Errorf("%d elements of %v overflow 64 bits", n, d)
+	}
+	return n / e * b, nil
+}

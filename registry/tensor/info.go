@@ -1,0 +1,88 @@
+package tensor
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Info is one tensor: what it is called, what it holds, where its bytes lie and
+// what they are.
+type Info struct {
+	Path  string // dotted: model.layers.3.mlp.experts.9.up_proj.weight
+	DType DType
+	Shape Shape
+
+	File   string // slash-separated, relative to the checkpoint's root folder
+	Offset int64  // of the first element in File; -1 when the bytes are not stored plainly (deflated, assembled)
+	Bytes  int64  // logical size: dense, row-major, little-endian
+	Format string // "safetensors", "torch", "gguf", "npy"
+
+	Hash   Hash   // SHA-256 of the logical bytes; zero when not hashed
+	Sum    Sum    // XXH3-128 of the same bytes, same pass
+	Slices []Hash // SHA-256 of each slice along axis 0, for rank >= 3
+	Stats  *Stats // nil when not taken, or when the type has no numbers
+}
+
+// Stats describes a tensor's values. Min, Max and AbsMax are over the numbers
+// that are neither NaN nor infinite; all three are 0 when there are none.
+type Stats struct {
+	Min, Max, AbsMax  float64
+	NaNs, Infs, Zeros int64
+}
+
+// Hash is a SHA-256.
+type Hash [32]byte
+
+// IsZero reports that no hash was taken.
+func (h Hash) IsZero() bool { return h == Hash{} }
+
+// String is "sha256:" and 64 hex digits, or "" when no hash was taken.
+func (h Hash) String() string {
+	if h.IsZero() {
+		return ""
+	}
+	return "sha256:" + hex.EncodeToString(h[:])
+}
+
+// ParseHash reads what String wrote; the prefix may be left out.
+func ParseHash(s string) (h Hash, err error) {
+	s = strings.TrimPrefix(s, "sha256:")
+	if len(s) != 2*len(h) {
+		return h, fmt.Errorf("hash %q: want sha256: and %d hex digits", s, 2*len(h))
+	}
+	_, err = hex.Decode(h[:], []byte(s))
+	return h, err
+}
+
+// Sum is an XXH3-128 checksum, big-endian as its canonical form is written. It
+// says at memory speed whether bytes are still the same; it proves nothing
+// against an adversary. Hash does.
+type Sum [16]byte
+
+// String is "xxh3:" and 32 hex digits, or "" when none was taken.
+func (s Sum) String() string {
+	if s == (Sum{}) {
+		return ""
+	}
+	return "xxh3:" + hex.EncodeToString(s[:])
+}
+
+// File is one file a checkpoint consists of. Size, ModTime and Inode together
+// say whether it is unchanged.
+type File struct {
+	Name    string // slash-separated, relative to the root folder
+	Size    int64
+	ModTime time.Time
+	Inode   uint64
+	Format  string // "safetensors", "torch", "json", ...
+}
+
+// Finding is a disagreement found in a checkpoint: not fatal, never silent.
+type Finding struct {
+	Rule    string // stable id: "stray-shard", "index-missing-tensor"
+	File    string
+	Tensor  string // may be empty
+	Message string // says file, tensor, numbers, and what to do next
+}

@@ -1,0 +1,115 @@
+package tensor
+
+import (
+	"strconv"
+	"strings"
+)
+
+// layerWords and expertWords are the path segments whose following number is a
+// layer or an expert, in the checkpoints of the families wreg knows.
+var (
+	layerWords = map[string]bool{"layers": true, "layer": true, "h": true, "blocks": true, "block": true, "blk": true, "resblocks": true}
+	expertWord = map[string]bool{"experts": true, "expert": true}
+)
+
+// SplitPath takes the numbers out of a path: its template and the numbers in
+// order. model.layers.3.mlp.experts.9.w gives model.layers.{layer}.mlp.experts.{expert}.w
+// and [3 9]. Only whole segments that are canonical decimal numbers (no sign, no
+// leading zero, at most 18 digits) are taken, so JoinPath gives the path back.
+// Names of other numbers are {n}.
+func SplitPath(path string) (template string, index []int64) {
+	digits := false
+	for i := 0; i < len(path); i++ {
+		if c := path[i]; c >= '0' && c <= '9' {
+			digits = true
+			break
+		}
+	}
+	if !digits {
+		return path, nil
+	}
+	var b strings.Builder
+	b.Grow(len(path) + 16)
+	prev := ""
+	for rest, more := path, true; more; {
+		var seg string
+		seg, rest, more = strings.Cut(rest, ".")
+		if n, ok := number(seg); ok {
+			index = append(index, n)
+			b.WriteString(placeholder(prev))
+		} else {
+			b.WriteString(seg)
+		}
+		if more {
+			b.WriteByte('.')
+		}
+		prev = seg
+	}
+	return b.String(), index
+}
+
+// JoinPath puts the numbers back: the inverse of SplitPath. Placeholders beyond
+// len(index) stay as they are.
+func JoinPath(template string, index []int64) string {
+	if len(index) == 0 {
+		return template
+	}
+	b := make([]byte, 0, len(template)+8)
+	k := 0
+	for rest, more := template, true; more; {
+		var seg string
+		seg, rest, more = strings.Cut(rest, ".")
+		if k < len(index) && isPlaceholder(seg) {
+			b = strconv.AppendInt(b, index[k], 10)
+			k++
+		} else {
+			b = append(b, seg...)
+		}
+		if more {
+			b = append(b, '.')
+		}
+	}
+	return string(b)
+}
+
+// Placeholders lists what each number of a template counts: "layer", "expert"
+// or "n".
+func Placeholders(template string) []string {
+	var names []string
+	for seg := range strings.SplitSeq(template, ".") {
+		if isPlaceholder(seg) {
+			names = append(names, seg[1:len(seg)-1])
+		}
+	}
+	return names
+}
+
+func number(seg string) (int64, bool) {
+	if seg == "" || len(seg) > 18 || seg[0] == '0' && len(seg) > 1 {
+		return 0, false
+	}
+	for i := 0; i < len(seg); i++ {
+		if seg[i] < '0' || seg[i] > '9' {
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(seg, 10, 64)
+	return n, err == nil
+}
+
+func placeholder(prev string) string {
+	switch {
+	case layerWords[prev]:
+		return "{layer}"
+	case expertWord[prev]:
+		return "{expert}"
+	}
+	return "{n}"
+}
+
+// isPlaceholder recognises exactly the three segments SplitPath writes. A path
+// that holds such text literally is escaped by no one: it would have no number
+// there, and JoinPath stops at len(index).
+func isPlaceholder(seg string) bool {
+	return seg == "{layer}" || seg == "{expert}" || seg == "{n}"
+}
