@@ -1,0 +1,205 @@
+package synth
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"wreg/registry/tensor"
+)
+
+// chunkBytes is how much of a tensor one worker makes at a time. It is a multiple
+// of every block size.
+const chunkBytes = 3 << 20
+
+// defaultShardBytes is mlx_lm's limit of one shard.
+const defaultShardBytes = 5 << 30
+
+// Options of Write. The zero value writes one shard up to 5 GiB, seed 0.
+type Options struct {
+	Seed       uint64
+	Config     []byte // config.json; nil: none is written
+	ShardBytes int64  // bytes of tensors per shard; 0 is 5 GiB
+	Tokenizer  int    // entries of a WordLevel tokenizer; 0: none is written
+	Format     string // __metadata__'s format; "" is "pt"
+	Jobs       int    // workers; 0 is one a core
+}
+
+// Write writes a checkpoint into dir: shards, index, config.json and tokenizer.
+// Of the tensors it takes Path, DType and Shape, in the given order; the bytes
+// are Fill's. dir is created; files in it are replaced.
+func Write(dir string, tensors []tensor.Info, o Options) error {
+	if o.ShardBytes <= 0 {
+		o.ShardBytes = defaultShardBytes
+	}
+	if o.Jobs <= 0 {
+		o.Jobs = runtime.GOMAXPROCS(0)
+	}
+	if o.Format == "" {
+		o.Format = "pt"
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	shards, total, err := split(tensors, o.ShardBytes)
+	if err != nil {
+		return err
+	}
+	weights := make(map[string]string, len(tensors))
+	for i, shard := range shards {
+		name := "model.safetensors"
+		if len(shards) > 1 {
+			name = fmt.Sprintf("model-%05d-of-%05d.safetensors", i+1, len(shards))
+		}
+		for _, t := range shard {
+			if _, twice := weights[t.Path]; twice {
+				return fmt.Errorf("tensor %q: given twice", t.Path)
+			}
+			weights[t.Path] = name
+		}
+		if err := writeShard(filepath.Join(dir, name), shard, o); err != nil {
+			return err
+		}
+	}
+	index, err := json.MarshalIndent(map[string]any{
+		"metadata": map[string]int64{"total_size": total}, "weight_map": weights}, "", "  ")
+	if err != nil {
+		return err
+	}
+	files := map[string][]byte{"model.safetensors.index.json": index}
+	if o.Config != nil {
+		var b bytes.Buffer
+		if err := json.Indent(&b, o.Config, "", "  "); err != nil {
+			return fmt.Errorf("config.json: %w", err)
+		}
+		files["config.json"] = b.Bytes()
+	}
+	if o.Tokenizer > 0 {
+		tokenizer(files, o.Tokenizer)
+	}
+	for name, data := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// split fills shards in order, a new one when the next tensor would pass limit.
+func split(tensors []tensor.Info, limit int64) (shards [][]tensor.Info, total int64, err error) {
+	var have int64
+	for _, t := range tensors {
+		if t.Bytes, err = t.Shape.Bytes(t.DType); err != nil {
+			return nil, 0, fmt.Errorf("tensor %q: %w", t.Path, err)
+		}
+		if n := len(shards); n == 0 || have > 0 && have+t.Bytes > limit {
+			shards, have = append(shards, nil), 0
+		}
+		last := &shards[len(shards)-1]
+		*last = append(*last, t)
+		have, total = have+t.Bytes, total+t.Bytes
+	}
+	return shards, total, nil
+}
+
+// writeShard writes one safetensors file; workers fill it chunk by chunk.
+func writeShard(path string, tensors []tensor.Info, o Options) (err error) {
+	var at int64
+	for i := range tensors {
+		tensors[i].Offset, at = at, at+tensors[i].Bytes
+	}
+	header, err := appendHeader(nil, tensors, o.Format)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.Write(header); err != nil {
+		return err
+	}
+	if err := f.Truncate(int64(len(header)) + at); err != nil {
+		return err
+	}
+	type chunk struct {
+		t        tensor.Info
+		off, len int64
+	}
+	work := make(chan chunk)
+	errs := make(chan error, o.Jobs)
+	var wg sync.WaitGroup
+	for range o.Jobs {
+		wg.Go(func() {
+			buf := make([]byte, chunkBytes)
+			var first error
+			for c := range work { // drains on error, so the sender never blocks
+				if first != nil {
+					continue
+				}
+				elems, size := c.t.DType.Block()
+				b := buf[:c.len]
+				if first = Fill(b, c.t.Path, o.Seed, c.t.DType, c.off/size*elems); first == nil {
+					_, first = f.WriteAt(b, int64(len(header))+c.t.Offset+c.off)
+				}
+			}
+			errs <- first
+		})
+	}
+	for _, t := range tensors {
+		_, size := t.DType.Block()
+		step := chunkBytes / size * size
+		for off := int64(0); off < t.Bytes; off += step {
+			work <- chunk{t, off, min(step, t.Bytes-off)}
+		}
+	}
+	close(work)
+	wg.Wait()
+	close(errs)
+	for e := range errs {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// appendHeader is the safetensors header of tensors whose Offset counts from the
+// end of the header.
+func appendHeader(dst []byte, tensors []tensor.Info, format string) ([]byte, error) {
+	type entry struct {
+		DType   string   `json:"dtype"`
+		Shape   []int64  `json:"shape"`
+		Offsets [2]int64 `json:"data_offsets"`
+	}
+	m := map[string]any{"__metadata__": map[string]string{"format": format}}
+	for _, t := range tensors {
+		shape := t.Shape
+		if shape == nil {
+			shape = tensor.Shape{}
+		}
+		m[t.Path] = entry{strings.ToUpper(t.DType.String()), shape, [2]int64{t.Offset, t.Offset + t.Bytes}}
+	}
+	h, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	for len(h)%8 != 0 {
+		h = append(h, ' ')
+	}
+	n := uint64(len(h))
+	for i := range 8 {
+		dst = append(dst, byte(n>>(8*i)))
+	}
+	return append(dst, h...), nil
+}
+
+func sortByPath(ts []tensor.Info) {
+	slices.SortFunc(ts, func(a, b tensor.Info) int { return strings.Compare(a.Path, b.Path) })
+}
