@@ -15,8 +15,9 @@ var (
 // SplitPath takes the numbers out of a path: its template and the numbers in
 // order. model.layers.3.mlp.experts.9.w gives model.layers.{layer}.mlp.experts.{expert}.w
 // and [3 9]. Only whole segments that are canonical decimal numbers (no sign, no
-// leading zero, at most 18 digits) are taken, so JoinPath gives the path back.
-// Names of other numbers are {n}.
+// leading zero, at most 18 digits) are taken, so JoinPath gives the path back; a
+// path that holds a literal "{layer}", "{expert}" or "{n}" segment is left whole
+// for the same reason. Names of other numbers are {n}.
 func SplitPath(path string) (template string, index []int64) {
 	digits := false
 	for i := 0; i < len(path); i++ {
@@ -27,6 +28,13 @@ func SplitPath(path string) (template string, index []int64) {
 	}
 	if !digits {
 		return path, nil
+	}
+	if strings.Contains(path, "{") { // a literal placeholder would be taken for a number's place
+		for seg := range strings.SplitSeq(path, ".") {
+			if isPlaceholder(seg) {
+				return path, nil
+			}
+		}
 	}
 	var b strings.Builder
 	b.Grow(len(path) + 16)
@@ -107,9 +115,7 @@ func placeholder(prev string) string {
 	return "{n}"
 }
 
-// isPlaceholder recognises exactly the three segments SplitPath writes. A path
-// that holds such text literally is escaped by no one: it would have no number
-// there, and JoinPath stops at len(index).
+// isPlaceholder recognises exactly the three segments SplitPath writes.
 func isPlaceholder(seg string) bool {
 	return seg == "{layer}" || seg == "{expert}" || seg == "{n}"
 }
