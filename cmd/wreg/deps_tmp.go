@@ -18,5 +18,3 @@ import (
 	_ "golang.org/x/term"
 	_ "pgregory.net/rapid"
 )
-
-

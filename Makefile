@@ -1,0 +1,76 @@
+# demo and test are the two commands a newcomer needs; both do their own set-up.
+GO          ?= go
+PYTHON      ?= python3
+VENV        := $(CURDIR)/.venv
+BIN         := $(CURDIR)/bin
+STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
+STATICCHECK_VERSION := v0.8.2
+FUZZTIME    ?= 10m
+ROUNDS      ?= 200
+
+.PHONY: demo test go-test purego arm64 darwin conformance bench lint fuzz torture build setup clean
+
+demo:
+	$(GO) run ./cmd/wreg demo
+
+# Everything, from a bare machine with Go and Python 3.
+test: setup lint go-test purego arm64 conformance
+
+build:
+	$(GO) build -o $(BIN)/wreg ./cmd/wreg
+
+go-test:
+	$(GO) test ./...
+
+# The same bytes without a line of assembly.
+purego:
+	$(GO) test -tags purego ./accel/... ./export/...
+
+# The arm64 assembly, run by an emulated CPU.
+arm64:
+	GOARCH=arm64 $(GO) test -exec qemu-aarch64 ./accel/...
+
+# The consumers themselves: what mlx_lm, safetensors, numpy and gguf make of it.
+conformance: build $(VENV)/ready
+	WREG=$(BIN)/wreg HF_HUB_OFFLINE=1 $(VENV)/bin/python -B conformance/run.py
+
+bench: build $(VENV)/ready $(VENV)/bench-ready
+	WREG=$(BIN)/wreg HF_HUB_OFFLINE=1 $(VENV)/bin/python -B bench/run.py
+
+lint: $(STATICCHECK)
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt -w needed: $$unformatted" >&2; exit 1; }
+	$(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./...
+	$(STATICCHECK) ./...
+
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+# Kills at random moments, many more than go test takes.
+torture:
+	WREG_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 4h -v -run Torture ./...
+
+setup: $(VENV)/ready
+	.ci/packages
+
+$(VENV)/ready: conformance/requirements.txt
+	.ci/packages
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r conformance/requirements.txt
+	touch $@
+
+$(VENV)/bench-ready: bench/requirements.txt $(VENV)/ready
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	touch $@
+
+$(STATICCHECK):
+	mkdir -p $(@D)
+	GOBIN=$(@D) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
+	mv $(@D)/staticcheck $@
+
+clean:
+	rm -rf $(BIN) $(VENV) .cache

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"wreg/ingest"
+	"wreg/registry"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// ingestOptions are the flags of wreg ingest.
+type ingestOptions struct {
+	name    string
+	rehash  bool
+	noHash  bool
+	noStats bool
+	jobs    int
+}
+
+func ingestCommand(a *app) *cobra.Command {
+	var o ingestOptions
+	c := &cobra.Command{
+		Use:   "ingest PATH...",
+		Short: "read checkpoints into the registry",
+		Long: `Reads checkpoints (a file, or a folder with shards, index and config.json; the
+format is found from content) and registers each as the next revision of a
+model. Files that did not change since (size, modification time, inode) are not
+read again. Nothing in a checkpoint is executed.`,
+		Example: `  wreg ingest ./hunyuan
+  wreg ingest ./pytorch_model.bin --name hunyuan
+  wreg ingest --no-hash /mnt/models/*`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if o.name != "" && len(args) > 1 {
+				return fmt.Errorf("--name %s: %d paths were given and a name is of one model", o.name, len(args))
+			}
+			if o.noHash && o.rehash {
+				return errors.New("--rehash and --no-hash contradict each other")
+			}
+			var errs []error
+			rep := &report{columns: []string{"model", "tensors", "bytes", "findings", "state"}}
+			found := false
+			for _, path := range args {
+				v, state, err := a.ingest(c.Context(), path, o)
+				if err != nil {
+					errs = append(errs, err)
+					continue
+				}
+				rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, int64(len(v.Findings)), state})
+				for _, f := range v.Findings {
+					found = true
+					a.say("%s: %s: %s", v.Ref(), f.Rule, f.Message)
+				}
+			}
+			if err := errors.Join(append(errs, a.print(rep))...); err != nil {
+				return err
+			}
+			if found {
+				return errFindings
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.name, "name", "", "the model's `NAME` (default: the folder's or file's)")
+	f.BoolVar(&o.rehash, "rehash", false, "read every byte again, even of unchanged files")
+	f.BoolVar(&o.noHash, "no-hash", false, "headers only, at once: no hashes, no statistics")
+	f.BoolVar(&o.noStats, "no-stats", false, "hashes only, no minimum, maximum, NaN counts")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one a core)")
+	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree), 2 trouble (refused; nothing was registered)")
+}
+
+// ingest registers one checkpoint; state says what was done.
+func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*registry.Revision, string, error) {
+	c, err := ingest.Open(path, ingest.Options{Jobs: o.jobs})
+	if err != nil {
+		return nil, "", err
+	}
+	defer c.Close()
+	if len(c.Tensors()) == 0 {
+		return nil, "", fmt.Errorf("%s: no tensor in it", path)
+	}
+	v := registry.Revision{
+		Model: cmp.Or(o.name, modelName(c.Path())), Root: c.Path(), Config: c.Config(), Files: c.Files(),
+		Findings: c.Findings(), Tool: "wreg " + version, Hashed: !o.noHash,
+	}
+	if old, err := a.latest(v.Model); err != nil {
+		return nil, "", err
+	} else if old != nil && !o.rehash && (old.Hashed || o.noHash) && unchanged(old, &v) {
+		a.say("%s: unchanged since %s (size, modification time, inode); --rehash reads it again", old.Ref(), old.Created.Local().Format("2006-01-02 15:04"))
+		return old, "unchanged", nil
+	}
+	tensors := c.Tensors()
+	if !o.noHash {
+		var total int64
+		for _, t := range tensors {
+			total += t.Bytes
+		}
+		m := a.meter(v.Model, total)
+		tensors, err = c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: o.noStats, Progress: m.add})
+		m.stop()
+		if err != nil {
+			return nil, "", err
+		}
+	}
+	v.Layout = layout(v.Config, tensors)
+	var put *registry.Revision
+	err = a.open(registry.Options{}, func(r *registry.Registry) (err error) {
+		put, err = r.Put(ctx, v, tensors)
+		return err
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	return put, "registered", nil
+}
+
+// latest is the newest revision of a model, nil when there is none or no
+// registry yet.
+func (a *app) latest(model string) (*registry.Revision, error) {
+	path, err := a.registryPath()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var v *registry.Revision
+	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) (err error) {
+		v, err = s.Find(model)
+		return err
+	})
+	var none *registry.NotFoundError
+	if errors.As(err, &none) {
+		return nil, nil
+	}
+	return v, err
+}
+
+// unchanged compares what says whether files are still the same.
+func unchanged(old, now *registry.Revision) bool {
+	return old.Root == now.Root && string(old.Config) == string(now.Config) && slices.EqualFunc(old.Files, now.Files, func(a, b tensor.File) bool {
+		return a.Name == b.Name && a.Size == b.Size && a.Inode == b.Inode && a.ModTime.Equal(b.ModTime)
+	})
+}
+
+// modelName is what a checkpoint is called when no one says: the last part of
+// its path, or org--name for a snapshot in the hub's cache.
+func modelName(path string) string {
+	base := filepath.Base(path)
+	if parent := filepath.Dir(path); filepath.Base(parent) == "snapshots" {
+		if repo, ok := strings.CutPrefix(filepath.Base(filepath.Dir(parent)), "models--"); ok {
+			return repo
+		}
+	}
+	for _, ext := range []string{".safetensors", ".bin", ".pt", ".pth", ".gguf", ".npz", ".npy"} {
+		base = strings.TrimSuffix(base, ext)
+	}
+	return base
+}
+
+// layout names the layout of a checkpoint, "" when its architecture is unknown.
+func layout(config []byte, tensors []tensor.Info) string {
+	cfg, err := arch.ParseConfig(config)
+	if err != nil {
+		return ""
+	}
+	ar, err := arch.Find(cfg)
+	if err != nil {
+		return ""
+	}
+	res, err := ar.Resolve(cfg, infos(tensors))
+	if err != nil {
+		return ""
+	}
+	return res.Layout
+}
+
+// infos lets an architecture ask about tensors sorted by path.
+type infos []tensor.Info
+
+// Lookup finds a tensor by its path.
+func (s infos) Lookup(path string) (tensor.Info, bool) {
+	i, ok := slices.BinarySearchFunc(s, path, func(t tensor.Info, p string) int { return strings.Compare(t.Path, p) })
+	if !ok {
+		return tensor.Info{}, false
+	}
+	return s[i], true
+}
+
+// All yields every tensor, sorted by path.
+func (s infos) All(yield func(tensor.Info) bool) {
+	for _, t := range s {
+		if !yield(t) {
+			return
+		}
+	}
+}

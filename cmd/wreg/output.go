@@ -1,0 +1,320 @@
+package main
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"wreg/registry/tensor"
+)
+
+// formats are the values of --format beside auto.
+var formats = []string{"table", "tsv", "csv", "md", "json", "ndjson", "junit", "sarif", "github"}
+
+func formatNames() string { return strings.Join(formats, ", ") }
+
+// report is what a verb prints: rows under named columns. A cell is nil, a
+// string, a number, a bool, a tensor.DType, Shape or Hash, or anything that
+// encoding/json knows.
+type report struct {
+	head    []field // what JSON says before the rows: {"query": …}
+	columns []string
+	rows    [][]any
+	people  *report // what a table shows instead, when folded; nil: the same
+	empty   string  // what a person is told when there are no rows
+}
+
+// field is one entry of a JSON object whose order is kept.
+type field struct {
+	name  string
+	value any
+}
+
+// print writes rep to stdout in the format asked for.
+func (a *app) print(rep *report) error {
+	format, err := a.outputFormat()
+	if err != nil {
+		return err
+	}
+	switch format {
+	case "table", "md":
+		if rep.people != nil {
+			rep = rep.people
+		}
+		if len(rep.rows) == 0 {
+			if rep.empty != "" {
+				a.say("%s", rep.empty)
+			}
+			return nil
+		}
+		return printTable(a.out, rep, format == "md")
+	case "tsv":
+		return printTSV(a.out, rep)
+	case "csv":
+		return printCSV(a.out, rep)
+	case "json":
+		return printJSON(a.out, rep)
+	case "ndjson":
+		return printNDJSON(a.out, rep)
+	case "junit":
+		return printJUnit(a.out, rep)
+	case "sarif":
+		return printSARIF(a.out, rep)
+	default:
+		return printGitHub(a.out, rep)
+	}
+}
+
+// outputFormat settles auto, and refuses names that are none.
+func (a *app) outputFormat() (string, error) {
+	switch {
+	case a.json:
+		return "json", nil
+	case slices.Contains(formats, a.format):
+		return a.format, nil
+	case a.format != "auto":
+		return "", fmt.Errorf("--format %q: want auto, %s", a.format, formatNames())
+	case isTerminal(a.out):
+		return "table", nil
+	}
+	return "tsv", nil
+}
+
+func printTable(w io.Writer, rep *report, markdown bool) error {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Format.Header = text.FormatDefault
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
+	if isTerminal(w) && os.Getenv("NO_COLOR") == "" && !markdown {
+		style.Color.Header = text.Colors{text.Bold}
+	}
+	t.SetStyle(style)
+	var header table.Row
+	var configs []table.ColumnConfig
+	for i, c := range rep.columns {
+		header = append(header, escape(c))
+		if numeric(rep.rows, i) {
+			configs = append(configs, table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight})
+		}
+	}
+	t.AppendHeader(header)
+	t.SetColumnConfigs(configs)
+	for _, r := range rep.rows {
+		row := make(table.Row, len(r))
+		for i, v := range r {
+			row[i] = cell(v)
+		}
+		t.AppendRow(row)
+	}
+	s := t.Render()
+	if markdown {
+		s = t.RenderMarkdown()
+	}
+	for line := range strings.SplitSeq(s, "\n") {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// numeric says that column i holds only numbers, so that it is aligned right.
+func numeric(rows [][]any, i int) bool {
+	some := false
+	for _, r := range rows {
+		switch r[i].(type) {
+		case nil:
+		case int, int64, float64:
+			some = true
+		default:
+			return false
+		}
+	}
+	return some
+}
+
+// printTSV writes rows without a header, so that lines are rows.
+func printTSV(w io.Writer, rep *report) error {
+	var b []byte
+	for _, r := range rep.rows {
+		b = b[:0]
+		for i, v := range r {
+			if i > 0 {
+				b = append(b, '\t')
+			}
+			b = append(b, cell(v)...)
+		}
+		if _, err := w.Write(append(b, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printCSV writes a header and rows. A text that a spreadsheet would run as a
+// formula gets a quote before it.
+func printCSV(w io.Writer, rep *report) error {
+	c := csv.NewWriter(w)
+	if err := c.Write(rep.columns); err != nil {
+		return err
+	}
+	for _, r := range rep.rows {
+		row := make([]string, len(r))
+		for i, v := range r {
+			row[i] = cell(v)
+			if s, isText := v.(string); isText && s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
+				row[i] = "'" + row[i]
+			}
+		}
+		if err := c.Write(row); err != nil {
+			return err
+		}
+	}
+	c.Flush()
+	return c.Error()
+}
+
+func printJSON(w io.Writer, rep *report) error {
+	obj := slices.Clone(rep.head)
+	rows := make([]object, len(rep.rows))
+	for i, r := range rep.rows {
+		rows[i] = rowObject(rep.columns, r)
+	}
+	obj = append(obj, field{"columns", rep.columns}, field{"rows", rows}, field{"count", len(rows)})
+	return writeJSON(w, object(obj), true)
+}
+
+func printNDJSON(w io.Writer, rep *report) error {
+	for _, r := range rep.rows {
+		if err := writeJSON(w, rowObject(rep.columns, r), false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// object is a JSON object whose fields keep their order.
+type object []field
+
+func rowObject(columns []string, row []any) object {
+	o := make(object, len(row))
+	for i, v := range row {
+		o[i] = field{columns[i], jsonValue(v)}
+	}
+	return o
+}
+
+// MarshalJSON writes the fields in order.
+func (o object) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, f := range o {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		name, err := json.Marshal(f.name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(f.value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.name, err)
+		}
+		b = append(append(append(b, name...), ':'), value...)
+	}
+	return append(b, '}'), nil
+}
+
+// jsonValue is a cell as JSON has it: hashes and dtypes as text, shapes as lists,
+// what is absent or not a JSON number as null.
+func jsonValue(v any) any {
+	switch v := v.(type) {
+	case tensor.DType:
+		if !v.Valid() {
+			return nil
+		}
+		return v.String()
+	case tensor.Hash:
+		if v.IsZero() {
+			return nil
+		}
+		return v.String()
+	case tensor.Sum:
+		if v == (tensor.Sum{}) {
+			return nil
+		}
+		return v.String()
+	case tensor.Shape:
+		if v == nil {
+			return []int64{}
+		}
+		return []int64(v)
+	case float64:
+		if v != v || v-v != 0 {
+			return nil
+		}
+	}
+	return v
+}
+
+// writeJSON writes v and a line break. Characters that a terminal might obey are
+// escaped, which JSON allows anywhere in a string.
+func writeJSON(w io.Writer, v any, indent bool) error {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if indent {
+		e.SetIndent("", "  ")
+	}
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	s := b.String()
+	if !clean(s, true) {
+		b.Reset()
+		for _, r := range s {
+			switch {
+			case safe(r) || r == '\n':
+				b.WriteRune(r)
+			case r > 0xffff:
+				r -= 0x10000
+				fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+			default:
+				fmt.Fprintf(&b, `\u%04x`, r)
+			}
+		}
+		s = b.String()
+	}
+	_, err := io.WriteString(w, s)
+	return err
+}
+
+// cell is a value as people and TSV see it; absent is empty.
+func cell(v any) string {
+	switch v := v.(type) {
+	case nil:
+		return ""
+	case string:
+		return escape(v)
+	case int64:
+		return strconv.FormatInt(v, 10)
+	case float64:
+		return strconv.FormatFloat(v, 'g', -1, 64)
+	case tensor.DType:
+		if !v.Valid() {
+			return ""
+		}
+		return v.String()
+	case fmt.Stringer:
+		return escape(v.String())
+	}
+	return escape(fmt.Sprint(v))
+}

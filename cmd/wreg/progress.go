@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/progress"
+)
+
+// meter shows bytes, rate and time left on stderr, on a terminal only.
+type meter struct {
+	writer  progress.Writer
+	tracker *progress.Tracker
+}
+
+// meter starts showing progress of what over total bytes; stop must be called.
+func (a *app) meter(what string, total int64) *meter {
+	if a.quiet || !isTerminal(a.err) || total <= 0 {
+		return &meter{}
+	}
+	m := &meter{writer: progress.NewWriter(), tracker: &progress.Tracker{Message: what, Total: total, Units: progress.UnitsBytes}}
+	m.writer.SetOutputWriter(a.err)
+	m.writer.SetUpdateFrequency(100 * time.Millisecond)
+	m.writer.SetTrackerLength(24)
+	m.writer.Style().Visibility.ETA = true
+	m.writer.Style().Visibility.Speed = true
+	m.writer.Style().Options.SpeedPosition = progress.PositionRight
+	m.writer.AppendTracker(m.tracker)
+	go m.writer.Render()
+	return m
+}
+
+// add counts n more bytes; safe from any goroutine.
+func (m *meter) add(n int64) {
+	if m.tracker != nil {
+		m.tracker.Increment(n)
+	}
+}
+
+// set counts done bytes in all.
+func (m *meter) set(done int64) {
+	if m.tracker != nil {
+		m.tracker.SetValue(done)
+	}
+}
+
+// stop takes the meter off the screen before anything else is said.
+func (m *meter) stop() {
+	if m.writer == nil {
+		return
+	}
+	m.tracker.MarkAsDone()
+	m.writer.Stop()
+	for m.writer.IsRenderInProgress() {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// size is a number of bytes as people read it: 1.2 GiB.
+func size(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n), ""
+	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"} {
+		if f /= 1 << 10; f < 1000 {
+			break
+		}
+	}
+	return fmt.Sprintf("%.3g %s", f, unit)
+}

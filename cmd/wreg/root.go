@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"wreg/registry"
+)
+
+// version is what --version says and revisions record.
+const version = "0.1.0"
+
+// The exit statuses of every verb, as diff and grep have them.
+const (
+	exitFine     = 0
+	exitFindings = 1
+	exitTrouble  = 2
+)
+
+// errFindings ends a verb that did its work and has something to report: exit 1.
+// What was found is printed already.
+var errFindings = errors.New("findings")
+
+// app is what the verbs share: streams and global flags.
+type app struct {
+	in       io.Reader
+	out, err io.Writer
+	registry string
+	format   string
+	json     bool
+	quiet    bool
+}
+
+// run executes one command line and gives its exit status.
+func run(args []string, in io.Reader, out, errw io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := &app{in: in, out: out, err: errw}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errw)
+	switch err := root.ExecuteContext(ctx); {
+	case err == nil:
+		return exitFine
+	case errors.Is(err, errFindings):
+		return exitFindings
+	case ctx.Err() != nil:
+		fmt.Fprintln(errw, "wreg: interrupted; nothing was left half done")
+		return exitTrouble
+	default:
+		fmt.Fprintf(errw, "wreg: %s\n", escapeLines(err.Error()))
+		return exitTrouble
+	}
+}
+
+func (a *app) root() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "wreg",
+		Short: "a registry of model weights with a query language",
+		Long: `wreg answers one question about a model checkpoint before anything is loaded:
+is every weight where its consumer will look for it, with the right shape,
+dtype and bytes? It indexes checkpoints, finds gaps, and writes the checkpoint
+that the consumer needs.`,
+		Example: `  wreg demo
+  wreg ingest ./hunyuan
+  wreg query 'missing mlp.switch_mlp.* where layer<64'
+  wreg export hunyuan --target mlx --out ./hunyuan-mlx`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	f := c.PersistentFlags()
+	f.StringVar(&a.registry, "registry", "", "registry `FILE` (default $WREG_REGISTRY, else $XDG_DATA_HOME/wreg/registry.db)")
+	f.StringVar(&a.format, "format", "auto", "how to print: auto (table on a terminal, else tsv) or "+formatNames())
+	f.BoolVar(&a.json, "json", false, "short for --format json")
+	f.BoolVar(&a.quiet, "quiet", false, "no talk on stderr but errors")
+	c.SetVersionTemplate("wreg {{.Version}}\n")
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
+	})
+	must(c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(append([]string{"auto"}, formats...), cobra.ShellCompDirectiveNoFileComp)))
+	c.AddGroup(&cobra.Group{ID: "main", Title: "The main job:"},
+		&cobra.Group{ID: "registry", Title: "The registry:"},
+		&cobra.Group{ID: "files", Title: "Files and architectures:"})
+	for _, v := range verbs {
+		for _, cmd := range v.make {
+			sub := cmd(a)
+			sub.GroupID = v.group
+			if sub.Annotations["statuses"] == "" {
+				describe(sub, statusPlain)
+			}
+			c.AddCommand(sub)
+		}
+	}
+	return c
+}
+
+// verbs lists every verb by the group it is shown in.
+var verbs = []struct {
+	group string
+	make  []func(*app) *cobra.Command
+}{
+	{"main", []func(*app) *cobra.Command{ingestCommand}},
+	{"registry", []func(*app) *cobra.Command{lsCommand, showCommand, rmCommand, checkCommand}},
+	{"files", []func(*app) *cobra.Command{versionCommand}},
+}
+
+// The endings of help texts: what the exit status means.
+const (
+	statusPlain    = "0 fine, 2 trouble (usage, unreadable input, internal)"
+	statusFindings = "0 nothing to report, 1 findings, 2 trouble (usage, unreadable input, internal)"
+)
+
+// describe ends a verb's help with its exit statuses.
+func describe(c *cobra.Command, statuses string) *cobra.Command {
+	if c.Long == "" {
+		c.Long = c.Short
+	}
+	if c.Annotations == nil {
+		c.Annotations = map[string]string{}
+	}
+	c.Annotations["statuses"] = statuses
+	c.SetUsageTemplate(c.UsageTemplate() + "\nExit status: " + statuses + "\n")
+	return c
+}
+
+// registryPath is where the registry lies: the flag, the environment, the
+// user's data folder, in this order.
+func (a *app) registryPath() (string, error) {
+	if a.registry != "" {
+		return a.registry, nil
+	}
+	if p := os.Getenv("WREG_REGISTRY"); p != "" {
+		return p, nil
+	}
+	data := os.Getenv("XDG_DATA_HOME")
+	if !filepath.IsAbs(data) { // the specification says to ignore relative ones
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("no place for the registry: %w; give --registry FILE", err)
+		}
+		data = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(data, "wreg", "registry.db"), nil
+}
+
+// read runs fn on a snapshot of the registry, shared with other readers.
+func (a *app) read(fn func(r *registry.Registry, s *registry.Snapshot) error) error {
+	return a.open(registry.Options{ReadOnly: true}, func(r *registry.Registry) error {
+		return r.View(func(s *registry.Snapshot) error { return fn(r, s) })
+	})
+}
+
+// open runs fn on the open registry. For reading, the file must exist.
+func (a *app) open(o registry.Options, fn func(*registry.Registry) error) error {
+	path, err := a.registryPath()
+	if err != nil {
+		return err
+	}
+	if o.ReadOnly {
+		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("%s: no registry there yet; wreg ingest PATH makes one", path)
+		}
+	}
+	r, err := registry.Open(path, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(fn(r), r.Close())
+}
+
+// say talks to a person: on stderr, never data.
+func (a *app) say(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintln(a.err, escapeLines(fmt.Sprintf(format, args...)))
+	}
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// must is for calls that fail only when the program itself is wrong.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}

@@ -1,0 +1,202 @@
+// Package wreg_test holds the tests of the house itself: who may import whom,
+// and how large a file may grow.
+package wreg_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// rooms says what each package, and the packages below it, may import of this
+// module besides itself and registry/tensor. The longest prefix decides.
+var rooms = map[string]struct {
+	may []string
+	why string
+}{
+	"registry/tensor": {nil, "the vocabulary is spoken by everyone, so it knows no one"},
+	"registry/expr":   {nil, "query and arch share one expression language, which must not depend on either"},
+	"registry":        {nil, "the store keeps what it is given; what a checkpoint or an architecture is, others know"},
+	"registry/arch":   {[]string{"registry/expr"}, "an architecture is judged from metadata alone, without a store or files"},
+	"query":           {[]string{"registry", "registry/arch", "registry/expr"}, "a query only reads the registry; it opens no checkpoint and writes none"},
+	"ingest":          {[]string{"accel"}, "a checkpoint is read the same whether or not it is ever registered; cmd joins the two"},
+	"export":          {[]string{"registry", "registry/arch", "ingest", "accel"}, "export plans from the registry and reads through ingest; a query is for people"},
+	"accel":           {nil, "devices compute on bytes and know nothing of checkpoints"},
+	"synth":           {[]string{"ingest/safetensors"}, "made checkpoints are written with the reader's own header writer and nothing more"},
+	"cmd":             {[]string{"registry", "registry/arch", "registry/expr", "query", "ingest", "export", "accel", "synth"}, ""},
+}
+
+// owners says which packages may import each module from outside: one for each
+// heavy one, so that replacing it touches one place.
+var owners = map[string][]string{
+	"go.etcd.io/bbolt":                 {"registry"},
+	"github.com/nlpodyssey/gopickle":   {"ingest/torch"},
+	"github.com/progrium/darwinkit":    {"accel/metal"},
+	"github.com/x448/float16":          {"accel"},
+	"github.com/alecthomas/participle": {"registry/expr", "registry/arch", "query"},
+	"github.com/zeebo/xxh3":            {"ingest"},
+	"github.com/spf13/cobra":           {"cmd"},
+	"github.com/spf13/pflag":           {"cmd"},
+	"github.com/jedib0t/go-pretty":     {"cmd"},
+	"golang.org/x/term":                {"cmd"},
+	"golang.org/x/sys":                 {"accel", "export", "ingest", "registry", "cmd"},
+}
+
+// testOnly may be imported by any test and by nothing else. synth makes the
+// checkpoints that tests read; ingest opens them.
+var testOnly = []string{
+	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid",
+	"wreg/synth", "wreg/ingest", "wreg/accel",
+}
+
+// maxLines is where a file must be split.
+const maxLines = 500
+
+func TestImportsGoOneWay(t *testing.T) {
+	eachFile(t, func(path string, src []byte) {
+		f, err := parser.ParseFile(token.NewFileSet(), path, src, parser.ImportsOnly)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		if dir == "." {
+			return
+		}
+		for _, spec := range f.Imports {
+			imp, _ := strconv.Unquote(spec.Path.Value)
+			if why, ok := allowed(dir, imp, strings.HasSuffix(path, "_test.go")); !ok {
+				t.Errorf("%s imports %s: %s", path, imp, why)
+			}
+		}
+	})
+}
+
+// allowed judges one import of a file in dir; why says what a refusal protects.
+func allowed(dir, imp string, test bool) (why string, ok bool) {
+	if first, _, _ := strings.Cut(imp, "/"); !strings.Contains(first, ".") && first != "wreg" {
+		return "", true // standard library
+	}
+	if test && slices.ContainsFunc(testOnly, func(m string) bool { return below(imp, m) }) {
+		return "", true
+	}
+	if in, own := strings.CutPrefix(imp, "wreg/"); own {
+		room := roomOf(dir)
+		if room == "" {
+			return "the package has no place in rooms; give it one there and in docs/architecture.md", false
+		}
+		if roomOf(in) == room || in == "registry/tensor" || slices.ContainsFunc(rooms[room].may, func(m string) bool {
+			return roomOf(in) == roomOf(m) && below(in, m)
+		}) {
+			return "", true
+		}
+		return rooms[room].why, false
+	}
+	for module, rooms := range owners {
+		if below(imp, module) {
+			if slices.ContainsFunc(rooms, func(r string) bool { return below(dir, r) }) && dir != "registry/tensor" {
+				return "", true
+			}
+			return "only " + strings.Join(rooms, ", ") + " may, so that replacing it touches one place", false
+		}
+	}
+	return "the module has no owner; add it to owners, or do without it", false
+}
+
+// roomOf is the longest key of rooms that dir equals or lies below.
+func roomOf(dir string) (room string) {
+	for r := range rooms {
+		if below(dir, r) && len(r) > len(room) {
+			room = r
+		}
+	}
+	return room
+}
+
+func below(path, root string) bool {
+	return path == root || strings.HasPrefix(path, root+"/")
+}
+
+func TestAllowed(t *testing.T) {
+	for _, c := range []struct {
+		dir, imp string
+		test, ok bool
+	}{
+		{"ingest", "os", false, true},
+		{"ingest", "wreg/registry", false, false},
+		{"ingest/torch", "wreg/registry/tensor", false, true},
+		{"ingest/torch", "github.com/nlpodyssey/gopickle/pickle", false, true},
+		{"ingest", "github.com/nlpodyssey/gopickle/pickle", false, false},
+		{"registry", "wreg/registry/arch", false, false},
+		{"registry/arch", "wreg/registry", false, false},
+		{"registry/arch", "wreg/registry/expr", false, true},
+		{"query", "wreg/export", false, false},
+		{"query", "wreg/ingest", false, false},
+		{"query", "wreg/registry/arch", false, true},
+		{"export", "wreg/query", false, false},
+		{"export", "wreg/ingest/safetensors", false, true},
+		{"export", "wreg/synth", false, false},
+		{"export", "wreg/synth", true, true},
+		{"export", "go.etcd.io/bbolt", false, false},
+		{"export", "go.etcd.io/bbolt", true, false},
+		{"accel/cpu", "github.com/x448/float16", false, true},
+		{"accel", "wreg/ingest", false, false},
+		{"registry/tensor", "wreg/registry", false, false},
+		{"registry/tensor", "golang.org/x/sys/unix", false, false},
+		{"synth", "wreg/ingest", false, false},
+		{"synth", "wreg/ingest/safetensors", false, true},
+		{"cmd/wreg", "wreg/export", false, true},
+		{"cmd/wreg", "example.com/unknown", false, false},
+		{"helpers", "wreg/export", false, false},
+	} {
+		if why, ok := allowed(c.dir, c.imp, c.test); ok != c.ok {
+			t.Errorf("%s importing %s (test %v): allowed %v, want %v (%s)", c.dir, c.imp, c.test, ok, c.ok, why)
+		} else if !ok && why == "" {
+			t.Errorf("%s importing %s: refused without saying why", c.dir, c.imp)
+		}
+	}
+}
+
+func TestFilesStaySmall(t *testing.T) {
+	eachFile(t, func(path string, src []byte) {
+		if n := strings.Count(string(src), "\n"); n > maxLines {
+			t.Errorf("%s has %d lines; split it by behaviour before it passes %d", path, n, maxLines)
+		}
+	})
+}
+
+// eachFile visits every Go file of the module, whatever its build tags.
+func eachFile(t *testing.T, visit func(path string, src []byte)) {
+	t.Helper()
+	seen := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := d.Name(); d.IsDir() && path != "." && (name[0] == '.' || name == "testdata") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		src, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		seen++
+		visit(path, src)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen < 10 {
+		t.Fatalf("only %d Go files seen: run from the module's root", seen)
+	}
+}
