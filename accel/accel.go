@@ -10,7 +10,10 @@
 // (docs/accel.md has the NaN policy).
 package accel
 
-import "wreg/registry/tensor"
+import (
+	"wreg/accel/cpu"
+	"wreg/registry/tensor"
+)
 
 // Device computes. Methods are safe for concurrent use.
 type Device interface {
@@ -37,12 +40,15 @@ type Device interface {
 }
 
 // CPU is the device that is always there.
-func CPU() Device { panic("contract") }
+func CPU() Device { return cpu.New() }
 
 // Stats scans elements of a number type and adds what it sees to s. first says
-// that s is empty. Types without numbers are an error; tensor.DType.Float and the
-// integer types are scannable.
-func Stats(s *tensor.Stats, dt tensor.DType, p []byte, first bool) error { panic("contract") }
+// that s is empty. p must hold whole elements. Types without numbers are an error;
+// Scannable says which those are.
+func Stats(s *tensor.Stats, dt tensor.DType, p []byte, first bool) error {
+	return cpu.New().Stats(s, dt, p, first)
+}
 
-// Scannable reports whether Stats understands dt.
-func Scannable(dt tensor.DType) bool { panic("contract") }
+// Scannable reports whether Stats understands dt: every type of tensor.DType.Float
+// and the integers.
+func Scannable(dt tensor.DType) bool { return cpu.Scannable(dt) }
