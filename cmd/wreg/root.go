@@ -113,7 +113,7 @@ var verbs = []struct {
 }{
 	{"main", []func(*app) *cobra.Command{ingestCommand}},
 	{"registry", []func(*app) *cobra.Command{lsCommand, showCommand, rmCommand, checkCommand}},
-	{"files", []func(*app) *cobra.Command{versionCommand}},
+	{"files", []func(*app) *cobra.Command{synthCommand, versionCommand}},
 }
 
 // The endings of help texts: what the exit status means.

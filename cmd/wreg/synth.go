@@ -1,0 +1,194 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+	"wreg/synth"
+)
+
+// synthOptions are the flags of wreg synth.
+type synthOptions struct {
+	arch, out, config, layout, dtype string
+	sizes                            map[string]*int64
+	set, without                     []string
+	seed                             uint64
+	shardBytes                       int64
+}
+
+func synthCommand(a *app) *cobra.Command {
+	o := synthOptions{sizes: map[string]*int64{}}
+	c := &cobra.Command{
+		Use:   "synth --arch NAME --out DIR",
+		Short: "write a small valid checkpoint of an architecture",
+		Long: `Writes a checkpoint with the tensors that an architecture's config.json calls
+for: shards, index, config.json and a tokenizer. Its bytes follow from the
+tensors' names and the seed, so the same command writes the same checkpoint
+everywhere.`,
+		Example: `  wreg synth --arch hunyuan --out ./hy
+  wreg synth --arch hunyuan --layers 64 --experts 16 --out ./hy64
+  wreg synth --arch hunyuan --without experts.2.up_proj.weight --out ./broken
+  wreg synth --config ./config.json --out ./mine`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			for name, n := range o.sizes {
+				if !c.Flags().Changed(name) {
+					*n = 0
+				} else if *n <= 0 {
+					return fmt.Errorf("--%s %d: want a positive number", name, *n)
+				}
+			}
+			infos, opts, err := o.plan()
+			if err != nil {
+				return err
+			}
+			if entries, err := os.ReadDir(o.out); err == nil && len(entries) > 0 {
+				return fmt.Errorf("%s: the folder holds files already; give another --out", o.out)
+			}
+			if err := synth.Write(o.out, infos, opts); err != nil {
+				return err
+			}
+			var total int64
+			for _, t := range infos {
+				total += t.Bytes
+			}
+			return a.printObject(object{{"out", o.out}, {"tensors", int64(len(infos))}, {"bytes", total}})
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.arch, "arch", "", "architecture `NAME` (wreg arch ls lists them)")
+	f.StringVar(&o.out, "out", "", "`DIR` to write into; must be empty or absent")
+	f.StringVar(&o.config, "config", "", "config.json `FILE` instead of the small one kept for the architecture")
+	f.StringVar(&o.layout, "layout", arch.HF, "hf or mlx")
+	f.StringVar(&o.dtype, "dtype", "", "dtype of the weights (default config.json's torch_dtype)")
+	for _, size := range []string{"layers", "experts", "hidden", "vocab"} {
+		o.sizes[size] = f.Int64(size, 0, "`N` in config.json instead of the small one's")
+	}
+	f.StringArrayVar(&o.set, "set", nil, "`KEY=JSON` to set in config.json, dotted for nested keys")
+	f.StringArrayVar(&o.without, "without", nil, "leave out tensors that match `PATTERN`: a checkpoint with a gap")
+	f.Uint64Var(&o.seed, "seed", 0, "seed of the bytes")
+	f.Int64Var(&o.shardBytes, "shard-bytes", 0, "bytes of tensors in one shard (default 5 GiB)")
+	must(c.MarkFlagRequired("out"))
+	must(c.MarkFlagDirname("out"))
+	must(c.RegisterFlagCompletionFunc("arch", cobra.FixedCompletions(synth.ConfigNames(), cobra.ShellCompDirectiveNoFileComp)))
+	return c
+}
+
+// plan lists the tensors that the architecture calls for.
+func (o synthOptions) plan() ([]tensor.Info, synth.Options, error) {
+	opts := synth.Options{Seed: o.seed, ShardBytes: o.shardBytes}
+	config, err := o.readConfig()
+	if err != nil {
+		return nil, opts, err
+	}
+	for size, n := range o.sizes {
+		if *n > 0 {
+			if config, err = synth.SetSize(config, size, *n); err != nil {
+				return nil, opts, err
+			}
+		}
+	}
+	for _, s := range o.set {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok || key == "" {
+			return nil, opts, fmt.Errorf("--set %q: want KEY=JSON", s)
+		}
+		if config, err = synth.SetKey(config, key, value); err != nil {
+			return nil, opts, err
+		}
+	}
+	cfg, err := arch.ParseConfig(config)
+	if err != nil {
+		return nil, opts, err
+	}
+	ar, err := arch.Find(cfg)
+	if err != nil {
+		return nil, opts, err
+	}
+	dt, err := weightType(o.dtype, config)
+	if err != nil {
+		return nil, opts, err
+	}
+	wants, err := ar.Expect(cfg, o.layout, nil)
+	if err != nil {
+		return nil, opts, err
+	}
+	patterns := make([]*tensor.Pattern, len(o.without))
+	for i, w := range o.without {
+		if patterns[i], err = tensor.ParsePattern(w); err != nil {
+			return nil, opts, err
+		}
+	}
+	var infos []tensor.Info
+	left := 0
+next:
+	for _, w := range wants {
+		if w.Optional {
+			continue
+		}
+		for _, p := range patterns {
+			if p.Match(w.Path) {
+				left++
+				continue next
+			}
+		}
+		t := tensor.Info{Path: w.Path, DType: w.DType, Shape: w.Shape}
+		if !t.DType.Valid() {
+			t.DType = dt
+		}
+		if t.Bytes, err = t.Shape.Bytes(t.DType); err != nil {
+			return nil, opts, fmt.Errorf("tensor %q: %w", t.Path, err)
+		}
+		infos = append(infos, t)
+	}
+	if len(patterns) > 0 && left == 0 {
+		return nil, opts, fmt.Errorf("--without %s: no tensor matches", strings.Join(o.without, ", "))
+	}
+	opts.Config, opts.Tokenizer = config, min(synth.VocabSize(config), 4096)
+	return infos, opts, nil
+}
+
+func (o synthOptions) readConfig() ([]byte, error) {
+	switch {
+	case o.config != "" && o.arch != "":
+		return nil, errors.New("--arch and --config both name the architecture; give one")
+	case o.config != "":
+		return os.ReadFile(o.config)
+	case o.arch == "":
+		return nil, errors.New("--arch NAME or --config FILE is needed")
+	}
+	return synth.Config(o.arch)
+}
+
+// torchTypes are the names that config.json uses for the types of weights.
+var torchTypes = map[string]tensor.DType{
+	"float32": tensor.F32, "float16": tensor.F16, "bfloat16": tensor.BF16, "float64": tensor.F64,
+}
+
+// weightType is the dtype asked for, else config.json's, else bf16.
+func weightType(asked string, config []byte) (tensor.DType, error) {
+	if asked != "" {
+		return parseDType(asked)
+	}
+	if dt, ok := torchTypes[synth.TorchType(config)]; ok {
+		return dt, nil
+	}
+	return tensor.BF16, nil
+}
+
+// parseDType reads wreg's names and torch's.
+func parseDType(name string) (tensor.DType, error) {
+	if dt, ok := torchTypes[name]; ok {
+		return dt, nil
+	}
+	if dt, ok := tensor.ParseDType(name); ok {
+		return dt, nil
+	}
+	return tensor.Invalid, fmt.Errorf("dtype %q is unknown; want bf16, f16, f32 or one of torch's names", name)
+}
