@@ -1,0 +1,295 @@
+package registry
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"slices"
+
+	"wreg/registry/tensor"
+)
+
+// The byte format of a block. docs/registry-format.md is its one-page description.
+const (
+	blockVersion = 1
+
+	// maxRows bounds the tensors of one template. The widest model known has 16,384.
+	maxRows = 1 << 24
+
+	hashSize = len(tensor.Hash{})
+	sumSize  = len(tensor.Sum{})
+)
+
+// How a block stores its grid of indices.
+const (
+	gridNone    = 0 // a template without numbers: one row
+	gridProduct = 1 // every combination of one range a placeholder
+	gridPacked  = 2 // one column of numbers a placeholder
+)
+
+// castagnoli is the CRC with an instruction on amd64 and arm64, so a column is
+// verified at about the speed it is read.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// entry is one tensor on its way into a block.
+type entry struct {
+	index []int64
+	info  *tensor.Info
+}
+
+// encodeBlock writes the tensors of one template. It sorts entries by index.
+// The caller has made sure that no two have one path; files gives each file's
+// place in the revision's table.
+func encodeBlock(key string, entries []entry, files map[string]int) ([]byte, error) {
+	if len(entries) == 0 || len(entries) > maxRows {
+		return nil, fmt.Errorf("%d tensors of one template, at most %d are kept", len(entries), maxRows)
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return slices.Compare(a.index, b.index) })
+
+	w := blockWriter{rows: len(entries)}
+	w.head = append(w.head, blockVersion)
+	w.head = binary.AppendUvarint(w.head, uint64(len(entries)))
+	w.grid(entries)
+
+	column := make([]int64, len(entries))
+	ints := func(of func(*tensor.Info) int64) {
+		for i, e := range entries {
+			column[i] = of(e.info)
+		}
+		w.ints(column)
+	}
+	// The order is the format: see Block.
+	ints(func(t *tensor.Info) int64 { return int64(t.DType) })
+	w.shapes(entries, column)
+	ints(func(t *tensor.Info) int64 { return int64(files[t.File]) })
+	ints(func(t *tensor.Info) int64 { return t.Offset })
+	ints(func(t *tensor.Info) int64 { return t.Bytes })
+	w.names(entries, column)
+	w.fixed(hashSize, func(i int) []byte { return entries[i].info.Hash[:] })
+	w.fixed(sumSize, func(i int) []byte { return entries[i].info.Sum[:] })
+	w.sliceHashes(entries, column)
+	ints(func(t *tensor.Info) int64 {
+		if t.Stats != nil {
+			return 1
+		}
+		return 0
+	})
+	for _, of := range statFields {
+		ints(func(t *tensor.Info) int64 {
+			if t.Stats == nil {
+				return 0
+			}
+			return of.get(t.Stats)
+		})
+	}
+	sum := crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, w.head)
+	w.head = binary.LittleEndian.AppendUint32(w.head, sum)
+	return append(w.head, w.data...), nil
+}
+
+// statFields are the columns of Stats in the order they are stored. Floating
+// point is stored as its bits, which keeps every value exact.
+var statFields = [...]struct {
+	get func(*tensor.Stats) int64
+	set func(*tensor.Stats, int64)
+}{
+	{func(s *tensor.Stats) int64 { return int64(math.Float64bits(s.Min)) }, func(s *tensor.Stats, v int64) { s.Min = math.Float64frombits(uint64(v)) }},
+	{func(s *tensor.Stats) int64 { return int64(math.Float64bits(s.Max)) }, func(s *tensor.Stats, v int64) { s.Max = math.Float64frombits(uint64(v)) }},
+	{func(s *tensor.Stats) int64 { return int64(math.Float64bits(s.AbsMax)) }, func(s *tensor.Stats, v int64) { s.AbsMax = math.Float64frombits(uint64(v)) }},
+	{func(s *tensor.Stats) int64 { return s.NaNs }, func(s *tensor.Stats, v int64) { s.NaNs = v }},
+	{func(s *tensor.Stats) int64 { return s.Infs }, func(s *tensor.Stats, v int64) { s.Infs = v }},
+	{func(s *tensor.Stats) int64 { return s.Zeros }, func(s *tensor.Stats, v int64) { s.Zeros = v }},
+}
+
+// blockWriter collects the header, which says how to read each column, and the
+// columns' data, which follows it.
+type blockWriter struct {
+	rows int
+	head []byte
+	data []byte
+}
+
+// payload adds a column's data and, unless it is empty, its checksum.
+func (w *blockWriter) payload(data []byte) {
+	if len(data) > 0 {
+		w.head = binary.LittleEndian.AppendUint32(w.head, crc32.Checksum(data, castagnoli))
+		w.data = append(w.data, data...)
+	}
+}
+
+func (w *blockWriter) ints(values []int64) {
+	c := packInts(values)
+	w.head = c.appendHead(w.head)
+	w.payload(c.data)
+}
+
+// grid stores the indices as ranges when they are their full product, which is
+// what a complete model has, and as columns otherwise.
+func (w *blockWriter) grid(entries []entry) {
+	k := len(entries[0].index)
+	w.head = binary.AppendUvarint(w.head, uint64(k))
+	if k == 0 {
+		w.head = append(w.head, gridNone)
+		return
+	}
+	if axes := product(entries); axes != nil {
+		w.head = append(w.head, gridProduct)
+		for _, a := range axes {
+			w.head = binary.AppendVarint(w.head, a.Start)
+			w.head = binary.AppendUvarint(w.head, uint64(a.Count))
+		}
+		return
+	}
+	w.head = append(w.head, gridPacked)
+	column := make([]int64, len(entries))
+	for axis := range k {
+		for i, e := range entries {
+			column[i] = e.index[axis]
+		}
+		w.ints(column)
+	}
+}
+
+// product finds the ranges whose full product the sorted entries are, or nil.
+// The entries differ pairwise, so lying within ranges of as many combinations as
+// there are entries is enough.
+func product(entries []entry) []Range {
+	first, last := entries[0].index, entries[len(entries)-1].index
+	axes := make([]Range, len(first))
+	for a := range axes {
+		low, high := first[a], last[a]
+		for _, e := range entries {
+			low, high = min(low, e.index[a]), max(high, e.index[a])
+		}
+		if high-low >= int64(len(entries)) {
+			return nil
+		}
+		axes[a] = Range{Start: low, Count: high - low + 1}
+	}
+	if n, ok := combinations(axes); !ok || n != len(entries) {
+		return nil
+	}
+	return axes
+}
+
+// combinations is the number of rows of a full product, at most maxRows.
+func combinations(axes []Range) (int, bool) {
+	n := int64(1)
+	for _, a := range axes {
+		if a.Count < 1 || a.Count > maxRows || n*a.Count > maxRows {
+			return 0, false
+		}
+		n *= a.Count
+	}
+	return int(n), true
+}
+
+func (w *blockWriter) shapes(entries []entry, codes []int64) {
+	var distinct []tensor.Shape
+	code := map[string]int64{}
+	var name []byte
+	for i, e := range entries {
+		if i > 0 && e.info.Shape.Equal(entries[i-1].info.Shape) {
+			codes[i] = codes[i-1]
+			continue
+		}
+		name = appendShape(name[:0], e.info.Shape)
+		c, ok := code[string(name)]
+		if !ok {
+			c = int64(len(distinct))
+			code[string(name)] = c
+			distinct = append(distinct, e.info.Shape)
+		}
+		codes[i] = c
+	}
+	w.head = binary.AppendUvarint(w.head, uint64(len(distinct)))
+	for _, s := range distinct {
+		w.head = appendShape(w.head, s)
+	}
+	w.ints(codes)
+}
+
+func appendShape(b []byte, s tensor.Shape) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	for _, d := range s {
+		b = binary.AppendUvarint(b, uint64(d))
+	}
+	return b
+}
+
+// names stores the format column as a dictionary and codes.
+func (w *blockWriter) names(entries []entry, codes []int64) {
+	var distinct []string
+	for i, e := range entries {
+		at := slices.Index(distinct, e.info.Format)
+		if at < 0 {
+			at = len(distinct)
+			distinct = append(distinct, e.info.Format)
+		}
+		codes[i] = int64(at)
+	}
+	w.head = appendTable(w.head, distinct)
+	w.ints(codes)
+}
+
+func appendTable(b []byte, names []string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(names)))
+	for _, s := range names {
+		b = appendText(b, s)
+	}
+	return b
+}
+
+func (d *reader) table() []string {
+	names := make([]string, d.count(1))
+	for i := range names {
+		names[i] = string(d.text())
+	}
+	return names
+}
+
+// fixed stores values of one size: once when all are equal, else one after the
+// other.
+func (w *blockWriter) fixed(size int, of func(i int) []byte) {
+	same := true
+	for i := 1; i < w.rows && same; i++ {
+		same = string(of(i)) == string(of(0))
+	}
+	if same {
+		w.head = append(w.head, 1)
+		w.head = append(w.head, of(0)...)
+		return
+	}
+	w.head = append(w.head, 0)
+	data := make([]byte, 0, w.rows*size)
+	for i := range w.rows {
+		data = append(data, of(i)...)
+	}
+	w.payload(data)
+}
+
+// sliceHashes stores how many slices each row has and all their hashes.
+func (w *blockWriter) sliceHashes(entries []entry, counts []int64) {
+	var all []byte
+	for i, e := range entries {
+		counts[i] = int64(len(e.info.Slices))
+		for _, h := range e.info.Slices {
+			all = append(all, h[:]...)
+		}
+	}
+	w.ints(counts)
+	w.head = binary.AppendUvarint(w.head, uint64(len(all)/hashSize))
+	w.payload(all)
+}
+
+// compareIndex orders an index against a row of a block.
+func compareIndex(want []int64, grid []Ints, row int) int {
+	for k, w := range want {
+		if c := cmp.Compare(grid[k].At(row), w); c != 0 {
+			return c
+		}
+	}
+	return 0
+}

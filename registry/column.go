@@ -1,0 +1,272 @@
+package registry
+
+import (
+	"fmt"
+
+	"wreg/registry/tensor"
+)
+
+// Shapes is a column of shapes: few distinct ones and a code a row.
+type Shapes struct {
+	distinct []tensor.Shape
+	numels   []int64
+	code     Ints
+}
+
+// Distinct lists the column's shapes; Code says which one a row has. Neither
+// slice may be modified.
+func (c Shapes) Distinct() []tensor.Shape { return c.distinct }
+
+// Numels lists the number of elements of each of Distinct's shapes.
+func (c Shapes) Numels() []int64 { return c.numels }
+
+// Code gives each row's place in Distinct.
+func (c Shapes) Code() Ints { return c.code }
+
+// At is row i's shape; it must not be modified.
+func (c Shapes) At(i int) tensor.Shape {
+	if k := c.code.At(i); k >= 0 && k < int64(len(c.distinct)) {
+		return c.distinct[k]
+	}
+	return nil
+}
+
+// decode reads the distinct shapes; their codes follow.
+func (c *Shapes) decode(d *reader) {
+	c.distinct = make([]tensor.Shape, d.count(1))
+	c.numels = make([]int64, len(c.distinct))
+	for i := range c.distinct {
+		rank := d.count(1)
+		if rank > tensor.MaxRank {
+			d.fail(fmt.Sprintf("rank %d", rank))
+			return
+		}
+		s := make(tensor.Shape, rank)
+		for k := range s {
+			s[k] = int64(d.uvarint())
+		}
+		n, err := s.Numel()
+		if err != nil && d.err == "" {
+			d.fail(err.Error())
+		}
+		c.distinct[i], c.numels[i] = s, n
+	}
+}
+
+// Names is a column of text: few distinct ones and a code a row.
+type Names struct {
+	distinct []string
+	code     Ints
+}
+
+// Distinct lists the column's names, some of which may be on no row; Code says
+// which one a row has.
+func (c Names) Distinct() []string { return c.distinct }
+
+// Code gives each row's place in Distinct.
+func (c Names) Code() Ints { return c.code }
+
+// At is row i's name.
+func (c Names) At(i int) string {
+	if k := c.code.At(i); k >= 0 && k < int64(len(c.distinct)) {
+		return c.distinct[k]
+	}
+	return ""
+}
+
+// Hashes is a column of SHA-256 hashes, one a row or one for all.
+type Hashes struct {
+	n    int
+	same bool
+	raw  []byte
+}
+
+// Len is the number of rows.
+func (c Hashes) Len() int { return c.n }
+
+// Const gives the hash all rows share, if they do: the zero hash when none was
+// taken.
+func (c Hashes) Const() (tensor.Hash, bool) {
+	if !c.same {
+		return tensor.Hash{}, false
+	}
+	return tensor.Hash(c.raw), true
+}
+
+// Raw is 32 bytes a row, or 32 bytes when Const. It must not be modified.
+func (c Hashes) Raw() []byte { return c.raw }
+
+// At is row i's hash.
+func (c Hashes) At(i int) tensor.Hash {
+	if c.same {
+		return tensor.Hash(c.raw)
+	}
+	return tensor.Hash(c.raw[i*hashSize : (i+1)*hashSize])
+}
+
+// column gives a verified column, or zeroes when it is damaged.
+func (b *Block) column(at int, c Ints) Ints {
+	if !b.prove(at) {
+		return Ints{n: b.rows}
+	}
+	return c
+}
+
+// DTypes is the dtype column: its values are tensor.DType.
+func (b *Block) DTypes() Ints { return b.column(partDType, b.dtypes) }
+
+// Shapes is the shape column, numel with it.
+func (b *Block) Shapes() Shapes {
+	c := b.shapes
+	c.code = b.coded(partShape, c.code, len(c.distinct))
+	return c
+}
+
+// Files is the file column. Its Distinct is the whole revision's.
+func (b *Block) Files() Names {
+	return Names{b.files, b.coded(partFile, b.fileCode, len(b.files))}
+}
+
+// Formats is the format column.
+func (b *Block) Formats() Names {
+	return Names{b.formats, b.coded(partFormat, b.format, len(b.formats))}
+}
+
+// coded is column for codes, which must lie within a table. Only a forged file
+// passes the checksum and fails here, so a constant is all that is looked at:
+// At copes with the others.
+func (b *Block) coded(at int, c Ints, table int) Ints {
+	if v, ok := c.Const(); ok && (v < 0 || v >= int64(table)) {
+		b.damaged(fmt.Sprintf("column %d: code %d of %d", at, v, table))
+	}
+	return b.column(at, c)
+}
+
+// Offsets is the offset column: of the first element, -1 when not stored plainly.
+func (b *Block) Offsets() Ints { return b.column(partOffset, b.offsets) }
+
+// Bytes is the column of logical sizes.
+func (b *Block) Bytes() Ints { return b.column(partBytes, b.bytes) }
+
+// Hashes is the hash column.
+func (b *Block) Hashes() Hashes {
+	if !b.prove(partHash) {
+		return Hashes{n: b.rows, same: true, raw: make([]byte, hashSize)}
+	}
+	return b.hashes
+}
+
+// HasStats is 1 for rows with statistics and 0 for others.
+func (b *Block) HasStats() Ints { return b.column(partHasStats, b.hasStats) }
+
+// Stats gives the six columns of statistics. Rows without statistics hold zeroes;
+// see HasStats.
+func (b *Block) Stats() StatColumns {
+	var c StatColumns
+	for i, p := range []*Ints{&c.Min.bits, &c.Max.bits, &c.AbsMax.bits, &c.NaNs, &c.Infs, &c.Zeros} {
+		*p = b.column(partStats+i, b.stats[i])
+	}
+	return c
+}
+
+// StatColumns are the columns of tensor.Stats.
+type StatColumns struct {
+	Min, Max, AbsMax  Floats
+	NaNs, Infs, Zeros Ints
+}
+
+// Floats is a column of floating-point numbers, stored as their bits.
+type Floats struct{ bits Ints }
+
+// Const gives the value all rows share, if they do.
+func (c Floats) Const() (float64, bool) {
+	v, ok := c.bits.Const()
+	return floatOf(v), ok
+}
+
+// At is row i's value.
+func (c Floats) At(i int) float64 { return floatOf(c.bits.At(i)) }
+
+// Sum is row i's XXH3-128 checksum, zero when none was taken.
+func (b *Block) Sum(i int) tensor.Sum {
+	switch {
+	case !b.prove(partSum):
+		return tensor.Sum{}
+	case b.sumConst:
+		return tensor.Sum(b.sums)
+	}
+	return tensor.Sum(b.sums[i*sumSize : (i+1)*sumSize])
+}
+
+// Slices is row i's slice hashes, nil when there are none.
+func (b *Block) Slices(i int) []tensor.Hash {
+	start, end := b.sliceSpan(i)
+	if start == end {
+		return nil
+	}
+	hashes := make([]tensor.Hash, end-start)
+	for k := range hashes {
+		hashes[k] = tensor.Hash(b.slices[(start+k)*hashSize:])
+	}
+	return hashes
+}
+
+// sliceSpan is where row i's slice hashes lie, counted in hashes.
+func (b *Block) sliceSpan(i int) (start, end int) {
+	if !b.prove(partCount) || !b.prove(partSlices) {
+		return 0, 0
+	}
+	total := len(b.slices) / hashSize
+	if n, ok := b.counts.Const(); ok {
+		if n < 0 || n != int64(total/b.rows) || total%b.rows != 0 {
+			b.damaged(fmt.Sprintf("%d slices a row in %d rows, %d slice hashes", n, b.rows, total))
+			return 0, 0
+		}
+		return i * int(n), (i + 1) * int(n)
+	}
+	if b.ends == nil {
+		ends, at := make([]int, b.rows), 0
+		for k := range ends {
+			n := b.counts.At(k)
+			if n < 0 || n > int64(total-at) {
+				b.damaged(fmt.Sprintf("row %d has %d slices, %d slice hashes are left", k, n, total-at))
+				return 0, 0
+			}
+			at += int(n)
+			ends[k] = at
+		}
+		if at != total {
+			b.damaged(fmt.Sprintf("%d slices, %d slice hashes", at, total))
+			return 0, 0
+		}
+		b.ends = ends
+	}
+	if i > 0 {
+		start = b.ends[i-1]
+	}
+	return start, b.ends[i]
+}
+
+// Info decodes row i whole.
+func (b *Block) Info(i int) tensor.Info {
+	t := tensor.Info{
+		Path:   b.Path(i),
+		DType:  tensor.DType(b.DTypes().At(i)),
+		File:   b.Files().At(i),
+		Offset: b.Offsets().At(i),
+		Bytes:  b.Bytes().At(i),
+		Format: b.Formats().At(i),
+		Hash:   b.Hashes().At(i),
+		Sum:    b.Sum(i),
+		Slices: b.Slices(i),
+	}
+	// A copy, so that a caller who edits it does not edit the block.
+	t.Shape = append(make(tensor.Shape, 0, len(b.Shapes().At(i))), b.Shapes().At(i)...)
+	if b.HasStats().At(i) != 0 {
+		t.Stats = new(tensor.Stats)
+		for k, f := range statFields {
+			f.set(t.Stats, b.column(partStats+k, b.stats[k]).At(i))
+		}
+	}
+	return t
+}

@@ -1,0 +1,145 @@
+package registry
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// maxName bounds a model's name, in bytes.
+const maxName = 200
+
+// CheckName says why a name cannot be a model's: it must be one that can be typed
+// in a query and as a reference (name@2), and that no program takes for an option
+// or a path.
+func CheckName(name string) error {
+	wrong := ""
+	switch {
+	case name == "":
+		wrong = "it is empty"
+	case len(name) > maxName:
+		wrong = fmt.Sprintf("it has %d bytes, at most %d are kept", len(name), maxName)
+	case !utf8.ValidString(name):
+		wrong = "it is not UTF-8"
+	case name[0] == '-':
+		wrong = "it begins with '-', as options do"
+	case name == "." || name == "..":
+		wrong = "it is a folder's"
+	}
+	for _, c := range name {
+		switch {
+		case wrong != "":
+		case c == '@':
+			wrong = "'@' separates the revision"
+		case strings.ContainsRune(`/\*?[]{},"'`, c):
+			wrong = fmt.Sprintf("%q has a meaning in paths and patterns", c)
+		case unicode.IsSpace(c) || !unicode.IsPrint(c):
+			wrong = fmt.Sprintf("%q is a space or a control character", c)
+		}
+	}
+	if wrong == "" {
+		return nil
+	}
+	if len(name) > maxName {
+		name = name[:maxName] + "…"
+	}
+	return fmt.Errorf("model name %q: %s; choose another with --name", name, wrong)
+}
+
+// parseRef splits "name@2"; number is 0 for a bare name.
+func parseRef(ref string) (name string, number int, ok bool) {
+	name, text, at := strings.Cut(ref, "@")
+	if !at {
+		return name, 0, true
+	}
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil || n == 0 || text[0] == '0' || text[0] == '+' {
+		return name, 0, false
+	}
+	return name, int(n), true
+}
+
+// NotFoundError says which model is not there and what is near.
+type NotFoundError struct {
+	Ref     string
+	Nearest []string
+}
+
+func (e *NotFoundError) Error() string {
+	hint := "`wreg ls` lists the models"
+	if len(e.Nearest) > 0 {
+		hint = "did you mean " + strings.Join(e.Nearest, " or ") + "?"
+	}
+	return fmt.Sprintf("model %q is not in the registry: %s", e.Ref, hint)
+}
+
+// maxNearest bounds the suggestions of a NotFoundError.
+const maxNearest = 3
+
+// nearest lists the names that are few edits from what was asked for.
+func nearest(want string, names []string) []string {
+	type near struct {
+		name     string
+		distance int
+	}
+	var found []near
+	limit := 1 + utf8.RuneCountInString(want)/3
+	for _, n := range names {
+		d := distance(strings.ToLower(want), strings.ToLower(n))
+		if d > limit && want != "" && strings.HasPrefix(strings.ToLower(n), strings.ToLower(want)) {
+			d = limit
+		}
+		if d <= limit {
+			found = append(found, near{n, d})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b near) int { return a.distance - b.distance })
+	var best []string
+	for _, f := range found[:min(len(found), maxNearest)] {
+		best = append(best, f.name)
+	}
+	return best
+}
+
+// distance is the number of insertions, deletions, replacements and swaps of
+// neighbours between two names. Overlong input, which no name matches, is far.
+func distance(a, b string) int {
+	x, y := []rune(a), []rune(b)
+	if len(x) > maxName || len(y) > maxName {
+		return math.MaxInt
+	}
+	var before, last, row []int
+	for j := range len(y) + 1 {
+		last = append(last, j)
+	}
+	for i, c := range x {
+		row = []int{i + 1}
+		for j, e := range y {
+			d := last[j]
+			if c != e {
+				d++
+			}
+			d = min(d, last[j+1]+1, row[j]+1)
+			if i > 0 && j > 0 && c == y[j-1] && x[i-1] == e {
+				d = min(d, before[j-1]+1)
+			}
+			row = append(row, d)
+		}
+		before, last = last, row
+	}
+	return last[len(y)]
+}
+
+// matchName reports whether a glob ("*", "hunyuan*", "h?n") matches a whole name.
+func matchName(glob, name string) (bool, error) {
+	ok, err := path.Match(glob, name)
+	if err != nil {
+		return false, fmt.Errorf("model pattern %q: %w", glob, err)
+	}
+	return ok, nil
+}

@@ -1,0 +1,228 @@
+package registry
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/bits"
+)
+
+// Ints is a column of whole numbers, one a row: base + (packed << shift), where
+// packed takes width bits a row. Width 0 is a constant and takes no room. The
+// shift is what all differences from the base have in common, so sizes, offsets
+// and floating-point bits shrink to the part that varies.
+type Ints struct {
+	n            int
+	base         int64
+	shift, width uint8
+	data         []byte
+}
+
+// wideBits is the widest packing one 8-byte load can serve at any bit offset;
+// wider columns are stored as whole 64-bit words.
+const wideBits = 56
+
+// Len is the number of rows.
+func (c Ints) Len() int { return c.n }
+
+// Const gives the value all rows share, if they do.
+func (c Ints) Const() (int64, bool) { return c.base, c.width == 0 }
+
+// At is row i's value.
+func (c Ints) At(i int) int64 {
+	if c.width == 0 {
+		return c.base
+	}
+	bit := i * int(c.width)
+	at := bit >> 3
+	var word uint64
+	if at+8 <= len(c.data) {
+		word = binary.LittleEndian.Uint64(c.data[at:])
+	} else {
+		var tail [8]byte
+		copy(tail[:], c.data[at:])
+		word = binary.LittleEndian.Uint64(tail[:])
+	}
+	if c.width < 64 {
+		word = word >> (bit & 7) & (1<<c.width - 1)
+	}
+	return c.base + int64(word<<c.shift)
+}
+
+// AppendTo appends every row's value to dst.
+func (c Ints) AppendTo(dst []int64) []int64 {
+	for i := range c.n {
+		dst = append(dst, c.At(i))
+	}
+	return dst
+}
+
+// Sum adds all rows; ok is false on overflow.
+func (c Ints) Sum() (sum int64, ok bool) {
+	if c.width == 0 {
+		hi, lo := bits.Mul64(magnitude(c.base), uint64(c.n))
+		if hi != 0 || lo > math.MaxInt64 {
+			return 0, false
+		}
+		if c.base < 0 {
+			return -int64(lo), true
+		}
+		return int64(lo), true
+	}
+	for i := range c.n {
+		v := c.At(i)
+		if next := sum + v; (next > sum) == (v > 0) {
+			sum = next
+		} else {
+			return 0, false
+		}
+	}
+	return sum, true
+}
+
+func magnitude(v int64) uint64 {
+	if v < 0 {
+		return -uint64(v)
+	}
+	return uint64(v)
+}
+
+// packInts chooses base, shift and width for values and packs them.
+func packInts(values []int64) Ints {
+	c := Ints{n: len(values)}
+	if len(values) == 0 {
+		return c
+	}
+	c.base = values[0]
+	for _, v := range values {
+		c.base = min(c.base, v)
+	}
+	var or uint64
+	for _, v := range values {
+		or |= uint64(v) - uint64(c.base)
+	}
+	if or == 0 {
+		return c
+	}
+	c.shift = uint8(bits.TrailingZeros64(or))
+	c.width = uint8(bits.Len64(or >> c.shift))
+	if c.width > wideBits {
+		c.shift, c.width = 0, 64
+	}
+	c.data = make([]byte, packedLen(c.n, c.width), packedLen(c.n, c.width)+8)
+	room := c.data[:cap(c.data)]
+	for i, v := range values {
+		word := (uint64(v) - uint64(c.base)) >> c.shift
+		bit := i * int(c.width)
+		at := bit >> 3
+		binary.LittleEndian.PutUint64(room[at:], binary.LittleEndian.Uint64(room[at:])|word<<(bit&7))
+	}
+	return c
+}
+
+// packedLen is the number of bytes n rows of width bits take. Callers bound n by
+// maxRows, so the product cannot overflow.
+func packedLen(n int, width uint8) int { return (n*int(width) + 7) / 8 }
+
+// appendHead writes what stands in a block's header for the column.
+func (c Ints) appendHead(b []byte) []byte {
+	b = binary.AppendVarint(b, c.base)
+	return append(b, c.shift, c.width)
+}
+
+// ints reads what appendHead wrote; the data follows later.
+func (d *reader) ints(rows int) Ints {
+	c := Ints{n: rows, base: d.varint(), shift: d.byte(), width: d.byte()}
+	switch {
+	case c.width > 64 || c.width > wideBits && c.width < 64:
+		d.fail(fmt.Sprintf("%d bits a row", c.width))
+	case c.shift > 63 || c.shift > 0 && c.shift+c.width > 64:
+		d.fail(fmt.Sprintf("%d bits a row shifted by %d", c.width, c.shift))
+	}
+	return c
+}
+
+// reader takes values off the front of bytes from the file. The first thing
+// wrong sticks and everything after it reads as zero, so callers check once.
+type reader struct {
+	b   []byte
+	off int
+	err string
+}
+
+func (d *reader) fail(message string) {
+	if d.err == "" {
+		d.err = fmt.Sprintf("byte %d: %s", d.off, message)
+	}
+}
+
+func (d *reader) left() int { return len(d.b) - d.off }
+
+func (d *reader) byte() byte {
+	if s := d.bytes(1); s != nil {
+		return s[0]
+	}
+	return 0
+}
+
+// bytes takes n bytes, nil when there are fewer.
+func (d *reader) bytes(n int) []byte {
+	if d.err != "" {
+		return nil
+	}
+	if n < 0 || n > d.left() {
+		d.fail(fmt.Sprintf("%d bytes wanted, %d left", n, d.left()))
+		return nil
+	}
+	s := d.b[d.off : d.off+n : d.off+n]
+	d.off += n
+	return s
+}
+
+func (d *reader) uvarint() uint64 {
+	if d.err != "" {
+		return 0
+	}
+	v, n := binary.Uvarint(d.b[d.off:])
+	if n <= 0 {
+		d.fail("a number does not end")
+		return 0
+	}
+	d.off += n
+	return v
+}
+
+func (d *reader) varint() int64 {
+	if d.err != "" {
+		return 0
+	}
+	v, n := binary.Varint(d.b[d.off:])
+	if n <= 0 {
+		d.fail("a number does not end")
+		return 0
+	}
+	d.off += n
+	return v
+}
+
+// count reads a number of things that take at least each bytes apiece, so that
+// nothing is allocated for things that cannot be there.
+func (d *reader) count(each int) int {
+	v := d.uvarint()
+	if d.err == "" && v > uint64(d.left()/max(each, 1)) {
+		d.fail(fmt.Sprintf("%d entries in %d bytes", v, d.left()))
+		return 0
+	}
+	return int(v)
+}
+
+// text reads a length and that many bytes.
+func (d *reader) text() []byte { return d.bytes(d.count(1)) }
+
+func appendText[T string | []byte](b []byte, s T) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// floatOf reads a number stored as its bits, which keeps every value exact.
+func floatOf(bits int64) float64 { return math.Float64frombits(uint64(bits)) }

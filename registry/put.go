@@ -1,0 +1,348 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	bolt "go.etcd.io/bbolt"
+
+	"wreg/registry/tensor"
+)
+
+// A transaction of an ingest ends when it holds this much: bbolt keeps what is not
+// committed in memory, and other processes wait meanwhile.
+const (
+	batchBytes = 8 << 20
+	batchKeys  = 2048
+)
+
+// fillPercent packs pages of keys that arrive in order and never change.
+const fillPercent = 0.95
+
+// maxFaultsShown bounds what one refused Put prints.
+const maxFaultsShown = 10
+
+// Put stores tensors as the next revision of v.Model in bounded transactions; the
+// revision becomes visible in the last one. On error nothing of it is visible,
+// and the remains are removed by the next Put or by GC. Tensors may come in any
+// order; two with one path are an error.
+func (r *Registry) Put(ctx context.Context, v Revision, tensors []tensor.Info) (*Revision, error) {
+	if err := CheckName(v.Model); err != nil {
+		return nil, err
+	}
+	groups, err := group(tensors)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", v.Model, err)
+	}
+	v.Tensors, v.Bytes = len(tensors), 0
+	for i := range tensors {
+		if v.Bytes > math.MaxInt64-tensors[i].Bytes {
+			return nil, fmt.Errorf("model %s: the sizes of its tensors add up to more than 64 bits", v.Model)
+		}
+		v.Bytes += tensors[i].Bytes
+	}
+	if err := r.GC(ctx); err != nil {
+		return nil, err
+	}
+	w := &putter{r: r, ctx: ctx, record: record{Revision: v, blocks: len(groups)}}
+	if err := w.run(groups, tensors); err != nil {
+		return nil, errors.Join(fmt.Errorf("model %s: %w", v.Model, err), w.abandon())
+	}
+	w.release()
+	done := w.record.Revision
+	return &done, nil
+}
+
+// groupOf is the tensors of one block.
+type groupOf struct {
+	key     string
+	entries []entry
+}
+
+// group takes the tensors apart by template, in key order, and collects every
+// fault that makes them unfit to be stored.
+func group(tensors []tensor.Info) ([]groupOf, error) {
+	var faults []error
+	at := map[string]int{}
+	var groups []groupOf
+	for i := range tensors {
+		t := &tensors[i]
+		if err := checkInfo(t); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		key, index := blockKey(t.Path)
+		g, ok := at[key]
+		if !ok {
+			g = len(groups)
+			at[key] = g
+			groups = append(groups, groupOf{key: key})
+		}
+		groups[g].entries = append(groups[g].entries, entry{index, t})
+	}
+	slices.SortFunc(groups, func(a, b groupOf) int { return strings.Compare(a.key, b.key) })
+	for _, g := range groups {
+		slices.SortFunc(g.entries, func(a, b entry) int { return slices.Compare(a.index, b.index) })
+		for i := 1; i < len(g.entries); i++ {
+			if slices.Equal(g.entries[i].index, g.entries[i-1].index) {
+				a, b := g.entries[i-1].info, g.entries[i].info
+				faults = append(faults, fmt.Errorf("tensor %q: comes twice, in %s at %d and in %s at %d", b.Path, a.File, a.Offset, b.File, b.Offset))
+			}
+		}
+	}
+	if n := len(faults); n > maxFaultsShown {
+		faults = append(faults[:maxFaultsShown], fmt.Errorf("and %d more", n-maxFaultsShown))
+	}
+	return groups, errors.Join(faults...)
+}
+
+// blockKey is the key of the block a path belongs to, and its numbers there. A
+// path that holds a placeholder's own text is a block by itself: from its
+// template it could not be told where the numbers go.
+func blockKey(path string) (key string, index []int64) {
+	if template, index := tensor.SplitPath(path); !strings.Contains(path, "{") || tensor.JoinPath(template, index) == path && len(tensor.Placeholders(template)) == len(index) {
+		return string(templateKey) + template, index
+	}
+	return string(literalKey) + path, nil
+}
+
+// checkInfo refuses what no reader may hand over.
+func checkInfo(t *tensor.Info) error {
+	switch {
+	case len(t.Path) >= bolt.MaxKeySize:
+		return fmt.Errorf("tensor %.60q…: a name of %d bytes, at most %d are kept", t.Path, len(t.Path), bolt.MaxKeySize-1)
+	case !t.DType.Valid():
+		return fmt.Errorf("tensor %q in %s: %v is no element type", t.Path, t.File, t.DType)
+	case t.Bytes < 0 || t.Offset < -1:
+		return fmt.Errorf("tensor %q in %s: %d bytes at %d", t.Path, t.File, t.Bytes, t.Offset)
+	}
+	if _, err := t.Shape.Numel(); err != nil {
+		return fmt.Errorf("tensor %q in %s: %w", t.Path, t.File, err)
+	}
+	return nil
+}
+
+// putter writes one revision. Until finish nothing of it is visible.
+type putter struct {
+	r      *Registry
+	ctx    context.Context
+	record record
+	id     uint32 // 0 until the first transaction
+	batch  []write
+	bytes  int
+}
+
+// write is one key of the revision; bucket is nil for its own bucket.
+type write struct {
+	bucket     []byte
+	key, value []byte
+}
+
+func (w *putter) run(groups []groupOf, tensors []tensor.Info) error {
+	names, codes := fileTable(tensors)
+	if err := w.begin(); err != nil {
+		return err
+	}
+	var whole, sliced []place
+	row := uint32(0)
+	for _, g := range groups {
+		value, err := encodeBlock(g.key, g.entries, codes)
+		if err != nil {
+			return err
+		}
+		whole, sliced = contentPlaces(g.entries, row, whole, sliced)
+		row += uint32(len(g.entries))
+		if err := w.put(blocksKey, []byte(g.key), value); err != nil {
+			return err
+		}
+	}
+	content := func(key, value []byte) error { return w.put(contentBucket, key, value) }
+	if err := contentChunks(w.id, wholeKind, whole, content); err != nil {
+		return err
+	}
+	if err := contentChunks(w.id, sliceKind, sliced, content); err != nil {
+		return err
+	}
+	table := seal(filesPlace(w.id), appendTable(nil, names))
+	if err := w.put(nil, filesKey, table); err != nil {
+		return err
+	}
+	return w.finish()
+}
+
+// fileTable lists the files the tensors lie in, sorted, and each one's place.
+func fileTable(tensors []tensor.Info) ([]string, map[string]int) {
+	codes := map[string]int{}
+	var names []string
+	for i := range tensors {
+		if _, ok := codes[tensors[i].File]; !ok {
+			codes[tensors[i].File] = 0
+			names = append(names, tensors[i].File)
+		}
+	}
+	slices.Sort(names)
+	for i, n := range names {
+		codes[n] = i
+	}
+	return names, codes
+}
+
+// begin reserves an id and marks it as pending, so that a killed process leaves
+// a trace of what to clean up.
+func (w *putter) begin() error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	return w.r.update(func(tx *bolt.Tx) error {
+		revisions, err := w.r.bucket(tx, revisionsBucket)
+		if err != nil {
+			return err
+		}
+		pending, err := w.r.bucket(tx, pendingBucket)
+		if err != nil {
+			return err
+		}
+		n, err := revisions.NextSequence()
+		if err != nil {
+			return err
+		}
+		if n == 0 || n > math.MaxUint32 {
+			return fmt.Errorf("registry %s: no revision ids are left", w.r.path)
+		}
+		w.id = uint32(n)
+		w.r.mu.Lock()
+		w.r.active[w.id] = true
+		w.r.mu.Unlock()
+		b, err := revisions.CreateBucket(idKey(w.id))
+		if err != nil {
+			return err
+		}
+		if _, err := b.CreateBucket(blocksKey); err != nil {
+			return err
+		}
+		return pending.Put(idKey(w.id), []byte(w.record.Model))
+	})
+}
+
+// put collects a write and commits when enough have come together.
+func (w *putter) put(bucket, key, value []byte) error {
+	w.batch = append(w.batch, write{bucket, key, value})
+	w.bytes += len(key) + len(value)
+	if w.bytes < batchBytes && len(w.batch) < batchKeys {
+		return nil
+	}
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	return w.r.update(w.flush)
+}
+
+// flush writes the batch within tx.
+func (w *putter) flush(tx *bolt.Tx) error {
+	content, err := w.r.bucket(tx, contentBucket)
+	if err != nil {
+		return err
+	}
+	revisions, err := w.r.bucket(tx, revisionsBucket)
+	if err != nil {
+		return err
+	}
+	own := revisions.Bucket(idKey(w.id))
+	if own == nil {
+		return fmt.Errorf("registry %s: revision %d was removed while it was written", w.r.path, w.id)
+	}
+	blocks := own.Bucket(blocksKey)
+	blocks.FillPercent, content.FillPercent = fillPercent, fillPercent
+	for _, x := range w.batch {
+		b := own
+		switch string(x.bucket) {
+		case string(blocksKey):
+			b = blocks
+		case string(contentBucket):
+			b = content
+		}
+		if err := b.Put(x.key, x.value); err != nil {
+			return err
+		}
+	}
+	w.batch, w.bytes = nil, 0
+	return nil
+}
+
+// finish writes what is left and makes the revision visible.
+func (w *putter) finish() error {
+	if err := w.ctx.Err(); err != nil {
+		return err
+	}
+	return w.r.update(func(tx *bolt.Tx) error {
+		if err := w.flush(tx); err != nil {
+			return err
+		}
+		models, err := w.r.bucket(tx, modelsBucket)
+		if err != nil {
+			return err
+		}
+		number, err := w.r.nextNumber(tx, w.record.Model)
+		if err != nil {
+			return err
+		}
+		w.record.Number = number
+		own := tx.Bucket(revisionsBucket).Bucket(idKey(w.id))
+		if err := own.Put(infoKey, seal(infoPlace(w.id), encodeRecord(&w.record))); err != nil {
+			return err
+		}
+		key := modelKey(w.record.Model, number)
+		if err := models.Put(key, seal(modelPlace(key), idKey(w.id))); err != nil {
+			return err
+		}
+		return tx.Bucket(pendingBucket).Delete(idKey(w.id))
+	})
+}
+
+// nextNumber counts a model's revisions. A number is not given twice while the
+// model exists, even when its last revision was removed.
+func (r *Registry) nextNumber(tx *bolt.Tx, model string) (int, error) {
+	b, err := r.bucket(tx, numbersBucket)
+	if err != nil {
+		return 0, err
+	}
+	last := uint64(0)
+	if sealed := b.Get([]byte(model)); sealed != nil {
+		value, err := r.unseal(numberPlace(model), sealed)
+		if err != nil {
+			return 0, err
+		}
+		d := &reader{b: value}
+		if last = d.uvarint(); d.err != "" || last >= math.MaxInt32 {
+			return 0, r.damage(numberPlace(model), "%d is no revision's number", last)
+		}
+	}
+	number := int(last) + 1
+	return number, b.Put([]byte(model), seal(numberPlace(model), appendNumber(number)))
+}
+
+// release ends the protection of the id from GC.
+func (w *putter) release() {
+	w.r.mu.Lock()
+	delete(w.r.active, w.id)
+	w.r.mu.Unlock()
+}
+
+// abandon removes what was written of a revision that will not be.
+func (w *putter) abandon() error {
+	w.release()
+	if w.id == 0 {
+		return nil
+	}
+	w.r.mu.Lock()
+	broken := w.r.broken
+	w.r.mu.Unlock()
+	if broken != nil {
+		return nil // nothing may be written any more; the next GC does it
+	}
+	return w.r.erase(context.WithoutCancel(w.ctx), w.id)
+}

@@ -1,0 +1,319 @@
+package registry
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"wreg/registry/tensor"
+)
+
+// state is what a Snapshot knows of one revision: where its blocks lie, with
+// their bytes in the mapped file.
+type state struct {
+	ref    string
+	files  []string
+	blocks []rawBlock
+	starts []uint32 // first row of each block, filled by rowStarts
+	chunks []chunk  // of the content index, filled by content
+}
+
+// rawBlock is a block as it lies in the file.
+type rawBlock struct {
+	key   string
+	value []byte
+}
+
+func (x rawBlock) template() string {
+	if x.key == "" {
+		return ""
+	}
+	return x.key[1:]
+}
+
+type blockID struct {
+	revision uint32
+	block    int
+}
+
+// maxKeptBlocks bounds the block headers that Lookup keeps decoded.
+const maxKeptBlocks = 512
+
+// state reads a revision's keys once a Snapshot.
+func (s *Snapshot) state(v *Revision) (uint32, *state, error) {
+	if v == nil {
+		return 0, nil, errNoRevision
+	}
+	e, err := s.find(v.Ref())
+	if err != nil {
+		return 0, nil, err
+	}
+	s.mu.Lock()
+	st := s.states[e.id]
+	s.mu.Unlock()
+	if st != nil {
+		return e.id, st, nil
+	}
+	stored, err := s.record(e)
+	if err != nil {
+		return 0, nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st = &state{ref: v.Ref()}
+	own, err := s.own(e.id)
+	if err != nil {
+		return 0, nil, err
+	}
+	table, err := s.r.unseal(filesPlace(e.id), own.Get(filesKey))
+	if err != nil {
+		return 0, nil, err
+	}
+	d := &reader{b: table}
+	if st.files = d.table(); d.err != "" {
+		return 0, nil, s.r.damage(filesPlace(e.id), "%s", d.err)
+	}
+	blocks := own.Bucket(blocksKey)
+	if blocks == nil {
+		return 0, nil, s.r.damage(st.ref, "the bucket of blocks is absent")
+	}
+	c := blocks.Cursor()
+	for k, value := c.First(); k != nil; k, value = c.Next() {
+		st.blocks = append(st.blocks, rawBlock{string(k), value})
+	}
+	// A key that a damaged page lost is not missed by anything else.
+	if len(st.blocks) != stored.blocks {
+		return 0, nil, s.r.damage(st.ref, "%d blocks, %d were written", len(st.blocks), stored.blocks)
+	}
+	s.states[e.id] = st
+	return e.id, st, nil
+}
+
+// decode reads one block's header.
+func (s *Snapshot) decode(st *state, x rawBlock) (*Block, error) {
+	b, err := decodeBlock(x.key, x.value, st.files, s.report(st.ref))
+	if err != nil {
+		return nil, s.r.damage(st.ref, "%v", err)
+	}
+	return b, nil
+}
+
+// Blocks yields a revision's blocks in template order: one block per template.
+// Columns are decoded when asked for, so a query costs what it touches.
+func (s *Snapshot) Blocks(v *Revision) iter.Seq2[*Block, error] {
+	return s.BlocksWhere(v, nil)
+}
+
+// BlocksWhere is Blocks for the templates that keep accepts; the others are not
+// read at all. nil keeps all.
+func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) iter.Seq2[*Block, error] {
+	return func(yield func(*Block, error) bool) {
+		_, st, err := s.state(v)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, x := range st.blocks {
+			if keep != nil && !keep(x.template()) {
+				continue
+			}
+			b, err := s.decode(st, x)
+			if err == nil && !yield(b, nil) {
+				return
+			}
+			if err == nil && b.Err() != nil {
+				err = s.r.damage(st.ref, "%v", b.Err())
+			}
+			if err != nil && !yield(nil, err) {
+				return
+			}
+		}
+	}
+}
+
+// Lookup finds one tensor by its path.
+func (s *Snapshot) Lookup(v *Revision, path string) (tensor.Info, bool, error) {
+	id, st, err := s.state(v)
+	if err != nil {
+		return tensor.Info{}, false, err
+	}
+	key, index := blockKey(path)
+	at, ok := slices.BinarySearchFunc(st.blocks, key, func(x rawBlock, key string) int { return strings.Compare(x.key, key) })
+	if !ok {
+		return tensor.Info{}, false, nil
+	}
+	var t tensor.Info
+	err = s.with(id, st, at, func(b *Block) {
+		var row int
+		if row, ok = b.Row(index); ok {
+			t = b.Info(row)
+		}
+	})
+	return t, ok && err == nil, err
+}
+
+// with calls fn with a block whose decoded header is kept for the next call.
+func (s *Snapshot) with(id uint32, st *state, at int, fn func(*Block)) error {
+	s.mu.Lock()
+	b := s.blocks[blockID{id, at}]
+	delete(s.blocks, blockID{id, at}) // a Block serves one goroutine at a time
+	s.mu.Unlock()
+	if b == nil {
+		var err error
+		if b, err = s.decode(st, st.blocks[at]); err != nil {
+			return err
+		}
+	}
+	fn(b)
+	if b.Err() != nil {
+		return s.r.damage(st.ref, "%v", b.Err())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.blocks) >= maxKeptBlocks {
+		clear(s.blocks)
+	}
+	s.blocks[blockID{id, at}] = b
+	return nil
+}
+
+// Tensors yields every tensor of a revision, block by block, then in index order.
+func (s *Snapshot) Tensors(v *Revision) iter.Seq2[tensor.Info, error] {
+	return func(yield func(tensor.Info, error) bool) {
+		for b, err := range s.Blocks(v) {
+			if err != nil {
+				yield(tensor.Info{}, err)
+				return
+			}
+			for i := range b.Len() {
+				t := b.Info(i)
+				if b.Err() != nil {
+					break // Blocks yields it
+				}
+				if !yield(t, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Where is one place of some content.
+type Where struct {
+	Model string // revision ref
+	Path  string
+	Slice int // -1: the whole tensor; else the slice along axis 0
+}
+
+// ByHash lists where content with this hash lies, over all revisions, slices of
+// stacked tensors included.
+func (s *Snapshot) ByHash(h tensor.Hash) ([]Where, error) {
+	all, err := s.entries("")
+	if err != nil || h.IsZero() {
+		return nil, err
+	}
+	var list []Where
+	for _, e := range all {
+		v := &Revision{Model: e.name, Number: e.number}
+		id, st, err := s.state(v)
+		if err != nil {
+			return nil, err
+		}
+		chunks, err := s.content(id, st)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range chunks {
+			for i := c.find(prefixOf(h)); i < c.n && c.prefix(i) == prefixOf(h); i++ {
+				p := c.at(i)
+				at, row, err := s.locate(st, p.row)
+				if err != nil {
+					return nil, err
+				}
+				err = s.with(id, st, at, func(b *Block) {
+					if b.holds(row, int(p.slice), h) {
+						list = append(list, Where{st.ref, b.Path(row), int(p.slice)})
+					}
+				})
+				if err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return list, nil
+}
+
+// holds reports whether a row's hash, or that of one of its slices, is h.
+func (b *Block) holds(row, slice int, h tensor.Hash) bool {
+	if slice < 0 {
+		return b.Hashes().At(row) == h
+	}
+	start, end := b.sliceSpan(row)
+	if slice >= end-start {
+		b.damaged(fmt.Sprintf("the content index names slice %d of row %d, which has %d", slice, row, end-start))
+		return false
+	}
+	return tensor.Hash(b.slices[(start+slice)*hashSize:(start+slice+1)*hashSize]) == h
+}
+
+// content reads a revision's part of the content index once a Snapshot.
+func (s *Snapshot) content(id uint32, st *state) ([]chunk, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if st.chunks == nil {
+		chunks, err := s.r.chunks(s.tx, id)
+		if err != nil {
+			return nil, err
+		}
+		st.chunks = append([]chunk{}, chunks...)
+	}
+	return st.chunks, nil
+}
+
+// rowStarts counts the rows before each block.
+func (s *Snapshot) rowStarts(st *state) ([]uint32, error) {
+	s.mu.Lock()
+	starts := st.starts
+	s.mu.Unlock()
+	if starts != nil || len(st.blocks) == 0 {
+		return starts, nil
+	}
+	row := uint32(0)
+	for _, x := range st.blocks {
+		starts = append(starts, row)
+		d := &reader{b: x.value}
+		d.byte()
+		n := d.uvarint()
+		if d.err != "" || n > maxRows {
+			return nil, s.r.damage(st.ref, "block %q: %d rows", x.template(), n)
+		}
+		row += uint32(n)
+	}
+	s.mu.Lock()
+	st.starts = starts
+	s.mu.Unlock()
+	return starts, nil
+}
+
+// locate finds the block a revision's row lies in, and its row there.
+func (s *Snapshot) locate(st *state, row uint32) (block, at int, err error) {
+	starts, err := s.rowStarts(st)
+	if err != nil {
+		return 0, 0, err
+	}
+	block, exact := slices.BinarySearch(starts, row)
+	if !exact {
+		block--
+	}
+	if block < 0 {
+		return 0, 0, s.r.damage(st.ref, "the content index names row %d of none", row)
+	}
+	at = int(row - starts[block])
+	d := &reader{b: st.blocks[block].value[1:]}
+	if n := d.uvarint(); uint64(at) >= n {
+		return 0, 0, s.r.damage(st.ref, "the content index names row %d, block %q ends at %d", row, st.blocks[block].template(), starts[block]+uint32(n))
+	}
+	return block, at, nil
+}

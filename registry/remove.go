@@ -1,0 +1,140 @@
+package registry
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+func appendNumber(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
+
+// Remove deletes a revision ("name@2") or, for a bare name, every revision. They
+// are gone in one transaction; the room they took is freed in further ones, which
+// the next Put or GC finishes if this process ends before.
+func (r *Registry) Remove(ref string) error {
+	name, number, ok := parseRef(ref)
+	if !ok {
+		return &NotFoundError{Ref: ref}
+	}
+	var ids []uint32
+	err := r.update(func(tx *bolt.Tx) error {
+		s := newSnapshot(r, tx)
+		revisions, err := s.entries(name)
+		if err != nil {
+			return err
+		}
+		models, pending := tx.Bucket(modelsBucket), tx.Bucket(pendingBucket)
+		kept := 0
+		for _, e := range revisions {
+			if number != 0 && e.number != number {
+				kept++
+				continue
+			}
+			if err := models.Delete(modelKey(name, e.number)); err != nil {
+				return err
+			}
+			if err := pending.Put(idKey(e.id), []byte(name)); err != nil {
+				return err
+			}
+			ids = append(ids, e.id)
+		}
+		if len(ids) == 0 {
+			return s.notFound(ref)
+		}
+		if kept == 0 {
+			return tx.Bucket(numbersBucket).Delete([]byte(name))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, id := range ids {
+		faults = append(faults, r.erase(context.Background(), id))
+	}
+	return errors.Join(faults...)
+}
+
+// GC removes what ingests and removals that were killed left behind.
+func (r *Registry) GC(ctx context.Context) error {
+	var left []uint32
+	err := r.view(func(tx *bolt.Tx) error {
+		pending, err := r.bucket(tx, pendingBucket)
+		if err != nil {
+			return err
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return pending.ForEach(func(k, _ []byte) error {
+			if len(k) != 4 {
+				return r.damage("pending", "key %x is no revision id", k)
+			}
+			if id := binary.BigEndian.Uint32(k); !r.active[id] {
+				left = append(left, id)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range left {
+		if err := r.erase(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// erase frees what an invisible revision takes, in bounded transactions, and then
+// its pending mark.
+func (r *Registry) erase(ctx context.Context, id uint32) error {
+	for done := false; !done; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := r.update(func(tx *bolt.Tx) error {
+			for _, name := range [][]byte{contentBucket, pendingBucket, revisionsBucket} {
+				if _, err := r.bucket(tx, name); err != nil {
+					return err
+				}
+			}
+			freed := 0
+			if err := eraseKeys(tx.Bucket(contentBucket), idKey(id), &freed); err != nil || freed >= batchBytes {
+				return err
+			}
+			revisions := tx.Bucket(revisionsBucket)
+			if own := revisions.Bucket(idKey(id)); own != nil {
+				if blocks := own.Bucket(blocksKey); blocks != nil {
+					if err := eraseKeys(blocks, nil, &freed); err != nil || freed >= batchBytes {
+						return err
+					}
+				}
+				if err := revisions.DeleteBucket(idKey(id)); err != nil {
+					return err
+				}
+			}
+			done = true
+			return tx.Bucket(pendingBucket).Delete(idKey(id))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseKeys deletes keys with a prefix until a transaction's worth is freed.
+func eraseKeys(b *bolt.Bucket, prefix []byte, freed *int) error {
+	c := b.Cursor()
+	for k, v := c.Seek(prefix); k != nil && len(k) >= len(prefix) && string(k[:len(prefix)]) == string(prefix) && *freed < batchBytes; k, v = c.Seek(prefix) {
+		*freed += len(k) + len(v)
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

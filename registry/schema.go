@@ -1,0 +1,166 @@
+package registry
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// The layout of the file: docs/registry-format.md. Keys are written in sorted
+// order; every value but meta's ends with a CRC-32C of its key and itself.
+var (
+	metaBucket      = []byte("meta")      // schema, hash, sum: plain text
+	modelsBucket    = []byte("models")    // name NUL number → revision id
+	numbersBucket   = []byte("numbers")   // name → the last number given
+	pendingBucket   = []byte("pending")   // revision id → what is being written or removed
+	revisionsBucket = []byte("revisions") // revision id → bucket of info, files, blocks
+	contentBucket   = []byte("content")   // revision id, kind, chunk → sorted hash prefixes
+
+	buckets = [][]byte{contentBucket, metaBucket, modelsBucket, numbersBucket, pendingBucket, revisionsBucket}
+
+	infoKey   = []byte("info")
+	filesKey  = []byte("files")
+	blocksKey = []byte("blocks")
+
+	schemaKey    = []byte("schema")
+	hashAlgoKey  = []byte("hash")
+	sumAlgoKey   = []byte("sum")
+	hashAlgoName = "sha256"
+	sumAlgoName  = "xxh3-128"
+)
+
+// The first byte of a block's key says what the rest is.
+const (
+	templateKey = 't' // a template
+	literalKey  = 'l' // a path that cannot be taken apart and put back
+)
+
+// schemaVersion is what this wreg writes. migrations[i] takes schema i+1 to i+2.
+const schemaVersion = 1
+
+var migrations = []func(*bolt.Tx) error{}
+
+// initSchema makes the buckets of an empty file.
+func initSchema(tx *bolt.Tx) error {
+	for _, name := range buckets {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	meta := tx.Bucket(metaBucket)
+	for _, kv := range [][2]string{
+		{string(hashAlgoKey), hashAlgoName},
+		{string(schemaKey), strconv.Itoa(schemaVersion)},
+		{string(sumAlgoKey), sumAlgoName},
+	} {
+		if err := meta.Put([]byte(kv[0]), []byte(kv[1])); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readSchema gives the schema version after checking that the file is a registry
+// whose hashes this wreg can compare.
+func (r *Registry) readSchema(tx *bolt.Tx) (int, error) {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		return 0, r.damage("meta", "the bucket is absent: not a registry, or a damaged one")
+	}
+	text := string(meta.Get(schemaKey))
+	version, err := strconv.Atoi(text)
+	if err != nil || version < 1 {
+		return 0, r.damage("meta", "schema %q is no version", text)
+	}
+	if version > schemaVersion {
+		return version, &SchemaError{r.path, version, schemaVersion}
+	}
+	for _, kv := range [][2]string{{string(hashAlgoKey), hashAlgoName}, {string(sumAlgoKey), sumAlgoName}} {
+		if got := string(meta.Get([]byte(kv[0]))); got != kv[1] {
+			return 0, r.damage("meta", "%s is %q, want %q", kv[0], got, kv[1])
+		}
+	}
+	return version, nil
+}
+
+// migrate brings an older schema up to date in one transaction, so that a failure
+// leaves the file as it was.
+func (r *Registry) migrate(steps []func(*bolt.Tx) error, from int) error {
+	return r.update(func(tx *bolt.Tx) error {
+		for v := from; v <= len(steps); v++ {
+			if err := steps[v-1](tx); err != nil {
+				return fmt.Errorf("registry %s: schema %d to %d: %w", r.path, v, v+1, err)
+			}
+		}
+		return tx.Bucket(metaBucket).Put(schemaKey, []byte(strconv.Itoa(len(steps)+1)))
+	})
+}
+
+// seal appends the checksum that unseal verifies: of where the value lies and the
+// value, so that a value under another key is found out too.
+func seal(place string, value []byte) []byte {
+	sum := crc32.Update(crc32.Checksum([]byte(place), castagnoli), castagnoli, value)
+	return binary.LittleEndian.AppendUint32(value, sum)
+}
+
+// unseal gives the value without its checksum.
+func (r *Registry) unseal(place string, sealed []byte) ([]byte, error) {
+	n := len(sealed) - 4
+	if sealed == nil {
+		return nil, r.damage(place, "the key is absent")
+	}
+	if n < 0 {
+		return nil, r.damage(place, "%d bytes are no value", len(sealed))
+	}
+	value := sealed[:n:n]
+	sum := crc32.Update(crc32.Checksum([]byte(place), castagnoli), castagnoli, value)
+	if sum != binary.LittleEndian.Uint32(sealed[n:]) {
+		return nil, r.damage(place, "%d bytes do not match their checksum", n)
+	}
+	return value, nil
+}
+
+func (r *Registry) damage(where, format string, args ...any) error {
+	return &DamagedError{Path: r.path, Where: where, Message: fmt.Sprintf(format, args...)}
+}
+
+// bucket finds a top-level bucket, which every registry has.
+func (r *Registry) bucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
+	if b := tx.Bucket(name); b != nil {
+		return b, nil
+	}
+	return nil, r.damage(string(name), "the bucket is absent")
+}
+
+func idKey(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id) }
+
+// modelKey orders a model's revisions by number. Names hold no NUL.
+func modelKey(name string, number int) []byte {
+	b := append(make([]byte, 0, len(name)+5), name...)
+	b = append(b, 0)
+	return binary.BigEndian.AppendUint32(b, uint32(number))
+}
+
+// splitModelKey is the inverse of modelKey.
+func splitModelKey(key []byte) (name string, number int, ok bool) {
+	n := len(key) - 5
+	if n < 1 || key[n] != 0 {
+		return "", 0, false
+	}
+	return string(key[:n]), int(binary.BigEndian.Uint32(key[n+1:])), true
+}
+
+// Where sealed values lie, for their checksums and for errors.
+func modelPlace(key []byte) string {
+	if name, number, ok := splitModelKey(key); ok {
+		return fmt.Sprintf("models/%s@%d", name, number)
+	}
+	return fmt.Sprintf("models/%q", key)
+}
+func numberPlace(name string) string { return "numbers/" + name }
+func infoPlace(id uint32) string     { return fmt.Sprintf("revisions/%d/info", id) }
+func filesPlace(id uint32) string    { return fmt.Sprintf("revisions/%d/files", id) }
+func contentPlace(key []byte) string { return fmt.Sprintf("content/%x", key) }

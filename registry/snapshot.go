@@ -1,0 +1,272 @@
+package registry
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Snapshot is a read transaction. Its methods may be called concurrently; what
+// it returns must not be used after View returns.
+type Snapshot struct {
+	r  *Registry
+	tx *bolt.Tx
+
+	mu     sync.Mutex // bbolt's buckets keep caches that are not safe for concurrent use
+	states map[uint32]*state
+	blocks map[blockID]*Block // of Lookup
+	err    error              // the first damage met while columns were decoded
+}
+
+// View runs fn on a consistent snapshot. Damage that was found meanwhile, also by
+// columns that are decoded late, is View's error when fn returns none.
+func (r *Registry) View(fn func(s *Snapshot) error) error {
+	return r.view(func(tx *bolt.Tx) error {
+		s := newSnapshot(r, tx)
+		err := fn(s)
+		if err == nil {
+			s.mu.Lock()
+			err = s.err
+			s.mu.Unlock()
+		}
+		return err
+	})
+}
+
+func newSnapshot(r *Registry, tx *bolt.Tx) *Snapshot {
+	return &Snapshot{r: r, tx: tx, states: map[uint32]*state{}, blocks: map[blockID]*Block{}}
+}
+
+// report keeps the first damage for View.
+func (s *Snapshot) report(where string) func(error) {
+	return func(err error) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.err == nil {
+			s.err = s.r.damage(where, "%v", err)
+		}
+	}
+}
+
+// modelEntry is one key of the models bucket.
+type modelEntry struct {
+	name   string
+	number int
+	id     uint32
+}
+
+// entries lists a model's revisions, oldest first; all models' for "".
+func (s *Snapshot) entries(name string) ([]modelEntry, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b, err := s.r.bucket(s.tx, modelsBucket)
+	if err != nil {
+		return nil, err
+	}
+	var prefix []byte
+	if name != "" {
+		prefix = append([]byte(name), 0)
+	}
+	var list []modelEntry
+	c := b.Cursor()
+	for k, v := c.Seek(prefix); k != nil && strings.HasPrefix(string(k), string(prefix)); k, v = c.Next() {
+		e, err := s.entry(k, v)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+func (s *Snapshot) entry(k, v []byte) (modelEntry, error) {
+	value, err := s.r.unseal(modelPlace(k), v)
+	if err != nil {
+		return modelEntry{}, err
+	}
+	name, number, ok := splitModelKey(k)
+	if !ok || len(value) != 4 {
+		return modelEntry{}, s.r.damage(modelPlace(k), "key %x with %d bytes is no revision", k, len(value))
+	}
+	return modelEntry{name, number, binary.BigEndian.Uint32(value)}, nil
+}
+
+// record reads what the registry knows of a revision.
+func (s *Snapshot) record(e modelEntry) (*record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own, err := s.own(e.id)
+	if err != nil {
+		return nil, err
+	}
+	value, err := s.r.unseal(infoPlace(e.id), own.Get(infoKey))
+	if err != nil {
+		return nil, err
+	}
+	v, wrong := decodeRecord(value)
+	if wrong == "" && (v.Model != e.name || v.Number != e.number) {
+		wrong = fmt.Sprintf("says it is %s, the key is %s@%d's", v.Ref(), e.name, e.number)
+	}
+	if wrong != "" {
+		return nil, s.r.damage(infoPlace(e.id), "%s", wrong)
+	}
+	return v, nil
+}
+
+// own opens a revision's bucket. The caller holds s.mu.
+func (s *Snapshot) own(id uint32) (*bolt.Bucket, error) {
+	b, err := s.r.bucket(s.tx, revisionsBucket)
+	if err != nil {
+		return nil, err
+	}
+	own := b.Bucket(idKey(id))
+	if own == nil {
+		return nil, s.r.damage(fmt.Sprintf("revisions/%d", id), "the bucket is absent")
+	}
+	return own, s.r.checkRevision(id, own)
+}
+
+// Models lists the latest revision of every model, sorted by name.
+func (s *Snapshot) Models() ([]*Revision, error) {
+	all, err := s.entries("")
+	if err != nil {
+		return nil, err
+	}
+	return s.revisions(latest(all))
+}
+
+// latest keeps the last revision of each name.
+func latest(all []modelEntry) []modelEntry {
+	var list []modelEntry
+	for i, e := range all {
+		if i+1 == len(all) || all[i+1].name != e.name {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+func (s *Snapshot) revisions(list []modelEntry) ([]*Revision, error) {
+	revisions := make([]*Revision, 0, len(list))
+	for _, e := range list {
+		v, err := s.record(e)
+		if err != nil {
+			return nil, err
+		}
+		revisions = append(revisions, &v.Revision)
+	}
+	return revisions, nil
+}
+
+// Revisions lists every revision of one model, oldest first.
+func (s *Snapshot) Revisions(model string) ([]*Revision, error) {
+	if strings.ContainsAny(model, "@\x00") || model == "" {
+		return nil, s.notFound(model)
+	}
+	list, err := s.entries(model)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, s.notFound(model)
+	}
+	return s.revisions(list)
+}
+
+// Find resolves "name" (latest) or "name@2". An unknown name is a *NotFoundError
+// that suggests the nearest.
+func (s *Snapshot) Find(ref string) (*Revision, error) {
+	e, err := s.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.record(e)
+	if err != nil {
+		return nil, err
+	}
+	return &v.Revision, nil
+}
+
+func (s *Snapshot) find(ref string) (modelEntry, error) {
+	name, number, ok := parseRef(ref)
+	if !ok || name == "" || strings.Contains(name, "\x00") {
+		return modelEntry{}, s.notFound(ref)
+	}
+	list, err := s.entries(name)
+	if err != nil {
+		return modelEntry{}, err
+	}
+	for _, e := range slices.Backward(list) {
+		if number == 0 || e.number == number {
+			return e, nil
+		}
+	}
+	return modelEntry{}, s.notFound(ref)
+}
+
+// notFound is a *NotFoundError with suggestions, or what kept them from being read.
+func (s *Snapshot) notFound(ref string) error {
+	all, err := s.entries("")
+	if err != nil {
+		return err
+	}
+	name, _, _ := parseRef(ref)
+	var near, names []string
+	for _, e := range slices.Backward(all) {
+		if e.name == name && len(near) < maxNearest {
+			near = append(near, fmt.Sprintf("%s@%d", e.name, e.number))
+		}
+	}
+	for _, e := range latest(all) {
+		names = append(names, e.name)
+	}
+	if len(near) == 0 {
+		near = nearest(name, names)
+	}
+	return &NotFoundError{Ref: ref, Nearest: near}
+}
+
+// Match resolves a glob over names ("*", "hunyuan*", "a@1") to revisions, latest
+// each, sorted. None is a *NotFoundError.
+func (s *Snapshot) Match(glob string) ([]*Revision, error) {
+	if !strings.ContainsAny(glob, `*?[\`) {
+		v, err := s.Find(glob)
+		if err != nil {
+			return nil, err
+		}
+		return []*Revision{v}, nil
+	}
+	pattern, number, ok := parseRef(glob)
+	if !ok {
+		return nil, s.notFound(glob)
+	}
+	all, err := s.entries("")
+	if err != nil {
+		return nil, err
+	}
+	if number == 0 {
+		all = latest(all)
+	}
+	var list []modelEntry
+	for _, e := range all {
+		match, err := matchName(pattern, e.name)
+		if err != nil {
+			return nil, err
+		}
+		if match && (number == 0 || e.number == number) {
+			list = append(list, e)
+		}
+	}
+	if len(list) == 0 {
+		return nil, s.notFound(glob)
+	}
+	return s.revisions(list)
+}
+
+// errNoRevision is a nil revision handed to a Snapshot.
+var errNoRevision = errors.New("no revision was given")
