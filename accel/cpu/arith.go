@@ -48,6 +48,28 @@ func (d Device) scalar(verb string, dst, src []byte, dt tensor.DType, c float64,
 	return nil
 }
 
+// MulVec multiplies row r of rows x cols elements by vec[r], which is of type dt.
+func (d Device) MulVec(dst, src []byte, dt tensor.DType, rows, cols int, vec []byte) error {
+	if !computable(dt) {
+		return fmt.Errorf("multiply by a vector: %v is not f32, f16 or bf16; cast first", dt)
+	}
+	n, err := product(rows, cols)
+	if err == nil {
+		err = first(need("src", src, n, size(dt)), need("dst", dst, n, size(dt)), need("vector", vec, rows, size(dt)),
+			apart("dst", dst, "src", src), apart("dst", dst, "vector", vec))
+	}
+	if err != nil {
+		return fmt.Errorf("multiply %d x %d %v by a vector: %w", rows, cols, dt, err)
+	}
+	for r := range rows {
+		factor := loadF32(dt, vec, r)
+		for i := r * cols; i < (r+1)*cols; i++ {
+			storeF32(dt, dst, i, quiet(mul, loadF32(dt, src, i), factor))
+		}
+	}
+	return nil
+}
+
 // quiet gives NaN results the bits that x86-64 gives them, on every processor: the
 // first operand that is a NaN, made quiet, else the default NaN.
 func quiet(op func(a, b float32) float32, a, b float32) float32 {
