@@ -1,0 +1,126 @@
+package query
+
+// column is one of the names a query can use.
+type column uint8
+
+const (
+	colPath column = iota
+	colTemplate
+	colModel
+	colLayer
+	colExpert
+	colDType
+	colShape
+	colRank
+	colNumel
+	colBytes
+	colHash
+	colFile
+	colOffset
+	colFormat
+	colMin
+	colMax
+	colAbsMax
+	colNaNs
+	colInfs
+	colZeros
+	colStatus
+	colExpectedShape
+	colExpectedDType
+	colReason
+	colRemedy
+	numColumns
+)
+
+// columns is the one table of columns: what the parser suggests, completion
+// offers and the engine fetches.
+var columns = [numColumns]struct {
+	name  string
+	kind  kind
+	gap   bool // only where gaps are listed
+	about string
+}{
+	colPath:          {"path", kindText, false, "the tensor's dotted name"},
+	colTemplate:      {"template", kindText, false, "the path with its numbers taken out"},
+	colModel:         {"model", kindText, false, "the revision it belongs to, as name@number"},
+	colLayer:         {"layer", kindInt, false, "the number after layers, h, blocks or blk"},
+	colExpert:        {"expert", kindInt, false, "the number after experts"},
+	colDType:         {"dtype", kindText, false, "element type: bf16, f32, f8_e4m3, u8 …"},
+	colShape:         {"shape", kindShape, false, "dimensions, outermost first; shape[0] is one of them"},
+	colRank:          {"rank", kindInt, false, "number of dimensions"},
+	colNumel:         {"numel", kindInt, false, "number of elements"},
+	colBytes:         {"bytes", kindInt, false, "logical size"},
+	colHash:          {"hash", kindHash, false, "SHA-256 of the logical bytes"},
+	colFile:          {"file", kindText, false, "the shard that holds it"},
+	colOffset:        {"offset", kindInt, false, "of its first byte in the file; -1 when not stored plainly"},
+	colFormat:        {"format", kindText, false, "safetensors, torch, gguf, npy"},
+	colMin:           {"min", kindFloat, false, "least value that is a number"},
+	colMax:           {"max", kindFloat, false, "greatest value that is a number"},
+	colAbsMax:        {"absmax", kindFloat, false, "greatest magnitude"},
+	colNaNs:          {"nans", kindInt, false, "how many values are NaN"},
+	colInfs:          {"infs", kindInt, false, "how many values are infinite"},
+	colZeros:         {"zeros", kindInt, false, "how many values are zero"},
+	colStatus:        {"status", kindText, true, "missing, extra or changed"},
+	colExpectedShape: {"expected_shape", kindShape, true, "the shape that should be there"},
+	colExpectedDType: {"expected_dtype", kindText, true, "the dtype that should be there, where one is asked for"},
+	colReason:        {"reason", kindText, true, "why it is a gap"},
+	colRemedy:        {"remedy", kindText, true, "what would mend it"},
+}
+
+func (c column) String() string { return columns[c].name }
+
+func columnNamed(name string) (column, bool) {
+	for c := range numColumns {
+		if columns[c].name == name {
+			return c, true
+		}
+	}
+	return 0, false
+}
+
+// columnSet is a set of columns.
+type columnSet uint32
+
+func (s *columnSet) add(c column)     { *s |= 1 << c }
+func (s columnSet) has(c column) bool { return s&(1<<c) != 0 }
+
+// batch is rows to compute on. Each row stands for weight tensors: where a query
+// reads nothing but the layer of a block of 64 layers x 256 experts, there are
+// 64 rows of weight 256.
+type batch struct {
+	n      int
+	weight int64
+	load   func(c column) *vector
+	loaded [numColumns]*vector
+	slots  []*vector // group keys and aggregates, where the batch is groups
+}
+
+func (b *batch) column(c column) *vector {
+	if b.loaded[c] == nil {
+		b.loaded[c] = b.load(c)
+	}
+	return b.loaded[c]
+}
+
+// selected lists the rows for which the condition holds.
+func (b *batch) selected(condition *node) ([]int32, error) {
+	v, err := condition.eval(b)
+	if err != nil {
+		return nil, err
+	}
+	var rows []int32
+	for i := range b.n {
+		if truth(v, i) {
+			rows = append(rows, int32(i))
+		}
+	}
+	return rows, nil
+}
+
+// pick keeps the rows listed, of a batch that is held in slots.
+func (b *batch) pick(rows []int32) {
+	for i, v := range b.slots {
+		b.slots[i] = v.pick(rows)
+	}
+	b.n = len(rows)
+}

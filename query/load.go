@@ -1,0 +1,170 @@
+package query
+
+import (
+	"wreg/registry"
+	"wreg/registry/tensor"
+)
+
+// load decodes one column of a block for the rows listed.
+func (p *part) load(c column, rows []int32) *vector {
+	b := p.block
+	switch c {
+	case colPath:
+		paths := make([]string, len(rows))
+		for i, r := range rows {
+			paths[i] = b.Path(int(r))
+		}
+		return textVector(paths)
+	case colTemplate:
+		return constantVector(b.Template())
+	case colModel:
+		return constantVector(p.revision.Ref())
+	case colLayer, colExpert:
+		if k := p.axis(c); k >= 0 {
+			numbers, _ := b.Index(k)
+			return intVector(pick(numbers, rows))
+		}
+		return absent
+	case colDType:
+		return texts(b.DTypes(), rows, func(v int64) string { return tensor.DType(v).String() })
+	case colShape:
+		return shapes(b.Shapes(), rows)
+	case colRank:
+		s := b.Shapes()
+		return coded(s.Code(), rows, func(code int64) int64 { return int64(len(entry(s.Distinct(), code))) })
+	case colNumel:
+		s := b.Shapes()
+		return coded(s.Code(), rows, func(code int64) int64 { return entry(s.Numels(), code) })
+	case colBytes:
+		return ints(b.Bytes(), rows)
+	case colHash:
+		return hashes(b.Hashes(), rows)
+	case colFile:
+		return names(b.Files(), rows)
+	case colOffset:
+		return ints(b.Offsets(), rows)
+	case colFormat:
+		return names(b.Formats(), rows)
+	}
+	return p.loadStat(c, rows)
+}
+
+// loadStat gives a statistic, absent where none was taken.
+func (p *part) loadStat(c column, rows []int32) *vector {
+	has := p.block.HasStats()
+	if v, same := has.Const(); same && v == 0 {
+		return absent
+	}
+	stats := p.block.Stats()
+	var out *vector
+	switch c {
+	case colMin:
+		out = floats(stats.Min, rows)
+	case colMax:
+		out = floats(stats.Max, rows)
+	case colAbsMax:
+		out = floats(stats.AbsMax, rows)
+	case colNaNs:
+		out = ints(stats.NaNs, rows)
+	case colInfs:
+		out = ints(stats.Infs, rows)
+	case colZeros:
+		out = ints(stats.Zeros, rows)
+	default:
+		return absent // a gap's column, where there are no gaps
+	}
+	if _, same := has.Const(); same {
+		return out
+	}
+	if out.constant { // one value, but not on every row
+		v := out.value(0)
+		out = &vector{kind: out.kind}
+		out.grow(len(rows))
+		for i := range rows {
+			out.set(i, v)
+		}
+	}
+	out.null = make([]bool, len(rows))
+	for i, r := range rows {
+		out.null[i] = has.At(int(r)) == 0
+	}
+	return out
+}
+
+// entry reads a table by a code from the file, which may be out of its range in
+// a forged one: the block reports that, and here it must only not crash.
+func entry[T any](table []T, code int64) (t T) {
+	if code >= 0 && code < int64(len(table)) {
+		t = table[code]
+	}
+	return t
+}
+
+func ints(c registry.Ints, rows []int32) *vector {
+	return coded(c, rows, func(v int64) int64 { return v })
+}
+
+func coded(c registry.Ints, rows []int32, of func(int64) int64) *vector {
+	if v, same := c.Const(); same {
+		return constantVector(of(v))
+	}
+	out := make([]int64, len(rows))
+	for i, r := range rows {
+		out[i] = of(c.At(int(r)))
+	}
+	return intVector(out)
+}
+
+func texts(c registry.Ints, rows []int32, of func(int64) string) *vector {
+	if v, same := c.Const(); same {
+		return constantVector(of(v))
+	}
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		out[i] = of(c.At(int(r)))
+	}
+	return textVector(out)
+}
+
+func names(c registry.Names, rows []int32) *vector {
+	return texts(c.Code(), rows, func(code int64) string { return entry(c.Distinct(), code) })
+}
+
+func shapes(c registry.Shapes, rows []int32) *vector {
+	if v, same := c.Code().Const(); same {
+		return constantVector(entry(c.Distinct(), v))
+	}
+	out := make([]tensor.Shape, len(rows))
+	for i, r := range rows {
+		out[i] = c.At(int(r))
+	}
+	return &vector{kind: kindShape, shapes: out}
+}
+
+func floats(c registry.Floats, rows []int32) *vector {
+	if v, same := c.Const(); same {
+		return constantVector(v)
+	}
+	out := make([]float64, len(rows))
+	for i, r := range rows {
+		out[i] = c.At(int(r))
+	}
+	return &vector{kind: kindFloat, floats: out}
+}
+
+// hashes gives hashes, absent where none was taken.
+func hashes(c registry.Hashes, rows []int32) *vector {
+	if h, same := c.Const(); same {
+		if h.IsZero() {
+			return absent
+		}
+		return constantVector(h)
+	}
+	out := hashVector(make([]tensor.Hash, len(rows)))
+	for i, r := range rows {
+		if out.hashes[i] = c.At(int(r)); out.hashes[i].IsZero() {
+			out.set(i, nil)
+		}
+	}
+	return out
+}

@@ -1,0 +1,90 @@
+package query
+
+import (
+	"regexp"
+
+	"wreg/registry/tensor"
+)
+
+// op is what a node of a compiled expression does.
+type op uint8
+
+const (
+	opConst  op = iota // value
+	opColumn           // column
+	opAnd              // args; an absent value is not true
+	opOr
+	opNot
+	opEqual
+	opNotEqual
+	opLess
+	opLessEqual
+	opGreater
+	opGreaterEqual
+	opIn      // args[0] in args[1:]
+	opBetween // args[1] <= args[0] <= args[2]
+	opGlob    // args[0] ~ pattern
+	opRegexp  // args[0] ~ /regexp/
+	opAdd
+	opSub
+	opMul
+	opDiv
+	opFloor // rounds down
+	opMod
+	opNeg
+	opIndex // args[0][args[1]]
+	opCall  // function(args…)
+	opElse  // args[0] ?? args[1]
+	opIf    // args[1] if args[0] else args[2]
+	opSlot  // a value computed earlier: a group's key or aggregate
+)
+
+var opText = map[op]string{
+	opAnd: "and", opOr: "or", opNot: "not", opEqual: "=", opNotEqual: "!=", opLess: "<", opLessEqual: "<=",
+	opGreater: ">", opGreaterEqual: ">=", opIn: "in", opBetween: "in", opGlob: "~", opRegexp: "~", opAdd: "+",
+	opSub: "-", opMul: "*", opDiv: "/", opFloor: "//", opMod: "%", opNeg: "-", opElse: "??",
+}
+
+// node is a compiled expression: names resolved, types known, patterns parsed.
+type node struct {
+	op       op
+	kind     kind
+	args     []*node
+	value    any
+	column   column
+	slot     int
+	glob     *tensor.Pattern
+	regexp   *regexp.Regexp
+	function *function
+	text     string // as written
+}
+
+func constant(v any) *node { return &node{op: opConst, kind: kindOf(v), value: v} }
+
+// columns marks the columns that the expression reads.
+func (n *node) columns(set *columnSet) {
+	if n == nil {
+		return
+	}
+	if n.op == opColumn {
+		set.add(n.column)
+	}
+	for _, a := range n.args {
+		a.columns(set)
+	}
+}
+
+// conjuncts splits a and b and c, so that each part runs on as few rows as it can.
+func (n *node) conjuncts() []*node {
+	if n == nil {
+		return nil
+	}
+	if n.op != opAnd {
+		return []*node{n}
+	}
+	var parts []*node
+	for _, a := range n.args {
+		parts = append(parts, a.conjuncts()...)
+	}
+	return parts
+}

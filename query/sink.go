@@ -1,0 +1,167 @@
+package query
+
+import (
+	"cmp"
+	"slices"
+)
+
+// sink takes selected rows and makes the answer: columns, groups, order, limit.
+type sink struct {
+	q       *Query
+	outputs []output
+	reads   columnSet // columns needed for each row
+	groups  *grouping
+	rows    [][]any
+	keys    [][]any // of order by, one list a row
+}
+
+func newSink(q *Query, models int) *sink {
+	s := &sink{q: q, outputs: q.outputs(models)}
+	if q.grouping {
+		s.groups = newGrouping(q.keys, q.sums)
+		s.reads = s.groups.columns()
+		return s
+	}
+	for _, o := range s.outputs {
+		o.value.columns(&s.reads)
+	}
+	for _, o := range q.order {
+		o.value.columns(&s.reads)
+	}
+	return s
+}
+
+// take reads a part's rows. done says that no more are needed.
+func (s *sink) take(p *part) (done bool, err error) {
+	if s.groups != nil {
+		axes, whole := p.reads(s.reads)
+		return false, s.groups.add(p.batch(axes, whole))
+	}
+	return s.takeRows(p.batch(nil, true))
+}
+
+// takeBatch reads rows that do not come from a block.
+func (s *sink) takeBatch(b *batch) (done bool, err error) {
+	if s.groups != nil {
+		return false, s.groups.add(b)
+	}
+	return s.takeRows(b)
+}
+
+func (s *sink) takeRows(b *batch) (done bool, err error) {
+	if s.q.limit == 0 {
+		return true, nil
+	}
+	keys, err := evalAll(b, orderValues(s.q.order))
+	if err != nil {
+		return false, err
+	}
+	values, err := evalAll(b, outputValues(s.outputs))
+	if err != nil {
+		return false, err
+	}
+	for i := range b.n {
+		if len(s.q.order) == 0 && len(s.rows) == s.q.limit {
+			return true, nil
+		}
+		s.rows = append(s.rows, row(values, i))
+		if len(keys) > 0 {
+			s.keys = append(s.keys, row(keys, i))
+		}
+	}
+	return len(s.q.order) == 0 && len(s.rows) == s.q.limit, nil
+}
+
+func evalAll(b *batch, nodes []*node) ([]*vector, error) {
+	out := make([]*vector, len(nodes))
+	for i, n := range nodes {
+		v, err := n.eval(b)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = v
+	}
+	return out, nil
+}
+
+func row(values []*vector, i int) []any {
+	r := make([]any, len(values))
+	for k, v := range values {
+		r[k] = v.value(i)
+	}
+	return r
+}
+
+func outputValues(outputs []output) []*node {
+	nodes := make([]*node, len(outputs))
+	for i, o := range outputs {
+		nodes[i] = o.value
+	}
+	return nodes
+}
+
+func orderValues(order []ordering) []*node {
+	nodes := make([]*node, len(order))
+	for i, o := range order {
+		nodes[i] = o.value
+	}
+	return nodes
+}
+
+// finish orders and cuts the rows and hands them over.
+func (s *sink) finish(r *Result) error {
+	if s.groups != nil {
+		b := s.groups.batch()
+		if s.q.having != nil {
+			keep, err := b.selected(s.q.having)
+			if err != nil {
+				return err
+			}
+			b.pick(keep)
+		}
+		s.groups = nil
+		if _, err := s.takeRows(b); err != nil {
+			return err
+		}
+	}
+	if len(s.q.order) > 0 {
+		s.sort()
+	}
+	if s.q.limit >= 0 && len(s.rows) > s.q.limit {
+		s.rows = s.rows[:s.q.limit]
+	}
+	for _, o := range s.outputs {
+		r.Columns = append(r.Columns, o.name)
+	}
+	if r.Rows = s.rows; r.Rows == nil {
+		r.Rows = [][]any{}
+	}
+	return nil
+}
+
+// sort orders the rows by their keys; absent values come last either way, and
+// rows of equal keys keep their order.
+func (s *sink) sort() {
+	at := make([]int, len(s.rows))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortFunc(at, func(x, y int) int {
+		for k, o := range s.q.order {
+			a, b := s.keys[x][k], s.keys[y][k]
+			c := compareValues(a, b)
+			if o.descending && a != nil && b != nil {
+				c = -c
+			}
+			if c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(x, y)
+	})
+	sorted := make([][]any, len(at))
+	for i, k := range at {
+		sorted[i] = s.rows[k]
+	}
+	s.rows, s.keys = sorted, nil
+}

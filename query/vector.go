@@ -1,0 +1,272 @@
+package query
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"wreg/registry/tensor"
+)
+
+// kind is the type of a value. Dtypes are text, in the spelling of tensor.DType.
+type kind uint8
+
+const (
+	kindNull kind = iota
+	kindBool
+	kindInt
+	kindFloat
+	kindText
+	kindHash
+	kindShape
+)
+
+func (k kind) String() string {
+	return [...]string{"nothing", "a condition", "a number", "a number", "text", "a hash", "a shape"}[k]
+}
+
+func (k kind) number() bool { return k == kindInt || k == kindFloat }
+
+// vector holds one column of a batch, or one value for all its rows when constant
+// is set: a million rows of one dtype are one string.
+type vector struct {
+	kind     kind
+	constant bool
+	bools    []bool
+	ints     []int64
+	floats   []float64
+	texts    []string
+	hashes   []tensor.Hash
+	shapes   []tensor.Shape
+	null     []bool // nil: no value is absent; one element when constant
+}
+
+func intVector(v []int64) *vector        { return &vector{kind: kindInt, ints: v} }
+func textVector(v []string) *vector      { return &vector{kind: kindText, texts: v} }
+func hashVector(v []tensor.Hash) *vector { return &vector{kind: kindHash, hashes: v} }
+
+var absent = &vector{kind: kindNull, constant: true, null: []bool{true}}
+
+// constantVector holds v for every row.
+func constantVector(v any) *vector {
+	w := &vector{constant: true}
+	switch v := v.(type) {
+	case nil:
+		return absent
+	case bool:
+		w.kind, w.bools = kindBool, []bool{v}
+	case int64:
+		w.kind, w.ints = kindInt, []int64{v}
+	case float64:
+		w.kind, w.floats = kindFloat, []float64{v}
+	case string:
+		w.kind, w.texts = kindText, []string{v}
+	case tensor.Hash:
+		w.kind, w.hashes = kindHash, []tensor.Hash{v}
+	case tensor.Shape:
+		w.kind, w.shapes = kindShape, []tensor.Shape{v}
+	}
+	return w
+}
+
+// vectorOf collects values of one kind; nil is absent. Mixed ints and floats
+// become floats.
+func vectorOf(values []any) *vector {
+	w := &vector{}
+	for _, v := range values {
+		if k := kindOf(v); k != kindNull && (w.kind == kindNull || w.kind == kindInt && k == kindFloat) {
+			w.kind = k
+		}
+	}
+	if w.kind == kindNull {
+		return absent
+	}
+	w.grow(len(values))
+	for i, v := range values {
+		w.set(i, v)
+	}
+	return w
+}
+
+func kindOf(v any) kind {
+	switch v.(type) {
+	case bool:
+		return kindBool
+	case int64:
+		return kindInt
+	case float64:
+		return kindFloat
+	case string:
+		return kindText
+	case tensor.Hash:
+		return kindHash
+	case tensor.Shape:
+		return kindShape
+	}
+	return kindNull
+}
+
+func (v *vector) grow(n int) {
+	switch v.kind {
+	case kindBool:
+		v.bools = make([]bool, n)
+	case kindInt:
+		v.ints = make([]int64, n)
+	case kindFloat:
+		v.floats = make([]float64, n)
+	case kindText:
+		v.texts = make([]string, n)
+	case kindHash:
+		v.hashes = make([]tensor.Hash, n)
+	case kindShape:
+		v.shapes = make([]tensor.Shape, n)
+	}
+}
+
+func (v *vector) set(i int, value any) {
+	switch x := value.(type) {
+	case nil:
+		if v.null == nil {
+			v.null = make([]bool, max(len(v.bools), len(v.ints), len(v.floats), len(v.texts), len(v.hashes), len(v.shapes)))
+		}
+		v.null[i] = true
+	case bool:
+		v.bools[i] = x
+	case int64:
+		if v.kind == kindFloat {
+			v.floats[i] = float64(x)
+		} else {
+			v.ints[i] = x
+		}
+	case float64:
+		v.floats[i] = x
+	case string:
+		v.texts[i] = x
+	case tensor.Hash:
+		v.hashes[i] = x
+	case tensor.Shape:
+		v.shapes[i] = x
+	}
+}
+
+func (v *vector) index(i int) int {
+	if v.constant {
+		return 0
+	}
+	return i
+}
+
+func (v *vector) isNull(i int) bool { return v.null != nil && v.null[v.index(i)] }
+
+// value is row i as nil, bool, int64, float64, string, tensor.Hash or tensor.Shape.
+func (v *vector) value(i int) any {
+	if v.isNull(i) {
+		return nil
+	}
+	i = v.index(i)
+	switch v.kind {
+	case kindBool:
+		return v.bools[i]
+	case kindInt:
+		return v.ints[i]
+	case kindFloat:
+		return v.floats[i]
+	case kindText:
+		return v.texts[i]
+	case kindHash:
+		return v.hashes[i]
+	case kindShape:
+		return v.shapes[i]
+	}
+	return nil
+}
+
+// float is row i of a vector of numbers.
+func (v *vector) float(i int) float64 {
+	if v.kind == kindInt {
+		return float64(v.ints[v.index(i)])
+	}
+	return v.floats[v.index(i)]
+}
+
+// pick keeps the rows listed, in that order.
+func (v *vector) pick(rows []int32) *vector {
+	if v.constant {
+		return v
+	}
+	w := &vector{kind: v.kind}
+	w.bools, w.ints, w.floats = pick(v.bools, rows), pick(v.ints, rows), pick(v.floats, rows)
+	w.texts, w.hashes, w.shapes = pick(v.texts, rows), pick(v.hashes, rows), pick(v.shapes, rows)
+	w.null = pick(v.null, rows)
+	return w
+}
+
+func pick[T any](from []T, rows []int32) []T {
+	if from == nil {
+		return nil
+	}
+	to := make([]T, len(rows))
+	for i, r := range rows {
+		to[i] = from[r]
+	}
+	return to
+}
+
+// compareValues orders two values of one kind; numbers compare across int and
+// float exactly, absent values come last.
+func compareValues(a, b any) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return 1
+	case b == nil:
+		return -1
+	}
+	switch x := a.(type) {
+	case int64:
+		if y, ok := b.(int64); ok {
+			return cmp.Compare(x, y)
+		}
+		return -compareFloatInt(b.(float64), x)
+	case float64:
+		if y, ok := b.(int64); ok {
+			return compareFloatInt(x, y)
+		}
+		return cmp.Compare(x, b.(float64))
+	case string:
+		return strings.Compare(x, b.(string))
+	case bool:
+		return cmp.Compare(boolInt(x), boolInt(b.(bool)))
+	case tensor.Hash:
+		y := b.(tensor.Hash)
+		return slices.Compare(x[:], y[:])
+	case tensor.Shape:
+		return slices.Compare(x, b.(tensor.Shape))
+	}
+	return 0
+}
+
+// compareFloatInt compares without rounding the integer: 2^53 + 1 is not 2^53.
+func compareFloatInt(f float64, i int64) int {
+	switch {
+	case f != f:
+		return -1 // as cmp.Compare: NaN below all
+	case f >= 1<<63:
+		return 1
+	case f < -1<<63:
+		return -1
+	}
+	whole := int64(f)
+	if c := cmp.Compare(whole, i); c != 0 {
+		return c
+	}
+	return cmp.Compare(f-float64(whole), 0)
+}
+
+func boolInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
