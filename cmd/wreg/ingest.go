@@ -25,6 +25,7 @@ type ingestOptions struct {
 	noHash  bool
 	noStats bool
 	jobs    int
+	source  string // the revision it was exported from
 }
 
 func ingestCommand(a *app) *cobra.Command {
@@ -92,7 +93,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	}
 	v := registry.Revision{
 		Model: cmp.Or(o.name, modelName(c.Path())), Root: c.Path(), Config: c.Config(), Files: c.Files(),
-		Findings: c.Findings(), Tool: "wreg " + version, Hashed: !o.noHash,
+		Findings: c.Findings(), Tool: "wreg " + version, Hashed: !o.noHash, Source: o.source,
 	}
 	if old, err := a.latest(v.Model); err != nil {
 		return nil, "", err
@@ -205,4 +206,8 @@ func (s infos) All(yield func(tensor.Info) bool) {
 			return
 		}
 	}
+}
+
+func (s infos) sort() {
+	slices.SortFunc(s, func(a, b tensor.Info) int { return strings.Compare(a.Path, b.Path) })
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
@@ -54,18 +53,4 @@ func (m *meter) stop() {
 	for m.writer.IsRenderInProgress() {
 		time.Sleep(time.Millisecond)
 	}
-}
-
-// size is a number of bytes as people read it: 1.2 GiB.
-func size(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, unit := float64(n), ""
-	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"} {
-		if f /= 1 << 10; f < 1000 {
-			break
-		}
-	}
-	return fmt.Sprintf("%.3g %s", f, unit)
 }

@@ -41,8 +41,8 @@ type app struct {
 }
 
 // run executes one command line and gives its exit status.
-func run(args []string, in io.Reader, out, errw io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	a := &app{in: in, out: out, err: errw}
 	root := a.root()
@@ -93,10 +93,10 @@ that the consumer needs.`,
 	c.AddGroup(&cobra.Group{ID: "main", Title: "The main job:"},
 		&cobra.Group{ID: "registry", Title: "The registry:"},
 		&cobra.Group{ID: "files", Title: "Files and architectures:"})
-	for _, v := range verbs {
-		for _, cmd := range v.make {
-			sub := cmd(a)
-			sub.GroupID = v.group
+	for group, commands := range verbs() {
+		for _, command := range commands {
+			sub := command(a)
+			sub.GroupID = group
 			if sub.Annotations["statuses"] == "" {
 				describe(sub, statusPlain)
 			}
@@ -107,13 +107,12 @@ that the consumer needs.`,
 }
 
 // verbs lists every verb by the group it is shown in.
-var verbs = []struct {
-	group string
-	make  []func(*app) *cobra.Command
-}{
-	{"main", []func(*app) *cobra.Command{ingestCommand}},
-	{"registry", []func(*app) *cobra.Command{lsCommand, showCommand, rmCommand, checkCommand}},
-	{"files", []func(*app) *cobra.Command{synthCommand, versionCommand}},
+func verbs() map[string][]func(*app) *cobra.Command {
+	return map[string][]func(*app) *cobra.Command{
+		"main":     {demoCommand, ingestCommand, exportCommand},
+		"registry": {lsCommand, showCommand, rmCommand, checkCommand, coverageCommand},
+		"files":    {synthCommand, archCommand, versionCommand},
+	}
 }
 
 // The endings of help texts: what the exit status means.

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"wreg/registry"
+	"wreg/registry/arch"
+	"wreg/synth"
+)
+
+func archCommand(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "arch",
+		Short: "architectures: list, show what one expects, check a file",
+		Example: `  wreg arch ls
+  wreg arch show hunyuan --layout mlx
+  wreg arch check my.arch`,
+	}
+	c.AddCommand(describe(archLs(a), statusPlain), describe(archShow(a), statusPlain), archCheck(a))
+	return c
+}
+
+func archLs(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ls",
+		Short:   "list the architectures and the model_types they serve",
+		Example: `  wreg arch ls --json`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			rep := &report{columns: []string{"arch", "aliases", "file"}}
+			for _, name := range arch.Names() {
+				ar, err := arch.ByName(name)
+				if err != nil {
+					return err
+				}
+				rep.rows = append(rep.rows, []any{ar.Name, strings.Join(ar.Aliases, " "), ar.File})
+			}
+			return a.print(rep)
+		},
+	}
+}
+
+func archShow(a *app) *cobra.Command {
+	var layout, config string
+	c := &cobra.Command{
+		Use:   "show ARCH|MODEL",
+		Short: "list the tensors that an architecture expects",
+		Long: `Lists the tensors that a layout must hold: for a model of the registry, as its
+config.json says; for an architecture, as --config or its small config says.`,
+		Example: `  wreg arch show hunyuan
+  wreg arch show llama --config ./config.json --layout mlx`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(c *cobra.Command, args []string, p string) ([]string, cobra.ShellCompDirective) {
+			models, _ := a.completeModels(c, args, p)
+			return append(arch.Names(), models...), cobra.ShellCompDirectiveNoFileComp
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			ar, data, err := a.archOf(args[0], config)
+			if err != nil {
+				return err
+			}
+			cfg, err := arch.ParseConfig(data)
+			if err != nil {
+				return err
+			}
+			wants, err := ar.Expect(cfg, layout, nil)
+			if err != nil {
+				return err
+			}
+			rep := &report{head: []field{{"arch", ar.Name}, {"layout", layout}},
+				columns: []string{"path", "dtype", "shape", "optional", "rule"}}
+			for _, w := range wants {
+				rep.rows = append(rep.rows, []any{w.Path, w.DType, w.Shape, w.Optional, w.Rule})
+			}
+			return a.print(rep)
+		},
+	}
+	c.Flags().StringVar(&layout, "layout", arch.HF, "hf or mlx")
+	c.Flags().StringVar(&config, "config", "", "config.json `FILE`")
+	return c
+}
+
+// archOf finds an architecture and a config for it: of an .arch file, by its
+// name, or of a model of the registry.
+func (a *app) archOf(name, configFile string) (ar *arch.Arch, config []byte, err error) {
+	if strings.HasSuffix(name, ".arch") {
+		ar, err = readArch(name)
+	} else {
+		ar, err = arch.ByName(name)
+	}
+	if configFile != "" {
+		data, readErr := os.ReadFile(configFile)
+		if readErr != nil {
+			return nil, nil, readErr
+		}
+		return ar, data, err
+	}
+	if err == nil {
+		if config, err = synth.Config(ar.Name); err != nil {
+			err = fmt.Errorf("%w; give --config FILE", err)
+		}
+		return ar, config, err
+	}
+	if v, regErr := a.latest(name); regErr == nil && v != nil {
+		cfg, err := arch.ParseConfig(v.Config)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", v.Ref(), err)
+		}
+		ar, err = arch.Find(cfg)
+		return ar, v.Config, err
+	}
+	return nil, nil, err
+}
+
+func archCheck(a *app) *cobra.Command {
+	var config string
+	c := &cobra.Command{
+		Use:   "check FILE...",
+		Short: "check architecture files",
+		Long:  `Parses architecture files and, given a config, evaluates them in both layouts. A model whose config.json names the type can then be exported with --arch FILE.`,
+		Example: `  wreg arch check my.arch
+  wreg arch check my.arch --config ./config.json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			rep := &report{columns: []string{"arch", "file", "hf", "mlx"}}
+			for _, file := range args {
+				ar, err := readArch(file)
+				if err != nil {
+					return err
+				}
+				row := []any{ar.Name, file, nil, nil}
+				if config != "" {
+					data, err := os.ReadFile(config)
+					if err != nil {
+						return err
+					}
+					cfg, err := arch.ParseConfig(data)
+					if err != nil {
+						return err
+					}
+					for i, layout := range []string{arch.HF, arch.MLX} {
+						wants, err := ar.Expect(cfg, layout, nil)
+						if err != nil {
+							return err
+						}
+						row[2+i] = int64(len(wants))
+					}
+				}
+				rep.rows = append(rep.rows, row)
+			}
+			return a.print(rep)
+		},
+	}
+	c.Flags().StringVar(&config, "config", "", "config.json `FILE` to evaluate the architecture for")
+	return describe(c, statusPlain)
+}
+
+// resolve lays a model of the registry against its architecture.
+func resolve(s *registry.Snapshot, v *registry.Revision, file string) (*arch.Resolution, error) {
+	cfg, err := arch.ParseConfig(v.Config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
+	}
+	ar, err := readArch(file)
+	if err == nil && ar == nil {
+		ar, err = arch.Find(cfg)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all infos
+	for t, err := range s.Tensors(v) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	all.sort()
+	return ar.Resolve(cfg, all)
+}

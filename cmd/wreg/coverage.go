@@ -1,0 +1,123 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"wreg/registry"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// A cell of the coverage: what of one component one layer has.
+type coverCell struct{ expected, missing, changed int64 }
+
+func coverageCommand(a *app) *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use:   "coverage MODEL",
+		Short: "layer by component: what is present, missing, changed",
+		Long: `Lays a model against its architecture and counts, for each layer and component,
+the tensors expected and those missing or changed. Gaps count the inputs that
+the consumer's tensor is made from.`,
+		Example: `  wreg coverage hunyuan
+  wreg coverage hunyuan --json`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeModels,
+		RunE: func(c *cobra.Command, args []string) error {
+			rep := &report{columns: []string{"layer", "component", "expected", "present", "missing", "changed"}}
+			found := false
+			err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+				v, err := s.Find(args[0])
+				if err != nil {
+					return err
+				}
+				res, err := resolve(s, v, file)
+				if err != nil {
+					return err
+				}
+				rep.head = []field{{"model", v.Ref()}, {"arch", res.Arch.Name}, {"layout", res.Layout}}
+				rep.rows, found = coverageRows(res)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if err := a.print(rep); err != nil {
+				return err
+			}
+			if found {
+				return errFindings
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&file, "arch", "", "architecture `FILE` instead of the one for model_type")
+	return describe(c, statusFindings)
+}
+
+// coverageRows counts the mlx layout's tensors by layer and component; a target
+// that a gap prevents is missing or changed.
+func coverageRows(res *arch.Resolution) (rows [][]any, found bool) {
+	type key struct {
+		layer     int64
+		component string
+	}
+	cells := map[key]*coverCell{}
+	at := func(path string) *coverCell {
+		layer, component := component(path)
+		k := key{layer, component}
+		if cells[k] == nil {
+			cells[k] = &coverCell{}
+		}
+		return cells[k]
+	}
+	for _, t := range res.Targets {
+		c := at(t.Path)
+		c.expected++
+		if t.Make == nil {
+			c.missing++
+			found = true
+		}
+	}
+	for _, g := range res.Gaps {
+		found = true
+		if g.Status == arch.Changed {
+			at(g.Path).changed++
+		}
+	}
+	keys := make([]key, 0, len(cells))
+	for k := range cells {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		if a.layer != b.layer {
+			return int(a.layer - b.layer)
+		}
+		return strings.Compare(a.component, b.component)
+	})
+	for _, k := range keys {
+		c := cells[k]
+		var layer any
+		if k.layer >= 0 {
+			layer = k.layer
+		}
+		rows = append(rows, []any{layer, k.component, c.expected, c.expected - c.missing, c.missing, c.changed})
+	}
+	return rows, found
+}
+
+// component splits a path into its layer, -1 for none, and the part of the model
+// it belongs to: what stands between the layer and the last two segments' names.
+func component(path string) (layer int64, name string) {
+	template, index := tensor.SplitPath(path)
+	layer = -1
+	if i := slices.Index(tensor.Placeholders(template), "layer"); i >= 0 {
+		layer = index[i]
+		_, template, _ = strings.Cut(template, ".{layer}.")
+	}
+	parts := strings.Split(template, ".")
+	return layer, strings.Join(parts[:max(1, min(2, len(parts)-2))], ".")
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// demoStep is one command of the demo: what is said before it, its words, and
+// the exit status that it must end with.
+type demoStep struct {
+	say  string
+	args []string
+	want int
+}
+
+// demoSteps is the main job on a small checkpoint: a lost expert is found, the
+// export refuses, the expert is brought back, the export is proven. DIR stands
+// for the temporary folder; a step without words only speaks.
+var demoSteps = []demoStep{
+	{"A HunYuan-like checkpoint, 4 layers of 4 experts. On its way here one expert was lost.",
+		[]string{"synth", "--arch", "hunyuan", "--out", "DIR/hunyuan", "--without", "layers.3.mlp.experts.2.up_proj.weight"}, exitFine},
+	{"", []string{"ingest", "DIR/hunyuan"}, exitFine},
+	{"MLX wants the experts of a layer stacked in one tensor. None is, and one cannot be:",
+		[]string{"query", "missing mlp.switch_mlp.* where layer<64"}, exitFine},
+	{"What the checkpoint itself should hold and does not:",
+		[]string{"query", "missing experts.*.up_proj.weight"}, exitFine},
+	{"An export of it is refused before anything is written:",
+		[]string{"export", "hunyuan", "--target", "mlx", "--out", "DIR/hunyuan-mlx"}, exitTrouble},
+	{"The lost expert is fetched again.",
+		[]string{"synth", "--arch", "hunyuan", "--out", "DIR/fetched/hunyuan"}, exitFine},
+	{"", []string{"ingest", "DIR/fetched/hunyuan"}, exitFine},
+	{"Now the export stacks every expert, reads back what it wrote, and leaves a receipt:",
+		[]string{"export", "hunyuan", "--target", "mlx", "--out", "DIR/hunyuan-mlx"}, exitFine},
+	{"Nothing was lost: compared by content, expert by expert, there is no gap.",
+		[]string{"query", "gaps in hunyuan-mlx against hunyuan", "--exit-code"}, exitFine},
+	{"", []string{"verify", "hunyuan-mlx"}, exitFine},
+}
+
+func demoCommand(a *app) *cobra.Command {
+	var keep bool
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "show the main job on a small checkpoint, in seconds",
+		Long: `Makes a small HunYuan-like checkpoint with a lost expert in a temporary folder,
+shows the gap, mends it, exports to MLX and verifies the result. The folder is
+removed at the end, and so is the registry in it; yours is not touched.`,
+		Example: `  wreg demo
+  wreg demo --keep`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), keep) },
+	}
+	c.Flags().BoolVar(&keep, "keep", false, "leave the temporary folder for a look around")
+	return c
+}
+
+func (a *app) demo(ctx context.Context, keep bool) (err error) {
+	dir, err := os.MkdirTemp("", "wreg-demo-")
+	if err != nil {
+		return err
+	}
+	if keep {
+		defer fmt.Fprintf(a.out, "\nEverything is in %s; wreg --registry %s ls shows it.\n", dir, filepath.Join(dir, "registry.db"))
+	} else {
+		defer func() {
+			err = errors.Join(err, os.RemoveAll(dir))
+			fmt.Fprintf(a.out, "\nAll of it was in %s, which is removed again (--keep leaves it).\n", dir)
+		}()
+	}
+	start := time.Now()
+	for _, s := range demoSteps {
+		if s.say != "" {
+			fmt.Fprintf(a.out, "\n%s\n", s.say)
+		}
+		if err := a.demoStep(ctx, dir, s); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(a.out, "\nDone in %.1f s.\n", time.Since(start).Seconds())
+	return nil
+}
+
+// demoStep runs one command line as if it had been typed; its talk goes where
+// its data goes, so that they stay in order.
+func (a *app) demoStep(ctx context.Context, dir string, s demoStep) error {
+	args := make([]string, len(s.args))
+	for i, w := range s.args {
+		args[i] = strings.Replace(w, "DIR", dir, 1)
+	}
+	fmt.Fprintf(a.out, "$ wreg %s\n", shellLine(args))
+	// The first global flags are those of the demo; table, for people.
+	args = append([]string{"--registry", filepath.Join(dir, "registry.db"), "--format", "table"}, args...)
+	if got := run(ctx, args, a.in, a.out, a.out); got != s.want {
+		return fmt.Errorf("demo: wreg %s ended with exit status %d, not %d", shellLine(s.args), got, s.want)
+	}
+	return ctx.Err()
+}
+
+// shellLine quotes words as a shell needs them.
+func shellLine(words []string) string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = w
+		if strings.ContainsAny(w, " *?<>|&;()$`\"\\{}[]#~!'") || w == "" {
+			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(out, " ")
+}

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"wreg/export"
+	"wreg/registry"
+	"wreg/registry/arch"
+)
+
+// exportOptions are the flags of wreg export that export.Options does not have.
+type exportOptions struct {
+	export.Options
+	dtype, hfPath, arch, memory, name string
+	dryRun, noRegister                bool
+}
+
+func exportCommand(a *app) *cobra.Command {
+	var o exportOptions
+	c := &cobra.Command{
+		Use:   "export MODEL --out DIR",
+		Short: "write the checkpoint a consumer needs, and prove it",
+		Long: `Plans every output tensor, checks for gaps, streams the shards, reads them back,
+and renames the finished folder into place with a receipt in it. With a gap
+nothing is written. MODEL is a model of the registry, or a path, which is
+ingested first. The result is registered as MODEL-mlx.`,
+		Example: `  wreg export hunyuan --target mlx --out ./hunyuan-mlx
+  wreg export hunyuan --dtype float16 --out ./hy16 --dry-run
+  wreg export --hf-path ./hunyuan --mlx-path ./hunyuan-mlx`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeModels,
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case o.hfPath != "" && len(args) == 1:
+				return errors.New("--hf-path names the model already; leave the argument out")
+			case o.hfPath != "":
+				args = []string{o.hfPath}
+			case len(args) == 0:
+				return errors.New("which model? give its name or path")
+			}
+			return a.export(c, args[0], o)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&o.Target, "target", arch.MLX, "layout to write: mlx or hf")
+	f.StringVar(&o.Out, "out", "", "`DIR` to make; must not exist")
+	f.StringVar(&o.Out, "mlx-path", "", "the same, as mlx_lm.convert calls it")
+	f.StringVar(&o.hfPath, "hf-path", "", "the model, as mlx_lm.convert calls it")
+	f.StringVar(&o.dtype, "dtype", "", "cast weights to float16, bfloat16 or float32 (default config.json's torch_dtype)")
+	f.StringVar(&o.arch, "arch", "", "architecture `FILE` instead of the one for model_type")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and write nothing")
+	f.BoolVar(&o.AllowUnused, "allow-unused", false, "list source tensors that no rule knows, and go on")
+	f.BoolVar(&o.noRegister, "no-register", false, "do not register the result")
+	f.StringVar(&o.name, "name", "", "register the result under `NAME` (default MODEL-mlx)")
+	f.StringVar(&o.memory, "memory", "", "bound on buffers (default 512MiB)")
+	f.IntVarP(&o.Jobs, "jobs", "j", 0, "workers (default one a core)")
+	f.StringVar(&o.Prove, "prove", "xxh3", "how bytes are proven: xxh3 or sha256")
+	f.BoolVar(&o.NoSync, "no-sync", false, "skip fsync: for scratch output")
+	f.BoolVar(&o.Resume, "resume", false, "go on with an export that was killed (same plan, same inputs)")
+	c.MarkFlagsMutuallyExclusive("out", "mlx-path")
+	c.MarkFlagsOneRequired("out", "mlx-path")
+	return describe(c, "0 exported and proven, 2 trouble (a gap, a full disk, a changed source; nothing is left under the final name)")
+}
+
+func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
+	ref, err := a.modelOrPath(c, model)
+	if err != nil {
+		return err
+	}
+	if o.dtype != "" {
+		if o.DType, err = parseDType(o.dtype); err != nil {
+			return err
+		}
+	}
+	if o.memory != "" {
+		if o.Memory, err = parseSize(o.memory); err != nil {
+			return fmt.Errorf("--memory: %w", err)
+		}
+	}
+	if o.Arch, err = readArch(o.arch); err != nil {
+		return err
+	}
+	m := &meter{}
+	o.Progress = func(done, _ int64) { m.set(done) }
+	var plan *export.Plan
+	var source *registry.Revision
+	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+		if source, err = s.Find(ref); err != nil {
+			return err
+		}
+		plan, err = export.New(s, source, o.Options)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range plan.Drops {
+		a.say("%s: dropped: %s (%s)", d.Path, d.Because, d.Rule)
+	}
+	for _, u := range plan.Unused {
+		a.say("%s: unused: no rule knows it", u)
+	}
+	if o.dryRun {
+		return a.print(planReport(plan))
+	}
+	m = a.meter(o.Out, plan.TotalSize)
+	receipt, err := plan.Run(c.Context())
+	m.stop()
+	if err != nil {
+		return err
+	}
+	_ = receipt
+	a.say("%s: %d tensors, %s in %d shards, read back and proven", o.Out, len(plan.Tensors), size(plan.TotalSize), len(plan.Shards))
+	if o.noRegister {
+		return nil
+	}
+	if o.name == "" {
+		o.name = source.Model + "-" + o.Target
+	}
+	v, _, err := a.ingest(c.Context(), o.Out, ingestOptions{name: o.name, jobs: o.Jobs, source: source.Ref()})
+	if err != nil {
+		return fmt.Errorf("%s is complete, but was not registered: %w", o.Out, err)
+	}
+	a.say("registered as %s", v.Ref())
+	return nil
+}
+
+// modelOrPath gives the reference of a registered model; a path on disk that is
+// no model's name is ingested first.
+func (a *app) modelOrPath(c *cobra.Command, model string) (ref string, err error) {
+	v, err := a.latest(model)
+	if err == nil && v != nil {
+		return v.Ref(), nil
+	}
+	if _, statErr := os.Stat(model); statErr != nil {
+		return model, err // let the registry say that it does not know it
+	}
+	v, state, err := a.ingest(c.Context(), model, ingestOptions{})
+	if err != nil {
+		return "", err
+	}
+	for _, f := range v.Findings {
+		a.say("%s: %s: %s", v.Ref(), f.Rule, f.Message)
+	}
+	a.say("%s: %s as %s", model, state, v.Ref())
+	return v.Ref(), nil
+}
+
+// planReport prints a plan: one row an output tensor.
+func planReport(p *export.Plan) *report {
+	rep := &report{
+		head:    []field{{"model", p.Model}, {"target", p.Target}, {"total_size", p.TotalSize}},
+		columns: []string{"path", "dtype", "shape", "bytes", "shard", "offset", "steps", "rule"},
+	}
+	var shards []any
+	for _, s := range p.Shards {
+		shards = append(shards, object{{"name", s.Name}, {"bytes", s.Bytes}})
+	}
+	rep.head = append(rep.head, field{"shards", orEmpty(shards)})
+	for _, t := range p.Tensors {
+		rep.rows = append(rep.rows, []any{t.Path, t.DType, t.Shape, t.Bytes, p.Shards[t.Shard].Name, t.Offset, steps(t.Make), t.Rule})
+	}
+	return rep
+}
+
+// steps writes a plan's tree on one line: cast bf16(stack(a, b, … 14 more)).
+func steps(n *arch.Node) string {
+	const shown = 2
+	if n == nil {
+		return ""
+	}
+	if n.Op == arch.OpLoad {
+		return n.Path
+	}
+	var in []string
+	for i, m := range n.In {
+		if i == shown && len(n.In) > shown+1 {
+			in = append(in, fmt.Sprintf("… %d more", len(n.In)-shown))
+			break
+		}
+		in = append(in, steps(m))
+	}
+	name := string(n.Op)
+	if n.Op == arch.OpCast || n.Op == arch.OpView {
+		name += " " + n.DType.String()
+	}
+	return name + "(" + strings.Join(in, ", ") + ")"
+}
+
+// readArch parses an architecture file; no name is no architecture.
+func readArch(file string) (*arch.Arch, error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return arch.Parse(file, string(text))
+}
