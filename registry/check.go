@@ -15,6 +15,9 @@ const maxFaults = 100
 // Check walks everything: bbolt's pages, keys, blocks, dangling references, the
 // content index both ways. It reports every fault, not the first.
 func (r *Registry) Check(ctx context.Context) ([]Fault, error) {
+	if r.db == nil {
+		return nil, r.closed()
+	}
 	c := &checker{r: r, ctx: ctx, count: map[string]int{}}
 	pages, err := r.walkAll()
 	if err != nil {

@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -56,12 +57,18 @@ func ours(p any) bool {
 
 // view and update are bbolt's, guarded.
 func (r *Registry) view(fn func(*bolt.Tx) error) error {
+	if r.db == nil {
+		return r.closed()
+	}
 	return r.guard(func() error { return r.db.View(fn) })
 }
 
 func (r *Registry) update(fn func(*bolt.Tx) error) error {
 	if r.readOnly {
 		return fmt.Errorf("registry %s is open for reading only", r.path)
+	}
+	if r.db == nil {
+		return r.closed()
 	}
 	r.mu.Lock()
 	broken := r.broken
@@ -78,6 +85,10 @@ func (r *Registry) update(fn func(*bolt.Tx) error) error {
 		r.mu.Unlock()
 	}
 	return err
+}
+
+func (r *Registry) closed() error {
+	return fmt.Errorf("registry %s was closed: %w", r.path, fs.ErrClosed)
 }
 
 // Guard runs fn with the protection View gives its own goroutine: a read of a

@@ -119,7 +119,7 @@ func (r *Registry) open(readOnly bool, wait time.Duration) error {
 		}
 		switch {
 		case errors.Is(err, berrors.ErrTimeout):
-			return r.lockError(readOnly)
+			return r.lockError(r.readOnly)
 		case errors.Is(err, fs.ErrPermission) && !readOnly:
 			return fmt.Errorf("registry %s cannot be written: %w", r.path, err)
 		}
