@@ -1,0 +1,39 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// Every verb's help has an example, and ends with what its exit status means.
+func TestEveryHelpHasExamplesAndStatuses(t *testing.T) {
+	a := &app{out: io.Discard, err: io.Discard}
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			if sub.Name() != "completion" && sub.Name() != "help" {
+				walk(sub)
+			}
+		}
+		if c.Short == "" || c.Short[0] >= 'A' && c.Short[0] <= 'Z' || strings.HasSuffix(c.Short, ".") {
+			t.Errorf("%s: short help %q: want lower case and no full stop", c.CommandPath(), c.Short)
+		}
+		if !strings.Contains(c.Example, "wreg") {
+			t.Errorf("%s: help without an example", c.CommandPath())
+		}
+		for line := range strings.SplitSeq(c.Example, "\n") {
+			if !strings.HasPrefix(line, "  wreg ") {
+				t.Errorf("%s: example %q does not start with two spaces and wreg", c.CommandPath(), line)
+			}
+		}
+		if u := c.UsageString(); c.HasParent() && c.Runnable() && !strings.HasSuffix(strings.TrimSpace(lastLine(u)), c.Annotations["statuses"]) || c.HasParent() && c.Annotations["statuses"] == "" {
+			t.Errorf("%s: help does not end with the exit statuses", c.CommandPath())
+		}
+	}
+	root := a.root()
+	root.InitDefaultCompletionCmd()
+	walk(root)
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"wreg/ingest"
+	"wreg/registry/tensor"
+	"wreg/synth"
+)
+
+const goldens = "../../registry/arch/testdata/goldens"
+
+func TestMain(m *testing.M) {
+	if os.Getenv("WREG_AS_MAIN") != "" { // killed and restarted by the torture tests
+		main()
+	}
+	testscript.Main(m, map[string]func(){"wreg": main})
+}
+
+// TestScript runs testdata/script/*.txtar on the real main.
+func TestScript(t *testing.T) {
+	golden, err := filepath.Abs(goldens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("WREG_REGISTRY", filepath.Join(e.WorkDir, "registry.db"))
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("GOLDENS", golden)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"status":     statusCmd,
+			"checkpoint": checkpointCmd,
+			"flip":       flipCmd,
+			"lines":      linesCmd,
+		},
+	})
+}
+
+// status N COMMAND... runs a command that must end with exit status N.
+func statusCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: status N command...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+// checkpoint GOLDEN DIR [-TEXT | OLD=NEW]... writes a golden's source checkpoint
+// without the tensors whose path contains TEXT, and with OLD replaced by NEW in
+// the paths of the others.
+func checkpointCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: checkpoint golden dir [-text | old=new]...")
+	}
+	c, err := synth.Golden(filepath.Join(ts.Getenv("GOLDENS"), args[0]+".json"))
+	ts.Check(err)
+	for _, edit := range args[2:] {
+		if text, ok := strings.CutPrefix(edit, "-"); ok {
+			c.Source = c.Without(text)
+			continue
+		}
+		from, to, _ := strings.Cut(edit, "=")
+		for i := range c.Source {
+			c.Source[i].Path = strings.ReplaceAll(c.Source[i].Path, from, to)
+		}
+	}
+	ts.Check(c.Write(ts.MkAbs(args[1]), synth.Options{Tokenizer: 128}))
+}
+
+// flip FILE TENSOR SLICE changes one byte of a tensor in a safetensors file, in
+// the given slice along axis 0.
+func flipCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: flip file tensor slice")
+	}
+	slice, err := strconv.ParseInt(args[2], 10, 64)
+	ts.Check(err)
+	t, err := findTensor(ts.MkAbs(args[0]), args[1])
+	ts.Check(err)
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_RDWR, 0)
+	ts.Check(err)
+	at := t.Offset + t.Bytes/t.Shape[0]*slice + 1
+	b := make([]byte, 1)
+	_, err = f.ReadAt(b, at)
+	ts.Check(err)
+	b[0] ^= 0x10
+	_, err = f.WriteAt(b, at)
+	ts.Check(err)
+	ts.Check(f.Close())
+}
+
+// lines N checks how many lines the last command wrote to stdout.
+func linesCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: lines N")
+	}
+	out := ts.ReadFile("stdout")
+	if got := strings.Count(out, "\n"); strconv.Itoa(got) != args[0] {
+		ts.Fatalf("%d lines on stdout, want %s:\n%s", got, args[0], out)
+	}
+}
+
+// findTensor says where a tensor lies in a safetensors file.
+func findTensor(file, path string) (tensor.Info, error) {
+	c, err := ingest.Open(file, ingest.Options{})
+	if err != nil {
+		return tensor.Info{}, err
+	}
+	defer c.Close()
+	t, ok := c.Lookup(path)
+	if !ok {
+		return t, fmt.Errorf("%s: no tensor %q", file, path)
+	}
+	return t, nil
+}
