@@ -1,0 +1,115 @@
+"""What wreg export writes is what mlx_lm.convert writes, and loads as well."""
+import glob
+import json
+import struct
+from pathlib import Path
+
+import mlx.core as mx
+import mlx_lm
+import numpy as np
+from mlx_lm.utils import load_model
+
+import checkpoints
+
+
+def cases(*names):
+    def mark(fn):
+        fn.cases = names
+        return fn
+    return mark
+
+
+def tensors(folder):
+    """path -> (dtype, shape, bytes) of every tensor, read without wreg or mlx."""
+    out = {}
+    for file in sorted(glob.glob(f"{folder}/model*.safetensors")):
+        data = Path(file).read_bytes()
+        (n,) = struct.unpack("<Q", data[:8])
+        header = json.loads(data[8:8 + n])
+        header.pop("__metadata__", None)
+        for name, t in header.items():
+            assert name not in out, f"{name} is in two shards of {folder}"
+            a, b = t["data_offsets"]
+            out[name] = (t["dtype"], t["shape"], data[8 + n + a:8 + n + b])
+    return out
+
+
+def logits(folder):
+    """One forward pass in float32 on the CPU, strictly loaded."""
+    model, _ = load_model(Path(folder), strict=True)
+    model.set_dtype(mx.float32)
+    out = model(mx.array([[1, 2, 3, 5, 7]]))
+    out = getattr(out, "logits", out)
+    mx.eval(out)
+    return np.array(out)
+
+
+def same_folder(got, want, run=True):
+    a, b = tensors(got), tensors(want)
+    assert a.keys() == b.keys(), f"names differ: only wreg {sorted(a.keys() - b.keys())}, only mlx_lm {sorted(b.keys() - a.keys())}"
+    wrong = [n for n in b if a[n] != b[n]]
+    assert not wrong, f"{len(wrong)} tensors differ: {wrong[:3]}: {a[wrong[0]][:2]} against {b[wrong[0]][:2]}"
+    for name in ("config.json", "model.safetensors.index.json"):
+        mine, theirs = (json.loads(Path(f, name).read_text()) for f in (got, want))
+        if name == "model.safetensors.index.json":
+            mine["weight_map"], theirs["weight_map"] = sorted(mine["weight_map"]), sorted(theirs["weight_map"])
+        assert mine == theirs, f"{name} differs: {mine} against {theirs}"
+    if run:
+        x, y = logits(got), logits(want)
+        assert x.dtype == y.dtype and x.tobytes() == y.tobytes(), "logits differ"
+        assert np.isfinite(x).all(), "logits are not finite"
+
+
+def both(folder, wreg, name, shards=1, source_drop=None, flags=(), **convert):
+    """Converts one golden's source with wreg and with mlx_lm; compares everything."""
+    g = checkpoints.golden(name)
+    checkpoints.write(f"{folder}/m", g["source"], g["config"], g["seed"], shards)
+    mlx_lm.convert(f"{folder}/m", f"{folder}/theirs", **convert)
+    wreg("ingest", f"{folder}/m")
+    wreg("export", "m", "--target", "mlx", "--out", f"{folder}/ours", *flags)
+    same_folder(f"{folder}/ours", f"{folder}/theirs")
+
+
+@cases("hunyuan", "hunyuan-lists", "hunyuan-fused", "llama", "mixtral", "qwen3_moe")
+def check_export(folder, wreg, name):
+    both(folder, wreg, name)
+    assert wreg("query", "gaps in m-mlx against m", "--exit-code") == ""
+    wreg("verify", "m-mlx", "--runtime")
+
+
+def check_export_from_shards(folder, wreg):
+    both(folder, wreg, "hunyuan", shards=5)
+
+
+@cases("float16", "bfloat16", "float32")
+def check_dtype(folder, wreg, dtype):
+    both(folder, wreg, "hunyuan", flags=("--dtype", dtype), dtype=dtype)
+
+
+def check_lost_expert_is_refused_by_both(folder, wreg):
+    """The same gap stops mlx_lm with a traceback; wreg names the tensor."""
+    g = checkpoints.golden("hunyuan")
+    lost = "model.layers.3.mlp.experts.2.up_proj.weight"
+    checkpoints.write(f"{folder}/m", g["source"], g["config"], g["seed"], drop=lost)
+    wreg("ingest", f"{folder}/m")
+    assert wreg("query", "missing experts.*.up_proj.weight").split("\t")[0] == lost
+    wreg("export", "m", "--out", f"{folder}/ours", status=2)
+    assert not Path(f"{folder}/ours").exists()
+    try:
+        mlx_lm.convert(f"{folder}/m", f"{folder}/theirs")
+    except Exception:
+        return
+    raise AssertionError("mlx_lm converted a checkpoint that lacks an expert")
+
+
+def check_runtime_finds_what_mlx_lm_refuses(folder, wreg):
+    """verify --runtime is mlx_lm's own opinion: a wrong config is a finding."""
+    g = checkpoints.golden("llama")
+    checkpoints.write(f"{folder}/m", g["source"], g["config"], g["seed"])
+    wreg("ingest", f"{folder}/m")
+    wreg("export", "m", "--out", f"{folder}/ours")
+    path = Path(f"{folder}/ours/config.json")
+    config = json.loads(path.read_text())
+    config["num_hidden_layers"] += 1
+    path.write_text(json.dumps(config))
+    wreg("verify", f"{folder}/ours", "--runtime", status=1)
