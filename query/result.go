@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"strings"
@@ -39,31 +40,39 @@ func (r *Result) column(name string) int {
 // and "notes" when there are any. Hashes are "sha256:<hex>", shapes lists, absent
 // values null; so are NaN and infinities, which JSON has no numbers for.
 func (r *Result) MarshalJSON() ([]byte, error) {
+	text := &bytes.Buffer{}
+	plain := json.NewEncoder(text)
+	plain.SetEscapeHTML(false) // where layer < 8 stays readable
+	encode := func(v any) ([]byte, error) {
+		text.Reset()
+		err := plain.Encode(v)
+		return bytes.Clone(bytes.TrimSuffix(text.Bytes(), []byte("\n"))), err
+	}
 	rows := make([]json.RawMessage, len(r.Rows))
 	names := make([][]byte, len(r.Columns))
 	for i, c := range r.Columns {
-		name, err := json.Marshal(c)
+		name, err := encode(c)
 		if err != nil {
 			return nil, err
 		}
 		names[i] = name
 	}
 	for i, row := range r.Rows {
-		text := []byte{'{'}
+		object := []byte{'{'}
 		for k, v := range row {
 			if k > 0 {
-				text = append(text, ',')
+				object = append(object, ',')
 			}
-			text = append(append(text, names[k]...), ':')
-			value, err := json.Marshal(JSONValue(v))
+			object = append(append(object, names[k]...), ':')
+			value, err := encode(JSONValue(v))
 			if err != nil {
 				return nil, err
 			}
-			text = append(text, value...)
+			object = append(object, value...)
 		}
-		rows[i] = append(text, '}')
+		rows[i] = append(object, '}')
 	}
-	return json.Marshal(struct {
+	return encode(struct {
 		Query   string            `json:"query"`
 		Model   *string           `json:"model"`
 		Against *string           `json:"against"`

@@ -201,6 +201,7 @@ func (v *vector) pick(rows []int32) *vector {
 	return w
 }
 
+// pick gives the elements listed, in that order.
 func pick[T any](from []T, rows []int32) []T {
 	if from == nil {
 		return nil

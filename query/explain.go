@@ -1,0 +1,127 @@
+package query
+
+import (
+	"fmt"
+	"strings"
+
+	"wreg/registry"
+)
+
+// Explain prints how the query was understood and what running it will do:
+// columns and types resolved, the blocks each pattern selects, and which parts of
+// where need no row to be read.
+func (q *Query) Explain(s *registry.Snapshot, o Options) (string, error) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "query   %s\n", q.text)
+	fmt.Fprintf(&b, "verb    %s\n", q.verb)
+	for _, p := range q.patterns {
+		fmt.Fprintf(&b, "pattern %s\n", p)
+	}
+	if q.verb != Find {
+		against := q.against
+		if against == "" {
+			against = againstSpec
+		}
+		fmt.Fprintf(&b, "against %s\n", against)
+		if q.layout != "" {
+			fmt.Fprintf(&b, "as      %s\n", q.layout)
+		}
+	}
+	for _, c := range q.conditions() {
+		fmt.Fprintf(&b, "where   %s\n", c)
+	}
+	for _, k := range q.keys {
+		fmt.Fprintf(&b, "group   %s\n", k)
+	}
+	for _, o := range q.selects {
+		fmt.Fprintf(&b, "select  %s\n", o.value)
+	}
+	if q.having != nil {
+		fmt.Fprintf(&b, "having  %s\n", q.having)
+	}
+	for _, o := range q.order {
+		direction := "asc"
+		if o.descending {
+			direction = "desc"
+		}
+		fmt.Fprintf(&b, "order   %s %s\n", o.value, direction)
+	}
+	if q.limit >= 0 {
+		fmt.Fprintf(&b, "limit   %d\n", q.limit)
+	}
+	models, err := q.resolveModels(s, o)
+	if err != nil {
+		return "", err
+	}
+	m := newMatcher(q.patterns)
+	for _, v := range models {
+		if err := q.explainModel(&b, s, v, m); err != nil {
+			return "", err
+		}
+	}
+	return b.String(), nil
+}
+
+func (q *Query) explainModel(b *strings.Builder, s *registry.Snapshot, v *registry.Revision, m *matcher) error {
+	fmt.Fprintf(b, "model   %s: %d tensors\n", v.Ref(), v.Tensors)
+	if q.verb != Find {
+		return nil // what is read there depends on the expectation
+	}
+	for block, err := range s.BlocksWhere(v, m.may) {
+		if err != nil {
+			return err
+		}
+		p := newPart(block, v)
+		if matches := m.of(block); matches != nil {
+			p.match(matches)
+		}
+		matched := p.len()
+		how := "columns only"
+		if matched > 0 {
+			if err := p.filter(q.conditions()); err != nil {
+				return err
+			}
+		}
+		if p.listed && p.grid != nil {
+			how = "row by row"
+		}
+		fmt.Fprintf(b, "  block %s: %d rows, %d match, %d selected, %s\n", block.Template(), block.Len(), matched, p.len(), how)
+	}
+	return nil
+}
+
+// String writes the compiled expression with every grouping explicit.
+func (n *node) String() string {
+	args := make([]string, len(n.args))
+	for i, a := range n.args {
+		args[i] = a.String()
+	}
+	switch n.op {
+	case opConst:
+		if text, ok := n.value.(string); ok {
+			return fmt.Sprintf("%q", text)
+		}
+		return fmt.Sprint(n.value)
+	case opColumn:
+		return n.column.String()
+	case opSlot:
+		return n.text
+	case opNot, opNeg:
+		return "(" + opText[n.op] + " " + args[0] + ")"
+	case opIn:
+		return "(" + args[0] + " in [" + strings.Join(args[1:], ", ") + "])"
+	case opBetween:
+		return "(" + args[0] + " in " + args[1] + ".." + args[2] + ")"
+	case opGlob:
+		return "(" + args[0] + " ~ " + n.glob.String() + ")"
+	case opRegexp:
+		return "(" + args[0] + " ~ /" + n.regexp.String() + "/)"
+	case opIndex:
+		return args[0] + "[" + args[1] + "]"
+	case opCall:
+		return n.function.name + "(" + strings.Join(args, ", ") + ")"
+	case opIf:
+		return "(" + args[1] + " if " + args[0] + " else " + args[2] + ")"
+	}
+	return "(" + strings.Join(args, " "+opText[n.op]+" ") + ")"
+}

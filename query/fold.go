@@ -1,0 +1,292 @@
+package query
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"wreg/registry/tensor"
+)
+
+// foldedCount is the column that Fold adds: how many tensors a line stands for.
+const foldedCount = "tensors"
+
+// Fold puts rows that differ in nothing but the numbers or one word of their path
+// on one line, for people:
+//
+//	model.layers.{0..63}.mlp.switch_mlp.{down,gate,up}_proj.weight  missing  192
+//
+// The last column of the result counts the tensors of a line; bytes are added up.
+// Layers and experts are left out, as the path shows them. A result without a
+// path column is returned as it is. The paths are patterns that find the tensors.
+func (r *Result) Fold() *Result {
+	at := r.column("path")
+	if at < 0 || len(r.Rows) == 0 {
+		return r
+	}
+	f := &folder{path: at}
+	out := *r
+	out.Columns = nil
+	for i, c := range r.Columns {
+		if c != "layer" && c != "expert" {
+			f.keep = append(f.keep, i)
+			f.names = append(f.names, c)
+			out.Columns = append(out.Columns, c)
+		}
+	}
+	out.Columns = append(out.Columns, foldedCount)
+	for _, row := range r.Rows {
+		f.add(row)
+	}
+	out.Rows = [][]any{}
+	for _, l := range mergeWords(f.lines()) {
+		out.Rows = append(out.Rows, l.row(f))
+	}
+	return &out
+}
+
+// folder gathers rows that have the same template and the same values.
+type folder struct {
+	path   int   // the path's place in a row of the result
+	keep   []int // places of the columns that stay
+	names  []string
+	groups map[string]*foldGroup
+	order  []*foldGroup
+}
+
+type foldGroup struct {
+	template string
+	cells    []any // by keep; texts with the row's own numbers taken out
+	tuples   [][]int64
+	bytes    int64
+}
+
+// line is one line of the folded answer.
+type line struct {
+	segments []string
+	numbers  grid
+	names    []string // what each set of numbers counts
+	cells    []any
+	soft     []bool // by cell: shapes of merged lines may differ
+	count    int
+	bytes    int64
+}
+
+func (f *folder) add(row []any) {
+	path, _ := row[f.path].(string)
+	template, index := tensor.SplitPath(path)
+	g := &foldGroup{template: template}
+	key := template
+	for i, k := range f.keep {
+		v := row[k]
+		switch {
+		case k == f.path:
+			v = nil
+		case f.names[i] == "bytes":
+			if n, ok := v.(int64); ok {
+				g.bytes, v = n, nil
+			}
+		case f.names[i] == "reason" || f.names[i] == "remedy":
+			if text, ok := v.(string); ok {
+				v = takeNumbers(text, template, index)
+			}
+		}
+		g.cells = append(g.cells, v)
+		key += "\x00" + fmt.Sprint(v)
+	}
+	if f.groups == nil {
+		f.groups = map[string]*foldGroup{}
+	}
+	if known := f.groups[key]; known != nil {
+		known.bytes += g.bytes
+		g = known
+	} else {
+		f.groups[key] = g
+		f.order = append(f.order, g)
+	}
+	g.tuples = append(g.tuples, index)
+}
+
+func (f *folder) lines() (lines []line) {
+	soft := make([]bool, len(f.names))
+	for i, name := range f.names {
+		soft[i] = name == "expected_shape" && !slices.Contains(f.names, "shape")
+	}
+	for _, g := range f.order {
+		grids := foldIndices(g.tuples)
+		for _, numbers := range grids {
+			l := line{segments: strings.Split(g.template, "."), numbers: numbers, cells: slices.Clone(g.cells), soft: soft, count: numbers.size()}
+			if len(numbers) > 0 {
+				l.names = tensor.Placeholders(g.template)
+			} else {
+				l.count = len(g.tuples)
+			}
+			l.bytes = g.bytes / int64(len(g.tuples)) * int64(l.count)
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}
+
+func (g grid) size() int {
+	n := 1
+	for _, set := range g {
+		n *= len(set)
+	}
+	return n
+}
+
+var layerNumber = regexp.MustCompile(`\b(layers?[ .]|h\.|blk\.|blocks?\.)(\d+)\b`)
+var expertNumber = regexp.MustCompile(`\b(experts?[ .])(\d+)\b`)
+
+// takeNumbers replaces a row's own layer and expert in a text by {layer} and
+// {expert}, so that texts which say the same of many rows are one.
+func takeNumbers(text, template string, index []int64) string {
+	names := tensor.Placeholders(template)
+	take := func(text, name string, form *regexp.Regexp) string {
+		k := slices.Index(names, name)
+		if k < 0 || k >= len(index) {
+			return text
+		}
+		own := strconv.FormatInt(index[k], 10)
+		return form.ReplaceAllStringFunc(text, func(found string) string {
+			if rest, ok := strings.CutSuffix(found, own); ok && !strings.ContainsAny(rest, "0123456789") {
+				return rest + "{" + name + "}"
+			}
+			return found
+		})
+	}
+	return take(take(text, "layer", layerNumber), "expert", expertNumber)
+}
+
+// row writes the line: texts get the numbers back.
+func (l *line) row(f *folder) []any {
+	row := make([]any, 0, len(l.cells)+1)
+	path := l.numbers.path(strings.Join(l.segments, "."))
+	for i, v := range l.cells {
+		switch text, isText := v.(string); {
+		case f.keep[i] == f.path:
+			v = path
+		case f.names[i] == "bytes" && v == nil:
+			v = l.bytes
+		case isText && (f.names[i] == "reason" || f.names[i] == "remedy"):
+			for k, name := range l.names {
+				if k < len(l.numbers) {
+					text = strings.ReplaceAll(text, "{"+name+"}", numbers(l.numbers[k]))
+				}
+			}
+			v = text
+		}
+		row = append(row, v)
+	}
+	return append(row, int64(l.count))
+}
+
+// mergeWords puts lines together that differ in one segment of the path, and in
+// that word in their texts: {down,gate,up}_proj.
+func mergeWords(lines []line) []line {
+	most := 0
+	for _, l := range lines {
+		most = max(most, len(l.segments))
+	}
+	for back := 1; back <= most; back++ {
+		groups := map[string][]int{}
+		for i, l := range lines {
+			if at := len(l.segments) - back; at >= 0 && !strings.HasPrefix(l.segments[at], "{") {
+				k := l.keyWithout(at)
+				groups[k] = append(groups[k], i)
+			}
+		}
+		gone := map[int]bool{}
+		for i := range lines {
+			at := len(lines[i].segments) - back
+			if at < 0 || gone[i] || strings.HasPrefix(lines[i].segments[at], "{") {
+				continue
+			}
+			members := groups[lines[i].keyWithout(at)]
+			if len(members) < 2 || members[0] != i {
+				continue
+			}
+			words := make([]string, len(members))
+			for k, m := range members {
+				words[k] = lines[m].segments[at]
+				gone[m] = k > 0
+			}
+			lines[i] = lines[i].merged(at, words, lines, members)
+		}
+		kept := lines[:0:0]
+		for i, l := range lines {
+			if !gone[i] {
+				kept = append(kept, l)
+			}
+		}
+		lines = kept
+	}
+	return lines
+}
+
+// keyWithout is the same for lines that differ in nothing but segment at.
+func (l *line) keyWithout(at int) string {
+	word := l.segments[at]
+	key := fmt.Sprint(strings.Join(l.segments[:at], "."), "\x00", strings.Join(l.segments[at+1:], "."), l.numbers)
+	for i, c := range l.cells {
+		if text, ok := c.(string); ok {
+			c = strings.ReplaceAll(text, word, "\x01")
+		} else if l.soft[i] {
+			c = nil
+		}
+		key += fmt.Sprint("\x00", c)
+	}
+	return key
+}
+
+func (l line) merged(at int, words []string, lines []line, members []int) line {
+	folded := foldWords(words)
+	out := l
+	out.segments = slices.Clone(l.segments)
+	out.segments[at] = folded
+	out.cells = slices.Clone(l.cells)
+	for i, c := range out.cells {
+		switch v := c.(type) {
+		case string:
+			out.cells[i] = strings.ReplaceAll(v, words[0], folded)
+		case tensor.Shape:
+			var texts []string
+			for _, m := range members {
+				if t := fmt.Sprint(lines[m].cells[i]); !slices.Contains(texts, t) {
+					texts = append(texts, t)
+				}
+			}
+			if len(texts) > 1 {
+				out.cells[i] = strings.Join(texts, " or ")
+			}
+		}
+	}
+	for _, m := range members[1:] {
+		out.count += lines[m].count
+		out.bytes += lines[m].bytes
+	}
+	return out
+}
+
+// foldWords writes down_proj and up_proj as {down,up}_proj.
+func foldWords(words []string) string {
+	tail := words[0]
+	for _, w := range words[1:] {
+		for !strings.HasSuffix(w, tail) {
+			tail = tail[1:]
+		}
+	}
+	if i := strings.IndexAny(tail, "_-"); i >= 0 {
+		tail = tail[i:]
+	} else {
+		tail = ""
+	}
+	heads := make([]string, len(words))
+	for i, w := range words {
+		heads[i] = strings.TrimSuffix(w, tail)
+	}
+	return "{" + strings.Join(heads, ",") + "}" + tail
+}

@@ -1,0 +1,85 @@
+package query
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// makeable says why a tensor that can be made is not there, and how to make it.
+func makeable(n *arch.Node) (reason, remedy string) {
+	var paths []string
+	loads(n, func(p string) {
+		if !slices.Contains(paths, p) {
+			paths = append(paths, p)
+		}
+	})
+	folded := foldPaths(paths)
+	for i, p := range folded { // as people write it: within its layer
+		if at := layerNumber.FindStringIndex(p); at != nil {
+			folded[i] = strings.TrimPrefix(p[at[1]:], ".")
+		}
+	}
+	from := strings.Join(folded, ", ")
+	inner := n
+	for inner.Op != arch.OpStack && len(inner.In) == 1 {
+		inner = inner.In[0]
+	}
+	switch {
+	case inner.Op == arch.OpStack:
+		return fmt.Sprintf("not stacked: its %d parts are there one by one", len(inner.In)), "stackable from " + from
+	case n.Op == arch.OpLoad:
+		return "there under another name", "copy of " + from
+	}
+	return "not converted: what it is made of is there", fmt.Sprintf("%s of %s", n.Op, from)
+}
+
+// explainMissing fills in reasons that the expectation did not know: an absent
+// expert is told from a lost tensor.
+func explainMissing(gaps []gap, e *expectation, side present) {
+	experts := map[string]int64{}
+	for i := range e.wants {
+		template, index := tensor.SplitPath(e.wants[i].path)
+		if k := slices.Index(tensor.Placeholders(template), "expert"); k >= 0 {
+			group := expertGroup(template, index, k)
+			experts[group] = max(experts[group], index[k]+1)
+		}
+	}
+	for i := range gaps {
+		g := &gaps[i]
+		if g.status != arch.Missing {
+			continue
+		}
+		if g.reason == "" {
+			g.reason = absence(g.path, experts)
+		}
+		if g.remedy == "" {
+			g.remedy = "lost: nothing in the checkpoint makes it"
+		}
+	}
+}
+
+// expertGroup names all experts of one layer and projection.
+func expertGroup(template string, index []int64, expert int) string {
+	rest := slices.Clone(index)
+	rest[expert] = -1
+	return tensor.JoinPath(template, rest)
+}
+
+// absence says what is absent: "expert 2 of 4 absent in layer 3".
+func absence(path string, experts map[string]int64) string {
+	template, index := tensor.SplitPath(path)
+	names := tensor.Placeholders(template)
+	layer, expert := slices.Index(names, "layer"), slices.Index(names, "expert")
+	in := ""
+	if layer >= 0 && layer < len(index) {
+		in = fmt.Sprintf(" in layer %d", index[layer])
+	}
+	if expert >= 0 && expert < len(index) {
+		return fmt.Sprintf("expert %d of %d absent%s", index[expert], experts[expertGroup(template, index, expert)], in)
+	}
+	return "absent" + in
+}
