@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -15,40 +16,51 @@ const maxFaults = 100
 // Check walks everything: bbolt's pages, keys, blocks, dangling references, the
 // content index both ways. It reports every fault, not the first.
 func (r *Registry) Check(ctx context.Context) ([]Fault, error) {
-	if r.db == nil {
-		return nil, r.closed()
-	}
 	c := &checker{r: r, ctx: ctx, count: map[string]int{}}
-	pages, err := r.walkAll()
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range pages.faults {
-		c.fault("pages", "%v", f)
-	}
-	if len(c.faults) == 0 {
-		// bbolt's own check trusts the shape of the pages.
-		err = r.view(func(tx *bolt.Tx) error {
+	err := r.alone(func(tx *bolt.Tx) error {
+		pages, err := r.walkAll()
+		if err != nil {
+			return err
+		}
+		for _, f := range pages.faults {
+			c.fault("pages", "%v", f)
+		}
+		if len(c.faults) == 0 {
+			// bbolt's own check trusts the shape of the pages.
 			for err := range tx.Check() {
 				c.fault("pages", "%v", err)
 			}
-			return nil
-		})
-		if err != nil {
-			c.fault("pages", "%v", err)
 		}
-	}
-	err = r.view(func(tx *bolt.Tx) error {
 		c.s = newSnapshot(r, tx)
-		return c.all(tx)
+		if err := c.all(tx); err != nil && ctx.Err() == nil {
+			c.fault("registry", "%v", err)
+		}
+		return ctx.Err()
 	})
-	if cause := ctx.Err(); cause != nil {
-		return nil, cause
-	}
 	if err != nil {
-		c.fault("registry", "%v", err)
+		return nil, err
 	}
 	return c.done(), nil
+}
+
+// errUndo ends a transaction that was only opened to keep others out.
+var errUndo = errors.New("undo")
+
+// alone runs fn while nobody writes, in this process or another.
+func (r *Registry) alone(fn func(*bolt.Tx) error) error {
+	if r.readOnly {
+		return r.view(fn)
+	}
+	err := r.update(func(tx *bolt.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return errUndo
+	})
+	if err == errUndo {
+		return nil
+	}
+	return err
 }
 
 type checker struct {

@@ -57,6 +57,8 @@ func ours(p any) bool {
 
 // view and update are bbolt's, guarded.
 func (r *Registry) view(fn func(*bolt.Tx) error) error {
+	r.swap.RLock()
+	defer r.swap.RUnlock()
 	if r.db == nil {
 		return r.closed()
 	}
@@ -65,8 +67,10 @@ func (r *Registry) view(fn func(*bolt.Tx) error) error {
 
 func (r *Registry) update(fn func(*bolt.Tx) error) error {
 	if r.readOnly {
-		return fmt.Errorf("registry %s is open for reading only", r.path)
+		return r.errReadOnly()
 	}
+	r.swap.RLock()
+	defer r.swap.RUnlock()
 	if r.db == nil {
 		return r.closed()
 	}
@@ -89,6 +93,10 @@ func (r *Registry) update(fn func(*bolt.Tx) error) error {
 
 func (r *Registry) closed() error {
 	return fmt.Errorf("registry %s was closed: %w", r.path, fs.ErrClosed)
+}
+
+func (r *Registry) errReadOnly() error {
+	return fmt.Errorf("registry %s is open for reading only", r.path)
 }
 
 // Guard runs fn with the protection View gives its own goroutine: a read of a

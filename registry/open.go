@@ -62,7 +62,7 @@ func kindOf(m fs.FileMode) string {
 var errReplaced = errors.New("the file was replaced")
 
 func openOnce(path string, readOnly bool, wait time.Duration) (*Registry, error) {
-	r := &Registry{path: path, readOnly: readOnly, active: map[uint32]bool{}, sound: map[uint32]bool{}}
+	r := newRegistry(path, readOnly)
 	deadline := time.Now().Add(wait)
 	if !readOnly {
 		// bbolt reads the free list while it opens a file for writing, and writes
@@ -180,12 +180,7 @@ func create(path string) error {
 	if err := errors.Join(db.Update(initSchema), db.Close()); err != nil {
 		return fmt.Errorf("registry %s: %w", path, err)
 	}
-	switch err := os.Link(temp, path); {
-	case err == nil, errors.Is(err, fs.ErrExist):
-		return syncDir(dir)
-	}
-	// A file system without hard links.
-	if err := os.Rename(temp, path); err != nil {
+	if err := land(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("registry %s: %w", path, err)
 	}
 	return syncDir(dir)

@@ -15,7 +15,7 @@ import (
 
 // A transaction of an ingest ends when it holds this much: bbolt keeps what is not
 // committed in memory, and other processes wait meanwhile.
-const (
+var (
 	batchBytes = 8 << 20
 	batchKeys  = 2048
 )

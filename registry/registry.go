@@ -39,6 +39,8 @@ type Registry struct {
 	file     *os.File // bbolt's own handle: closed by bbolt, read at by page checks
 	readOnly bool
 
+	swap sync.RWMutex // held by transactions; Compact changes db and file
+
 	mu     sync.Mutex
 	active map[uint32]bool // revisions that a Put of this process is writing
 	sound  map[uint32]bool // revisions whose pages were walked by this process
@@ -93,8 +95,14 @@ func (e *SchemaError) Error() string {
 	return fmt.Sprintf("registry %s has schema %d, this wreg knows up to %d: use a newer wreg, or name another file with --registry", e.Path, e.Found, e.Known)
 }
 
+func newRegistry(path string, readOnly bool) *Registry {
+	return &Registry{path: path, readOnly: readOnly, active: map[uint32]bool{}, sound: map[uint32]bool{}}
+}
+
 // Close releases the file and its lock.
 func (r *Registry) Close() error {
+	r.swap.Lock()
+	defer r.swap.Unlock()
 	if r.db == nil {
 		return nil
 	}

@@ -27,10 +27,12 @@ type Arch struct {
 	Name    string   // "hunyuan"
 	Aliases []string // further model_types it serves
 	File    string   // "hunyuan.arch", for errors
+
+	file *file
 }
 
 // Config is a parsed config.json.
-type Config struct{}
+
 
 // ParseConfig parses config.json strictly: one object, duplicate keys refused,
 // integers kept exact, mlx's tagged floats ({"__float__": "Infinity"}) decoded.

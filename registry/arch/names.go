@@ -1,0 +1,317 @@
+package arch
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"wreg/registry/expr"
+)
+
+// Limits of names with braces: what one may expand to, and how deep a name may
+// stand in a name.
+const (
+	maxAlternatives = 1 << 16
+	maxExpansion    = 8
+)
+
+// piece is a part of a name: plain text, or what stands in braces.
+type piece struct {
+	text  string
+	group bool
+}
+
+// pieces cuts a name at its braces.
+func pieces(name string) ([]piece, error) {
+	var out []piece
+	for name != "" {
+		open := strings.IndexByte(name, '{')
+		if open < 0 {
+			return append(out, piece{text: name}), nil
+		}
+		if open > 0 {
+			out = append(out, piece{text: name[:open]})
+		}
+		end := strings.IndexByte(name, '}')
+		if end < open {
+			return nil, fmt.Errorf("%s: the braces do not close", name)
+		}
+		out = append(out, piece{name[open+1 : end], true})
+		name = name[end+1:]
+	}
+	return out, nil
+}
+
+// expand puts the values of names in braces into a name: layers.{layer}.w.
+// Alternatives are not for it: see alternatives.
+func (s *scope) expand(name string) (string, error) {
+	for range maxExpansion {
+		if !strings.Contains(name, "{") {
+			return name, nil
+		}
+		parts, err := pieces(name)
+		if err != nil {
+			return "", err
+		}
+		var b strings.Builder
+		for _, p := range parts {
+			if !p.group {
+				b.WriteString(p.text)
+				continue
+			}
+			text, err := s.inBraces(p.text)
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(text)
+		}
+		name = b.String()
+	}
+	return "", fmt.Errorf("%s: names stand in names more than %d deep", name, maxExpansion)
+}
+
+// inBraces gives the text of a scalar expression in braces.
+func (s *scope) inBraces(text string) (string, error) {
+	if text == markVariable {
+		return text, nil
+	}
+	var v expr.Value
+	if b := s.binding(text); b != nil && b.state == 2 {
+		v = b.value
+	} else {
+		n, err := s.run.formulaOf(text)
+		if err != nil {
+			return "", err
+		}
+		if v, err = s.eval(n); err != nil {
+			return "", err
+		}
+	}
+	if t, ok := v.Text(); ok {
+		return t, nil
+	}
+	if i, ok := v.Int(); ok {
+		return strconv.FormatInt(i, 10), nil
+	}
+	return "", fmt.Errorf("{%s} is %v: want a word or a whole number", text, v)
+}
+
+// formulaOf parses the text of a brace group, once.
+func (r *run) formulaOf(text string) (*expr.Node, error) {
+	if n, ok := r.braces[text]; ok {
+		return n, nil
+	}
+	n, err := expr.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("{%s}: %w", text, err)
+	}
+	r.braces[text] = n
+	return n, nil
+}
+
+// path gives the root path of a tensor that an expression names.
+func (s *scope) path(n *expr.Node) (string, error) {
+	if n.Op != expr.OpName {
+		return "", fault(n, fmt.Errorf("%v is no name of a tensor", n))
+	}
+	return s.absolute(n.Text, n)
+}
+
+func (s *scope) absolute(name string, at *expr.Node) (string, error) {
+	prefix := s.prefix
+	if rest, ok := strings.CutPrefix(name, "/"); ok {
+		name, prefix = rest, s.root
+	}
+	name, err := s.expand(name)
+	if err != nil {
+		return "", fault(at, err)
+	}
+	if rest, ok := strings.CutPrefix(name, "/"); ok { // a name held in a name may be rooted too
+		name, prefix = rest, s.root
+	}
+	return prefix + name, nil
+}
+
+// variant is one way to expand a name with alternatives: the scope binds their
+// variables.
+type variant struct {
+	name string
+	in   *scope
+}
+
+// alternatives expands {a, b}, {p in a, b}, {p:q in a:x, b:y} and {e in 0..n},
+// the leftmost varying slowest, then puts in the values of names.
+func (s *scope) alternatives(name string) ([]variant, error) {
+	parts, err := pieces(name)
+	if err != nil {
+		return nil, err
+	}
+	out := []variant{{"", s}}
+	for _, p := range parts {
+		variables, choices, err := s.choices(p)
+		if err != nil {
+			return nil, err
+		}
+		if choices == nil { // text or a plain value
+			for i := range out {
+				text := p.text
+				if p.group {
+					if text, err = out[i].in.inBraces(p.text); err != nil {
+						return nil, err
+					}
+				}
+				out[i].name += text
+			}
+			continue
+		}
+		if len(out)*len(choices) > maxAlternatives {
+			return nil, fmt.Errorf("%s expands to more than %d names", name, maxAlternatives)
+		}
+		next := make([]variant, 0, len(out)*len(choices))
+		for _, v := range out {
+			for _, c := range choices {
+				in := v.in
+				if variables != nil {
+					in = v.in.child()
+					for k, variable := range variables {
+						in.set(variable, c[k])
+					}
+				}
+				text, _ := c[0].Text()
+				if i, ok := c[0].Int(); ok {
+					text = strconv.FormatInt(i, 10)
+				}
+				next = append(next, variant{v.name + text, in})
+			}
+		}
+		out = next
+	}
+	for i := range out {
+		if out[i].name, err = out[i].in.expand(out[i].name); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// choices reads a brace group that offers alternatives; nil when it does not.
+func (s *scope) choices(p piece) (variables []string, choices [][]expr.Value, err error) {
+	if !p.group {
+		return nil, nil, nil
+	}
+	text := p.text
+	if head, rest, ok := strings.Cut(text, " in "); ok {
+		for v := range strings.SplitSeq(head, ":") {
+			variables = append(variables, strings.TrimSpace(v))
+		}
+		text = rest
+		if strings.Contains(text, "..") {
+			n, err := s.run.formulaOf(text)
+			if err != nil {
+				return nil, nil, err
+			}
+			values, err := s.values(n)
+			for _, v := range values {
+				choices = append(choices, []expr.Value{v})
+			}
+			return variables, choices, err
+		}
+	} else if !strings.Contains(text, ",") {
+		return nil, nil, nil
+	}
+	for item := range strings.SplitSeq(text, ",") {
+		var choice []expr.Value
+		for word := range strings.SplitSeq(item, ":") {
+			choice = append(choice, expr.String(strings.TrimSpace(word)))
+		}
+		if variables != nil && len(choice) != len(variables) {
+			return nil, nil, fmt.Errorf("{%s}: %q does not give %d words", p.text, item, len(variables))
+		}
+		choices = append(choices, choice)
+	}
+	return variables, choices, nil
+}
+
+// values lists what a loop runs over: a range without its end, or a list.
+func (s *scope) values(n *expr.Node) ([]expr.Value, error) {
+	if n.Op != expr.OpRange {
+		v, err := s.eval(n)
+		if err != nil {
+			return nil, err
+		}
+		items, ok := v.Items()
+		if !ok {
+			return nil, fault(n, fmt.Errorf("%v is neither a range nor a list", n))
+		}
+		return items, s.run.spend(n, int64(len(items)))
+	}
+	from, to, err := s.bounds(n)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]expr.Value, 0, max(0, to-from))
+	for i := from; i < to; i++ {
+		out = append(out, expr.Int(i))
+	}
+	return out, nil
+}
+
+// bounds gives a range's ends.
+func (s *scope) bounds(n *expr.Node) (from, to int64, err error) {
+	if from, err = s.integer(n.Args[0]); err != nil {
+		return 0, 0, err
+	}
+	if to, err = s.integer(n.Args[1]); err != nil {
+		return 0, 0, err
+	}
+	if from < 0 || to-from > maxAlternatives {
+		return 0, 0, fault(n, fmt.Errorf("%v is %d..%d: a loop runs from 0 or above, over at most %d numbers", n, from, to, maxAlternatives))
+	}
+	return from, to, s.run.spend(n, max(0, to-from))
+}
+
+// pattern makes a pattern of an .arch file one over whole paths: anchored where
+// the statement stands, values put in; {layer} that is not bound stays any number.
+func (s *scope) pattern(text string) (string, error) {
+	prefix := s.prefix
+	if rest, ok := strings.CutPrefix(text, "/"); ok {
+		text, prefix = rest, s.root
+	}
+	parts, err := pieces(text)
+	if err != nil {
+		return "", err
+	}
+	var b strings.Builder
+	b.WriteString("^" + prefix)
+	for _, p := range parts {
+		if !p.group {
+			b.WriteString(p.text)
+			continue
+		}
+		if lo, hi, ok := strings.Cut(p.text, ".."); ok {
+			if lo, err = s.bound(lo); err != nil {
+				return "", err
+			}
+			if hi, err = s.bound(hi); err != nil {
+				return "", err
+			}
+			b.WriteString("{" + lo + ".." + hi + "}")
+		} else if s.binding(p.text) != nil {
+			t, err := s.inBraces(p.text)
+			if err != nil {
+				return "", err
+			}
+			b.WriteString(t)
+		} else {
+			b.WriteString("{" + strings.ReplaceAll(p.text, " ", "") + "}")
+		}
+	}
+	return b.String(), nil
+}
+
+func (s *scope) bound(text string) (string, error) {
+	if text = strings.TrimSpace(text); text == "" {
+		return "", nil
+	}
+	return s.inBraces(text)
+}

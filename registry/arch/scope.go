@@ -1,0 +1,232 @@
+package arch
+
+import (
+	"errors"
+	"fmt"
+
+	"wreg/registry/expr"
+	"wreg/registry/tensor"
+)
+
+// Error is a fault met while an architecture is applied to a config: a key that
+// is absent, a combination it refuses.
+type Error struct {
+	File    string
+	Line    int
+	Column  int
+	Message string
+	Refused bool // by a refuse statement
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
+}
+
+// fault places an error of an expression.
+func fault(n *expr.Node, err error) error {
+	var placed *Error
+	if errors.As(err, &placed) {
+		return err
+	}
+	pos := n.Pos
+	message := err.Error()
+	var e *expr.EvalError
+	if errors.As(err, &e) {
+		if e.Pos.Line > 0 {
+			pos = e.Pos
+		}
+		if e.Name != "" && e.Err == nil {
+			message = fmt.Sprintf("%s is neither bound here nor a key of config.json", e.Name)
+		}
+	}
+	return &Error{File: pos.Filename, Line: pos.Line, Column: pos.Column, Message: message}
+}
+
+// scope is where a statement stands: what names mean, and what paths are
+// relative to. Blocks see the names of where they are used.
+type scope struct {
+	run    *run
+	parent *scope
+	names  map[string]*binding
+	prefix string // of relative paths, with its final dot: "model.layers.3."
+	root   string // of paths that begin with /
+	config object
+}
+
+// binding is a let, a parameter or a loop variable; it is evaluated when first
+// asked for, where it was written.
+type binding struct {
+	node  *expr.Node
+	in    *scope
+	value expr.Value
+	state byte // 0: not evaluated, 1: being evaluated, 2: evaluated
+}
+
+func (s *scope) child() *scope {
+	c := *s
+	c.parent, c.names = s, nil
+	return &c
+}
+
+func (s *scope) bind(name string, b *binding) {
+	if s.names == nil {
+		s.names = map[string]*binding{}
+	}
+	s.names[name] = b
+}
+
+func (s *scope) set(name string, v expr.Value) { s.bind(name, &binding{value: v, state: 2}) }
+
+func (s *scope) binding(name string) *binding {
+	for at := s; at != nil; at = at.parent {
+		if b, ok := at.names[name]; ok {
+			return b
+		}
+	}
+	return nil
+}
+
+// Lookup is expr.Env: bound names first, then keys of config.json.
+func (s *scope) Lookup(name string) (expr.Value, bool) {
+	if b := s.binding(name); b != nil {
+		switch b.state {
+		case 1:
+			s.run.remember(fmt.Errorf("%s is defined by itself", name))
+			return expr.Null, false
+		case 0:
+			b.state = 1
+			v, err := expr.Eval(b.node, b.in)
+			b.state = 0
+			if err != nil {
+				s.run.remember(fault(b.node, err))
+				return expr.Null, false
+			}
+			b.value, b.state = v, 2
+		}
+		return b.value, true
+	}
+	return s.config.get(name)
+}
+
+// Call is expr.Caller: what may be asked about the checkpoint and the config.
+func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
+	switch n.Text {
+	case "present", "shape", "dtype":
+		if len(n.Args) != 1 {
+			return expr.Null, true, fmt.Errorf("%s takes one tensor", n.Text)
+		}
+		if arg := n.Args[0]; n.Text == "present" && arg.Op == expr.OpConst {
+			text, _ := arg.Value.Text()
+			found, err := s.run.anyMatch(s, text)
+			return expr.Bool(found), true, err
+		}
+		path, err := s.path(n.Args[0])
+		if err != nil {
+			return expr.Null, true, err
+		}
+		f, trouble := s.run.load(path, n, false)
+		if trouble != nil {
+			return expr.Bool(false), true, notPresent(n.Text)
+		}
+		switch n.Text {
+		case "shape":
+			dims := make([]expr.Value, len(f.shape))
+			for i, d := range f.shape {
+				dims[i] = expr.Int(d)
+			}
+			return expr.List(dims...), true, nil
+		case "dtype":
+			return expr.String(f.dtype.String()), true, nil
+		}
+		return expr.Bool(true), true, nil
+	case "get":
+		return s.get(n)
+	}
+	return expr.Null, false, nil
+}
+
+// notPresent makes shape and dtype of an absent tensor unknown, so that ?? can
+// say what to assume; present is simply false.
+func notPresent(function string) error {
+	if function == "present" {
+		return nil
+	}
+	return &expr.EvalError{Message: "the tensor is absent; say with ?? what to assume then", Name: function}
+}
+
+// get is get(key, index…, key…): a value inside lists of objects, null when any
+// step is absent.
+func (s *scope) get(n *expr.Node) (expr.Value, bool, error) {
+	var key string
+	for i, a := range n.Args {
+		part := a.Text
+		if a.Op != expr.OpName || i > 0 && s.binding(a.Text) != nil {
+			v, err := expr.Eval(a, s)
+			if err != nil {
+				return expr.Null, true, err
+			}
+			part = v.String()
+			if text, ok := v.Text(); ok {
+				part = text
+			}
+		}
+		if i > 0 {
+			key += "."
+		}
+		key += part
+	}
+	v, _ := s.config.get(key)
+	return v, true, nil
+}
+
+// eval computes a scalar.
+func (s *scope) eval(n *expr.Node) (expr.Value, error) {
+	s.run.pending = nil
+	v, err := expr.Eval(n, s)
+	if err != nil {
+		var e *expr.EvalError
+		if s.run.pending != nil && errors.As(err, &e) && e.Name != "" {
+			return v, fault(n, s.run.pending)
+		}
+		return v, fault(n, err)
+	}
+	return v, nil
+}
+
+// integer computes a size: a whole number.
+func (s *scope) integer(n *expr.Node) (int64, error) {
+	v, err := s.eval(n)
+	if err != nil {
+		return 0, err
+	}
+	i, ok := v.Int()
+	if !ok {
+		return 0, fault(n, fmt.Errorf("%v is %v, not a whole number", n, v))
+	}
+	return i, nil
+}
+
+// sizes computes a shape.
+func (s *scope) sizes(nodes []*formula) (tensor.Shape, error) {
+	shape := make(tensor.Shape, len(nodes))
+	for i, f := range nodes {
+		d, err := s.integer(f.tree)
+		if err != nil {
+			return nil, err
+		}
+		if d < 0 {
+			return nil, fault(f.tree, fmt.Errorf("%v is %d: a dimension is never negative", f.tree, d))
+		}
+		shape[i] = d
+	}
+	return shape, nil
+}
+
+// truth computes a condition; no condition is true.
+func (s *scope) truth(f *formula) (bool, error) {
+	if f == nil {
+		return true, nil
+	}
+	v, err := s.eval(f.tree)
+	return v.Truth(), err
+}

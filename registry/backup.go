@@ -1,0 +1,162 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// Backup writes a consistent snapshot of the registry, a registry file itself,
+// while others read it and while this process writes it. It returns the number of
+// bytes written.
+func (r *Registry) Backup(w io.Writer) (n int64, err error) {
+	err = r.view(func(tx *bolt.Tx) error {
+		n, err = tx.WriteTo(w)
+		return err
+	})
+	return n, err
+}
+
+// BackupFile is Backup to a new file: written beside it, synced, renamed. An
+// existing file is an error.
+func (r *Registry) BackupFile(path string) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = fs.ErrExist
+		}
+		return fmt.Errorf("backup %s: %w", path, err)
+	}
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*")
+	if err != nil {
+		return fmt.Errorf("backup %s: %w", path, err)
+	}
+	defer os.Remove(f.Name())
+	_, err = r.Backup(f)
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("backup %s: %w", path, err)
+	}
+	if err := land(f.Name(), path); err != nil {
+		return fmt.Errorf("backup %s: %w", path, err)
+	}
+	return syncDir(dir)
+}
+
+// Compact rewrites the file without the room that removed revisions left, and
+// puts it in the place of the old one once it is complete, checked and synced. It
+// waits for the Views of this process to end. before and after are in bytes.
+func (r *Registry) Compact(ctx context.Context) (before, after int64, err error) {
+	if r.readOnly {
+		return 0, 0, r.errReadOnly()
+	}
+	if err := r.GC(ctx); err != nil {
+		return 0, 0, err
+	}
+	r.swap.Lock()
+	defer r.swap.Unlock()
+	if r.db == nil {
+		return 0, 0, r.closed()
+	}
+	r.mu.Lock()
+	busy := len(r.active)
+	r.mu.Unlock()
+	if busy > 0 {
+		return 0, 0, fmt.Errorf("registry %s: %d ingests of this process are at work; compact when they end", r.path, busy)
+	}
+	info, err := os.Stat(r.path)
+	if err != nil {
+		return 0, 0, err
+	}
+	dense, err := r.denseCopy(ctx, info.Mode().Perm())
+	if err != nil {
+		return 0, 0, fmt.Errorf("compact: %w", err)
+	}
+	if err := r.replace(dense); err != nil {
+		return 0, 0, fmt.Errorf("compact: %w", err)
+	}
+	size, err := r.file.Stat()
+	if err != nil {
+		return 0, 0, err
+	}
+	return info.Size(), size.Size(), nil
+}
+
+// denseCopy makes a checked, synced and locked copy beside the registry.
+func (r *Registry) denseCopy(ctx context.Context, mode fs.FileMode) (*Registry, error) {
+	f, err := os.CreateTemp(filepath.Dir(r.path), filepath.Base(r.path)+".new-*")
+	if err != nil {
+		return nil, err
+	}
+	d := newRegistry(f.Name(), false)
+	if err := errors.Join(f.Chmod(mode), f.Close()); err != nil {
+		return nil, errors.Join(err, os.Remove(d.path))
+	}
+	d.db, err = bolt.Open(d.path, mode, &bolt.Options{
+		Timeout: defaultTimeout, FreelistType: bolt.FreelistMapType,
+		OpenFile: func(name string, flag int, mode fs.FileMode) (*os.File, error) {
+			d.file, err = os.OpenFile(name, flag, mode)
+			return d.file, err
+		},
+	})
+	if err != nil {
+		return nil, errors.Join(err, os.Remove(d.path))
+	}
+	d.db.AllocSize = allocStep
+	err = r.guard(func() error { return bolt.Compact(d.db, r.db, int64(batchBytes)) })
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err == nil {
+		var faults []Fault
+		faults, err = d.Check(ctx)
+		if err == nil && len(faults) > 0 {
+			err = r.damage(faults[0].Where, "%s", faults[0].Message)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, d.Close(), os.Remove(d.path))
+	}
+	return d, nil
+}
+
+// replace puts a copy in the registry's place. Both files are locked until the
+// name is the copy's, so no other process can write to the old one; whoever waits
+// for it finds out that the file was replaced.
+func (r *Registry) replace(d *Registry) error {
+	if runtime.GOOS == "windows" {
+		return r.replaceClosed(d)
+	}
+	if err := os.Rename(d.path, r.path); err != nil {
+		return errors.Join(err, d.Close(), os.Remove(d.path))
+	}
+	old := r.db
+	r.db, r.file = d.db, d.file
+	return errors.Join(r.guard(old.Close), syncDir(filepath.Dir(r.path)))
+}
+
+// replaceClosed is for systems where an open file cannot be replaced.
+func (r *Registry) replaceClosed(d *Registry) error {
+	if err := errors.Join(d.Close(), r.db.Close()); err != nil {
+		return err
+	}
+	r.db = nil
+	if err := os.Rename(d.path, r.path); err != nil {
+		return errors.Join(err, os.Remove(d.path), r.open(false, defaultTimeout))
+	}
+	return r.open(false, defaultTimeout)
+}
+
+// land gives a finished temporary file its name, which must not exist.
+func land(temp, path string) error {
+	if err := os.Link(temp, path); err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Rename(temp, path) // a file system without hard links
+}

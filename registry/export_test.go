@@ -1,0 +1,4 @@
+package registry
+
+// SmallBatches makes every ingest take many transactions.
+func SmallBatches() { batchKeys, batchBytes = 5, 1<<14 }

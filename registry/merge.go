@@ -1,0 +1,143 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"slices"
+
+	"wreg/registry/tensor"
+)
+
+// Merged says what became of one revision of a merged registry.
+type Merged struct {
+	From string // its ref there
+	To   string // its ref here
+	New  bool   // false: this registry held the same already
+}
+
+// Merge folds every revision of other into r, oldest first. A revision that r has
+// already under the same name (the same record and tensors, whatever its number)
+// is not stored again, so a merge that was interrupted can be repeated. Numbers
+// may differ here; Revision.Source follows them. On error the list says what was
+// done before.
+func (r *Registry) Merge(ctx context.Context, other *Registry) ([]Merged, error) {
+	mine, err := os.Stat(r.path)
+	if err != nil {
+		return nil, err
+	}
+	theirs, err := os.Stat(other.path)
+	if err != nil {
+		return nil, err
+	}
+	if os.SameFile(mine, theirs) {
+		return nil, fmt.Errorf("registry %s cannot be merged into itself", r.path)
+	}
+	var done []Merged
+	refs := map[string]string{} // there → here
+	known := map[string]map[[32]byte]string{}
+	err = other.View(func(s *Snapshot) error {
+		all, err := s.entries("")
+		if err != nil {
+			return err
+		}
+		// Ids grow as revisions are made, so an export comes after its source.
+		slices.SortFunc(all, func(a, b modelEntry) int { return int(a.id) - int(b.id) })
+		for _, e := range all {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			stored, err := s.record(e)
+			if err != nil {
+				return err
+			}
+			v := stored.Revision
+			from := v.Ref()
+			if to, ok := refs[v.Source]; ok {
+				v.Source = to
+			}
+			print, err := s.fingerprint(e, v)
+			if err != nil {
+				return err
+			}
+			if known[v.Model] == nil {
+				if known[v.Model], err = r.fingerprints(v.Model); err != nil {
+					return err
+				}
+			}
+			m := Merged{From: from, To: known[v.Model][print]}
+			if m.To == "" {
+				to, err := r.copyRevision(ctx, s, &stored.Revision, v)
+				if err != nil {
+					return err
+				}
+				m.To, m.New = to.Ref(), true
+				known[v.Model][print] = m.To
+			}
+			refs[from] = m.To
+			done = append(done, m)
+		}
+		return nil
+	})
+	return done, err
+}
+
+// copyRevision puts a revision of another registry.
+func (r *Registry) copyRevision(ctx context.Context, s *Snapshot, from *Revision, v Revision) (*Revision, error) {
+	tensors := make([]tensor.Info, 0, from.Tensors)
+	for t, err := range s.Tensors(from) {
+		if err != nil {
+			return nil, err
+		}
+		tensors = append(tensors, t)
+	}
+	return r.Put(ctx, v, tensors)
+}
+
+// fingerprints are those of a model's revisions, with their refs.
+func (r *Registry) fingerprints(model string) (map[[32]byte]string, error) {
+	prints := map[[32]byte]string{}
+	err := r.View(func(s *Snapshot) error {
+		list, err := s.entries(model)
+		if err != nil {
+			return err
+		}
+		for _, e := range list {
+			stored, err := s.record(e)
+			if err != nil {
+				return err
+			}
+			print, err := s.fingerprint(e, stored.Revision)
+			if err != nil {
+				return err
+			}
+			prints[print] = stored.Ref()
+		}
+		return nil
+	})
+	return prints, err
+}
+
+// fingerprint is a hash of all that makes a revision but its number. The bytes of
+// a block follow from its tensors alone.
+func (s *Snapshot) fingerprint(e modelEntry, v Revision) (sum [32]byte, err error) {
+	_, st, err := s.state(&Revision{Model: e.name, Number: e.number})
+	if err != nil {
+		return sum, err
+	}
+	v.Number = 0
+	h := sha256.New()
+	field := func(b []byte) {
+		h.Write(binary.AppendUvarint(nil, uint64(len(b))))
+		h.Write(b)
+	}
+	field(encodeRecord(&record{Revision: v, blocks: len(st.blocks)}))
+	field(appendTable(nil, st.files))
+	for _, x := range st.blocks {
+		field([]byte(x.key))
+		field(x.value)
+	}
+	return [32]byte(h.Sum(nil)), nil
+}
