@@ -49,6 +49,10 @@ func (r *Registry) BackupFile(path string) error {
 	return syncDir(dir)
 }
 
+// compactSuffix marks copies that a compaction is making. Whoever holds the lock
+// for writing may remove them.
+const compactSuffix = ".compact-"
+
 // Compact rewrites the file without the room that removed revisions left, and
 // puts it in the place of the old one once it is complete, checked and synced. It
 // waits for the Views of this process to end. before and after are in bytes.
@@ -90,7 +94,7 @@ func (r *Registry) Compact(ctx context.Context) (before, after int64, err error)
 
 // denseCopy makes a checked, synced and locked copy beside the registry.
 func (r *Registry) denseCopy(ctx context.Context, mode fs.FileMode) (*Registry, error) {
-	f, err := os.CreateTemp(filepath.Dir(r.path), filepath.Base(r.path)+".new-*")
+	f, err := os.CreateTemp(filepath.Dir(r.path), filepath.Base(r.path)+compactSuffix+"*")
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -58,10 +61,23 @@ func (r *Registry) Remove(ref string) error {
 	return errors.Join(faults...)
 }
 
-// GC removes what ingests and removals that were killed left behind.
+// GC removes what ingests, removals and compactions that were killed left behind.
+// It does not shrink the file: Compact does.
 func (r *Registry) GC(ctx context.Context) error {
+	if r.readOnly {
+		return r.errReadOnly()
+	}
+	copies, err := filepath.Glob(globQuote(r.path) + compactSuffix + "*")
+	if err != nil {
+		return err
+	}
+	for _, c := range copies {
+		if err := os.Remove(c); err != nil {
+			return err
+		}
+	}
 	var left []uint32
-	err := r.view(func(tx *bolt.Tx) error {
+	err = r.view(func(tx *bolt.Tx) error {
 		pending, err := r.bucket(tx, pendingBucket)
 		if err != nil {
 			return err
@@ -87,6 +103,14 @@ func (r *Registry) GC(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// globQuote makes a path match itself alone.
+func globQuote(path string) string {
+	if filepath.Separator == '\\' {
+		return path // Windows' patterns have no escape
+	}
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
 // erase frees what an invisible revision takes, in bounded transactions, and then

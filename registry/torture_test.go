@@ -108,8 +108,8 @@ func tortureChild(seedText, path, otherPath string) error {
 
 // tortureState is what the parent knows of a registry.
 type tortureState struct {
-	put      map[string]int // ref → seed of its tensors
-	removing string         // a removal was begun: its model may be there or not
+	put      map[string]int  // ref → seed of its tensors
+	removing map[string]bool // a removal of these was begun: all are there or none
 	merged   bool
 	counts   map[string]int
 }
@@ -121,20 +121,17 @@ func (s *tortureState) line(line string) {
 	case "put":
 		s.put[f[1]], _ = strconv.Atoi(f[2])
 	case "removing":
-		s.removing = f[1]
-		s.drop(f[1])
+		s.removing = map[string]bool{}
+		for ref := range s.put {
+			if strings.HasPrefix(ref, f[1]+"@") {
+				s.removing[ref] = true
+				delete(s.put, ref)
+			}
+		}
 	case "removed":
-		s.removing = ""
+		s.removing = nil
 	case "merged":
 		s.merged = true
-	}
-}
-
-func (s *tortureState) drop(model string) {
-	for ref := range s.put {
-		if strings.HasPrefix(ref, model+"@") {
-			delete(s.put, ref)
-		}
 	}
 }
 
@@ -218,7 +215,7 @@ func (s *tortureState) verify(t *testing.T, round int, path string) {
 	defer r.Close()
 	mustCheck(t, r)
 	removing := s.removing
-	s.removing = ""
+	s.removing = nil
 	err = r.View(func(snap *registry.Snapshot) error {
 		found := map[string]bool{}
 		models, err := snap.Models()
@@ -258,7 +255,15 @@ func (s *tortureState) verify(t *testing.T, round int, path string) {
 		if s.merged && !found["far@1"] {
 			t.Errorf("round %d: the merged model is lost", round)
 		}
-		_ = removing
+		gone := 0
+		for ref := range removing {
+			if !found[ref] {
+				gone++
+			}
+		}
+		if gone != 0 && gone != len(removing) {
+			t.Errorf("round %d: %d of %d revisions of a model were removed", round, gone, len(removing))
+		}
 		return nil
 	})
 	if err != nil {
