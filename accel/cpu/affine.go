@@ -20,20 +20,34 @@ func (d Device) quantizeAffine(dst, scales, biases, src []byte, dt tensor.DType,
 	var codes [maxGroup]uint8
 	g, q := values[:spec.Group], codes[:spec.Group]
 	in, out := spec.Group*size(dt), spec.Group*spec.Bits/8
+	load := d.loader(dt)
 	for i := 0; len(src) > 0; i++ {
-		loadGroup(g, src, dt)
-		scale, bias := affineScale(g, spec.Bits)
-		affineCodes(q, g, scale, bias, spec.Bits)
-		pack(dst[:out], q, spec.Bits)
+		load(g, src[:in])
+		scale, bias := affineScale(d.span(g, spec.Bits), spec.Bits)
+		if d.k.codes == nil {
+			affineCodes(q, g, scale, bias, spec.Bits)
+			pack(dst[:out], q, spec.Bits)
+		} else if most := float32(uint(1)<<spec.Bits - 1); spec.Bits == 4 {
+			d.k.codes(dst[:out], g, scale, bias, most, true)
+		} else {
+			d.k.codes(q, g, scale, bias, most, false)
+			pack(dst[:out], q, spec.Bits)
+		}
 		storeF32(dt, scales, i, scale)
 		storeF32(dt, biases, i, bias)
 		src, dst = src[in:], dst[out:]
 	}
 }
 
-// affineScale chooses scale and bias so that the end of the range that is farther
-// from zero, and zero itself, are met exactly. NaNs are passed over.
-func affineScale(g []float32, bits int) (scale, bias float32) {
+// ends are the least and the largest of a group, NaNs passed over.
+type ends struct{ lo, hi float32 }
+
+func (d Device) span(g []float32, bits int) ends {
+	// With one bit the sign of a zero counts, which depends on the order of search.
+	if d.k.span != nil && bits > 1 {
+		lo, hi := d.k.span(g)
+		return ends{lo, hi}
+	}
 	lo, hi := float32(math.Inf(1)), float32(math.Inf(-1))
 	for _, v := range g {
 		if v < lo { // the first of +0 and -0 stays
@@ -43,6 +57,13 @@ func affineScale(g []float32, bits int) (scale, bias float32) {
 			hi = v
 		}
 	}
+	return ends{lo, hi}
+}
+
+// affineScale chooses scale and bias so that the end of the range that is farther
+// from zero, and zero itself, are met exactly.
+func affineScale(e ends, bits int) (scale, bias float32) {
+	lo, hi := e.lo, e.hi
 	if bits == 1 {
 		return floor(hi - lo), lo
 	}

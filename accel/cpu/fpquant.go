@@ -31,8 +31,9 @@ func (d Device) quantizeFP(dst, scales, src []byte, dt tensor.DType, spec QuantS
 	g, q := values[:spec.Group], codes[:spec.Group]
 	in, out := spec.Group*size(dt), spec.Group*spec.Bits/8
 	nearest := nearestE2M1(dt, spec.Mode)
+	load := d.loader(dt)
 	for i := 0; len(src) > 0; i++ {
-		loadGroup(g, src, dt)
+		load(g, src[:in])
 		var divisor float32
 		scales[i], divisor = fpScale(g, dt, spec.Mode)
 		for j, v := range g {

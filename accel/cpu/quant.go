@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"unsafe"
 
 	"wreg/registry/tensor"
 )
@@ -133,9 +134,15 @@ func (d Device) checkQuant(packed, scales, biases, plain []byte, dt tensor.DType
 	return spec, nil
 }
 
-// loadGroup widens len(g) elements to float32.
-func loadGroup(g []float32, p []byte, dt tensor.DType) {
-	for i := range g {
-		g[i] = loadF32(dt, p, i)
+// loader gives the routine that widens the elements of one group to float32.
+func (d Device) loader(dt tensor.DType) func(g []float32, p []byte) {
+	if fast := d.k.casts[pair{dt, tensor.F32}]; fast != nil {
+		// Where there is assembly, float32 lies in memory as in files.
+		return func(g []float32, p []byte) { fast(unsafe.Slice((*byte)(unsafe.Pointer(&g[0])), 4*len(g)), p) }
+	}
+	return func(g []float32, p []byte) {
+		for i := range g {
+			g[i] = loadF32(dt, p, i)
+		}
 	}
 }
