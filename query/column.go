@@ -1,5 +1,7 @@
 package query
 
+import "slices"
+
 // column is one of the names a query can use.
 type column uint8
 
@@ -123,4 +125,22 @@ func (b *batch) pick(rows []int32) {
 		b.slots[i] = v.pick(rows)
 	}
 	b.n = len(rows)
+}
+
+// sortByKeys orders groups by their first n slots, so that an answer without
+// order by is the same every time.
+func (b *batch) sortByKeys(n int) {
+	rows := make([]int32, b.n)
+	for i := range rows {
+		rows[i] = int32(i)
+	}
+	slices.SortFunc(rows, func(x, y int32) int {
+		for _, v := range b.slots[:n] {
+			if c := v.compare(int(x), int(y)); c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	b.pick(rows)
 }

@@ -1,47 +1,44 @@
 package query
 
 import (
-	"cmp"
 	"encoding/binary"
-	"fmt"
 	"math"
-	"math/bits"
 	"slices"
+
+	"wreg/registry/tensor"
 )
 
-// aggregate is count() sum() min() max() or avg() of an expression.
-type aggregate struct {
-	name     string
-	argument *node // nil: count()
-	text     string
-}
-
-// aggregateNames are the functions that compute one value of many rows.
-var aggregateNames = []string{"count", "sum", "min", "max", "avg"}
-
-// grouping collects rows into groups by their keys.
+// grouping collects rows into groups by their keys. Groups are numbered as they
+// appear; what is known of them stands in columns, as a query by hash over a
+// million tensors makes a million groups.
 type grouping struct {
 	keys       []*node
 	aggregates []*aggregate
-	ids        map[string]int
-	values     [][]any // keys, one list a group
-	states     [][]state
-	scratch    []byte
-	of         []int // the group of each row of the batch at hand
+	states     []state // one an aggregate
+	rows       []int64 // how many tensors each group has
+
+	ids    map[string]int32 // encoded key → group
+	byHash *hashTable       // in place of ids when the only key is a hash
+	dense  map[string][]int32
+	values []*vector // the keys' values, one a group
+
+	scratch []byte
+	of      []int32 // the group of each row of the batch at hand
 }
 
-// state is what an aggregate knows of one group.
-type state struct {
-	count int64
-	sum   int64
-	fsum  float64
-	best  any
-}
+// maxDense bounds the numbers that are looked up by position: layers and experts.
+const maxDense = 4096
 
 func newGrouping(keys []*node, aggregates []*aggregate) *grouping {
-	g := &grouping{keys: keys, aggregates: aggregates, ids: map[string]int{}, states: make([][]state, len(aggregates))}
+	g := &grouping{keys: keys, aggregates: aggregates, states: make([]state, len(aggregates)), ids: map[string]int32{}, dense: map[string][]int32{}}
+	for range keys {
+		g.values = append(g.values, &vector{})
+	}
+	if len(keys) == 1 && keys[0].kind == kindHash {
+		g.byHash = &hashTable{}
+	}
 	if len(keys) == 0 {
-		g.group(nil) // without group by, there is one group even of no rows
+		g.group(nil, 0) // without group by, there is one group even of no rows
 	}
 	return g
 }
@@ -57,69 +54,163 @@ func (g *grouping) columns() (set columnSet) {
 	return set
 }
 
-// add puts a batch's rows into their groups.
-func (g *grouping) add(b *batch) error {
-	keys := make([]*vector, len(g.keys))
-	for i, k := range g.keys {
-		v, err := k.eval(b)
-		if err != nil {
-			return err
-		}
-		keys[i] = v
+// add puts a batch's rows into their groups. p is where they come from, nil when
+// they are not of a block.
+func (g *grouping) add(b *batch, p *part) error {
+	if b.n == 0 {
+		return nil
+	}
+	keys, err := evalAll(b, g.keys)
+	if err != nil {
+		return err
 	}
 	g.of = slices.Grow(g.of[:0], b.n)[:b.n]
-	if allConstant(keys) {
-		if b.n == 0 {
-			return nil
-		}
-		id := g.group(g.key(keys, 0))
+	switch varying := slices.IndexFunc(keys, func(v *vector) bool { return !v.constant }); {
+	case g.byHash != nil:
+		g.byHashes(keys[0])
+	case varying < 0:
+		id := g.group(keys, 0)
 		for i := range g.of {
 			g.of[i] = id
 		}
-	} else {
-		for i := range b.n {
-			g.of[i] = g.group(g.key(keys, i))
+	case keys[varying].kind == kindInt && keys[varying].null == nil && allConstant(keys[varying+1:]):
+		g.byNumber(keys, varying)
+	default:
+		for i := range g.of {
+			g.of[i] = g.group(keys, i)
 		}
 	}
+	for _, id := range g.of {
+		g.rows[id] += b.weight
+	}
 	for k, a := range g.aggregates {
-		if err := a.add(g.states[k], g.of, b); err != nil {
-			return fmt.Errorf("%s: %w", a.text, err)
+		if err := a.add(&g.states[k], g.of, len(g.rows), b, p); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// key gives row i's key values; scratch holds their encoding for lookup.
-func (g *grouping) key(keys []*vector, i int) func() []any {
+// byNumber finds groups by position where all keys but one small number are the
+// same for the whole batch.
+func (g *grouping) byNumber(keys []*vector, varying int) {
+	g.scratch = g.scratch[:0]
+	for k, v := range keys {
+		if k != varying {
+			g.scratch = appendKey(g.scratch, v, 0)
+		}
+	}
+	table, known := g.dense[string(g.scratch)]
+	prefix := ""
+	if !known {
+		prefix = string(g.scratch)
+	}
+	grown := false
+	for i, n := range keys[varying].ints {
+		if n < 0 || n >= maxDense {
+			g.of[i] = g.group(keys, i)
+			continue
+		}
+		if int(n) >= len(table) {
+			if known {
+				prefix = string(g.prefix(keys, varying))
+			}
+			table = append(table, make([]int32, int(n)+1-len(table))...)
+			grown = true
+		}
+		if table[n] == 0 {
+			table[n] = g.group(keys, i) + 1
+		}
+		g.of[i] = table[n] - 1
+	}
+	if grown || !known {
+		g.dense[prefix] = table
+	}
+}
+
+func (g *grouping) prefix(keys []*vector, varying int) (b []byte) {
+	for k, v := range keys {
+		if k != varying {
+			b = appendKey(b, v, 0)
+		}
+	}
+	return b
+}
+
+// group finds or makes the group of row i's keys.
+func (g *grouping) group(keys []*vector, i int) int32 {
 	g.scratch = g.scratch[:0]
 	for _, k := range keys {
 		g.scratch = appendKey(g.scratch, k, i)
 	}
-	return func() []any {
-		values := make([]any, len(keys))
-		for n, k := range keys {
-			values[n] = k.value(i)
-		}
-		return values
-	}
-}
-
-// group finds or makes the group whose encoded key is in scratch.
-func (g *grouping) group(values func() []any) int {
 	if id, ok := g.ids[string(g.scratch)]; ok {
 		return id
 	}
-	id := len(g.values)
+	id := int32(len(g.rows))
 	g.ids[string(g.scratch)] = id
-	if values == nil {
-		g.values = append(g.values, nil)
-	} else {
-		g.values = append(g.values, values())
-	}
-	for k := range g.states {
-		g.states[k] = append(g.states[k], state{})
+	g.rows = append(g.rows, 0)
+	for k, v := range keys {
+		g.values[k].append(v.value(i))
 	}
 	return id
+}
+
+// byHashes finds the groups of a column of hashes.
+func (g *grouping) byHashes(v *vector) {
+	for i := range g.of {
+		if v.isNull(i) {
+			g.of[i] = g.group([]*vector{absent}, 0)
+			continue
+		}
+		h := &v.hashes[v.index(i)]
+		id, added := g.byHash.find(h, g.values[0].hashes, int32(len(g.rows)))
+		if added {
+			g.rows = append(g.rows, 0)
+			g.values[0].appendHash(*h)
+		}
+		g.of[i] = id
+	}
+}
+
+// hashTable finds groups by a SHA-256, whose bits are as good as random.
+type hashTable struct {
+	slots []uint64 // upper half: bits of the hash, lower half: group + 1; 0: free
+	n     int
+}
+
+// find gives the group of h, or next when it is new. known are the groups' hashes.
+func (t *hashTable) find(h *tensor.Hash, known []tensor.Hash, next int32) (id int32, added bool) {
+	if 2*(t.n+1) > len(t.slots) {
+		t.grow(known)
+	}
+	word := binary.LittleEndian.Uint64(h[:8])
+	mask, tag := uint64(len(t.slots)-1), word&^math.MaxUint32
+	for at := word & mask; ; at = (at + 1) & mask {
+		switch s := t.slots[at]; {
+		case s == 0:
+			t.slots[at] = tag | uint64(next+1)
+			t.n++
+			return next, true
+		case s&^math.MaxUint32 == tag && known[uint32(s)-1] == *h:
+			return int32(uint32(s)) - 1, false
+		}
+	}
+}
+
+func (t *hashTable) grow(known []tensor.Hash) {
+	old := t.slots
+	t.slots = make([]uint64, max(1024, 2*len(old)))
+	mask := uint64(len(t.slots) - 1)
+	for _, s := range old {
+		if s == 0 {
+			continue
+		}
+		at := binary.LittleEndian.Uint64(known[uint32(s)-1][:8]) & mask
+		for t.slots[at] != 0 {
+			at = (at + 1) & mask
+		}
+		t.slots[at] = s
+	}
 }
 
 // appendKey encodes a value so that equal values, and no others, have one form.
@@ -154,119 +245,18 @@ func appendKey(b []byte, v *vector, i int) []byte {
 	return append(b, 0)
 }
 
-// add takes in rows, row i belonging to group of[i].
-func (a *aggregate) add(states []state, of []int, b *batch) error {
-	if a.argument == nil {
-		for _, id := range of {
-			states[id].count += b.weight
-		}
-		return nil
-	}
-	v, err := a.argument.eval(b)
-	if err != nil {
-		return err
-	}
-	for i, id := range of {
-		if v.isNull(i) {
-			continue
-		}
-		s := &states[id]
-		s.count += b.weight
-		switch a.name {
-		case "sum", "avg":
-			if v.kind == kindFloat {
-				s.fsum += v.floats[v.index(i)] * float64(b.weight)
-				continue
-			}
-			x := v.ints[v.index(i)]
-			s.fsum += float64(x) * float64(b.weight)
-			sum, ok := addProduct(s.sum, x, b.weight)
-			if !ok && a.name == "sum" {
-				return fmt.Errorf("%d and %d more overflow 64 bits", s.sum, x)
-			}
-			s.sum = sum
-		case "min", "max":
-			x := v.value(i)
-			if s.best == nil || (compareValues(x, s.best) < 0) == (a.name == "min") && compareValues(x, s.best) != 0 {
-				s.best = x
-			}
-		}
-	}
-	return nil
-}
-
-// addProduct is sum + x*n, with ok false when it overflows; n is not negative.
-func addProduct(sum, x, n int64) (int64, bool) {
-	hi, lo := bits.Mul64(magnitude(x), uint64(n))
-	if hi != 0 || lo > math.MaxInt64 {
-		return sum, false
-	}
-	y := int64(lo)
-	if x < 0 {
-		y = -y
-	}
-	z := sum + y
-	return z, (z > sum) == (y > 0)
-}
-
-func (a *aggregate) value(s state) any {
-	switch {
-	case a.name == "count":
-		return s.count
-	case s.count == 0:
-		return nil
-	case a.name == "avg":
-		return s.fsum / float64(s.count)
-	case a.name == "sum":
-		if a.argument.kind == kindFloat {
-			return s.fsum
-		}
-		return s.sum
-	}
-	return s.best
-}
-
-// kind is the type of the aggregate's value.
-func (a *aggregate) kind() kind {
-	switch a.name {
-	case "count":
-		return kindInt
-	case "avg":
-		return kindFloat
-	}
-	return a.argument.kind
-}
-
-// batch gives the groups as rows, ordered by their keys: first the keys, then the
-// aggregates.
+// batch gives the groups as rows: first the keys, then the aggregates.
 func (g *grouping) batch() *batch {
-	order := make([]int, len(g.values))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(x, y int) int { return compareRows(g.values[x], g.values[y]) })
-	b := &batch{n: len(order), weight: 1, load: func(column) *vector { return absent }}
-	column := func(of func(id int) any) {
-		values := make([]any, len(order))
-		for i, id := range order {
-			values[i] = of(id)
-		}
-		b.slots = append(b.slots, vectorOf(values))
-	}
-	for k := range g.keys {
-		column(func(id int) any { return g.values[id][k] })
+	b := &batch{n: len(g.rows), weight: 1, load: func(column) *vector { return absent }}
+	for _, v := range g.values {
+		b.slots = append(b.slots, v.filled(b.n))
 	}
 	for k, a := range g.aggregates {
-		column(func(id int) any { return a.value(g.states[k][id]) })
+		if a.argument == nil {
+			b.slots = append(b.slots, intVector(g.rows))
+			continue
+		}
+		b.slots = append(b.slots, a.values(&g.states[k], b.n))
 	}
 	return b
-}
-
-func compareRows(a, b []any) int {
-	for k := range a {
-		if c := compareValues(a[k], b[k]); c != 0 {
-			return c
-		}
-	}
-	return cmp.Compare(len(a), len(b))
 }

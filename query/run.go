@@ -19,7 +19,7 @@ func (q *Query) Run(ctx context.Context, s *registry.Snapshot, o Options) (*Resu
 	r := &Result{Query: q.text, Verb: q.verb, Model: refs(models)}
 	out := newSink(q, len(models))
 	if q.verb == Find {
-		err = q.find(ctx, s, models, out)
+		err = q.find(ctx, s, models, out, r)
 	} else {
 		err = q.gaps(ctx, s, models, o, out, r)
 	}
@@ -80,7 +80,8 @@ func someRefs(models []*registry.Revision) string {
 }
 
 // find passes the selected tensors to out.
-func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, out *sink) error {
+func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, out *sink, r *Result) error {
+	covered := newCoverage(q, out)
 	matcher := newMatcher(q.patterns)
 	conditions := q.conditions()
 	for _, v := range models {
@@ -96,6 +97,7 @@ func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*regist
 				p.match(matches)
 			}
 			if p.len() > 0 {
+				covered.see(p)
 				if err := p.filter(conditions); err != nil {
 					return err
 				}
@@ -108,7 +110,11 @@ func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*regist
 			}
 		}
 	}
-	return nil
+	note, err := covered.verdict()
+	if note != "" {
+		r.Notes = append(r.Notes, note)
+	}
+	return err
 }
 
 // matcher remembers what the patterns make of each template: a hundred models of

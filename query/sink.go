@@ -35,7 +35,12 @@ func newSink(q *Query, models int) *sink {
 func (s *sink) take(p *part) (done bool, err error) {
 	if s.groups != nil {
 		axes, whole := p.reads(s.reads)
-		return false, s.groups.add(p.batch(axes, whole))
+
+		if slices.ContainsFunc(s.groups.aggregates, func(a *aggregate) bool { return a.argument != nil && a.lazy(p) }) {
+			p.list() // places are rows
+			whole = true
+		}
+		return false, s.groups.add(p.batch(axes, whole), p)
 	}
 	return s.takeRows(p.batch(nil, true))
 }
@@ -43,7 +48,7 @@ func (s *sink) take(p *part) (done bool, err error) {
 // takeBatch reads rows that do not come from a block.
 func (s *sink) takeBatch(b *batch) (done bool, err error) {
 	if s.groups != nil {
-		return false, s.groups.add(b)
+		return false, s.groups.add(b, nil)
 	}
 	return s.takeRows(b)
 }
@@ -120,6 +125,7 @@ func (s *sink) finish(r *Result) error {
 			b.pick(keep)
 		}
 		s.groups = nil
+		b.sortByKeys(len(s.q.keys))
 		if _, err := s.takeRows(b); err != nil {
 			return err
 		}

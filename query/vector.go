@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -39,6 +40,9 @@ type vector struct {
 	hashes   []tensor.Hash
 	shapes   []tensor.Shape
 	null     []bool // nil: no value is absent; one element when constant
+
+	later func(i int32) any // makes the values, in place of all the above
+	rows  []int32           // of later, after pick
 }
 
 func intVector(v []int64) *vector        { return &vector{kind: kindInt, ints: v} }
@@ -156,10 +160,21 @@ func (v *vector) index(i int) int {
 	return i
 }
 
-func (v *vector) isNull(i int) bool { return v.null != nil && v.null[v.index(i)] }
+func (v *vector) isNull(i int) bool {
+	if v.later != nil {
+		return v.value(i) == nil
+	}
+	return v.null != nil && v.null[v.index(i)]
+}
 
 // value is row i as nil, bool, int64, float64, string, tensor.Hash or tensor.Shape.
 func (v *vector) value(i int) any {
+	if v.later != nil {
+		if v.rows != nil {
+			return v.later(v.rows[i])
+		}
+		return v.later(int32(i))
+	}
 	if v.isNull(i) {
 		return nil
 	}
@@ -194,7 +209,13 @@ func (v *vector) pick(rows []int32) *vector {
 	if v.constant {
 		return v
 	}
-	w := &vector{kind: v.kind}
+	w := &vector{kind: v.kind, later: v.later}
+	if v.later != nil {
+		if w.rows = rows; v.rows != nil {
+			w.rows = pick(v.rows, rows)
+		}
+		return w
+	}
 	w.bools, w.ints, w.floats = pick(v.bools, rows), pick(v.ints, rows), pick(v.floats, rows)
 	w.texts, w.hashes, w.shapes = pick(v.texts, rows), pick(v.hashes, rows), pick(v.shapes, rows)
 	w.null = pick(v.null, rows)
@@ -211,6 +232,81 @@ func pick[T any](from []T, rows []int32) []T {
 		to[i] = from[r]
 	}
 	return to
+}
+
+// append adds one value to a column that is being collected.
+func (v *vector) append(value any) {
+	n := v.size()
+	if k := kindOf(value); k != kindNull && v.kind == kindNull {
+		v.kind = k
+	}
+	switch x := value.(type) {
+	case nil:
+		v.null = append(grow(v.null, n), true)
+		return
+	case bool:
+		v.bools = append(grow(v.bools, n), x)
+	case int64:
+		if v.kind == kindFloat {
+			v.floats = append(grow(v.floats, n), float64(x))
+		} else {
+			v.ints = append(grow(v.ints, n), x)
+		}
+	case float64:
+		if v.kind == kindInt { // a column of whole numbers so far
+			v.kind = kindFloat
+			for _, i := range grow(v.ints, n) {
+				v.floats = append(v.floats, float64(i))
+			}
+			v.ints = nil
+		}
+		v.floats = append(grow(v.floats, n), x)
+	case string:
+		v.texts = append(grow(v.texts, n), x)
+	case tensor.Hash:
+		v.hashes = append(grow(v.hashes, n), x)
+	case tensor.Shape:
+		v.shapes = append(grow(v.shapes, n), x)
+	}
+}
+
+// appendHash is append for the column that may be long.
+func (v *vector) appendHash(h tensor.Hash) {
+	v.kind = kindHash
+	if len(v.null) > len(v.hashes) { // the group of no hash came before
+		v.hashes = grow(v.hashes, len(v.null))
+	}
+	v.hashes = append(v.hashes, h)
+}
+
+func (v *vector) size() int {
+	return max(len(v.bools), len(v.ints), len(v.floats), len(v.texts), len(v.hashes), len(v.shapes), len(v.null))
+}
+
+// filled gives a collected column n values, absent ones where none was added.
+func (v *vector) filled(n int) *vector {
+	if v.kind == kindNull {
+		return absent
+	}
+	w := *v
+	switch w.kind {
+	case kindBool:
+		w.bools = grow(w.bools, n)
+	case kindInt:
+		w.ints = grow(w.ints, n)
+	case kindFloat:
+		w.floats = grow(w.floats, n)
+	case kindText:
+		w.texts = grow(w.texts, n)
+	case kindHash:
+		w.hashes = grow(w.hashes, n)
+	case kindShape:
+		w.shapes = grow(w.shapes, n)
+	}
+	if w.null != nil {
+		w.null = grow(w.null, n)
+	}
+	return &w
 }
 
 // compareValues orders two values of one kind; numbers compare across int and
@@ -241,11 +337,26 @@ func compareValues(a, b any) int {
 		return cmp.Compare(boolInt(x), boolInt(b.(bool)))
 	case tensor.Hash:
 		y := b.(tensor.Hash)
-		return slices.Compare(x[:], y[:])
+		return bytes.Compare(x[:], y[:])
 	case tensor.Shape:
 		return slices.Compare(x, b.(tensor.Shape))
 	}
 	return 0
+}
+
+// compare orders two rows of a column, as compareValues does.
+func (v *vector) compare(x, y int) int {
+	if v.later == nil && !v.constant && !v.isNull(x) && !v.isNull(y) {
+		switch v.kind {
+		case kindInt:
+			return cmp.Compare(v.ints[x], v.ints[y])
+		case kindText:
+			return strings.Compare(v.texts[x], v.texts[y])
+		case kindHash:
+			return bytes.Compare(v.hashes[x][:], v.hashes[y][:])
+		}
+	}
+	return compareValues(v.value(x), v.value(y))
 }
 
 // compareFloatInt compares without rounding the integer: 2^53 + 1 is not 2^53.
