@@ -49,6 +49,13 @@ func (q *Query) expectLayers(c *checkpoint) (*expectation, error) {
 	if !enough {
 		return nil, fmt.Errorf("%s has no %d layers whose majority could say what all must hold", c.revision.Ref(), leastLayers)
 	}
+	e.extra = func(path string) string {
+		template, index := tensor.SplitPath(path)
+		k := slices.Index(tensor.Placeholders(template), "layer")
+		index[k] = -1
+		s := slots[tensor.JoinPath(template, index)]
+		return fmt.Sprintf("only %d of %d layers hold it", s.count, len(stacks[s.stack]))
+	}
 	named := false
 	for _, s := range order {
 		layers := stacks[s.stack]

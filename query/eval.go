@@ -290,20 +290,28 @@ func toFloat(v any) float64 {
 func floatArithmetic(o op, x, y float64) any {
 	switch o {
 	case opAdd:
-		return x + y
+		return number(x + y)
 	case opSub:
-		return x - y
+		return number(x - y)
 	case opMul:
-		return x * y
+		return number(x * y)
 	}
 	if y == 0 {
 		return nil
 	}
 	switch o {
 	case opMod:
-		return x - y*math.Floor(x/y)
+		return number(x - y*math.Floor(x/y))
 	case opFloor:
-		return math.Floor(x / y)
+		return number(math.Floor(x / y))
 	}
-	return x / y
+	return number(x / y)
+}
+
+// number is f, or absent when f is none: no comparison holds for it then.
+func number(f float64) any {
+	if f != f {
+		return nil
+	}
+	return f
 }

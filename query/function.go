@@ -77,5 +77,5 @@ func rounding(f func(float64) float64) func([]any) (any, error) {
 }
 
 func floatFunction(f func(float64) float64) func([]any) (any, error) {
-	return func(a []any) (any, error) { return f(toFloat(a[0])), nil }
+	return func(a []any) (any, error) { return number(f(toFloat(a[0]))), nil }
 }

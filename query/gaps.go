@@ -34,7 +34,8 @@ type expectation struct {
 	wants   []want
 	dropped map[string]string // tensors that may be there all the same, and why
 	notes   []string
-	present present // what is there, when not simply the model's tensors
+	present present                  // what is there, when not simply the model's tensors
+	extra   func(path string) string // why a tensor is extra; nil: the usual
 }
 
 // present is the side that is measured.
@@ -174,13 +175,20 @@ func (q *Query) compare(c *checkpoint, e *expectation) []gap {
 	if asks(arch.Extra) {
 		side.All(func(t tensor.Info) bool {
 			if _, dropped := e.dropped[t.Path]; !wanted[t.Path] && !dropped && q.matches(t.Path) {
-				gaps = append(gaps, gap{path: t.Path, status: arch.Extra, have: &t, reason: "nothing of " + e.against + " is named so"})
+				gaps = append(gaps, gap{path: t.Path, status: arch.Extra, have: &t, reason: e.whyExtra(t.Path)})
 			}
 			return true
 		})
 	}
 	slices.SortStableFunc(gaps, comparePaths)
 	return gaps
+}
+
+func (e *expectation) whyExtra(path string) string {
+	if e.extra != nil {
+		return e.extra(path)
+	}
+	return "nothing of " + e.against + " is named so"
 }
 
 // changed compares a tensor with what it should be; nil when nothing differs.

@@ -67,10 +67,7 @@ type count struct {
 var parser = participle.MustBuild[sentence](participle.Lexer(queryLexer{}))
 
 // productions say in words what the grammar's names stand for, for errors.
-var productions = map[string]string{
-	"Clause": "a clause", "word": "a pattern or name", "item": "a column", "ordered": "a column", "count": "a number",
-	"selection": "a column", "clause": "a clause",
-}
+var productions = map[string]string{"Word": "a pattern or name", "Item": "a column", "Ordered": "a column", "Count": "a number", "Selection": "a column"}
 
 // parseSentence reads the text; errors are *expr.SyntaxError.
 func parseSentence(text string) (*sentence, error) {
@@ -93,10 +90,25 @@ func parseSentence(text string) (*sentence, error) {
 			lower.Message = strings.ReplaceAll(lower.Message, `"`+capital+`"`, `"`+word+`"`)
 			lower.Expected = strings.ReplaceAll(lower.Expected, `"`+capital+`"`, `"`+word+`"`)
 		}
+		if strings.HasPrefix(lower.Expected, `"by"`) {
+			lower.Expected = `"by"`
+		}
+		if lower.Expected == "an operator or the end" {
+			lower.Expected = "an operator, a clause (" + strings.Join(clauseNames, ", ") + ") or the end"
+			var word string
+			if _, err := fmt.Sscanf(lower.Message, "unexpected %q", &word); err == nil {
+				if near := nearestOnly(word, clauseNames); near != "" {
+					lower.Message += " (" + strings.TrimPrefix(near, "; ") + ")"
+				}
+			}
+		}
 		return nil, &lower
 	}
 	return nil, err
 }
+
+// clauseNames are the clauses in the order that most queries have them.
+var clauseNames = []string{"in", "against", "as", "where", "select", "group by", "having", "order by", "limit"}
 
 // Grammar is the grammar of queries in EBNF, as the parser has it.
 func Grammar() string {

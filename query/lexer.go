@@ -20,6 +20,12 @@ var clauses = map[string]bool{
 	"where": true, "select": true, "group": true, "having": true, "order": true, "limit": true,
 }
 
+// shouted are the words that people who know SQL may write in capitals.
+var shouted = map[string]lexer.TokenType{
+	"BY": expr.TokenIdent, "ASC": expr.TokenIdent, "DESC": expr.TokenIdent, "AND": expr.TokenKeyword, "OR": expr.TokenKeyword,
+	"NOT": expr.TokenKeyword, "IN": expr.TokenKeyword, "NULL": expr.TokenKeyword, "TRUE": expr.TokenKeyword, "FALSE": expr.TokenKeyword,
+}
+
 // queryLexer is expr's lexer, told where bare words stand. It is a participle
 // lexer.Definition.
 type queryLexer struct{}
@@ -49,6 +55,8 @@ func (queryLexer) LexString(file, text string) (lexer.Lexer, error) {
 	for i, t := range tokens {
 		if c.clauses[t.Pos.Offset] && !t.EOF() {
 			tokens[i].Type, tokens[i].Value = clauseToken, strings.ToUpper(t.Value)
+		} else if kind, known := shouted[t.Value]; known && t.Type == expr.TokenIdent {
+			tokens[i].Type, tokens[i].Value = kind, strings.ToLower(t.Value)
 		}
 	}
 	return &tokenList{tokens}, nil

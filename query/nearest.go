@@ -4,6 +4,14 @@ import "strings"
 
 // didYouMean is `; did you mean "layer"?`, or the whole list when nothing is near.
 func didYouMean(word string, names []string) string {
+	if near := nearestOnly(word, names); near != "" {
+		return near
+	}
+	return "; known are " + strings.Join(names, " ")
+}
+
+// nearestOnly is didYouMean without the list.
+func nearestOnly(word string, names []string) string {
 	best, least := "", max(2, len(word)/2)+1
 	for _, n := range names {
 		if d := distance(word, n); d < least {
@@ -13,7 +21,7 @@ func didYouMean(word string, names []string) string {
 	if best != "" && least < len(word) {
 		return `; did you mean "` + best + `"?`
 	}
-	return "; known are " + strings.Join(names, " ")
+	return ""
 }
 
 // distance is the number of letters to insert, delete, replace or swap.

@@ -306,7 +306,7 @@ func (r *resolver) match(e *expr.Node) (*node, error) {
 	case right.Op == expr.OpRegex:
 		n.op = opRegexp
 		if n.regexp, err = regexp.Compile(right.Text); err != nil {
-			return nil, r.fail(right.Pos, "%v", err)
+			return nil, r.fail(right.Pos, "%s", strings.TrimPrefix(err.Error(), "error parsing "))
 		}
 		return n, nil
 	case isText:
@@ -317,7 +317,43 @@ func (r *resolver) match(e *expr.Node) (*node, error) {
 	if n.glob, err = tensor.ParsePattern(glob); err != nil {
 		return nil, r.fail(right.Pos, "%v", err)
 	}
+	if x.op == opColumn && x.column != colPath && x.column != colTemplate { // plain text: * crosses dots
+		n.op, n.regexp = opRegexp, plainGlob(glob)
+	}
 	return n, nil
+}
+
+// plainGlob matches text that is no path: model-0*.safetensors.
+func plainGlob(glob string) *regexp.Regexp {
+	var b strings.Builder
+	b.WriteString("^(?s:")
+	depth := 0
+	for i := 0; i < len(glob); i++ {
+		switch c := glob[i]; {
+		case c == '*':
+			b.WriteString(".*")
+		case c == '?':
+			b.WriteByte('.')
+		case c == '{':
+			depth++
+			b.WriteString("(?:")
+		case c == '}':
+			depth--
+			b.WriteByte(')')
+		case c == ',' && depth > 0:
+			b.WriteByte('|')
+		case c == '\\' && i+1 < len(glob):
+			i++
+			b.WriteString(regexp.QuoteMeta(glob[i : i+1]))
+		default:
+			b.WriteString(regexp.QuoteMeta(glob[i : i+1]))
+		}
+	}
+	re, err := regexp.Compile(b.String() + ")$")
+	if err != nil { // the pattern parsed, so only its size can be too much
+		return regexp.MustCompile(regexp.QuoteMeta(glob))
+	}
+	return re
 }
 
 func (r *resolver) arithmetic(e *expr.Node) (*node, error) {
