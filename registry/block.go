@@ -25,54 +25,46 @@ type Block struct {
 	literal  bool // a path that cannot be taken apart: its one row is the template
 	rows     int
 	axes     []Range // full product of ranges, or
-	grid     []Ints  // one column a placeholder
+	grid     []col   // one column a placeholder
 	files    []string
-
-	dtypes   Ints
-	shapes   Shapes
-	fileCode Ints
-	offsets  Ints
-	bytes    Ints
 	formats  []string
-	format   Ints
-	hashes   Hashes
-	sums     []byte // one sum when sumConst, else one a row
-	sumConst bool
-	counts   Ints // of slices
-	ends     []int
-	slices   []byte
-	hasStats Ints
-	stats    [len(statFields)]Ints
+	shapes   []tensor.Shape
+	numels   []int64
+	ends     []int // of each row's slices, once they were counted
 
-	parts   []part // every column's data, for verification
-	proven  uint64 // bit i: parts[i] matched its checksum
-	trusted bool   // by the fuzzer, which would not come past checksums
+	cols [colTotal]col
+
+	trusted bool // by the fuzzer, which would not come past checksums
 	report  func(error)
 	err     error
 }
 
-// part is one column's data with the checksum it should have.
-type part struct {
-	data []byte
-	sum  uint32
+// col is one column as the header describes it.
+type col struct {
+	base         int64
+	shift, width uint8
+	proven       bool   // data matched sum
+	one          []byte // the value all rows share, of hashes and sums
+	data         []byte
+	sum          uint32
+	size         int // of data, before it is found
 }
 
-// The parts of a block in the order their data is stored. Packed axes follow
-// partFixed, one each, before all others: see Block.part.
+// The columns in the order they are stored. Packed axes come before them.
 const (
-	partDType = iota
-	partShape
-	partFile
-	partOffset
-	partBytes
-	partFormat
-	partHash
-	partSum
-	partCount
-	partSlices
-	partHasStats
-	partStats // and the following ones
-	partTotal = partStats + len(statFields)
+	colDType    = iota
+	colShape    // code
+	colFile     // code
+	colOffset   //
+	colBytes    //
+	colFormat   // code
+	colHash     // 32 bytes a row, or one
+	colSum      // 16 bytes a row, or one
+	colCount    // of slices
+	colSlices   // 32 bytes each
+	colHasStats // 0 or 1
+	colStats    // and the following ones
+	colTotal    = colStats + len(statFields)
 )
 
 // decodeBlock reads a block's header. Columns stay packed. files is the
@@ -97,80 +89,20 @@ func (b *Block) decode(key string, raw []byte) error {
 		rows = 0
 	}
 	b.rows = int(rows)
-	var axisParts []*Ints
-	sums := []uint32{}
-	lengths := []int{}
-	payload := func(n int) {
-		if n > 0 {
-			s := d.bytes(4)
-			if s == nil {
-				return
-			}
-			sums = append(sums, binary.LittleEndian.Uint32(s))
-		} else {
-			sums = append(sums, 0)
-		}
-		lengths = append(lengths, n)
+	b.decodeGrid(d)
+	for at := range b.cols {
+		b.decodeColumn(d, at)
 	}
-	ints := func(c *Ints) {
-		*c = d.ints(b.rows)
-		if d.err == "" {
-			payload(packedLen(c.n, c.width))
-		}
-	}
-
-	b.decodeGrid(d, ints)
-	for i := range b.grid {
-		axisParts = append(axisParts, &b.grid[i])
-	}
-	ints(&b.dtypes)
-	b.shapes.decode(d)
-	ints(&b.shapes.code)
-	ints(&b.fileCode)
-	ints(&b.offsets)
-	ints(&b.bytes)
-	b.formats = d.table()
-	ints(&b.format)
-	fixed := func(size int) (one []byte, same bool) {
-		switch d.byte() {
-		case 1:
-			same = true
-			one = d.bytes(size)
-			payload(0)
-		case 0:
-			payload(b.rows * size)
-		default:
-			d.fail("neither one value nor one a row")
-		}
-		return one, same
-	}
-	var one []byte
-	one, b.hashes.same = fixed(hashSize)
-	b.hashes.raw, b.hashes.n = one, b.rows
-	b.sums, b.sumConst = fixed(sumSize)
-	ints(&b.counts)
-	total := d.uvarint()
-	if total > uint64(len(raw)/hashSize) {
-		d.fail(fmt.Sprintf("%d slice hashes in %d bytes", total, len(raw)))
-		total = 0
-	}
-	payload(int(total) * hashSize)
-	ints(&b.hasStats)
-	for i := range b.stats {
-		ints(&b.stats[i])
-	}
-	headEnd := d.off
-	headSum := d.bytes(4)
-	if d.err != "" {
-		return fmt.Errorf("block %q: %s", b.template, d.err)
-	}
-	sum := crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, raw[:headEnd])
-	if !b.trusted && sum != binary.LittleEndian.Uint32(headSum) {
+	end := d.off
+	if sum := d.bytes(4); sum != nil && !b.trusted &&
+		crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, raw[:end]) != binary.LittleEndian.Uint32(sum) {
 		return fmt.Errorf("block %q: header does not match its checksum", b.template)
 	}
-	b.parts = make([]part, len(lengths))
-	for i, n := range lengths {
-		b.parts[i] = part{d.bytes(n), sums[i]}
+	for i := range b.grid {
+		b.grid[i].data = d.bytes(b.grid[i].size)
+	}
+	for i := range b.cols {
+		b.cols[i].data = d.bytes(b.cols[i].size)
 	}
 	if d.err == "" && d.left() > 0 {
 		d.fail(fmt.Sprintf("%d bytes after the last column", d.left()))
@@ -178,21 +110,75 @@ func (b *Block) decode(key string, raw []byte) error {
 	if d.err != "" {
 		return fmt.Errorf("block %q: %s", b.template, d.err)
 	}
-	b.attach(axisParts)
 	return nil
 }
 
-// decodeGrid reads how the indices are stored.
-func (b *Block) decodeGrid(d *reader, ints func(*Ints)) {
-	k := d.count(1)
-	want := 0
-	if !b.literal {
-		want = len(tensor.Placeholders(b.template))
-	}
-	if d.err == "" && k != want {
-		d.fail(fmt.Sprintf("%d numbers a row for %d placeholders", k, want))
+// decodeColumn reads what the header says of one column.
+func (b *Block) decodeColumn(d *reader, at int) {
+	c := &b.cols[at]
+	switch at {
+	case colShape:
+		b.shapes, b.numels = d.shapes()
+	case colFormat:
+		b.formats = d.table()
+	case colHash, colSum:
+		size := hashSize
+		if at == colSum {
+			size = sumSize
+		}
+		switch d.byte() {
+		case 1:
+			c.one = d.bytes(size)
+		case 0:
+			c.payload(d, b.rows*size)
+		default:
+			d.fail("neither one value nor one a row")
+		}
+		return
+	case colSlices:
+		n := d.uvarint()
+		if n > uint64(d.left()/hashSize) {
+			d.fail(fmt.Sprintf("%d slice hashes in %d bytes", n, d.left()))
+			return
+		}
+		c.payload(d, int(n)*hashSize)
 		return
 	}
+	c.decode(d, b.rows)
+}
+
+// decode reads the header of a column of numbers.
+func (c *col) decode(d *reader, rows int) {
+	c.base, c.shift, c.width = d.varint(), d.byte(), d.byte()
+	switch {
+	case d.err != "":
+	case c.width > 64 || c.width > wideBits && c.width < 64:
+		d.fail(fmt.Sprintf("%d bits a row", c.width))
+	case c.shift > 63 || c.shift > 0 && c.shift+c.width > 64:
+		d.fail(fmt.Sprintf("%d bits a row shifted by %d", c.width, c.shift))
+	default:
+		c.payload(d, packedLen(rows, c.width))
+	}
+}
+
+// payload notes the size of a column's data and reads its checksum.
+func (c *col) payload(d *reader, size int) {
+	c.size = size
+	if size > 0 {
+		if sum := d.bytes(4); sum != nil {
+			c.sum = binary.LittleEndian.Uint32(sum)
+		}
+	}
+}
+
+// ints is the column once it is proven.
+func (c *col) ints(rows int) Ints {
+	return Ints{n: rows, base: c.base, shift: c.shift, width: c.width, data: c.data}
+}
+
+// decodeGrid reads how the indices are stored.
+func (b *Block) decodeGrid(d *reader) {
+	k := d.count(1)
 	switch mode := d.byte(); {
 	case d.err != "":
 	case mode == gridNone && k == 0:
@@ -208,60 +194,36 @@ func (b *Block) decodeGrid(d *reader, ints func(*Ints)) {
 			d.fail(fmt.Sprintf("%d rows in a grid of %v", b.rows, b.axes))
 		}
 	case mode == gridPacked && k > 0:
-		b.grid = make([]Ints, k)
+		b.grid = make([]col, k)
 		for i := range b.grid {
-			ints(&b.grid[i])
+			b.grid[i].decode(d, b.rows)
 		}
 	default:
 		d.fail(fmt.Sprintf("grid %d with %d numbers a row", mode, k))
 	}
 }
 
-// attach gives each column its data.
-func (b *Block) attach(axes []*Ints) {
-	for i, c := range axes {
-		c.data = b.parts[i].data
-	}
-	p := b.parts[len(axes):]
-	b.dtypes.data = p[partDType].data
-	b.shapes.code.data = p[partShape].data
-	b.fileCode.data = p[partFile].data
-	b.offsets.data = p[partOffset].data
-	b.bytes.data = p[partBytes].data
-	b.format.data = p[partFormat].data
-	if !b.hashes.same {
-		b.hashes.raw = p[partHash].data
-	}
-	if !b.sumConst {
-		b.sums = p[partSum].data
-	}
-	b.counts.data = p[partCount].data
-	b.slices = p[partSlices].data
-	b.hasStats.data = p[partHasStats].data
-	for i := range b.stats {
-		b.stats[i].data = p[partStats+i].data
-	}
-}
-
 // prove verifies the checksum of a column's data the first time it is used.
-func (b *Block) prove(at int) bool {
-	i := len(b.grid) + at
-	return b.provePart(i)
-}
-
-func (b *Block) provePart(i int) bool {
-	if i < 64 && b.proven&(1<<i) != 0 {
+func (b *Block) prove(c *col) bool {
+	if c.proven {
 		return true
 	}
-	p := b.parts[i]
-	if len(p.data) > 0 && !b.trusted && crc32.Checksum(p.data, castagnoli) != p.sum {
-		b.damaged(fmt.Sprintf("column %d does not match its checksum", i))
+	if len(c.data) > 0 && !b.trusted && crc32.Checksum(c.data, castagnoli) != c.sum {
+		b.damaged("a column does not match its checksum")
 		return false
 	}
-	if i < 64 {
-		b.proven |= 1 << i
-	}
+	c.proven = true
 	return true
+}
+
+// column gives a verified column of numbers, or zeroes when it is damaged.
+func (b *Block) column(at int) Ints { return b.numbers(&b.cols[at]) }
+
+func (b *Block) numbers(c *col) Ints {
+	if !b.prove(c) {
+		return Ints{n: b.rows}
+	}
+	return c.ints(b.rows)
 }
 
 // damaged records the first thing found wrong.
@@ -301,10 +263,7 @@ func (b *Block) Index(k int) ([]int64, bool) {
 	case k < 0:
 		return nil, false
 	case k < len(b.grid):
-		if !b.provePart(k) {
-			return make([]int64, b.rows), true
-		}
-		return b.grid[k].AppendTo(make([]int64, 0, b.rows)), true
+		return b.numbers(&b.grid[k]).AppendTo(make([]int64, 0, b.rows)), true
 	case k < len(b.axes):
 		numbers := make([]int64, b.rows)
 		stride := b.stride(k)
@@ -329,9 +288,7 @@ func (b *Block) stride(k int) int64 {
 func (b *Block) index(i int) []int64 {
 	numbers := make([]int64, max(len(b.grid), len(b.axes)))
 	for k := range b.grid {
-		if b.provePart(k) {
-			numbers[k] = b.grid[k].At(i)
-		}
+		numbers[k] = b.numbers(&b.grid[k]).At(i)
 	}
 	rest := int64(i)
 	for k := len(b.axes) - 1; k >= 0; k-- {
@@ -357,12 +314,11 @@ func (b *Block) Row(index []int64) (int, bool) {
 		}
 		return int(row), true
 	}
-	for k := range b.grid {
-		if !b.provePart(k) {
-			return 0, false
-		}
+	grid := make([]Ints, len(b.grid))
+	for k := range grid {
+		grid[k] = b.numbers(&b.grid[k])
 	}
-	return sort.Find(b.rows, func(i int) int { return -compareIndex(index, b.grid, i) })
+	return sort.Find(b.rows, func(i int) int { return -compareIndex(index, grid, i) })
 }
 
 // Path is row i's path.

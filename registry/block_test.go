@@ -37,7 +37,9 @@ func checkInts(t interface{ Errorf(string, ...any) }, values []int64) {
 		t.Errorf("%v packed gives %v", values, got)
 	}
 	d := &reader{b: c.appendHead(nil)}
-	back := d.ints(len(values))
+	var head col
+	head.decode(d, 0)
+	back := head.ints(len(values))
 	back.data = c.data
 	if got := back.AppendTo(nil); !slices.Equal(got, values) || d.err != "" || d.left() != 0 {
 		t.Errorf("%v read back gives %v, %q", values, got, d.err)

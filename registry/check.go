@@ -239,7 +239,7 @@ func (c *checker) revision(e modelEntry) error {
 	if err != nil {
 		return err
 	}
-	_, st, err := c.s.state(&v.Revision)
+	_, st, err := c.s.state(v)
 	if err != nil {
 		return err
 	}
@@ -321,8 +321,11 @@ func (c *checker) compare(ref string, want, have []place) {
 
 // verify decodes every column of every row.
 func (b *Block) verify() error {
-	for i := range b.parts {
-		b.provePart(i)
+	for i := range b.grid {
+		b.prove(&b.grid[i])
+	}
+	for i := range b.cols {
+		b.prove(&b.cols[i])
 	}
 	if b.err != nil {
 		return b.err
@@ -332,9 +335,9 @@ func (b *Block) verify() error {
 		codes Ints
 		table int
 	}{
-		{"shape", b.shapes.code, len(b.shapes.distinct)},
-		{"file", b.fileCode, len(b.files)},
-		{"format", b.format, len(b.formats)},
+		{"shape", b.column(colShape), len(b.shapes)},
+		{"file", b.column(colFile), len(b.files)},
+		{"format", b.column(colFormat), len(b.formats)},
 	} {
 		for i := range b.rows {
 			if v := x.codes.At(i); v < 0 || v >= int64(x.table) {
@@ -353,7 +356,7 @@ func (b *Block) verify() error {
 		if err := checkInfo(&t); err != nil {
 			return fmt.Errorf("block %q: row %d: %w", b.template, i, err)
 		}
-		if key, _ := blockKey(t.Path); key[1:] != b.template || (key[0] == literalKey) != b.literal {
+		if key, numbers := blockKey(t.Path); key[1:] != b.template || (key[0] == literalKey) != b.literal || !slices.Equal(numbers, index) {
 			return fmt.Errorf("block %q: row %d: path %q belongs to block %q", b.template, i, t.Path, key[1:])
 		}
 	}

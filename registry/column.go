@@ -31,15 +31,15 @@ func (c Shapes) At(i int) tensor.Shape {
 	return nil
 }
 
-// decode reads the distinct shapes; their codes follow.
-func (c *Shapes) decode(d *reader) {
-	c.distinct = make([]tensor.Shape, d.count(1))
-	c.numels = make([]int64, len(c.distinct))
-	for i := range c.distinct {
+// shapes reads a table of shapes with the number of elements of each.
+func (d *reader) shapes() ([]tensor.Shape, []int64) {
+	distinct := make([]tensor.Shape, d.count(1))
+	numels := make([]int64, len(distinct))
+	for i := range distinct {
 		rank := d.count(1)
 		if rank > tensor.MaxRank {
 			d.fail(fmt.Sprintf("rank %d", rank))
-			return
+			break
 		}
 		s := make(tensor.Shape, rank)
 		for k := range s {
@@ -49,8 +49,9 @@ func (c *Shapes) decode(d *reader) {
 		if err != nil && d.err == "" {
 			d.fail(err.Error())
 		}
-		c.distinct[i], c.numels[i] = s, n
+		distinct[i], numels[i] = s, n
 	}
+	return distinct, numels
 }
 
 // Names is a column of text: few distinct ones and a code a row.
@@ -104,67 +105,56 @@ func (c Hashes) At(i int) tensor.Hash {
 	return tensor.Hash(c.raw[i*hashSize : (i+1)*hashSize])
 }
 
-// column gives a verified column, or zeroes when it is damaged.
-func (b *Block) column(at int, c Ints) Ints {
-	if !b.prove(at) {
-		return Ints{n: b.rows}
-	}
-	return c
-}
-
 // DTypes is the dtype column: its values are tensor.DType.
-func (b *Block) DTypes() Ints { return b.column(partDType, b.dtypes) }
+func (b *Block) DTypes() Ints { return b.column(colDType) }
 
 // Shapes is the shape column, numel with it.
-func (b *Block) Shapes() Shapes {
-	c := b.shapes
-	c.code = b.coded(partShape, c.code, len(c.distinct))
-	return c
-}
+func (b *Block) Shapes() Shapes { return Shapes{b.shapes, b.numels, b.codes(colShape, len(b.shapes))} }
 
 // Files is the file column. Its Distinct is the whole revision's.
-func (b *Block) Files() Names {
-	return Names{b.files, b.coded(partFile, b.fileCode, len(b.files))}
-}
+func (b *Block) Files() Names { return Names{b.files, b.codes(colFile, len(b.files))} }
 
 // Formats is the format column.
-func (b *Block) Formats() Names {
-	return Names{b.formats, b.coded(partFormat, b.format, len(b.formats))}
-}
+func (b *Block) Formats() Names { return Names{b.formats, b.codes(colFormat, len(b.formats))} }
 
-// coded is column for codes, which must lie within a table. Only a forged file
+// codes is column for codes, which must lie within a table. Only a forged file
 // passes the checksum and fails here, so a constant is all that is looked at:
-// At copes with the others.
-func (b *Block) coded(at int, c Ints, table int) Ints {
+// At copes with the others, and Check finds them.
+func (b *Block) codes(at, table int) Ints {
+	c := b.column(at)
 	if v, ok := c.Const(); ok && (v < 0 || v >= int64(table)) {
-		b.damaged(fmt.Sprintf("column %d: code %d of %d", at, v, table))
+		b.damaged(fmt.Sprintf("code %d of a table of %d", v, table))
 	}
-	return b.column(at, c)
+	return c
 }
 
 // Offsets is the offset column: of the first element, -1 when not stored plainly.
-func (b *Block) Offsets() Ints { return b.column(partOffset, b.offsets) }
+func (b *Block) Offsets() Ints { return b.column(colOffset) }
 
 // Bytes is the column of logical sizes.
-func (b *Block) Bytes() Ints { return b.column(partBytes, b.bytes) }
+func (b *Block) Bytes() Ints { return b.column(colBytes) }
 
 // Hashes is the hash column.
 func (b *Block) Hashes() Hashes {
-	if !b.prove(partHash) {
+	c := &b.cols[colHash]
+	switch {
+	case !b.prove(c):
 		return Hashes{n: b.rows, same: true, raw: make([]byte, hashSize)}
+	case c.one != nil:
+		return Hashes{n: b.rows, same: true, raw: c.one}
 	}
-	return b.hashes
+	return Hashes{n: b.rows, raw: c.data}
 }
 
 // HasStats is 1 for rows with statistics and 0 for others.
-func (b *Block) HasStats() Ints { return b.column(partHasStats, b.hasStats) }
+func (b *Block) HasStats() Ints { return b.column(colHasStats) }
 
 // Stats gives the six columns of statistics. Rows without statistics hold zeroes;
 // see HasStats.
 func (b *Block) Stats() StatColumns {
 	var c StatColumns
 	for i, p := range []*Ints{&c.Min.bits, &c.Max.bits, &c.AbsMax.bits, &c.NaNs, &c.Infs, &c.Zeros} {
-		*p = b.column(partStats+i, b.stats[i])
+		*p = b.column(colStats + i)
 	}
 	return c
 }
@@ -189,13 +179,14 @@ func (c Floats) At(i int) float64 { return floatOf(c.bits.At(i)) }
 
 // Sum is row i's XXH3-128 checksum, zero when none was taken.
 func (b *Block) Sum(i int) tensor.Sum {
+	c := &b.cols[colSum]
 	switch {
-	case !b.prove(partSum):
+	case !b.prove(c):
 		return tensor.Sum{}
-	case b.sumConst:
-		return tensor.Sum(b.sums)
+	case c.one != nil:
+		return tensor.Sum(c.one)
 	}
-	return tensor.Sum(b.sums[i*sumSize : (i+1)*sumSize])
+	return tensor.Sum(c.data[i*sumSize : (i+1)*sumSize])
 }
 
 // Slices is row i's slice hashes, nil when there are none.
@@ -206,18 +197,23 @@ func (b *Block) Slices(i int) []tensor.Hash {
 	}
 	hashes := make([]tensor.Hash, end-start)
 	for k := range hashes {
-		hashes[k] = tensor.Hash(b.slices[(start+k)*hashSize:])
+		hashes[k] = b.sliceHash(start + k)
 	}
 	return hashes
 }
 
+func (b *Block) sliceHash(at int) tensor.Hash {
+	return tensor.Hash(b.cols[colSlices].data[at*hashSize : (at+1)*hashSize])
+}
+
 // sliceSpan is where row i's slice hashes lie, counted in hashes.
 func (b *Block) sliceSpan(i int) (start, end int) {
-	if !b.prove(partCount) || !b.prove(partSlices) {
+	counts := b.column(colCount)
+	if !b.prove(&b.cols[colSlices]) {
 		return 0, 0
 	}
-	total := len(b.slices) / hashSize
-	if n, ok := b.counts.Const(); ok {
+	total := len(b.cols[colSlices].data) / hashSize
+	if n, ok := counts.Const(); ok {
 		if n < 0 || n != int64(total/b.rows) || total%b.rows != 0 {
 			b.damaged(fmt.Sprintf("%d slices a row in %d rows, %d slice hashes", n, b.rows, total))
 			return 0, 0
@@ -227,7 +223,7 @@ func (b *Block) sliceSpan(i int) (start, end int) {
 	if b.ends == nil {
 		ends, at := make([]int, b.rows), 0
 		for k := range ends {
-			n := b.counts.At(k)
+			n := counts.At(k)
 			if n < 0 || n > int64(total-at) {
 				b.damaged(fmt.Sprintf("row %d has %d slices, %d slice hashes are left", k, n, total-at))
 				return 0, 0
@@ -249,7 +245,10 @@ func (b *Block) sliceSpan(i int) (start, end int) {
 
 // Info decodes row i whole.
 func (b *Block) Info(i int) tensor.Info {
+	shape := b.Shapes().At(i)
 	t := tensor.Info{
+		// A copy, so that a caller who edits it does not edit the block.
+		Shape:  append(make(tensor.Shape, 0, len(shape)), shape...),
 		Path:   b.Path(i),
 		DType:  tensor.DType(b.DTypes().At(i)),
 		File:   b.Files().At(i),
@@ -260,12 +259,10 @@ func (b *Block) Info(i int) tensor.Info {
 		Sum:    b.Sum(i),
 		Slices: b.Slices(i),
 	}
-	// A copy, so that a caller who edits it does not edit the block.
-	t.Shape = append(make(tensor.Shape, 0, len(b.Shapes().At(i))), b.Shapes().At(i)...)
 	if b.HasStats().At(i) != 0 {
 		t.Stats = new(tensor.Stats)
 		for k, f := range statFields {
-			f.set(t.Stats, b.column(partStats+k, b.stats[k]).At(i))
+			f.set(t.Stats, b.column(colStats+k).At(i))
 		}
 	}
 	return t

@@ -24,16 +24,9 @@ const (
 	tagSource
 	tagLayout
 	tagReceipt
-	tagBlocks
 )
 
-// record is a Revision as it is stored, with what only the store needs.
-type record struct {
-	Revision
-	blocks int // number of keys in the blocks bucket
-}
-
-func encodeRecord(v *record) []byte {
+func encodeRecord(v *Revision) []byte {
 	var b []byte
 	text := func(tag uint64, s string) {
 		if s != "" {
@@ -74,14 +67,13 @@ func encodeRecord(v *record) []byte {
 	if v.Receipt != nil {
 		b = appendText(binary.AppendUvarint(b, tagReceipt), v.Receipt)
 	}
-	number(tagBlocks, int64(v.blocks))
 	return b
 }
 
 // decodeRecord reads a record; the message says what is wrong, "" nothing. What
 // it returns does not refer to b.
-func decodeRecord(b []byte) (v *record, wrong string) {
-	v = &record{}
+func decodeRecord(b []byte) (v *Revision, wrong string) {
+	v = &Revision{}
 	d := &reader{b: b}
 	for d.err == "" && d.left() > 0 {
 		tag := d.uvarint()
@@ -120,8 +112,6 @@ func decodeRecord(b []byte) (v *record, wrong string) {
 			v.Layout = string(x.b)
 		case tagReceipt:
 			v.Receipt = append([]byte{}, x.b...)
-		case tagBlocks:
-			v.blocks = int(x.varint())
 		}
 		if x.err != "" {
 			d.fail(x.err)

@@ -53,7 +53,7 @@ func (r *Registry) Merge(ctx context.Context, other *Registry) ([]Merged, error)
 			if err != nil {
 				return err
 			}
-			v := stored.Revision
+			v := *stored
 			from := v.Ref()
 			if to, ok := refs[v.Source]; ok {
 				v.Source = to
@@ -69,7 +69,7 @@ func (r *Registry) Merge(ctx context.Context, other *Registry) ([]Merged, error)
 			}
 			m := Merged{From: from, To: known[v.Model][print]}
 			if m.To == "" {
-				to, err := r.copyRevision(ctx, s, &stored.Revision, v)
+				to, err := r.copyRevision(ctx, s, stored, v)
 				if err != nil {
 					return err
 				}
@@ -109,7 +109,7 @@ func (r *Registry) fingerprints(model string) (map[[32]byte]string, error) {
 			if err != nil {
 				return err
 			}
-			print, err := s.fingerprint(e, stored.Revision)
+			print, err := s.fingerprint(e, *stored)
 			if err != nil {
 				return err
 			}
@@ -133,7 +133,7 @@ func (s *Snapshot) fingerprint(e modelEntry, v Revision) (sum [32]byte, err erro
 		h.Write(binary.AppendUvarint(nil, uint64(len(b))))
 		h.Write(b)
 	}
-	field(encodeRecord(&record{Revision: v, blocks: len(st.blocks)}))
+	field(encodeRecord(&v))
 	field(appendTable(nil, st.files))
 	for _, x := range st.blocks {
 		field([]byte(x.key))

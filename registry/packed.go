@@ -130,18 +130,6 @@ func (c Ints) appendHead(b []byte) []byte {
 	return append(b, c.shift, c.width)
 }
 
-// ints reads what appendHead wrote; the data follows later.
-func (d *reader) ints(rows int) Ints {
-	c := Ints{n: rows, base: d.varint(), shift: d.byte(), width: d.byte()}
-	switch {
-	case c.width > 64 || c.width > wideBits && c.width < 64:
-		d.fail(fmt.Sprintf("%d bits a row", c.width))
-	case c.shift > 63 || c.shift > 0 && c.shift+c.width > 64:
-		d.fail(fmt.Sprintf("%d bits a row shifted by %d", c.width, c.shift))
-	}
-	return c
-}
-
 // reader takes values off the front of bytes from the file. The first thing
 // wrong sticks and everything after it reads as zero, so callers check once.
 type reader struct {

@@ -48,13 +48,12 @@ func (r *Registry) Put(ctx context.Context, v Revision, tensors []tensor.Info) (
 	if err := r.GC(ctx); err != nil {
 		return nil, err
 	}
-	w := &putter{r: r, ctx: ctx, record: record{Revision: v, blocks: len(groups)}}
+	w := &putter{r: r, ctx: ctx, record: v, blocks: len(groups)}
 	if err := w.run(groups, tensors); err != nil {
 		return nil, errors.Join(fmt.Errorf("model %s: %w", v.Model, err), w.abandon())
 	}
 	w.release()
-	done := w.record.Revision
-	return &done, nil
+	return &w.record, nil
 }
 
 // groupOf is the tensors of one block.
@@ -130,7 +129,8 @@ func checkInfo(t *tensor.Info) error {
 type putter struct {
 	r      *Registry
 	ctx    context.Context
-	record record
+	record Revision
+	blocks int
 	id     uint32 // 0 until the first transaction
 	batch  []write
 	bytes  int
@@ -296,7 +296,7 @@ func (w *putter) finish() error {
 			return err
 		}
 		key := modelKey(w.record.Model, number)
-		if err := models.Put(key, seal(modelPlace(key), idKey(w.id))); err != nil {
+		if err := models.Put(key, seal(modelPlace(key), appendModel(w.id, w.blocks))); err != nil {
 			return err
 		}
 		return tx.Bucket(pendingBucket).Delete(idKey(w.id))

@@ -9,38 +9,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// state is what a Snapshot knows of one revision: where its blocks lie, with
-// their bytes in the mapped file.
-type state struct {
-	ref    string
-	files  []string
-	blocks []rawBlock
-	starts []uint32 // first row of each block, filled by rowStarts
-	chunks []chunk  // of the content index, filled by content
-}
-
-// rawBlock is a block as it lies in the file.
-type rawBlock struct {
-	key   string
-	value []byte
-}
-
-func (x rawBlock) template() string {
-	if x.key == "" {
-		return ""
-	}
-	return x.key[1:]
-}
-
-type blockID struct {
-	revision uint32
-	block    int
-}
-
-// maxKeptBlocks bounds the block headers that Lookup keeps decoded.
-const maxKeptBlocks = 512
-
-// state reads a revision's keys once a Snapshot.
+// state finds a revision's blocks.
 func (s *Snapshot) state(v *Revision) (uint32, *state, error) {
 	if v == nil {
 		return 0, nil, errNoRevision
@@ -50,18 +19,11 @@ func (s *Snapshot) state(v *Revision) (uint32, *state, error) {
 		return 0, nil, err
 	}
 	s.mu.Lock()
-	st := s.states[e.id]
-	s.mu.Unlock()
-	if st != nil {
+	defer s.mu.Unlock()
+	if st := s.kept.state(e.id); st != nil {
 		return e.id, st, nil
 	}
-	stored, err := s.record(e)
-	if err != nil {
-		return 0, nil, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	st = &state{ref: v.Ref()}
+	st := &state{ref: v.Ref()}
 	own, err := s.own(e.id)
 	if err != nil {
 		return 0, nil, err
@@ -82,20 +44,25 @@ func (s *Snapshot) state(v *Revision) (uint32, *state, error) {
 	for k, value := c.First(); k != nil; k, value = c.Next() {
 		st.blocks = append(st.blocks, rawBlock{string(k), value})
 	}
-	// A key that a damaged page lost is not missed by anything else.
-	if len(st.blocks) != stored.blocks {
-		return 0, nil, s.r.damage(st.ref, "%d blocks, %d were written", len(st.blocks), stored.blocks)
+	if len(st.blocks) != e.blocks {
+		return 0, nil, s.r.damage(st.ref, "%d blocks, %d were written", len(st.blocks), e.blocks)
 	}
-	s.states[e.id] = st
+	s.kept.keepState(e.id, st)
 	return e.id, st, nil
 }
 
-// decode reads one block's header.
-func (s *Snapshot) decode(st *state, x rawBlock) (*Block, error) {
-	b, err := decodeBlock(x.key, x.value, st.files, s.report(st.ref))
-	if err != nil {
-		return nil, s.r.damage(st.ref, "%v", err)
+// decode reads the header of block at, or copies it from the cache.
+func (s *Snapshot) decode(st *state, at int) (*Block, error) {
+	b := s.kept.head(st, at)
+	if b == nil {
+		x := st.blocks[at]
+		var err error
+		if b, err = decodeBlock(x.key, x.value, st.files, nil); err != nil {
+			return nil, s.r.damage(st.ref, "%v", err)
+		}
+		s.kept.keepHead(st, at, b)
 	}
+	b.report = s.report(st.ref)
 	return b, nil
 }
 
@@ -114,11 +81,11 @@ func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) ite
 			yield(nil, err)
 			return
 		}
-		for _, x := range st.blocks {
+		for at, x := range st.blocks {
 			if keep != nil && !keep(x.template()) {
 				continue
 			}
-			b, err := s.decode(st, x)
+			b, err := s.decode(st, at)
 			if err == nil && !yield(b, nil) {
 				return
 			}
@@ -153,28 +120,21 @@ func (s *Snapshot) Lookup(v *Revision, path string) (tensor.Info, bool, error) {
 	return t, ok && err == nil, err
 }
 
-// with calls fn with a block whose decoded header is kept for the next call.
+// with calls fn with a block that the next call of with uses again.
 func (s *Snapshot) with(id uint32, st *state, at int, fn func(*Block)) error {
-	s.mu.Lock()
-	b := s.blocks[blockID{id, at}]
-	delete(s.blocks, blockID{id, at}) // a Block serves one goroutine at a time
-	s.mu.Unlock()
+	b := s.kept.take(blockID{id, at})
 	if b == nil {
 		var err error
-		if b, err = s.decode(st, st.blocks[at]); err != nil {
+		if b, err = s.decode(st, at); err != nil {
 			return err
 		}
 	}
+	b.report = s.report(st.ref)
 	fn(b)
 	if b.Err() != nil {
 		return s.r.damage(st.ref, "%v", b.Err())
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.blocks) >= maxKeptBlocks {
-		clear(s.blocks)
-	}
-	s.blocks[blockID{id, at}] = b
+	s.kept.giveBack(blockID{id, at}, b)
 	return nil
 }
 
@@ -255,7 +215,7 @@ func (b *Block) holds(row, slice int, h tensor.Hash) bool {
 		b.damaged(fmt.Sprintf("the content index names slice %d of row %d, which has %d", slice, row, end-start))
 		return false
 	}
-	return tensor.Hash(b.slices[(start+slice)*hashSize:(start+slice+1)*hashSize]) == h
+	return b.sliceHash(start+slice) == h
 }
 
 // content reads a revision's part of the content index once a Snapshot.

@@ -39,6 +39,8 @@ type Registry struct {
 	file     *os.File // bbolt's own handle: closed by bbolt, read at by page checks
 	readOnly bool
 
+	kept *cache // of a registry open for reading, whose file cannot change
+
 	swap sync.RWMutex // held by transactions; Compact changes db and file
 
 	mu     sync.Mutex
@@ -96,7 +98,11 @@ func (e *SchemaError) Error() string {
 }
 
 func newRegistry(path string, readOnly bool) *Registry {
-	return &Registry{path: path, readOnly: readOnly, active: map[uint32]bool{}, sound: map[uint32]bool{}}
+	r := &Registry{path: path, readOnly: readOnly, active: map[uint32]bool{}, sound: map[uint32]bool{}}
+	if readOnly {
+		r.kept = newCache()
+	}
+	return r
 }
 
 // Close releases the file and its lock.

@@ -153,6 +153,12 @@ func splitModelKey(key []byte) (name string, number int, ok bool) {
 	return string(key[:n]), int(binary.BigEndian.Uint32(key[n+1:])), true
 }
 
+// appendModel is the value under a modelKey: the revision's id and the number of
+// its blocks, so that one which a damaged page lost is missed.
+func appendModel(id uint32, blocks int) []byte {
+	return binary.BigEndian.AppendUint32(idKey(id), uint32(blocks))
+}
+
 // Where sealed values lie, for their checksums and for errors.
 func modelPlace(key []byte) string {
 	if name, number, ok := splitModelKey(key); ok {

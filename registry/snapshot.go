@@ -17,10 +17,9 @@ type Snapshot struct {
 	r  *Registry
 	tx *bolt.Tx
 
-	mu     sync.Mutex // bbolt's buckets keep caches that are not safe for concurrent use
-	states map[uint32]*state
-	blocks map[blockID]*Block // of Lookup
-	err    error              // the first damage met while columns were decoded
+	mu   sync.Mutex // bbolt's buckets keep caches that are not safe for concurrent use
+	err  error      // the first damage met while columns were decoded
+	kept *cache
 }
 
 // View runs fn on a consistent snapshot. Damage that was found meanwhile, also by
@@ -39,7 +38,10 @@ func (r *Registry) View(fn func(s *Snapshot) error) error {
 }
 
 func newSnapshot(r *Registry, tx *bolt.Tx) *Snapshot {
-	return &Snapshot{r: r, tx: tx, states: map[uint32]*state{}, blocks: map[blockID]*Block{}}
+	if r.kept != nil {
+		return &Snapshot{r: r, tx: tx, kept: r.kept}
+	}
+	return &Snapshot{r: r, tx: tx, kept: newCache()}
 }
 
 // report keeps the first damage for View.
@@ -58,6 +60,7 @@ type modelEntry struct {
 	name   string
 	number int
 	id     uint32
+	blocks int
 }
 
 // entries lists a model's revisions, oldest first; all models' for "".
@@ -90,16 +93,19 @@ func (s *Snapshot) entry(k, v []byte) (modelEntry, error) {
 		return modelEntry{}, err
 	}
 	name, number, ok := splitModelKey(k)
-	if !ok || len(value) != 4 {
+	if !ok || len(value) != 8 {
 		return modelEntry{}, s.r.damage(modelPlace(k), "key %x with %d bytes is no revision", k, len(value))
 	}
-	return modelEntry{name, number, binary.BigEndian.Uint32(value)}, nil
+	return modelEntry{name, number, binary.BigEndian.Uint32(value), int(binary.BigEndian.Uint32(value[4:]))}, nil
 }
 
-// record reads what the registry knows of a revision.
-func (s *Snapshot) record(e modelEntry) (*record, error) {
+// record reads what the registry knows of a revision: a copy of the caller's own.
+func (s *Snapshot) record(e modelEntry) (*Revision, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if v := s.kept.record(e.id); v != nil {
+		return v, nil
+	}
 	own, err := s.own(e.id)
 	if err != nil {
 		return nil, err
@@ -115,6 +121,7 @@ func (s *Snapshot) record(e modelEntry) (*record, error) {
 	if wrong != "" {
 		return nil, s.r.damage(infoPlace(e.id), "%s", wrong)
 	}
+	s.kept.keepRecord(e.id, v)
 	return v, nil
 }
 
@@ -158,7 +165,7 @@ func (s *Snapshot) revisions(list []modelEntry) ([]*Revision, error) {
 		if err != nil {
 			return nil, err
 		}
-		revisions = append(revisions, &v.Revision)
+		revisions = append(revisions, v)
 	}
 	return revisions, nil
 }
@@ -185,11 +192,7 @@ func (s *Snapshot) Find(ref string) (*Revision, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.record(e)
-	if err != nil {
-		return nil, err
-	}
-	return &v.Revision, nil
+	return s.record(e)
 }
 
 func (s *Snapshot) find(ref string) (modelEntry, error) {

@@ -1,0 +1,132 @@
+package registry
+
+import (
+	"slices"
+	"sync"
+)
+
+// cache is what has been read of the file and cannot change: for one Snapshot, or,
+// in a registry open for reading, for all of them, since its lock keeps writers
+// out and the mapping in place. Blocks refer to the mapped file.
+type cache struct {
+	mu      sync.Mutex
+	records map[uint32]*Revision
+	states  map[uint32]*state
+	lent    map[blockID]*Block // of Lookup and ByHash
+	heads   int                // block headers kept in states
+}
+
+// state is what is known of one revision: where its blocks lie, with their bytes
+// in the mapped file.
+type state struct {
+	ref    string
+	files  []string
+	blocks []rawBlock
+	heads  []*Block // decoded headers, no column proven; nil where none is kept
+	starts []uint32 // first row of each block, filled by rowStarts
+	chunks []chunk  // of the content index, filled by content
+}
+
+// rawBlock is a block as it lies in the file.
+type rawBlock struct {
+	key   string
+	value []byte
+}
+
+func (x rawBlock) template() string { return x.key[min(1, len(x.key)):] }
+
+type blockID struct {
+	revision uint32
+	block    int
+}
+
+// How many decoded headers are kept, of about 1 KiB each.
+const (
+	maxKeptHeads = 1 << 14
+	maxLent      = 1 << 9
+)
+
+func newCache() *cache {
+	return &cache{records: map[uint32]*Revision{}, states: map[uint32]*state{}, lent: map[blockID]*Block{}}
+}
+
+// record is a copy, whose lists the caller may change too.
+func (c *cache) record(id uint32) *Revision {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cloneRecord(c.records[id])
+}
+
+func (c *cache) keepRecord(id uint32, v *Revision) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.records[id] = cloneRecord(v)
+}
+
+func cloneRecord(v *Revision) *Revision {
+	if v == nil {
+		return nil
+	}
+	w := *v
+	w.Config, w.Receipt = slices.Clone(v.Config), slices.Clone(v.Receipt)
+	w.Files, w.Findings = slices.Clone(v.Files), slices.Clone(v.Findings)
+	return &w
+}
+
+func (c *cache) state(id uint32) *state {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.states[id]
+}
+
+func (c *cache) keepState(id uint32, st *state) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.states[id] = st
+}
+
+// head is a copy of a kept header.
+func (c *cache) head(st *state, at int) *Block {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if st.heads == nil || st.heads[at] == nil {
+		return nil
+	}
+	b := *st.heads[at]
+	return &b
+}
+
+func (c *cache) keepHead(st *state, at int, b *Block) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.heads >= maxKeptHeads {
+		return
+	}
+	if st.heads == nil {
+		st.heads = make([]*Block, len(st.blocks))
+	}
+	if st.heads[at] == nil {
+		c.heads++
+	}
+	kept := *b
+	st.heads[at] = &kept
+}
+
+// take hands out a block that was used before. A Block serves one goroutine at a
+// time, so it is not in the cache until it is given back.
+func (c *cache) take(id blockID) *Block {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.lent[id]
+	delete(c.lent, id)
+	return b
+}
+
+func (c *cache) giveBack(id blockID, b *Block) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.lent) >= maxLent {
+		clear(c.lent)
+	}
+	c.lent[id] = b
+}
