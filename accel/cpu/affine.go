@@ -13,29 +13,39 @@ const maxGroup = 128
 // divide by zero.
 const affineFloor = float32(1e-7)
 
+// piece is how many elements are widened to float32 at a time: a multiple of every
+// group, small enough for the first-level cache.
+const piece = 2048
+
 // quantizeAffine does whole groups one after the other: since a group's codes fill
 // whole words, rows need no attention.
 func (d Device) quantizeAffine(dst, scales, biases, src []byte, dt tensor.DType, spec QuantSpec) {
-	var values [maxGroup]float32
+	var values [piece]float32
 	var codes [maxGroup]uint8
-	g, q := values[:spec.Group], codes[:spec.Group]
-	in, out := spec.Group*size(dt), spec.Group*spec.Bits/8
-	load := d.loader(dt)
-	for i := 0; len(src) > 0; i++ {
-		load(g, src[:in])
-		scale, bias := affineScale(d.span(g, spec.Bits), spec.Bits)
-		if d.k.codes == nil {
-			affineCodes(q, g, scale, bias, spec.Bits)
-			pack(dst[:out], q, spec.Bits)
-		} else if most := float32(uint(1)<<spec.Bits - 1); spec.Bits == 4 {
-			d.k.codes(dst[:out], g, scale, bias, most, true)
-		} else {
-			d.k.codes(q, g, scale, bias, most, false)
-			pack(dst[:out], q, spec.Bits)
+	q, out := codes[:spec.Group], spec.Group*spec.Bits/8
+	load, most := d.loader(dt), float32(uint(1)<<spec.Bits-1)
+	for i := 0; len(src) > 0; {
+		n := min(piece, len(src)/size(dt))
+		load(values[:n], src[:n*size(dt)])
+		src = src[n*size(dt):]
+		for at := 0; at < n; at += spec.Group {
+			g := values[at : at+spec.Group]
+			scale, bias := affineScale(d.span(g, spec.Bits), spec.Bits)
+			storeF32(dt, scales, i, scale)
+			storeF32(dt, biases, i, bias)
+			switch {
+			case d.k.codes == nil:
+				affineCodes(q, g, scale, bias, spec.Bits)
+				pack(dst[:out], q, spec.Bits)
+			case spec.Bits == 4:
+				d.k.codes(dst[:out], g, scale, bias, most, true)
+			default:
+				d.k.codes(q, g, scale, bias, most, false)
+				pack(dst[:out], q, spec.Bits)
+			}
+			dst = dst[out:]
+			i++
 		}
-		storeF32(dt, scales, i, scale)
-		storeF32(dt, biases, i, bias)
-		src, dst = src[in:], dst[out:]
 	}
 }
 
@@ -109,30 +119,39 @@ func affineCodes(q []uint8, g []float32, scale, bias float32, bits int) {
 // dequantizeAffine rounds the product to dt, then the sum.
 func dequantizeAffine(dst, src, scales, biases []byte, dt tensor.DType, spec QuantSpec) {
 	var codes [maxGroup]uint8
+	var values [256]uint32
 	q := codes[:spec.Group]
 	in, out := spec.Group*spec.Bits/8, spec.Group*size(dt)
-	var values [256]float32
-	table := values[:1<<spec.Bits]
 	for i := 0; len(src) > 0; i++ {
 		scale, bias := loadF32(dt, scales, i), loadF32(dt, biases, i)
-		value := func(code int) float32 {
-			p := round32(dt, quiet(mul, float32(code), scale))
-			return quiet(sum, p, bias)
+		value := func(code int) uint32 {
+			return bitsOf(dt, quiet(sum, round32(dt, quiet(mul, float32(code), scale)), bias))
 		}
 		unpack(q, src[:in], spec.Bits)
-		if len(table) <= spec.Group {
-			for code := range table {
-				table[code] = value(code)
-			}
-			for j, code := range q {
-				storeF32(dt, dst, j, table[code])
+		if 1<<spec.Bits <= spec.Group {
+			for code := range 1 << spec.Bits {
+				values[code] = value(code)
 			}
 		} else {
-			for j, code := range q {
-				storeF32(dt, dst, j, value(int(code)))
+			for _, code := range q {
+				values[code] = value(int(code))
 			}
 		}
+		storeCodes(dst[:out], q, &values, size(dt))
 		src, dst = src[in:], dst[out:]
+	}
+}
+
+// storeCodes writes what each code stands for, as elements of size bytes.
+func storeCodes(dst []byte, q []uint8, values *[256]uint32, size int) {
+	if size == 4 {
+		for i, code := range q {
+			le.PutUint32(dst[4*i:], values[code])
+		}
+		return
+	}
+	for ; len(q) >= 4 && len(dst) >= 8; q, dst = q[4:], dst[8:] {
+		le.PutUint64(dst, uint64(values[q[0]])|uint64(values[q[1]])<<16|uint64(values[q[2]])<<32|uint64(values[q[3]])<<48)
 	}
 }
 

@@ -9,12 +9,12 @@ import (
 
 // AddScalar adds c, rounded to dt first, to every element.
 func (d Device) AddScalar(dst, src []byte, dt tensor.DType, c float64) error {
-	return d.scalar("add", dst, src, dt, c, func(a, b float32) float32 { return a + b })
+	return d.scalar("add", dst, src, dt, c, sum)
 }
 
 // MulScalar multiplies every element by c, rounded to dt first.
 func (d Device) MulScalar(dst, src []byte, dt tensor.DType, c float64) error {
-	return d.scalar("multiply", dst, src, dt, c, func(a, b float32) float32 { return a * b })
+	return d.scalar("multiply", dst, src, dt, c, mul)
 }
 
 func (d Device) scalar(verb string, dst, src []byte, dt tensor.DType, c float64, op func(a, b float32) float32) error {

@@ -59,7 +59,7 @@ func both(b *testing.B, name string, moved int, f func(d Device) error) {
 }
 
 func BenchmarkCopy(b *testing.B) {
-	src, dst := make([]byte, 4*benchElements), make([]byte, 4*benchElements)
+	src, dst := weights(tensor.F32, benchElements), make([]byte, 4*benchElements)
 	b.SetBytes(2 * int64(len(src)))
 	for b.Loop() {
 		copy(dst, src)
@@ -109,7 +109,7 @@ func BenchmarkQuantize(b *testing.B) {
 func BenchmarkDequantize(b *testing.B) {
 	const rows, cols = 1024, 4096
 	dst := make([]byte, 2*rows*cols)
-	for _, spec := range []QuantSpec{{}, {Bits: 8}, {Mode: MXFP4}} {
+	for _, spec := range []QuantSpec{{}, {Bits: 8}, {Mode: MXFP4}, {Mode: MXFP8}} {
 		spec, _ = spec.Resolve()
 		np, ns, nb, _ := spec.Sizes(rows, cols, tensor.BF16)
 		src, scales, biases := make([]byte, np), make([]byte, ns), make([]byte, nb)

@@ -252,3 +252,36 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+// func mulBF16AVX2(dst, src *byte, n int, c float32)
+//
+// Each bf16 times c, rounded to float32, then to bf16. dst may be src.
+TEXT ·mulBF16AVX2(SB), NOSPLIT, $0-28
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS c+24(FP), Y12
+	BF16_CONSTANTS
+	SHRQ $4, CX
+	JZ   done
+
+loop:
+	VPMOVZXWD (SI), Y0
+	VPMOVZXWD 16(SI), Y1
+	VPSLLD $16, Y0, Y0
+	VPSLLD $16, Y1, Y1
+	VMULPS Y12, Y0, Y0
+	VMULPS Y12, Y1, Y1
+	ROUND_BF16(Y0, Y2, Y3)
+	ROUND_BF16(Y1, Y4, Y5)
+	VPACKUSDW Y1, Y0, Y0
+	VPERMQ $0xD8, Y0, Y0
+	VMOVDQU Y0, (DI)
+	ADDQ $32, SI
+	ADDQ $32, DI
+	DECQ CX
+	JNZ  loop
+
+done:
+	VZEROUPPER
+	RET

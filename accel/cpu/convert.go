@@ -30,7 +30,12 @@ func f32ToBF16(u uint32) uint16 {
 
 // f32ToF16 rounds to nearest, ties to even, into subnormals too.
 func f32ToF16(u uint32) uint16 {
-	if isNaN32(u) {
+	const least, infinite = 0x38800000, 0x47800000 // 2^-14 and 2^16
+	if m := u & 0x7FFFFFFF; m >= least && m < infinite {
+		// Normal on both sides, as weights are: another bias, and rounding, which may
+		// carry into the exponent up to infinity.
+		return uint16(u>>16)&0x8000 | uint16((m-112<<23+0xFFF+m>>13&1)>>13)
+	} else if m > 0x7F800000 {
 		return uint16(u>>16)&0x8000 | nanF16
 	}
 	return float16.Fromfloat32(math.Float32frombits(u)).Bits()
@@ -98,15 +103,24 @@ func loadF32(dt tensor.DType, p []byte, i int) float32 {
 }
 
 func storeF32(dt tensor.DType, p []byte, i int, v float32) {
+	u := bitsOf(dt, v)
+	if dt == tensor.F32 {
+		le.PutUint32(p[4*i:], u)
+	} else {
+		le.PutUint16(p[2*i:], uint16(u))
+	}
+}
+
+// bitsOf rounds to a type and gives the bits it has there.
+func bitsOf(dt tensor.DType, v float32) uint32 {
 	u := math.Float32bits(v)
 	switch dt {
-	case tensor.F32:
-		le.PutUint32(p[4*i:], u)
 	case tensor.BF16:
-		le.PutUint16(p[2*i:], f32ToBF16(u))
-	default:
-		le.PutUint16(p[2*i:], f32ToF16(u))
+		return uint32(f32ToBF16(u))
+	case tensor.F16:
+		return uint32(f32ToF16(u))
 	}
+	return u
 }
 
 // round32 rounds to a type and back.

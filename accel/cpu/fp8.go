@@ -18,37 +18,77 @@ func (d Device) DequantFP8(dst, src []byte, row0, rows, cols int, scale []byte, 
 	if cols == 0 {
 		return nil
 	}
+	f := fp8{widen: d.k.casts[pair{tensor.F8E4M3, tensor.BF16}], mul: d.k.mulBF16}
 	scaleCols := (cols-1)/blockCols + 1
 	for r := 0; r < rows; {
 		band := (row0 + r) / blockRows
-		end := r + min(rows-r, blockRows-(row0+r)%blockRows)
-		for b := range scaleCols {
-			s := loadF32(scaleType, scale, band*scaleCols+b)
-			c0 := b * blockCols
-			dequantBlock(dst, src, r, end, c0, c0+min(blockCols, cols-c0), cols, s)
+		high := min(rows-r, blockRows-(row0+r)%blockRows)
+		for b0 := 0; b0 < scaleCols; b0 += fp8Blocks {
+			var scales [fp8Blocks]float32
+			n := min(fp8Blocks, scaleCols-b0)
+			for i := range n {
+				scales[i] = loadF32(scaleType, scale, band*scaleCols+b0+i)
+			}
+			c0 := b0 * blockCols
+			c1 := c0 + (n-1)*blockCols
+			c1 += min(blockCols, cols-c1)
+			f.prepare(scales[:n], high*blockCols)
+			for row := r; row < r+high; row++ {
+				f.line(dst[2*(row*cols+c0):2*(row*cols+c1)], src[row*cols+c0:row*cols+c1], scales[:n], blockCols)
+			}
 		}
-		r = end
+		r += high
 	}
 	return nil
 }
 
-// dequantBlock does rows r0..r1, columns c0..c1, which share scale s. The product
-// is rounded to float32, then to bf16: MLX rounds twice too.
-func dequantBlock(dst, src []byte, r0, r1, c0, c1, cols int, s float32) {
-	if (r1-r0)*(c1-c0) < 2*256 {
-		for r := r0; r < r1; r++ {
-			for i := r*cols + c0; i < r*cols+c1; i++ {
-				le.PutUint16(dst[2*i:], scaled(src[i], s))
-			}
-		}
+// fp8Blocks is how many blocks side by side are done row by row. Whole rows, since
+// to go down a block touches a page per row; not wider, since each block may have a
+// table.
+const fp8Blocks = 64
+
+// fp8 multiplies codes by their blocks' scales: with assembly, with a table per
+// block, or one by one, whichever is quicker.
+type fp8 struct {
+	widen  func(dst, src []byte) int
+	mul    func(dst, src []byte, c float32) int
+	tables [][256]uint16
+}
+
+// prepare makes the tables when a block has enough elements to pay for one.
+func (f *fp8) prepare(scales []float32, blockElements int) {
+	f.tables = f.tables[:0]
+	if f.mul != nil || blockElements < 2*256 {
 		return
 	}
-	var t [256]uint16
-	for i := range t {
-		t[i] = scaled(uint8(i), s)
+	for _, s := range scales {
+		var t [256]uint16
+		for code := range t {
+			t[code] = scaled(uint8(code), s)
+		}
+		f.tables = append(f.tables, t)
 	}
-	for r := r0; r < r1; r++ {
-		lookup8to2(dst[2*(r*cols+c0):2*(r*cols+c1)], src[r*cols+c0:r*cols+c1], &t)
+}
+
+// line does one row of the blocks that prepare was told of. The product is rounded
+// to float32, then to bf16: MLX rounds twice too.
+func (f *fp8) line(dst, src []byte, scales []float32, blockCols int) {
+	for i, s := range scales {
+		n := min(blockCols, len(src))
+		out, in := dst[:2*n], src[:n]
+		dst, src = dst[2*n:], src[n:]
+		switch {
+		case len(f.tables) > 0:
+			lookup8to2(out, in, &f.tables[i])
+			continue
+		case f.mul != nil:
+			done := f.widen(out, in) // every e4m3 but its NaN is a bf16
+			f.mul(out[:2*done], out[:2*done], s)
+			out, in = out[2*done:], in[done:]
+		}
+		for j, code := range in {
+			le.PutUint16(out[2*j:], scaled(code, s))
+		}
 	}
 }
 

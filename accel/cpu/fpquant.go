@@ -156,26 +156,35 @@ func thresholdE2M1(v float32) (code uint8) {
 }
 
 // dequantizeFP multiplies each code's value by its group's scale in float32 and
-// rounds once to dt.
+// rounds once to dt. There are 256 scales and few codes, so each product is made
+// once.
 func dequantizeFP(dst, src, scales []byte, dt tensor.DType, spec QuantSpec) {
 	var codes [maxGroup]uint8
+	var products [256]*[256]uint32
 	q := codes[:spec.Group]
 	in, out := spec.Group*spec.Bits/8, spec.Group*size(dt)
-	for i := 0; len(src) > 0; i++ {
-		var scale float32
-		if spec.Mode == NVFP4 {
-			scale = math.Float32frombits(e4m3F32[scales[i]])
-		} else {
-			scale = round32(dt, float32(math.Ldexp(1, int(scales[i])-127)))
+	for _, scale := range scales {
+		if products[scale] == nil {
+			products[scale] = fpProducts(scale, dt, spec)
 		}
 		unpack(q, src[:in], spec.Bits)
-		for j, code := range q {
-			v := e2m1[code&15]
-			if spec.Bits == 8 {
-				v = math.Float32frombits(e4m3F32[code])
-			}
-			storeF32(dt, dst, j, quiet(mul, v, scale))
-		}
+		storeCodes(dst[:out], q, products[scale], size(dt))
 		src, dst = src[in:], dst[out:]
 	}
+}
+
+func fpProducts(scale uint8, dt tensor.DType, spec QuantSpec) *[256]uint32 {
+	s := round32(dt, float32(math.Ldexp(1, int(scale)-127)))
+	if spec.Mode == NVFP4 {
+		s = math.Float32frombits(e4m3F32[scale])
+	}
+	t := new([256]uint32)
+	for code := range 1 << spec.Bits {
+		v := e2m1[code&15]
+		if spec.Bits == 8 {
+			v = math.Float32frombits(e4m3F32[code])
+		}
+		t[code] = bitsOf(dt, quiet(mul, v, s))
+	}
+	return t
 }

@@ -9,6 +9,10 @@ type kernels struct {
 	path  string
 	casts map[pair]func(dst, src []byte) (done int)
 
+	// mulBF16 multiplies bf16 by a factor, rounding to float32 and then to bf16. dst
+	// may be src.
+	mulBF16 func(dst, src []byte, c float32) (done int)
+
 	// extremes16 and extremes32 are whole: they do their own rest.
 	extremes16 func(b []byte) (pos int16, neg uint16, zero bool)
 	extremes32 func(b []byte) (pos int32, neg uint32, zero bool)

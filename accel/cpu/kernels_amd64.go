@@ -30,6 +30,9 @@ func f16ToBF16AVX2(dst, src *byte, n int)
 func e4m3To16AVX2(dst, src *byte, n int, c *e4m3Constants)
 
 //go:noescape
+func mulBF16AVX2(dst, src *byte, n int, c float32)
+
+//go:noescape
 func extremes16AVX2(src *byte, n int) (pos int16, neg uint16, zeros uint64)
 
 //go:noescape
@@ -62,6 +65,13 @@ func assembly() (kernels, bool) {
 			{tensor.F8E4M3, tensor.BF16}: whole(e4m3(e4m3ToBF16), 2, 1, 16),
 			{tensor.F8E4M3, tensor.F16}:  whole(e4m3(e4m3ToF16), 2, 1, 16),
 			{tensor.F8E4M3, tensor.F32}:  bothSteps(whole(e4m3(e4m3ToTop16), 2, 1, 16), whole(bf16ToF32AVX2, 4, 2, 16), 4, 1, 16),
+		},
+		mulBF16: func(dst, src []byte, c float32) int {
+			n := min(len(dst), len(src)) / 2 / 16 * 16
+			if n > 0 {
+				mulBF16AVX2(&dst[0], &src[0], n, c)
+			}
+			return n
 		},
 		extremes16: func(b []byte) (int16, uint16, bool) {
 			n := len(b) / 2 / 32 * 32

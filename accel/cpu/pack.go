@@ -8,7 +8,7 @@ import (
 )
 
 // pack writes codes as one stream of bits, the lowest first: code i lies at bits
-// i*width to (i+1)*width. len(q)*width must be a multiple of 8.
+// i*width to (i+1)*width. len(q) is a multiple of 8 and dst has len(q)*width/8 bytes.
 func pack(dst []byte, q []uint8, width int) {
 	switch width {
 	case 8:
@@ -20,15 +20,15 @@ func pack(dst []byte, q []uint8, width int) {
 		}
 		return
 	}
-	var acc uint64
-	n, at := 0, 0
-	for _, code := range q {
-		acc |= uint64(code) << n
-		n += width
-		for ; n >= 8; n -= 8 {
-			dst[at] = uint8(acc)
-			acc >>= 8
-			at++
+	for ; len(q) >= 8; q, dst = q[8:], dst[width:] {
+		// Eight codes, one a byte, close up in three steps: to pairs, fours, eight.
+		w := le.Uint64(q)
+		gap := 8 - width
+		w = w&0x00FF00FF_00FF00FF | w>>gap&(0x00FF00FF_00FF00FF<<width)
+		w = w&0x0000FFFF_0000FFFF | w>>(2*gap)&(0x0000FFFF_0000FFFF<<(2*width))
+		w = w&0x00000000_FFFFFFFF | w>>(4*gap)&(0x00000000_FFFFFFFF<<(4*width))
+		for i := range dst[:width] {
+			dst[i] = uint8(w >> (8 * i))
 		}
 	}
 }
@@ -45,16 +45,15 @@ func unpack(q []uint8, src []byte, width int) {
 		}
 		return
 	}
-	var acc uint64
-	n, at := 0, 0
-	for i := range q {
-		for ; n < width; n += 8 {
-			acc |= uint64(src[at]) << n
-			at++
+	for ; len(q) >= 8; q, src = q[8:], src[width:] {
+		var w uint64
+		for i, b := range src[:width] {
+			w |= uint64(b) << (8 * i)
 		}
-		q[i] = uint8(acc) & (1<<width - 1)
-		acc >>= width
-		n -= width
+		for i := range q[:8] {
+			q[i] = uint8(w) & (1<<width - 1)
+			w >>= width
+		}
 	}
 }
 

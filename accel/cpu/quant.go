@@ -134,14 +134,18 @@ func (d Device) checkQuant(packed, scales, biases, plain []byte, dt tensor.DType
 	return spec, nil
 }
 
-// loader gives the routine that widens the elements of one group to float32.
+// loader gives the routine that widens elements to float32.
 func (d Device) loader(dt tensor.DType) func(g []float32, p []byte) {
-	if fast := d.k.casts[pair{dt, tensor.F32}]; fast != nil {
-		// Where there is assembly, float32 lies in memory as in files.
-		return func(g []float32, p []byte) { fast(unsafe.Slice((*byte)(unsafe.Pointer(&g[0])), 4*len(g)), p) }
+	fast := d.k.casts[pair{dt, tensor.F32}]
+	if dt == tensor.F32 && d.k.codes != nil {
+		fast = func(dst, src []byte) int { return copy(dst, src) / 4 }
 	}
 	return func(g []float32, p []byte) {
-		for i := range g {
+		done := 0
+		if fast != nil { // where there is assembly, float32 lies in memory as in files
+			done = fast(unsafe.Slice((*byte)(unsafe.Pointer(&g[0])), 4*len(g)), p)
+		}
+		for i := done; i < len(g); i++ {
 			g[i] = loadF32(dt, p, i)
 		}
 	}
