@@ -47,7 +47,21 @@ const (
 	C32 // two f16
 	C64
 	C128
-	lastDType
+
+	// torch only: packed or quantized storage, opaque to every cast. One element of
+	// these is one unit of storage, as torch counts it.
+	F4x2 // float4_e2m1fn_x2: two codes a byte
+	BC32 // bcomplex32: two bf16
+	Bits8
+	Bits16
+	Bits1x8
+	Bits2x4
+	Bits4x2
+	QInt8
+	QUInt8
+	QInt32
+	QUInt4x2
+	QUInt2x4
 )
 
 // dtypeInfo gives each type its name and the block in which its elements are
@@ -71,7 +85,12 @@ var dtypes = [256]dtypeInfo{
 	F8E8M0:     {"f8_e8m0", 1, 1, true},
 	F8E4M3FNUZ: {"f8_e4m3fnuz", 1, 1, true}, F8E5M2FNUZ: {"f8_e5m2fnuz", 1, 1, true},
 	F6E2M3: {"f6_e2m3", 4, 3, true}, F6E3M2: {"f6_e3m2", 4, 3, true},
-	F4:  {"f4", 2, 1, true},
+	F4:   {"f4", 2, 1, true},
+	F4x2: {"float4_e2m1fn_x2", 1, 1, false}, BC32: {"bcomplex32", 1, 4, false},
+	Bits8: {"bits8", 1, 1, false}, Bits16: {"bits16", 1, 2, false},
+	Bits1x8: {"bits1x8", 1, 1, false}, Bits2x4: {"bits2x4", 1, 1, false}, Bits4x2: {"bits4x2", 1, 1, false},
+	QInt8: {"qint8", 1, 1, false}, QUInt8: {"quint8", 1, 1, false}, QInt32: {"qint32", 1, 4, false},
+	QUInt4x2: {"quint4x2", 1, 1, false}, QUInt2x4: {"quint2x4", 1, 1, false},
 	C32: {"c32", 1, 4, false}, C64: {"c64", 1, 8, false}, C128: {"c128", 1, 16, false},
 }
 
