@@ -31,38 +31,6 @@ type Arch struct {
 	file *file
 }
 
-// Config is a parsed config.json.
-
-
-// ParseConfig parses config.json strictly: one object, duplicate keys refused,
-// integers kept exact, mlx's tagged floats ({"__float__": "Infinity"}) decoded.
-func ParseConfig(data []byte) (*Config, error) { panic("contract") }
-
-// ModelType is config.json's model_type, "" when absent.
-func (c *Config) ModelType() string { panic("contract") }
-
-// Find gives the architecture that serves a config's model_type, mlx_lm's
-// renames included. Unknown: an *UnknownError naming the nearest.
-func Find(c *Config) (*Arch, error) { panic("contract") }
-
-// ByName gives an embedded architecture by its name or alias.
-func ByName(name string) (*Arch, error) { panic("contract") }
-
-// Names lists the embedded architectures.
-func Names() []string { panic("contract") }
-
-// Parse reads an architecture from text (for --arch FILE); errors have line,
-// column and caret.
-func Parse(file, text string) (*Arch, error) { panic("contract") }
-
-// UnknownError says which model_type has no architecture, and what is near.
-type UnknownError struct {
-	ModelType string
-	Nearest   []string
-}
-
-func (e *UnknownError) Error() string { panic("contract") }
-
 // Source is what resolving may ask about a checkpoint: metadata only.
 type Source interface {
 	Lookup(path string) (tensor.Info, bool)
@@ -77,11 +45,6 @@ type Want struct {
 	Optional bool
 	Rule     string // "hunyuan.arch:23"
 }
-
-// Expect lists what the layout must hold for a config, in declaration order. src
-// may be nil; where the checkpoint decides (optional tensors, alternatives), the
-// first alternative is expected then.
-func (a *Arch) Expect(c *Config, layout string, src Source) ([]Want, error) { panic("contract") }
 
 // Resolution is a checkpoint laid against its architecture.
 type Resolution struct {
@@ -102,7 +65,13 @@ type Target struct {
 	// Quant is the consumer's own quantization rule for the module this weight
 	// belongs to.
 	Quant QuantRule
+	// Packed says how a tensor that the source already holds quantized is packed;
+	// its targets are the stored parts: weight, scales and perhaps biases.
+	Packed Packed
 }
+
+// Packed describes a quantized tensor's packing; zero for a plain tensor.
+type Packed struct{ Bits, GroupSize int }
 
 // QuantRule: whether -q touches a tensor.
 type QuantRule struct {
@@ -150,6 +119,8 @@ const (
 	OpFP8     Op = "fp8"     // In[0] e4m3, In[1] scales; Block: rows, cols (0,0: broadcast); to bf16
 	OpRepeat  Op = "repeat"  // Axis, Count
 	OpL2Norm  Op = "l2norm"  // Axis
+	OpAWQ     Op = "awq"     // In[0] qweight i32 [in, out/8]: unpacked, transposed, repacked to u32 [out, in/8]
+	OpAWQBias Op = "awqbias" // In[0] scales [out, groups], In[1] qzeros i32 [groups, out/8] or none (8): -zero × scale, as scales
 )
 
 // Node is one step of the tree that makes a tensor: all numbers concrete, so it
@@ -168,8 +139,3 @@ type Node struct {
 	Vector            []float64
 	Block             [2]int64
 }
-
-// Resolve lays a checkpoint against the architecture. Gaps and Unused are data,
-// not errors; an error means the config cannot be evaluated (a missing key, a
-// refused combination) and says which rule, key and line.
-func (a *Arch) Resolve(c *Config, src Source) (*Resolution, error) { panic("contract") }

@@ -113,7 +113,7 @@ type rule struct {
 	Word     string   `parser:"@('drop' | 'keep' | 'quant')"`
 	Patterns []string `parser:"@Glob (',' @Glob)*"`
 	Because  string   `parser:"(  'because' @String"`
-	No       bool     `parser:" | @'no'"`
+	No       string   `parser:" | @('no' | 'never')"`
 	Bits     int      `parser:" | @Number"`
 	Group    int      `parser:"   ('/' @Number)? )?"`
 }

@@ -72,9 +72,6 @@ func (s *scope) expand(name string) (string, error) {
 
 // inBraces gives the text of a scalar expression in braces.
 func (s *scope) inBraces(text string) (string, error) {
-	if text == markVariable {
-		return text, nil
-	}
 	var v expr.Value
 	if b := s.binding(text); b != nil && b.state == 2 {
 		v = b.value

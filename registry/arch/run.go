@@ -2,6 +2,7 @@ package arch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"wreg/registry/expr"
@@ -19,15 +20,15 @@ const (
 // checkpoint. Its statements leave items (the tensors of the mlx layout) and
 // rules about names.
 type run struct {
-	arch    *Arch
-	config  object
-	src     Source // nil: nothing is known about a checkpoint
-	items   []*item
-	drops   []nameRule
-	keeps   []nameRule
-	quants  []nameRule
-	reads   []*codec
-	renames []renaming
+	arch     *Arch
+	config   object
+	src      Source // nil: nothing is known about a checkpoint
+	items    []*item
+	drops    []nameRule
+	keeps    []nameRule
+	quants   []nameRule
+	reads    []*codec
+	renames  []renaming
 	declared map[string]tensor.Shape // shapes of hf tensors that source statements give
 
 	steps   int64
@@ -47,6 +48,8 @@ type item struct {
 	from     []*making // alternatives, in order; the tensor itself is among them
 	own      int       // which of them is the tensor itself, as it is
 	listed   int       // how many were written after from
+
+	ownListed bool // the tensor as it is was among those written
 }
 
 // nameRule is a drop, keep or quant.
@@ -54,7 +57,8 @@ type nameRule struct {
 	pattern *tensor.Pattern
 	because string
 	rule    string
-	no      bool
+	no      bool // quant: the consumer's predicate says no
+	never   bool // quant: the module cannot be quantized
 	bits    int
 	group   int
 }
@@ -93,6 +97,12 @@ func placed(s *statement, err error) error {
 
 func (r *run) statements(s *scope, list []*statement) error {
 	for _, st := range list {
+		if st.Let != nil { // what it is defined by may have the same name outside: a config key above all
+			in := s.child()
+			in.bind(st.Let.Name, &binding{node: st.Let.Value.tree, in: s})
+			s = in
+			continue
+		}
 		if err := placed(st, r.statement(s, st)); err != nil {
 			return err
 		}
@@ -102,17 +112,6 @@ func (r *run) statements(s *scope, list []*statement) error {
 
 func (r *run) statement(s *scope, st *statement) error {
 	switch {
-	case st.Let != nil:
-		// A let may refer to an outer name of the same name, a config key above all.
-		outer := *s
-		outer.names = nil
-		if s.names != nil {
-			outer.names = make(map[string]*binding, len(s.names))
-			for k, v := range s.names {
-				outer.names[k] = v
-			}
-		}
-		s.bind(st.Let.Name, &binding{node: st.Let.Value.tree, in: &outer})
 	case st.Tensor != nil:
 		return r.tensor(s, st)
 	case st.For != nil:
@@ -325,7 +324,7 @@ func (r *run) rule(s *scope, st *statement) error {
 		if err != nil {
 			return err
 		}
-		n := nameRule{pattern: p, rule: ruleAt(st), no: d.No, bits: d.Bits, group: d.Group}
+		n := nameRule{pattern: p, rule: ruleAt(st), no: d.Word == "quant" && d.No == "no", never: d.No == "never", bits: d.Bits, group: d.Group}
 		switch d.Word {
 		case "drop":
 			if n.because, err = unquoted(d.Because); err != nil || n.because == "" {
@@ -335,8 +334,8 @@ func (r *run) rule(s *scope, st *statement) error {
 		case "keep":
 			r.keeps = append(r.keeps, n)
 		case "quant":
-			if !n.no && n.bits == 0 {
-				return fmt.Errorf("quant %s: say how: 8/64 (bits and group size), or no", text)
+			if !n.no && !n.never && n.bits == 0 {
+				return fmt.Errorf("quant %s: say how: 8/64 (bits and group size), no, or never", text)
 			}
 			r.quants = append(r.quants, n)
 		}
@@ -402,12 +401,20 @@ func (r *run) makings(s *scope, it *item, from []*formula) error {
 		if m.mentions(it.path) {
 			it.own = -1
 		}
+		if m.op == opLoad && m.path == it.path {
+			it.ownListed = true
+			itself = nil
+		}
 		it.from = append(it.from, m)
 	}
-	if it.own < 0 {
+	switch {
+	case it.ownListed:
+		it.own = slices.IndexFunc(it.from, func(m *making) bool { return m.op == opLoad && m.path == it.path })
+		return nil
+	case it.own < 0:
 		it.own = len(it.from)
 		it.from = append(it.from, itself)
-	} else {
+	default:
 		it.from = append([]*making{itself}, it.from...)
 	}
 	return nil

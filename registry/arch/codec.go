@@ -1,0 +1,215 @@
+package arch
+
+import (
+	"fmt"
+	"strings"
+
+	"wreg/registry/expr"
+	"wreg/registry/tensor"
+)
+
+// codec is a read statement: how the tensors that a pattern names may be stored,
+// and the stored tensors that belong to them.
+type codec struct {
+	kind    string
+	pattern *tensor.Pattern
+	rule    string
+	parts   map[string]string // role → the last segment of the stored tensor's path, or what is added to it
+	ignore  []string
+	rows    int64 // fp8: rows of a block; 0: the scale is broadcast
+	cols    int64
+	bits    int
+	group   int
+}
+
+// codecKinds gives the roles each kind of stored form needs, and those it may
+// have.
+var codecKinds = map[string]struct{ need, may []string }{
+	"fp8":   {need: []string{"scale"}},            // e4m3 × block scales
+	"int4":  {need: []string{"packed", "scale"}},  // compressed-tensors pack-quantized
+	"mxfp4": {need: []string{"blocks", "scales"}}, // gpt-oss
+	"mxfp8": {need: []string{"scale"}},            // e4m3 with e8m0 scales, kept packed
+	"awq":   {need: []string{"qweight", "scales"}, may: []string{"zeros"}},
+}
+
+// read takes a read statement.
+func (r *run) read(s *scope, st *statement) error {
+	d := st.Read
+	kind, ok := codecKinds[d.Codec]
+	if !ok {
+		return fmt.Errorf("read: there is no stored form %s; known are fp8 int4 mxfp4 mxfp8 awq", d.Codec)
+	}
+	c := &codec{kind: d.Codec, parts: map[string]string{}, rule: ruleAt(st)}
+	text, err := s.pattern(d.Pattern)
+	if err != nil {
+		return err
+	}
+	if c.pattern, err = tensor.ParsePattern(text); err != nil {
+		return err
+	}
+	if d.Args != nil {
+		for _, a := range d.Args.Args {
+			if err := c.argument(s, a.tree); err != nil {
+				return err
+			}
+		}
+	}
+	for _, role := range kind.need {
+		if c.parts[role] == "" {
+			return fmt.Errorf("read … as %s: it needs %s = NAME", d.Codec, role)
+		}
+	}
+	r.reads = append(r.reads, c)
+	return nil
+}
+
+func (c *codec) argument(s *scope, n *expr.Node) error {
+	if n.Op != "=" || n.Args[0].Op != expr.OpName {
+		return fault(n, fmt.Errorf("read … as %s takes name = value", c.kind))
+	}
+	name, value := n.Args[0].Text, n.Args[1]
+	switch name {
+	case "block", "group", "bits", "rows", "cols":
+		size, err := s.integer(value)
+		if err != nil {
+			return err
+		}
+		switch name {
+		case "block":
+			c.rows, c.cols = size, size
+		case "rows":
+			c.rows = size
+		case "cols":
+			c.cols = size
+		case "group":
+			c.group = int(size)
+		case "bits":
+			c.bits = int(size)
+		}
+		return nil
+	}
+	text := value.Text
+	if value.Op == expr.OpConst {
+		text, _ = value.Value.Text()
+	}
+	if text == "" {
+		return fault(n, fmt.Errorf("%s wants the name of a stored tensor", name))
+	}
+	if name == "ignore" {
+		c.ignore = append(c.ignore, text)
+	} else {
+		c.parts[name] = text
+	}
+	return nil
+}
+
+// sibling is the path of a stored tensor: weight_scale stands in place of the
+// last segment of x.weight, _scales is added to x.
+func sibling(path, name string) string {
+	if strings.HasPrefix(name, "_") {
+		return path + name
+	}
+	if dot := strings.LastIndexByte(path, '.'); dot >= 0 {
+		return path[:dot+1] + name
+	}
+	return name
+}
+
+// decode finds a tensor that is not stored plainly as a float: packed by mlx,
+// in a form that a read statement names, or absent.
+func (r *run) decode(path string, i tensor.Info, ok, build bool) (form, *trouble) {
+	if ok && i.DType == tensor.U32 && strings.HasSuffix(path, ".weight") {
+		if scales, has := r.stored(sibling(path, "scales")); has {
+			return r.packed(path, i, scales, build)
+		}
+		if r.packedByConfig() {
+			return form{}, &trouble{absent: []string{sibling(i.Path, "scales")}, total: 2}
+		}
+	}
+	for _, c := range r.reads {
+		if !c.pattern.Match(path) {
+			continue
+		}
+		if f, t, mine := r.readAs(c, path, i, ok, build); mine {
+			return f, t
+		}
+	}
+	switch {
+	case !ok:
+		return form{}, &trouble{absent: []string{path}, total: 1}
+	case i.DType == tensor.F8E4M3:
+		return form{}, wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale: as numbers the bytes would be wrong", i.DType, r.arch.Name)
+	}
+	return plain(i, build), nil
+}
+
+// packedByConfig reports that config.json says mlx quantized the checkpoint.
+func (r *run) packedByConfig() bool {
+	_, ok := r.config.find("quantization")
+	return ok
+}
+
+// packed is a tensor quantized by mlx: weight, scales and perhaps biases.
+func (r *run) packed(path string, weight, scales tensor.Info, build bool) (form, *trouble) {
+	bits, group := r.packing(strings.TrimSuffix(path, ".weight"), weight, scales)
+	if bits == 0 {
+		return form{}, wrongAt(path, &weight, nil, "packed %v with scales %v: neither config.json nor the shapes tell bits and group size", weight.Shape, scales.Shape)
+	}
+	f := form{bits: bits, group: group, shape: append(tensor.Shape{}, weight.Shape...)}
+	last := len(f.shape) - 1
+	f.shape[last] = f.shape[last] * 32 / int64(bits)
+	f.parts = append(f.parts, storedPart("weight", weight, build), storedPart("scales", scales, build))
+	if biases, ok := r.stored(sibling(path, "biases")); ok {
+		f.parts = append(f.parts, storedPart("biases", biases, build))
+	} else if scales.DType != tensor.U8 {
+		return form{}, &trouble{absent: []string{sibling(weight.Path, "biases")}, total: 3}
+	}
+	return f, nil
+}
+
+// packing finds bits and group size: config.json says them for the module or for
+// all, and the shapes must agree.
+func (r *run) packing(module string, weight, scales tensor.Info) (bits, group int) {
+	if len(weight.Shape) == 0 || len(weight.Shape) != len(scales.Shape) {
+		return 0, 0
+	}
+	words := weight.Shape[len(weight.Shape)-1]
+	groups := scales.Shape[len(scales.Shape)-1]
+	try := func(b, g int64) bool { return b > 0 && g > 0 && words*32 == groups*g*b }
+	if found, ok := r.config.find("quantization"); ok {
+		if q, ok := found.(object); ok {
+			if own, ok := q[module].(object); ok {
+				q = own
+			}
+			b, g := q.integer("bits"), q.integer("group_size")
+			if try(b, g) {
+				return int(b), int(g)
+			}
+		}
+	}
+	for _, g := range []int64{64, 32, 128, 16} { // mlx infers them from the shapes too
+		for _, b := range []int64{4, 8, 6, 5, 3, 2, 1} {
+			if scales.DType == tensor.U8 && b != 4 && b != 8 {
+				continue
+			}
+			if try(b, g) {
+				return int(b), int(g)
+			}
+		}
+	}
+	return 0, 0
+}
+
+func (o object) integer(key string) int64 {
+	v, _ := o.get(key)
+	i, _ := v.Int()
+	return i
+}
+
+func storedPart(suffix string, i tensor.Info, build bool) part {
+	p := part{suffix: suffix, dtype: i.DType, shape: i.Shape}
+	if build {
+		p.node = loadNode(i)
+	}
+	return p
+}

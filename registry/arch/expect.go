@@ -1,0 +1,131 @@
+package arch
+
+import (
+	"fmt"
+	"strings"
+
+	"wreg/registry/tensor"
+)
+
+// Expect lists what the layout must hold for a config, in declaration order. src
+// may be nil; where the checkpoint decides (optional tensors, alternatives), the
+// first alternative is expected then. Of a packed tensor the stored parts are
+// listed.
+func (a *Arch) Expect(c *Config, layout string, src Source) ([]Want, error) {
+	r, err := a.run(c, src)
+	if err != nil {
+		return nil, err
+	}
+	if layout == HF {
+		return r.eachHF(nil)
+	}
+	if layout != MLX {
+		return nil, fmt.Errorf("there is no layout %q; known are hf and mlx", layout)
+	}
+	wants := make([]Want, 0, len(r.items))
+	for _, it := range r.items {
+		if src != nil {
+			if i, ok := src.Lookup(it.path); ok && i.DType == tensor.U32 {
+				if f, t := r.load(it.path, nil, false); t == nil && f.bits > 0 {
+					base := strings.TrimSuffix(it.path, "weight")
+					for _, p := range f.parts {
+						w := it.want()
+						w.Path, w.Shape, w.DType = base+p.suffix, p.shape, p.dtype
+						if p.suffix == "weight" {
+							w.Shape = packedShape(it.shape, f.bits)
+						}
+						wants = append(wants, w)
+					}
+					continue
+				}
+			}
+		}
+		wants = append(wants, it.want())
+	}
+	return wants, nil
+}
+
+func packedShape(logical tensor.Shape, bits int) tensor.Shape {
+	out := append(tensor.Shape{}, logical...)
+	if n := len(out); n > 0 {
+		out[n-1] = out[n-1] * int64(bits) / 32
+	}
+	return out
+}
+
+// eachHF lists the hf layout, joining what several results tell about one tensor.
+// visit, when there is one, gets each in the order of the list.
+func (r *run) eachHF(visit func(w Want, it *item, m *making)) ([]Want, error) {
+	type entry struct {
+		it *item
+		m  *making
+	}
+	var wants []Want
+	var from []entry
+	at := map[string]int{}
+	for _, it := range r.items {
+		m := r.hfWay(it)
+		var clash error
+		m.backward(it.shape, func(path string, shape tensor.Shape) {
+			if d, ok := r.declared[path]; ok {
+				shape = d
+			}
+			name := r.hfName(path)
+			i, ok := at[name]
+			if !ok {
+				at[name] = len(wants)
+				w := Want{Path: name, Shape: shape, Optional: it.optional, Rule: it.rule}
+				if m.op == opLoad {
+					w.DType = it.dtype
+				}
+				wants = append(wants, w)
+				from = append(from, entry{it, m})
+				return
+			}
+			merged, ok := merge(wants[i].Shape, shape)
+			if !ok {
+				clash = fmt.Errorf("%s: %s must have shape %v here and %v by %s", it.rule, name, shape, wants[i].Shape, wants[i].Rule)
+			}
+			wants[i].Shape = merged
+			wants[i].Optional = wants[i].Optional && it.optional
+		})
+		if clash != nil {
+			return nil, clash
+		}
+	}
+	for i := range wants {
+		if !complete(wants[i].Shape) {
+			wants[i].Shape = nil
+		}
+		if visit != nil {
+			visit(wants[i], from[i].it, from[i].m)
+		}
+	}
+	if visit != nil {
+		return nil, nil
+	}
+	return wants, nil
+}
+
+// hfWay is the way by which the hf layout holds an item: the first written one
+// whose inputs are there, else the first written one, else the item itself.
+func (r *run) hfWay(it *item) *making {
+	if it.listed == 0 {
+		return it.from[it.own]
+	}
+	first := -1
+	for k, m := range it.from {
+		if k == it.own && !it.ownListed {
+			continue
+		}
+		if first < 0 {
+			first = k
+		}
+		if r.src != nil {
+			if f, t := r.forward(m, false); t == nil && it.check(r, m, f) == nil {
+				return m
+			}
+		}
+	}
+	return it.from[first]
+}

@@ -1,0 +1,237 @@
+package arch
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"wreg/registry/tensor"
+)
+
+// gapsOf explains why nothing makes an item: what the way that comes nearest
+// lacks, and that way.
+func (r *run) gapsOf(it *item, o *outcome, layout string) ([]Gap, *making) {
+	k := it.nearestWay(o.troubles, layout)
+	t, m := o.troubles[k], it.from[k]
+	gaps := slices.Clone(t.wrong)
+	if len(t.absent) > 0 {
+		told := r.told(m, it.shape)
+		for _, path := range t.absent {
+			g := Gap{Status: Missing, Want: Want{Path: r.hfName(path), Shape: told[path], DType: tensor.Invalid, Optional: it.optional, Rule: it.rule}}
+			if !complete(g.Shape) {
+				g.Shape = nil
+			}
+			if path == it.path {
+				g.DType = it.dtype
+				if layout == MLX {
+					g.Path = path
+				}
+			}
+			g.Reason = r.absence(path, m)
+			gaps = append(gaps, g)
+		}
+	}
+	for i := range gaps {
+		if gaps[i].Path == "" {
+			gaps[i].Want = it.want()
+		}
+	}
+	return gaps, m
+}
+
+// nearestWay picks the way of which most is there; of equals the one that the
+// layout suggests.
+func (it *item) nearestWay(troubles []*trouble, layout string) int {
+	best, bestScore := 0, -1.0
+	for k, t := range troubles {
+		score := 1 - float64(len(t.absent))/float64(max(t.total, 1))
+		if len(t.absent) == 0 {
+			score = 0.9 // all there, but not as expected
+		}
+		isOwn := k == it.own
+		if isOwn == (layout == MLX) {
+			score += 1e-6
+		}
+		if score > bestScore {
+			best, bestScore = k, score
+		}
+	}
+	return best
+}
+
+// absence says what is absent, in the config's numbers: expert 9 of 16 absent in
+// layer 3.
+func (r *run) absence(path string, m *making) string {
+	template, index := tensor.SplitPath(path)
+	where, names := "", tensor.Placeholders(template)
+	for k, name := range names {
+		if name == "layer" && k < len(index) {
+			where = fmt.Sprintf(" in layer %d", index[k])
+			break
+		}
+	}
+	if m.op == opEach && strings.HasPrefix(path, m.prefix) && strings.HasSuffix(path, m.suffix) {
+		return fmt.Sprintf("expert %s of %d absent%s", path[len(m.prefix):len(path)-len(m.suffix)], m.to-m.from, where)
+	}
+	if r.src != nil && strings.HasSuffix(path, "scale_inv") || strings.HasSuffix(path, "scales") || strings.HasSuffix(path, "weight_scale") || strings.HasSuffix(path, "biases") {
+		return "the weight beside it is packed and means nothing without it" + where
+	}
+	return "absent" + where
+}
+
+// relative leaves out what stands before and in a path's layer number, as people
+// write paths.
+func relative(path string) string {
+	template, _ := tensor.SplitPath(path)
+	k := strings.Index(template, "{layer}.")
+	if k < 0 {
+		return path
+	}
+	dots := strings.Count(template[:k], ".") + 1
+	for range dots {
+		_, path, _ = strings.Cut(path, ".")
+	}
+	return path
+}
+
+// Against lists what a layout must hold and the checkpoint does not, or holds
+// otherwise, each with its reason and what would mend it. The layout need not be
+// the checkpoint's own: asked for mlx, an hf checkpoint lacks every stack, and the
+// remedy says what it is stackable from.
+func (a *Arch) Against(c *Config, layout string, src Source) ([]Gap, error) {
+	r, err := a.run(c, src)
+	if err != nil {
+		return nil, err
+	}
+	var gaps []Gap
+	if layout == MLX {
+		for _, it := range r.items {
+			if g := r.lacksMLX(it); g != nil {
+				gaps = append(gaps, *g)
+			}
+		}
+		return gaps, nil
+	}
+	_, err = r.eachHF(func(w Want, it *item, m *making) {
+		have, ok := r.src.Lookup(w.Path)
+		switch {
+		case !ok && !w.Optional:
+			gaps = append(gaps, Gap{Status: Missing, Want: w, Reason: r.absence(w.Path, m)})
+		case ok && w.Shape != nil && !w.Shape.Equal(have.Shape) && have.DType.Float():
+			gaps = append(gaps, Gap{Status: Changed, Want: w, Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, w.Shape)})
+		}
+	})
+	return gaps, err
+}
+
+// lacksMLX holds one tensor of the mlx layout against the checkpoint.
+func (r *run) lacksMLX(it *item) *Gap {
+	if have, ok := r.src.Lookup(it.path); ok {
+		f, t := r.load(it.path, nil, false)
+		if t == nil && f.shape.Equal(it.shape) {
+			return nil
+		}
+		return &Gap{Status: Changed, Want: it.want(), Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, it.shape)}
+	}
+	g := &Gap{Status: Missing, Want: it.want(), Reason: "absent"}
+	o := r.hold(it, false)
+	if o.chosen >= 0 {
+		g.Reason, g.Remedy = r.remedy(it.from[o.chosen])
+		return g
+	}
+	if it.optional && !anyPresent(o.troubles) {
+		return nil
+	}
+	k := it.nearestWay(o.troubles, HF)
+	t := o.troubles[k]
+	switch {
+	case len(t.absent) == t.total && len(t.wrong) == 0:
+		g.Reason, g.Remedy = r.absence(it.path, it.from[k]), "lost: nothing in the checkpoint makes it"
+	case len(t.absent) > 0:
+		g.Reason = r.absence(t.absent[0], it.from[k])
+		if more := len(t.absent) - 1; more > 0 {
+			g.Reason += fmt.Sprintf(", and %d more", more)
+		}
+		g.Remedy = "then " + r.made(it.from[k])
+	default:
+		g.Reason = t.wrong[0].Reason
+	}
+	return g
+}
+
+// remedy says how a tensor that can be made is made.
+func (r *run) remedy(m *making) (reason, remedy string) {
+	switch m.op {
+	case opEach:
+		return fmt.Sprintf("its %d experts are there one by one", m.to-m.from), r.made(m)
+	case opLoad:
+		return "there under another name", r.made(m)
+	}
+	return "not converted: what it is made of is there", r.made(m)
+}
+
+func (r *run) made(m *making) string {
+	switch m.op {
+	case opEach:
+		return "stackable from " + relative(r.hfName(m.prefix)+"{"+strconv.FormatInt(m.from, 10)+".."+strconv.FormatInt(m.to-1, 10)+"}"+m.suffix)
+	case opLoad:
+		return "copy of " + relative(r.hfName(m.path))
+	}
+	var paths []string
+	m.loads(func(path string) {
+		if p := relative(r.hfName(path)); !slices.Contains(paths, p) && len(paths) < 8 {
+			paths = append(paths, p)
+		}
+	})
+	return fmt.Sprintf("%s of %s", strings.Trim(string(m.op), "_"), strings.Join(paths, ", "))
+}
+
+// extras explains unused tensors that are near to something expected: an index
+// beyond the config's, a second copy.
+func (r *run) extras(unused []string, outcomes []outcome) []Gap {
+	most := map[string][]int64{} // template of hf tensors → the highest index of each number
+	other := map[string]*item{}  // inputs of ways not taken → what they would make
+	for i, it := range r.items {
+		for k, m := range it.from {
+			m.loads(func(path string) {
+				path = r.hfName(path)
+				template, index := tensor.SplitPath(path)
+				top := most[template]
+				if top == nil {
+					top = slices.Clone(index)
+				}
+				for j, n := range index {
+					top[j] = max(top[j], n)
+				}
+				most[template] = top
+				if k != outcomes[i].chosen && outcomes[i].chosen >= 0 {
+					other[path] = it
+				}
+			})
+		}
+	}
+	var gaps []Gap
+	for _, path := range unused {
+		have, ok := r.src.Lookup(path)
+		if !ok {
+			continue
+		}
+		g := Gap{Status: Extra, Have: &have}
+		template, index := tensor.SplitPath(path)
+		if it := other[path]; it != nil {
+			g.Reason = fmt.Sprintf("a second copy: %s is there already, in another form", it.path)
+		} else if top := most[template]; top != nil {
+			names := tensor.Placeholders(template)
+			for k, n := range index {
+				if n > top[k] {
+					g.Reason = fmt.Sprintf("%s %d: config.json has %d, numbered from 0", strings.TrimPrefix(names[k], "n"), n, top[k]+1)
+				}
+			}
+		}
+		if g.Reason != "" {
+			gaps = append(gaps, g)
+		}
+	}
+	return gaps
+}

@@ -1,0 +1,213 @@
+package arch_test
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+	"wreg/synth"
+)
+
+// source is a checkpoint that is a list.
+type source struct {
+	list []tensor.Info
+	at   map[string]int
+}
+
+func newSource(list []tensor.Info) *source {
+	s := &source{list: slices.Clone(list), at: map[string]int{}}
+	slices.SortFunc(s.list, func(a, b tensor.Info) int { return strings.Compare(a.Path, b.Path) })
+	for i, t := range s.list {
+		s.at[t.Path] = i
+	}
+	return s
+}
+
+func (s *source) Lookup(path string) (tensor.Info, bool) {
+	i, ok := s.at[path]
+	if !ok {
+		return tensor.Info{}, false
+	}
+	return s.list[i], true
+}
+
+func (s *source) All(yield func(tensor.Info) bool) {
+	for _, t := range s.list {
+		if !yield(t) {
+			return
+		}
+	}
+}
+
+func goldens(t *testing.T) map[string]*synth.Case {
+	t.Helper()
+	files, err := filepath.Glob("testdata/goldens/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no goldens", err)
+	}
+	cases := map[string]*synth.Case{}
+	for _, f := range files {
+		c, err := synth.Golden(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases[strings.TrimSuffix(filepath.Base(f), ".json")] = c
+	}
+	return cases
+}
+
+func resolve(t *testing.T, c *synth.Case, list []tensor.Info) (*arch.Arch, *arch.Config, *arch.Resolution) {
+	t.Helper()
+	config, err := arch.ParseConfig(c.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := arch.Find(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := a.Resolve(config, newSource(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, config, r
+}
+
+// complain lists what stands against a checkpoint, for messages.
+func complain(t *testing.T, r *arch.Resolution) {
+	t.Helper()
+	for i, g := range r.Gaps {
+		if i == 6 {
+			t.Errorf("… %d gaps in all", len(r.Gaps))
+			break
+		}
+		t.Errorf("gap %s %s %v (%s): %s", g.Status, g.Path, g.Shape, g.Rule, g.Reason)
+	}
+	if n := len(r.Unused); n > 0 {
+		t.Errorf("%d unused: %v", n, r.Unused[:min(n, 8)])
+	}
+}
+
+// Every golden's source resolves without a gap to exactly what mlx_lm.convert
+// made of it, byte for byte; so does its output, which must not change again.
+func TestGoldens(t *testing.T) {
+	for name, c := range goldens(t) {
+		config, err := arch.ParseConfig(c.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := arch.Find(config); err != nil {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			a, config, r := resolve(t, c, c.Source)
+			complain(t, r)
+			v := plainVariant(c)
+			if v == nil {
+				return
+			}
+			made := compare(t, c, r, v)
+			if want, err := a.Expect(config, arch.HF, newSource(c.Source)); err != nil {
+				t.Error(err)
+			} else {
+				same(t, "the hf layout", want, c.Source, r.Drops)
+			}
+			if t.Failed() {
+				return
+			}
+			_, _, again := resolve(t, c, made)
+			complain(t, again)
+			for _, target := range again.Targets {
+				if target.Make == nil || target.Make.Op != arch.OpLoad || target.Make.Path != target.Path {
+					t.Errorf("an mlx checkpoint must stay as it is, but %s is made by %+v", target.Path, target.Make)
+					break
+				}
+			}
+		})
+	}
+}
+
+func plainVariant(c *synth.Case) *synth.Variant {
+	for i := range c.Variants {
+		if c.Variants[i].Plain() {
+			return &c.Variants[i]
+		}
+	}
+	return nil
+}
+
+// compare interprets every target and gives the tensors made.
+func compare(t *testing.T, c *synth.Case, r *arch.Resolution, v *synth.Variant) []tensor.Info {
+	t.Helper()
+	stored := newSource(c.Source)
+	load := func(path string) ([]byte, error) {
+		i, ok := stored.Lookup(path)
+		if !ok {
+			return nil, fmt.Errorf("no %s", path)
+		}
+		b := make([]byte, i.Bytes)
+		return b, synth.Fill(b, path, c.Seed, i.DType, 0)
+	}
+	want := newSource(v.Tensors)
+	var made []tensor.Info
+	seen := map[string]bool{}
+	for _, target := range r.Targets {
+		w, ok := want.Lookup(target.Path)
+		if !ok {
+			t.Errorf("%s %v (%s) is not in mlx_lm's output", target.Path, target.Shape, target.Rule)
+			continue
+		}
+		seen[target.Path] = true
+		if target.Make == nil || !target.Shape.Equal(w.Shape) || !target.Make.Shape.Equal(w.Shape) {
+			t.Errorf("%s has shape %v, mlx_lm's %v", target.Path, target.Shape, w.Shape)
+			continue
+		}
+		bytes, err := interpret(target.Make, load)
+		if err != nil {
+			t.Errorf("%s: %v", target.Path, err)
+			continue
+		}
+		dt := target.Make.DType
+		if dt.Float() && w.DType.Float() && dt != w.DType && !target.Keep { // torch_dtype's cast
+			n, _ := w.Shape.Numel()
+			var out []byte
+			for i := range int(n) {
+				out = put(out, get(bytes, i, dt), w.DType)
+			}
+			bytes, dt = out, w.DType
+		}
+		if dt != w.DType {
+			t.Errorf("%s is %v, mlx_lm's %v (keep %v)", target.Path, dt, w.DType, target.Keep)
+		} else if sha256.Sum256(bytes) != w.Hash {
+			t.Errorf("%s: other bytes than mlx_lm's, by %s", target.Path, target.Rule)
+		}
+		made = append(made, tensor.Info{Path: target.Path, DType: w.DType, Shape: w.Shape, Bytes: w.Bytes})
+	}
+	for _, w := range v.Tensors {
+		if !seen[w.Path] {
+			t.Errorf("mlx_lm's %s %v is not among the targets", w.Path, w.Shape)
+		}
+	}
+	return made
+}
+
+// same compares a layout's expectation with the tensors that are there.
+func same(t *testing.T, what string, want []arch.Want, have []tensor.Info, drops []arch.Drop) {
+	t.Helper()
+	left := newSource(have)
+	gone := map[string]bool{}
+	for _, d := range drops {
+		gone[d.Path] = true
+	}
+	for _, w := range want {
+		i, ok := left.Lookup(w.Path)
+		if ok && !gone[w.Path] && (w.Shape == nil || !w.Shape.Equal(i.Shape)) && i.DType.Float() && i.DType != tensor.F8E4M3 {
+			t.Errorf("%s: %s is expected as %v, is %v (%s)", what, w.Path, w.Shape, i.Shape, w.Rule)
+		}
+	}
+}

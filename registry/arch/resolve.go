@@ -1,0 +1,294 @@
+package arch
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"wreg/registry/tensor"
+)
+
+// outcome is an item held against the checkpoint: which way of making it works,
+// or what each lacks.
+type outcome struct {
+	chosen   int // index into item.from; -1: none works
+	form     form
+	troubles []*trouble // one a way, when none works
+}
+
+// hold tries the ways of making an item in order; the first whose inputs are all
+// there and give the declared shape wins.
+func (r *run) hold(it *item, build bool) outcome {
+	o := outcome{chosen: -1}
+	for k, m := range it.from {
+		f, t := r.forward(m, false)
+		if t == nil {
+			t = it.check(r, m, f)
+		}
+		if t == nil {
+			o.chosen, o.form = k, f
+			if build {
+				o.form, _ = r.forward(m, true)
+			}
+			return o
+		}
+		o.troubles = append(o.troubles, t)
+	}
+	return o
+}
+
+// check compares what a making gives with what is declared.
+func (it *item) check(r *run, m *making, f form) *trouble {
+	wrong := ""
+	switch {
+	case !f.shape.Equal(it.shape):
+		wrong = fmt.Sprintf("shape %v, expected %v", f.shape, it.shape)
+	case f.bits > 0:
+		return nil
+	case it.dtype == tensor.Invalid && !f.dtype.Float():
+		wrong = fmt.Sprintf("dtype %v, expected floats", f.dtype)
+	case it.dtype != tensor.Invalid && f.dtype != it.dtype:
+		wrong = fmt.Sprintf("dtype %v, expected %v", f.dtype, it.dtype)
+	default:
+		return nil
+	}
+	if m.op == opLoad {
+		have, _ := r.stored(m.path)
+		g := Gap{Status: Changed, Want: Want{Path: have.Path, Shape: it.shape, DType: it.dtype, Rule: it.rule}, Have: &have, Reason: wrong}
+		return &trouble{wrong: []Gap{g}, total: 1}
+	}
+	t := &trouble{total: 1}
+	told := r.told(m, it.shape)
+	m.loads(func(path string) {
+		have, ok := r.stored(path)
+		if !ok {
+			return
+		}
+		if want := told[path]; !complete(want) || !want.Equal(have.Shape) {
+			g := Gap{Status: Changed, Want: Want{Path: have.Path, Shape: want, Rule: it.rule}, Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, want)}
+			if !complete(want) {
+				g.Shape, g.Reason = nil, fmt.Sprintf("%s made of it has %s", it.path, wrong)
+			}
+			t.wrong = append(t.wrong, g)
+		}
+	})
+	if len(t.wrong) == 0 {
+		t.wrong = []Gap{{Status: Changed, Want: it.want(), Reason: "what its inputs make has " + wrong}}
+	}
+	return t
+}
+
+func (it *item) want() Want {
+	return Want{Path: it.path, Shape: it.shape, DType: it.dtype, Optional: it.optional, Rule: it.rule}
+}
+
+// told collects what a result's shape tells about the paths a making reads.
+func (r *run) told(m *making, shape tensor.Shape) map[string]tensor.Shape {
+	shapes := map[string]tensor.Shape{}
+	m.backward(shape, func(path string, s tensor.Shape) {
+		if d, ok := r.declared[path]; ok {
+			s = d
+		}
+		shapes[path], _ = merge(shapes[path], s)
+	})
+	return shapes
+}
+
+func complete(s tensor.Shape) bool { return s != nil && !slices.Contains(s, unknown) }
+
+// Resolve lays a checkpoint against the architecture. Gaps and Unused are data,
+// not errors; an error means the config cannot be evaluated (a missing key, a
+// refused combination) and says which rule, key and line.
+func (a *Arch) Resolve(c *Config, src Source) (*Resolution, error) {
+	r, err := a.run(c, src)
+	if err != nil {
+		return nil, err
+	}
+	res := &Resolution{Arch: a}
+	outcomes := make([]outcome, len(r.items))
+	used := map[string]bool{}
+	for i, it := range r.items {
+		o := r.hold(it, true)
+		outcomes[i] = o
+		for _, p := range o.form.parts {
+			p.node.sources(used)
+		}
+	}
+	res.Layout, res.Why = r.layout(outcomes)
+	seen := map[string]bool{}
+	for i, it := range r.items {
+		o := &outcomes[i]
+		if o.chosen < 0 {
+			if it.optional && !anyPresent(o.troubles) {
+				continue
+			}
+			gaps, m := r.gapsOf(it, o, res.Layout)
+			m.loads(func(path string) { // what is there of it is accounted for by the gap
+				if i, ok := r.stored(path); ok {
+					used[i.Path] = true
+				}
+			})
+			for _, g := range gaps {
+				if !seen[g.Path] {
+					seen[g.Path] = true
+					res.Gaps = append(res.Gaps, g)
+				}
+			}
+		}
+		res.Targets = append(res.Targets, r.targets(it, o)...)
+	}
+	r.leftover(res, used, outcomes)
+	return res, nil
+}
+
+func anyPresent(troubles []*trouble) bool {
+	return slices.ContainsFunc(troubles, func(t *trouble) bool { return len(t.absent) < t.total || len(t.wrong) > 0 })
+}
+
+// sources marks every stored tensor a tree reads.
+func (n *Node) sources(used map[string]bool) {
+	if n.Op == OpLoad {
+		used[n.Path] = true
+	}
+	for _, in := range n.In {
+		in.sources(used)
+	}
+}
+
+// targets gives an item's output tensors: one, or those of a packed one.
+func (r *run) targets(it *item, o *outcome) []Target {
+	t := Target{Want: it.want(), Keep: matchesAny(r.keeps, it.path), Quant: r.quantRule(it)}
+	if o.chosen < 0 {
+		return []Target{t}
+	}
+	if o.form.bits == 0 {
+		t.Make = o.form.parts[0].node
+		return []Target{t}
+	}
+	base := strings.TrimSuffix(it.path, "weight")
+	out := make([]Target, len(o.form.parts))
+	for i, p := range o.form.parts {
+		out[i] = t
+		out[i].Path, out[i].Shape, out[i].DType, out[i].Make = base+p.suffix, p.shape, p.dtype, p.node
+		out[i].Quant = QuantRule{}
+		out[i].Packed = Packed{Bits: o.form.bits, GroupSize: o.form.group}
+		if base == it.path { // packed, but not a weight: its parts go by its own name
+			out[i].Path = it.path + "." + p.suffix
+		}
+	}
+	return out
+}
+
+func matchesAny(rules []nameRule, path string) bool {
+	return slices.ContainsFunc(rules, func(n nameRule) bool { return n.pattern.Match(path) })
+}
+
+// quantRule tells what -q does to a weight; of several rules the last one counts.
+func (r *run) quantRule(it *item) QuantRule {
+	module, isWeight := strings.CutSuffix(it.path, ".weight")
+	if !isWeight || len(it.shape) < 2 || it.dtype != tensor.Invalid {
+		return QuantRule{}
+	}
+	q := QuantRule{Eligible: true}
+	for _, n := range r.quants {
+		if !n.pattern.Match(module) {
+			continue
+		}
+		switch {
+		case n.never:
+			return QuantRule{}
+		case n.no:
+			q = QuantRule{Eligible: true, Never: true}
+		default:
+			q = QuantRule{Eligible: true, Bits: n.bits, GroupSize: n.group}
+		}
+	}
+	return q
+}
+
+// leftover sorts the source tensors that no rule used: dropped by name, or
+// unused; of these a second copy and an index beyond the config's are gaps.
+func (r *run) leftover(res *Resolution, used map[string]bool, outcomes []outcome) {
+	r.src.All(func(i tensor.Info) bool {
+		if used[i.Path] {
+			return true
+		}
+		for _, d := range r.drops {
+			if d.pattern.Match(i.Path) {
+				res.Drops = append(res.Drops, Drop{Path: i.Path, Because: d.because, Rule: d.rule})
+				return true
+			}
+		}
+		for _, c := range r.reads {
+			for _, name := range c.ignore {
+				if strings.HasSuffix(i.Path, name) {
+					res.Drops = append(res.Drops, Drop{Path: i.Path, Because: "describes a tensor stored as " + c.kind, Rule: c.rule})
+					return true
+				}
+			}
+		}
+		res.Unused = append(res.Unused, i.Path)
+		return true
+	})
+	if len(res.Unused) > 0 {
+		res.Gaps = append(res.Gaps, r.extras(res.Unused, outcomes)...)
+	}
+}
+
+// layout tells hf from mlx by the tensors that differ between them.
+func (r *run) layout(outcomes []outcome) (layout, why string) {
+	var hf, mlx *item
+	var nHF, nMLX, packed int
+	for i, it := range r.items {
+		o := &outcomes[i]
+		if o.chosen < 0 {
+			continue
+		}
+		m := it.from[o.chosen]
+		own := m.op == opLoad && m.path == it.path
+		if own && o.form.bits > 0 && r.storedPlainly(it.path) {
+			packed++
+		}
+		switch {
+		case own && r.renamed(it.path) || !own:
+			if nHF++; hf == nil {
+				hf = it
+			}
+		case o.chosen == it.own && !it.ownListed && it.listed > 0 || r.renamable(it.path):
+			if nMLX++; mlx == nil {
+				mlx = it
+			}
+		}
+	}
+	quantized := ""
+	if packed > 0 {
+		quantized = fmt.Sprintf("; %d tensors are quantized by mlx", packed)
+	}
+	switch {
+	case nHF > 0 && nMLX > 0:
+		return "mixed", fmt.Sprintf("%d tensors are as in mlx (%s), %d as in hf (for %s)%s", nMLX, mlx.path, nHF, hf.path, quantized)
+	case nMLX > 0:
+		return MLX, fmt.Sprintf("%s is there as mlx names it%s", mlx.path, quantized)
+	case nHF > 0:
+		return HF, fmt.Sprintf("%s is there as hf has it%s", hf.path, quantized)
+	case packed > 0:
+		return MLX, strings.TrimPrefix(quantized, "; ")
+	}
+	return HF, "both layouts name these tensors alike"
+}
+
+func (r *run) storedPlainly(path string) bool {
+	i, ok := r.src.Lookup(path)
+	return ok && i.DType == tensor.U32
+}
+
+// renamable reports that the hf layout has another name for path.
+func (r *run) renamable(path string) bool {
+	return slices.ContainsFunc(r.renames, func(n renaming) bool { return strings.HasPrefix(path, n.to) })
+}
+
+// renamed reports that path is there under its hf name only.
+func (r *run) renamed(path string) bool {
+	i, ok := r.stored(path)
+	return ok && i.Path != path
+}
