@@ -2,5 +2,49 @@
 
 package cpu
 
-// assembly: there is none for this build.
-func assembly() (kernels, bool) { return kernels{}, false }
+//go:noescape
+func f32ToBF16NEON(dst, src *byte, n int)
+
+//go:noescape
+func bf16ToF32NEON(dst, src *byte, n int)
+
+//go:noescape
+func f32ToF16NEON(dst, src *byte, n int)
+
+//go:noescape
+func f16ToF32NEON(dst, src *byte, n int)
+
+//go:noescape
+func bf16ToF16NEON(dst, src *byte, n int)
+
+//go:noescape
+func f16ToBF16NEON(dst, src *byte, n int)
+
+//go:noescape
+func e4m3To16NEON(dst, src *byte, n int, c *e4m3Constants)
+
+//go:noescape
+func mulBF16NEON(dst, src *byte, n int, c float32)
+
+//go:noescape
+func extremes16NEON(src *byte, n int) (pos int16, neg uint16, zeros uint64)
+
+//go:noescape
+func extremes32NEON(src *byte, n int) (pos int32, neg uint32, zeros uint64)
+
+//go:noescape
+func rangeNEON(src *float32, n int) (lo, hi float32)
+
+//go:noescape
+func codesNEON(q *uint8, src *float32, n int, scale, bias, most float32, nibbles bool)
+
+// assembly gives the NEON kernels, which every arm64 has.
+func assembly() (kernels, bool) {
+	return routines{
+		f32ToBF16: f32ToBF16NEON, bf16ToF32: bf16ToF32NEON, f32ToF16: f32ToF16NEON,
+		f16ToF32: f16ToF32NEON, bf16ToF16: bf16ToF16NEON, f16ToBF16: f16ToBF16NEON,
+		e4m3To16: e4m3To16NEON, mulBF16: mulBF16NEON,
+		extremes16: extremes16NEON, extremes32: extremes32NEON,
+		span: rangeNEON, codes: codesNEON,
+	}.kernels("neon"), true
+}
