@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"slices"
 	"sort"
+	"sync/atomic"
 
 	"wreg/registry/tensor"
 )
@@ -18,8 +19,7 @@ type Range struct{ Start, Count int64 }
 //
 // A column is verified and decoded when it is first asked for. Damage found then
 // makes the column read as zeroes and the View that the block belongs to return
-// a *DamagedError; Err tells at once. A Block must not be used by two goroutines
-// at a time.
+// a *DamagedError; Err tells at once. Methods may be called concurrently.
 type Block struct {
 	template string
 	literal  bool // a path that cannot be taken apart: its one row is the template
@@ -30,21 +30,21 @@ type Block struct {
 	formats  []string
 	shapes   []tensor.Shape
 	numels   []int64
-	ends     []int // of each row's slices, once they were counted
+	ends     atomic.Pointer[[]int] // of each row's slices, once they were counted
 
 	cols [colTotal]col
 
 	trusted bool // by the fuzzer, which would not come past checksums
 	report  func(error)
-	err     error
+	err     atomic.Pointer[error]
 }
 
 // col is one column as the header describes it.
 type col struct {
 	base         int64
 	shift, width uint8
-	proven       bool   // data matched sum
-	one          []byte // the value all rows share, of hashes and sums
+	proven       atomic.Bool // data matched sum
+	one          []byte      // the value all rows share, of hashes and sums
 	data         []byte
 	sum          uint32
 	size         int // of data, before it is found
@@ -205,14 +205,14 @@ func (b *Block) decodeGrid(d *reader) {
 
 // prove verifies the checksum of a column's data the first time it is used.
 func (b *Block) prove(c *col) bool {
-	if c.proven {
+	if c.proven.Load() {
 		return true
 	}
 	if len(c.data) > 0 && !b.trusted && crc32.Checksum(c.data, castagnoli) != c.sum {
 		b.damaged("a column does not match its checksum")
 		return false
 	}
-	c.proven = true
+	c.proven.Store(true)
 	return true
 }
 
@@ -226,19 +226,23 @@ func (b *Block) numbers(c *col) Ints {
 	return c.ints(b.rows)
 }
 
-// damaged records the first thing found wrong.
+// damaged records what was found wrong. Each use of a bad column tells again, so
+// that each View that meets it fails.
 func (b *Block) damaged(message string) {
-	if b.err != nil {
-		return
-	}
-	b.err = fmt.Errorf("block %q: %s", b.template, message)
+	err := fmt.Errorf("block %q: %s", b.template, message)
+	b.err.CompareAndSwap(nil, &err)
 	if b.report != nil {
-		b.report(b.err)
+		b.report(err)
 	}
 }
 
-// Err is the damage met so far while columns were decoded.
-func (b *Block) Err() error { return b.err }
+// Err is the first damage met while columns were decoded.
+func (b *Block) Err() error {
+	if err := b.err.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 
 // Template is the block's template: model.layers.{layer}.mlp.gate.weight.
 func (b *Block) Template() string { return b.template }

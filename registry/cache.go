@@ -12,8 +12,8 @@ type cache struct {
 	mu      sync.Mutex
 	records map[uint32]*Revision
 	states  map[uint32]*state
-	lent    map[blockID]*Block // of Lookup and ByHash
-	heads   int                // block headers kept in states
+	heads   int          // block headers kept in states
+	models  []modelEntry // nil until they are read
 }
 
 // state is what is known of one revision: where its blocks lie, with their bytes
@@ -22,7 +22,7 @@ type state struct {
 	ref    string
 	files  []string
 	blocks []rawBlock
-	heads  []*Block // decoded headers, no column proven; nil where none is kept
+	heads  []*Block // decoded headers, nil where none is kept
 	starts []uint32 // first row of each block, filled by rowStarts
 	chunks []chunk  // of the content index, filled by content
 }
@@ -35,19 +35,25 @@ type rawBlock struct {
 
 func (x rawBlock) template() string { return x.key[min(1, len(x.key)):] }
 
-type blockID struct {
-	revision uint32
-	block    int
-}
-
-// How many decoded headers are kept, of about 1 KiB each.
-const (
-	maxKeptHeads = 1 << 14
-	maxLent      = 1 << 9
-)
+// maxKeptHeads bounds the decoded headers that are kept, of about 1 KiB each.
+const maxKeptHeads = 1 << 14
 
 func newCache() *cache {
-	return &cache{records: map[uint32]*Revision{}, states: map[uint32]*state{}, lent: map[blockID]*Block{}}
+	return &cache{records: map[uint32]*Revision{}, states: map[uint32]*state{}}
+}
+
+// entries are all models' revisions, read once.
+func (c *cache) entries(read func() ([]modelEntry, error)) ([]modelEntry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.models == nil {
+		list, err := read()
+		if err != nil {
+			return nil, err
+		}
+		c.models = list
+	}
+	return c.models, nil
 }
 
 // record is a copy, whose lists the caller may change too.
@@ -85,48 +91,29 @@ func (c *cache) keepState(id uint32, st *state) {
 	c.states[id] = st
 }
 
-// head is a copy of a kept header.
+// head is a kept header, or nil.
 func (c *cache) head(st *state, at int) *Block {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if st.heads == nil || st.heads[at] == nil {
+	if st.heads == nil {
 		return nil
 	}
-	b := *st.heads[at]
-	return &b
+	return st.heads[at]
 }
 
-func (c *cache) keepHead(st *state, at int, b *Block) {
+// keepHead returns the header to use: another goroutine's when it was first.
+func (c *cache) keepHead(st *state, at int, b *Block) *Block {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.heads >= maxKeptHeads {
-		return
-	}
 	if st.heads == nil {
 		st.heads = make([]*Block, len(st.blocks))
 	}
-	if st.heads[at] == nil {
+	switch {
+	case st.heads[at] != nil:
+		return st.heads[at]
+	case c.heads < maxKeptHeads:
 		c.heads++
+		st.heads[at] = b
 	}
-	kept := *b
-	st.heads[at] = &kept
-}
-
-// take hands out a block that was used before. A Block serves one goroutine at a
-// time, so it is not in the cache until it is given back.
-func (c *cache) take(id blockID) *Block {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	b := c.lent[id]
-	delete(c.lent, id)
 	return b
-}
-
-func (c *cache) giveBack(id blockID, b *Block) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.lent) >= maxLent {
-		clear(c.lent)
-	}
-	c.lent[id] = b
 }

@@ -327,8 +327,8 @@ func (b *Block) verify() error {
 	for i := range b.cols {
 		b.prove(&b.cols[i])
 	}
-	if b.err != nil {
-		return b.err
+	if err := b.Err(); err != nil {
+		return err
 	}
 	for _, x := range []struct {
 		name  string
@@ -360,5 +360,5 @@ func (b *Block) verify() error {
 			return fmt.Errorf("block %q: row %d: path %q belongs to block %q", b.template, i, t.Path, key[1:])
 		}
 	}
-	return b.err
+	return b.Err()
 }

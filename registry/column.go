@@ -220,27 +220,29 @@ func (b *Block) sliceSpan(i int) (start, end int) {
 		}
 		return i * int(n), (i + 1) * int(n)
 	}
-	if b.ends == nil {
-		ends, at := make([]int, b.rows), 0
-		for k := range ends {
+	ends := b.ends.Load()
+	if ends == nil {
+		list, at := make([]int, b.rows), 0
+		for k := range list {
 			n := counts.At(k)
 			if n < 0 || n > int64(total-at) {
 				b.damaged(fmt.Sprintf("row %d has %d slices, %d slice hashes are left", k, n, total-at))
 				return 0, 0
 			}
 			at += int(n)
-			ends[k] = at
+			list[k] = at
 		}
 		if at != total {
 			b.damaged(fmt.Sprintf("%d slices, %d slice hashes", at, total))
 			return 0, 0
 		}
-		b.ends = ends
+		ends = &list
+		b.ends.Store(ends)
 	}
 	if i > 0 {
-		start = b.ends[i-1]
+		start = (*ends)[i-1]
 	}
-	return start, b.ends[i]
+	return start, (*ends)[i]
 }
 
 // Info decodes row i whole.

@@ -99,6 +99,21 @@ func (r *Registry) errReadOnly() error {
 	return fmt.Errorf("registry %s is open for reading only", r.path)
 }
 
+// report notes damage that was met while a column was decoded, where no error
+// could be returned.
+func (r *Registry) report(ref string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reports++
+	r.lastReport = r.damage(ref, "%v", err)
+}
+
+func (r *Registry) reported() (n int, last error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reports, r.lastReport
+}
+
 // Guard runs fn with the protection View gives its own goroutine: a read of a
 // file that was truncated meanwhile is an error, not the end of the process. Use
 // it in every goroutine that reads a Snapshot's data.

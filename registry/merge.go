@@ -43,6 +43,7 @@ func (r *Registry) Merge(ctx context.Context, other *Registry) ([]Merged, error)
 		if err != nil {
 			return err
 		}
+		all = slices.Clone(all)
 		// Ids grow as revisions are made, so an export comes after its source.
 		slices.SortFunc(all, func(a, b modelEntry) int { return int(a.id) - int(b.id) })
 		for _, e := range all {

@@ -51,19 +51,17 @@ func (s *Snapshot) state(v *Revision) (uint32, *state, error) {
 	return e.id, st, nil
 }
 
-// decode reads the header of block at, or copies it from the cache.
-func (s *Snapshot) decode(st *state, at int) (*Block, error) {
-	b := s.kept.head(st, at)
-	if b == nil {
-		x := st.blocks[at]
-		var err error
-		if b, err = decodeBlock(x.key, x.value, st.files, nil); err != nil {
-			return nil, s.r.damage(st.ref, "%v", err)
-		}
-		s.kept.keepHead(st, at, b)
+// block reads the header of block at, once.
+func (s *Snapshot) block(st *state, at int) (*Block, error) {
+	if b := s.kept.head(st, at); b != nil {
+		return b, nil
 	}
-	b.report = s.report(st.ref)
-	return b, nil
+	x := st.blocks[at]
+	b, err := decodeBlock(x.key, x.value, st.files, func(err error) { s.r.report(st.ref, err) })
+	if err != nil {
+		return nil, s.r.damage(st.ref, "%v", err)
+	}
+	return s.kept.keepHead(st, at, b), nil
 }
 
 // Blocks yields a revision's blocks in template order: one block per template.
@@ -85,7 +83,7 @@ func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) ite
 			if keep != nil && !keep(x.template()) {
 				continue
 			}
-			b, err := s.decode(st, at)
+			b, err := s.block(st, at)
 			if err == nil && !yield(b, nil) {
 				return
 			}
@@ -101,7 +99,7 @@ func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) ite
 
 // Lookup finds one tensor by its path.
 func (s *Snapshot) Lookup(v *Revision, path string) (tensor.Info, bool, error) {
-	id, st, err := s.state(v)
+	_, st, err := s.state(v)
 	if err != nil {
 		return tensor.Info{}, false, err
 	}
@@ -110,32 +108,19 @@ func (s *Snapshot) Lookup(v *Revision, path string) (tensor.Info, bool, error) {
 	if !ok {
 		return tensor.Info{}, false, nil
 	}
+	b, err := s.block(st, at)
+	if err != nil {
+		return tensor.Info{}, false, err
+	}
+	row, ok := b.Row(index)
 	var t tensor.Info
-	err = s.with(id, st, at, func(b *Block) {
-		var row int
-		if row, ok = b.Row(index); ok {
-			t = b.Info(row)
-		}
-	})
-	return t, ok && err == nil, err
-}
-
-// with calls fn with a block that the next call of with uses again.
-func (s *Snapshot) with(id uint32, st *state, at int, fn func(*Block)) error {
-	b := s.kept.take(blockID{id, at})
-	if b == nil {
-		var err error
-		if b, err = s.decode(st, at); err != nil {
-			return err
-		}
+	if ok {
+		t = b.Info(row)
 	}
-	b.report = s.report(st.ref)
-	fn(b)
 	if b.Err() != nil {
-		return s.r.damage(st.ref, "%v", b.Err())
+		return tensor.Info{}, false, s.r.damage(st.ref, "%v", b.Err())
 	}
-	s.kept.giveBack(blockID{id, at}, b)
-	return nil
+	return t, ok, nil
 }
 
 // Tensors yields every tensor of a revision, block by block, then in index order.
@@ -191,13 +176,15 @@ func (s *Snapshot) ByHash(h tensor.Hash) ([]Where, error) {
 				if err != nil {
 					return nil, err
 				}
-				err = s.with(id, st, at, func(b *Block) {
-					if b.holds(row, int(p.slice), h) {
-						list = append(list, Where{st.ref, b.Path(row), int(p.slice)})
-					}
-				})
+				b, err := s.block(st, at)
 				if err != nil {
 					return nil, err
+				}
+				if b.holds(row, int(p.slice), h) {
+					list = append(list, Where{st.ref, b.Path(row), int(p.slice)})
+				}
+				if b.Err() != nil {
+					return nil, s.r.damage(st.ref, "%v", b.Err())
 				}
 			}
 		}

@@ -43,10 +43,12 @@ type Registry struct {
 
 	swap sync.RWMutex // held by transactions; Compact changes db and file
 
-	mu     sync.Mutex
-	active map[uint32]bool // revisions that a Put of this process is writing
-	sound  map[uint32]bool // revisions whose pages were walked by this process
-	broken error           // set when a transaction panicked: no more writing
+	mu         sync.Mutex
+	active     map[uint32]bool // revisions that a Put of this process is writing
+	sound      map[uint32]bool // revisions whose pages were walked by this process
+	reports    int             // of damage met in columns
+	lastReport error           //
+	broken     error           // set when a transaction panicked: no more writing
 }
 
 // Revision describes one ingested checkpoint.

@@ -18,7 +18,6 @@ type Snapshot struct {
 	tx *bolt.Tx
 
 	mu   sync.Mutex // bbolt's buckets keep caches that are not safe for concurrent use
-	err  error      // the first damage met while columns were decoded
 	kept *cache
 }
 
@@ -26,14 +25,14 @@ type Snapshot struct {
 // columns that are decoded late, is View's error when fn returns none.
 func (r *Registry) View(fn func(s *Snapshot) error) error {
 	return r.view(func(tx *bolt.Tx) error {
-		s := newSnapshot(r, tx)
-		err := fn(s)
-		if err == nil {
-			s.mu.Lock()
-			err = s.err
-			s.mu.Unlock()
+		before, _ := r.reported()
+		if err := fn(newSnapshot(r, tx)); err != nil {
+			return err
 		}
-		return err
+		if n, damage := r.reported(); n != before {
+			return damage
+		}
+		return nil
 	})
 }
 
@@ -44,17 +43,6 @@ func newSnapshot(r *Registry, tx *bolt.Tx) *Snapshot {
 	return &Snapshot{r: r, tx: tx, kept: newCache()}
 }
 
-// report keeps the first damage for View.
-func (s *Snapshot) report(where string) func(error) {
-	return func(err error) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.err == nil {
-			s.err = s.r.damage(where, "%v", err)
-		}
-	}
-}
-
 // modelEntry is one key of the models bucket.
 type modelEntry struct {
 	name   string
@@ -63,21 +51,31 @@ type modelEntry struct {
 	blocks int
 }
 
-// entries lists a model's revisions, oldest first; all models' for "".
+// entries lists a model's revisions, oldest first; all models' for "". The caller
+// must not change the list.
 func (s *Snapshot) entries(name string) ([]modelEntry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	all, err := s.kept.entries(s.readEntries)
+	if err != nil || name == "" {
+		return all, err
+	}
+	start, _ := slices.BinarySearchFunc(all, name, func(e modelEntry, name string) int { return strings.Compare(e.name, name) })
+	end := start
+	for end < len(all) && all[end].name == name {
+		end++
+	}
+	return all[start:end:end], nil
+}
+
+func (s *Snapshot) readEntries() ([]modelEntry, error) {
 	b, err := s.r.bucket(s.tx, modelsBucket)
 	if err != nil {
 		return nil, err
 	}
-	var prefix []byte
-	if name != "" {
-		prefix = append([]byte(name), 0)
-	}
-	var list []modelEntry
+	list := []modelEntry{}
 	c := b.Cursor()
-	for k, v := c.Seek(prefix); k != nil && strings.HasPrefix(string(k), string(prefix)); k, v = c.Next() {
+	for k, v := c.First(); k != nil; k, v = c.Next() {
 		e, err := s.entry(k, v)
 		if err != nil {
 			return nil, err
