@@ -11,8 +11,14 @@
 package ingest
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"sync"
 
 	"wreg/registry/tensor"
 )
@@ -27,26 +33,96 @@ type Options struct {
 // holds its files open until Close. Methods may be called concurrently.
 type Checkpoint struct {
 	root     string
-	single   bool
+	single   string // the file that was opened, "" for a folder
 	config   []byte
 	files    []tensor.File
 	tensors  []tensor.Info // sorted by path
 	findings []tensor.Finding
+
+	open  []*file
+	where []location // of tensors[i]
+	rival []rival
+
+	settled sync.Mutex // guards findings once Open is done
+}
+
+// location says which tensor of which open file a tensor is.
+type location struct{ file, index uint32 }
+
+// rival is a second tensor under a path of tensors, which was not chosen.
+type rival struct {
+	path string
+	at   location
 }
 
 // Open reads the headers of the checkpoint at path: a file, or a folder with
-// shards, index and config.json. Errors name file, tensor, offset and numbers.
-func Open(path string, o Options) (*Checkpoint, error) { panic("contract") }
+// shards, index and config.json. The path of an index.json opens exactly what that
+// index names, and fails where a folder would report a finding. Errors name file,
+// tensor, offset and numbers.
+func Open(path string, o Options) (*Checkpoint, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(abs)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checkpoint{root: abs}
+	switch {
+	case info.IsDir():
+		err = c.openFolder(o)
+	case strings.HasSuffix(abs, indexSuffix):
+		c.root, c.single = filepath.Dir(abs), filepath.Base(abs)
+		err = c.openIndex(o)
+	default:
+		c.root, c.single = filepath.Dir(abs), filepath.Base(abs)
+		err = c.openSingle(o)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// openSingle reads one file. Whoever names it may name a link to it.
+func (c *Checkpoint) openSingle(o Options) error {
+	real, err := filepath.EvalSymlinks(c.Path())
+	if err != nil {
+		return err
+	}
+	d, err := openRoot(filepath.Dir(real))
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	f, err := d.open(filepath.Base(real))
+	if err != nil {
+		return err
+	}
+	f.info.Name = c.single
+	c.open = []*file{f}
+	if err := c.readAll(o); err != nil {
+		return err
+	}
+	c.adopt(nil)
+	return c.sealed()
+}
 
 // Close releases the files.
-func (c *Checkpoint) Close() error { panic("contract") }
+func (c *Checkpoint) Close() (err error) {
+	for _, f := range c.open {
+		err = errors.Join(err, f.disk.Close())
+	}
+	return err
+}
 
 // Root is the absolute path of the folder (or of the file's folder) that
 // Info.File and File.Name are relative to.
 func (c *Checkpoint) Root() string { return c.root }
 
 // Path is what to Open again: Root, or the single file.
-func (c *Checkpoint) Path() string { panic("contract") }
+func (c *Checkpoint) Path() string { return filepath.Join(c.root, c.single) }
 
 // Config is config.json as it is on disk, nil when there is none.
 func (c *Checkpoint) Config() []byte { return c.config }
@@ -54,32 +130,46 @@ func (c *Checkpoint) Config() []byte { return c.config }
 // Files are the files that hold weights, index and config, sorted by name.
 func (c *Checkpoint) Files() []tensor.File { return c.files }
 
-// Findings are the disagreements met while opening, in a stable order.
-func (c *Checkpoint) Findings() []tensor.Finding { return c.findings }
+// Findings are the disagreements met while opening, in a stable order. After Hash
+// they say of a tensor found twice whether its bytes are equal.
+func (c *Checkpoint) Findings() []tensor.Finding {
+	c.settled.Lock()
+	defer c.settled.Unlock()
+	return c.findings
+}
 
 // Tensors lists every tensor, sorted by path; hashes and statistics are absent.
 // The caller must not modify the slice.
 func (c *Checkpoint) Tensors() []tensor.Info { return c.tensors }
 
 // Lookup finds a tensor by its path.
-func (c *Checkpoint) Lookup(path string) (tensor.Info, bool) { panic("contract") }
+func (c *Checkpoint) Lookup(path string) (tensor.Info, bool) {
+	if i := c.find(path); i >= 0 {
+		return c.tensors[i], true
+	}
+	return tensor.Info{}, false
+}
 
 // Bytes gives a tensor's logical bytes: dense, row-major, little-endian, exactly
 // Info.Bytes long, whatever its stride, byte order or compression in the file.
 // For a plainly stored tensor this is a section of the file.
-func (c *Checkpoint) Bytes(path string) (io.ReaderAt, error) { panic("contract") }
-
-// HashOptions of Hash. The zero value takes hashes and statistics on every core.
-type HashOptions struct {
-	Jobs     int               // workers; 0 is one a core
-	NoSHA    bool              // XXH3 only: memory speed, for re-checks
-	NoStats  bool              // no min, max, NaN counts
-	Progress func(bytes int64) // called with bytes done since the last call, from any worker
+func (c *Checkpoint) Bytes(path string) (io.ReaderAt, error) {
+	i := c.find(path)
+	if i < 0 {
+		return nil, fmt.Errorf("%s: no tensor %q", c.Path(), path)
+	}
+	return c.at(c.where[i])
 }
 
-// Hash reads every byte once, in fixed buffers, and returns the tensors of
-// Tensors with Hash, Sum, Slices and Stats filled in. Unequal tensors of one
-// large file are hashed in parallel. It fails when a file changed since Open.
-func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, error) {
-	panic("contract")
+func (c *Checkpoint) at(l location) (io.ReaderAt, error) {
+	return c.open[l.file].reader.Bytes(int(l.index))
+}
+
+// find is the index of path in tensors, -1 when it is absent.
+func (c *Checkpoint) find(path string) int {
+	i := sort.Search(len(c.tensors), func(i int) bool { return c.tensors[i].Path >= path })
+	if i < len(c.tensors) && c.tensors[i].Path == path {
+		return i
+	}
+	return -1
 }

@@ -1,0 +1,92 @@
+package ingest
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+
+	"wreg/ingest/safetensors"
+	"wreg/ingest/torch"
+	"wreg/registry/tensor"
+)
+
+// headBytes is how much of a file tells its format.
+const headBytes = 512
+
+// formats are tried in order; the first whose sniff says yes reads the file.
+var formats = []struct {
+	name  string
+	sniff func(head []byte) bool
+	read  func(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error)
+}{
+	{"torch", torch.Sniff, func(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+		f, err := torch.Open(r, size, name)
+		if err != nil {
+			return nil, nil, err
+		}
+		return f, f.Findings(), nil
+	}},
+	{"safetensors", sniffSafetensors, readSafetensors},
+}
+
+func readSafetensors(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+	f, err := safetensors.Read(r, size, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, f.Findings(), nil
+}
+
+// sniffSafetensors knows a header by its brace: the format has no magic number.
+func sniffSafetensors(head []byte) bool {
+	return len(head) > 8 && binary.LittleEndian.Uint64(head) <= safetensors.MaxHeader &&
+		bytes.HasPrefix(bytes.TrimLeft(head[8:], " \t\r\n"), []byte("{"))
+}
+
+// read finds out the format of an open file and reads its header.
+func (f *file) read() error {
+	head := make([]byte, min(headBytes, f.info.Size))
+	if _, err := f.disk.ReadAt(head, 0); err != nil && err != io.EOF {
+		return named(f.info.Name, err)
+	}
+	if size, ok := lfsPointer(head, f.info.Size); ok {
+		return fmt.Errorf("%s: a Git LFS pointer of %d bytes stands where the weights (%s bytes) should be; run git lfs pull", f.info.Name, f.info.Size, size)
+	}
+	for _, format := range formats {
+		if format.sniff(head) {
+			return f.readAs(format.name, format.read)
+		}
+	}
+	// No format has claimed the file. What it is called decides nothing but which
+	// error helps most.
+	if strings.HasSuffix(f.info.Name, ".safetensors") {
+		return f.readAs("safetensors", readSafetensors)
+	}
+	if f.info.Size == 0 {
+		return fmt.Errorf("%s: the file is empty", f.info.Name)
+	}
+	return fmt.Errorf("%s: no format wreg knows: it starts with % x; wreg reads safetensors, torch, gguf, npy and npz", f.info.Name, head[:min(8, len(head))])
+}
+
+func (f *file) readAs(format string, read func(io.ReaderAt, int64, string) (reader, []tensor.Finding, error)) (err error) {
+	f.info.Format = format
+	f.reader, f.findings, err = read(f.disk, f.info.Size, f.info.Name)
+	return err
+}
+
+// lfsPointer recognises the text that git leaves in place of a large file, and
+// finds the size of what should be there.
+func lfsPointer(head []byte, size int64) (weights string, ok bool) {
+	if size > headBytes || !bytes.HasPrefix(head, []byte("version https://git-lfs.github.com/spec/")) {
+		return "", false
+	}
+	weights = "?"
+	for line := range strings.Lines(string(head)) {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "size "); ok {
+			weights = fmt.Sprintf("%.20s", n)
+		}
+	}
+	return weights, true
+}

@@ -1,0 +1,280 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"wreg/accel"
+	"wreg/registry/tensor"
+)
+
+// HashOptions of Hash. The zero value takes hashes and statistics on every core.
+type HashOptions struct {
+	Jobs     int               // workers; 0 is one a core
+	NoSHA    bool              // XXH3 only: memory speed, for re-checks
+	NoStats  bool              // no min, max, NaN counts
+	Progress func(bytes int64) // called with bytes done since the last call, from any worker
+}
+
+// Limits of Hash. hashBuffer is a multiple of every block size, so that statistics
+// see whole elements; a worker holds one buffer, whatever the tensors.
+const (
+	hashBuffer = 768 << 10
+	// maxSlices bounds the slice hashes of one tensor: a stack of experts has
+	// hundreds, a hostile shape [1000000000, 1, 1] would take 32 GB of hashes.
+	maxSlices = 65_536
+)
+
+// Hash reads every byte once, in fixed buffers, and returns the tensors of
+// Tensors with Hash, Sum, Slices and Stats filled in. Tensors are hashed in
+// parallel, the largest first; those that are the same bytes of one file under
+// several paths are read once. It fails when a file changed since Open.
+//
+// Slices are taken of tensors of rank 3 and more with at most 65,536 slices. A
+// second tensor under a path is compared too: see Findings.
+func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, error) {
+	if err := c.unchanged(); err != nil {
+		return nil, err
+	}
+	out := slices.Clone(c.tensors)
+	tasks, copies := c.tasks(out)
+	jobs := o.Jobs
+	if jobs <= 0 {
+		jobs = runtime.GOMAXPROCS(0)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var next atomic.Int64
+	errs := make([]error, min(jobs, max(1, len(tasks))))
+	var wg sync.WaitGroup
+	for w := range errs {
+		wg.Go(func() {
+			h := newHasher(o)
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(tasks) || ctx.Err() != nil {
+					return
+				}
+				t := &tasks[i]
+				if err := c.hashOne(ctx, h, t); err != nil {
+					errs[w] = err
+					cancel()
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	for i, of := range copies {
+		if t := &out[of]; i != of {
+			out[i].Hash, out[i].Sum, out[i].Slices, out[i].Stats = t.Hash, t.Sum, t.Slices, t.Stats
+		}
+	}
+	if err := c.unchanged(); err != nil {
+		return nil, err
+	}
+	c.settleRivals(tasks, out, o)
+	return out, nil
+}
+
+// task is one tensor to hash into.
+type task struct {
+	at    location
+	into  *tensor.Info
+	rival int // of c.rival; -1 for a tensor of the checkpoint
+}
+
+// tasks lists what to hash, the costliest first; copies[i] is the tensor that
+// out[i] shares its bytes with, itself when it was the first.
+func (c *Checkpoint) tasks(out []tensor.Info) (tasks []task, copies []int) {
+	type place struct {
+		file   uint32
+		offset int64
+		dtype  tensor.DType
+		shape  string
+	}
+	copies = make([]int, len(out))
+	seen := map[place]int{}
+	for i := range out {
+		copies[i] = i
+		// Safetensors cannot alias bytes, and a map of a million tensors has its price.
+		if t := &out[i]; t.Format != "safetensors" && t.Offset >= 0 && t.Bytes > 0 {
+			p := place{c.where[i].file, t.Offset, t.DType, t.Shape.String()}
+			if of, twice := seen[p]; twice {
+				copies[i] = of
+				continue
+			}
+			seen[p] = i
+		}
+		tasks = append(tasks, task{c.where[i], &out[i], -1})
+	}
+	for i, r := range c.rival {
+		t := *c.info(r.at)
+		if of := c.find(r.path); of >= 0 && t.DType == out[of].DType && t.Shape.Equal(out[of].Shape) {
+			tasks = append(tasks, task{r.at, &t, i})
+		}
+	}
+	cost := func(t *task) int64 {
+		if sliced(t.into) {
+			return 2 * t.into.Bytes
+		}
+		return t.into.Bytes
+	}
+	slices.SortStableFunc(tasks, func(a, b task) int { return cmp.Compare(cost(&b), cost(&a)) })
+	return tasks, copies
+}
+
+// sliced reports whether a tensor gets slice hashes.
+func sliced(t *tensor.Info) bool {
+	return len(t.Shape) >= 3 && t.Shape[0] <= maxSlices
+}
+
+// hasher is what one worker reuses from tensor to tensor.
+type hasher struct {
+	buf        []byte
+	sha, slice hash.Hash
+	sum        *Summer
+	o          HashOptions
+}
+
+func newHasher(o HashOptions) *hasher {
+	return &hasher{make([]byte, hashBuffer), sha256.New(), sha256.New(), NewSummer(), o}
+}
+
+// hashOne reads one tensor and fills in what was asked for.
+func (c *Checkpoint) hashOne(ctx context.Context, h *hasher, t *task) error {
+	r, err := c.at(t.at)
+	if err == nil {
+		err = h.read(ctx, r, t.into)
+	}
+	if err != nil && ctx.Err() == nil {
+		return fmt.Errorf("%s: tensor %q: %w", t.into.File, t.into.Path, err)
+	}
+	return err
+}
+
+func (h *hasher) read(ctx context.Context, r io.ReaderAt, t *tensor.Info) error {
+	h.sha.Reset()
+	h.slice.Reset()
+	h.sum.Reset()
+	bySlice := !h.o.NoSHA && sliced(t)
+	var size, left int64 // of a slice; left of the current one
+	if bySlice {
+		t.Slices = make([]tensor.Hash, 0, t.Shape[0])
+		if t.Shape[0] > 1 {
+			size = t.Bytes / t.Shape[0]
+			left = size
+		}
+	}
+	var stats *tensor.Stats
+	if !h.o.NoStats && accel.Scannable(t.DType) {
+		stats = &tensor.Stats{}
+	}
+	for off := int64(0); off < t.Bytes; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p := h.buf[:min(int64(len(h.buf)), t.Bytes-off)]
+		if n, err := r.ReadAt(p, off); n < len(p) {
+			return fmt.Errorf("byte %d of %d: %w", off+int64(n), t.Bytes, orShort(err))
+		}
+		h.sum.Write(p)
+		if !h.o.NoSHA {
+			h.sha.Write(p)
+		}
+		if stats != nil {
+			if err := accel.Stats(stats, t.DType, p, off == 0); err != nil {
+				return err
+			}
+		}
+		for q := p; size > 0 && len(q) > 0; {
+			n := min(left, int64(len(q)))
+			h.slice.Write(q[:n])
+			if q, left = q[n:], left-n; left == 0 {
+				t.Slices = append(t.Slices, tensor.Hash(h.slice.Sum(nil)))
+				h.slice.Reset()
+				left = size
+			}
+		}
+		off += int64(len(p))
+		if h.o.Progress != nil {
+			h.o.Progress(int64(len(p)))
+		}
+	}
+	t.Sum, t.Stats = h.sum.Sum(), stats
+	if !h.o.NoSHA {
+		t.Hash = tensor.Hash(h.sha.Sum(nil))
+	}
+	if bySlice { // one slice is the whole; empty slices are all alike
+		for int64(len(t.Slices)) < t.Shape[0] {
+			t.Slices = append(t.Slices, t.Hash)
+		}
+	}
+	return nil
+}
+
+// unchanged fails when an open file is not as it was at Open.
+func (c *Checkpoint) unchanged() error {
+	var errs []error
+	for _, f := range c.open {
+		now, err := f.disk.Stat()
+		switch {
+		case err != nil:
+			errs = append(errs, named(f.info.Name, err))
+		case now.Size() != f.info.Size || !now.ModTime().Equal(f.info.ModTime):
+			errs = append(errs, fmt.Errorf("%s: changed while it was read: %d bytes of %s, now %d of %s; ingest it again when nothing writes to it", f.info.Name,
+				f.info.Size, f.info.ModTime.Format("15:04:05.000"), now.Size(), now.ModTime().Format("15:04:05.000")))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// settleRivals replaces each duplicate-tensor finding by what the hashes say.
+func (c *Checkpoint) settleRivals(tasks []task, out []tensor.Info, o HashOptions) {
+	if len(c.rival) == 0 {
+		return
+	}
+	var equal, unequal groups
+	for i := range tasks {
+		t := &tasks[i]
+		if t.rival < 0 {
+			continue
+		}
+		chosen := &out[c.find(t.into.Path)]
+		g := &equal
+		if t.into.Sum != chosen.Sum || t.into.Hash != chosen.Hash {
+			g = &unequal
+		}
+		g.add(chosen.File+"\x00"+t.into.File, t.into.Path)
+	}
+	c.settled.Lock()
+	defer c.settled.Unlock()
+	list := slices.DeleteFunc(slices.Clone(c.findings), func(f tensor.Finding) bool {
+		return f.Rule == "duplicate-tensor" || f.Rule == "duplicate-equal" || f.Rule == "duplicate-differs"
+	})
+	for _, g := range equal.sorted() {
+		have, other, _ := strings.Cut(g.key, "\x00")
+		list = append(list, finding("duplicate-equal", other, g.first, "%s: also holds %s, byte for byte those in %s", other, g.names(), have))
+	}
+	for _, g := range unequal.sorted() {
+		have, other, _ := strings.Cut(g.key, "\x00")
+		list = append(list, finding("duplicate-differs", other, g.first, "%s: also holds %s, with other bytes than those in %s, which were read; find out which are right", other, g.names(), have))
+	}
+	c.findings = list
+}

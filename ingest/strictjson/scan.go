@@ -1,0 +1,344 @@
+// Package strictjson scans JSON written by nobody in particular: token by token,
+// without recursion, mending nothing.
+//
+// encoding/json is not used for headers and indexes because it keeps the last of
+// two equal keys, folds the case of field names, replaces broken escapes and turns
+// integers into floats; and because the header of 100,000 tensors must be read in
+// tens of milliseconds.
+//
+// A caller drives a Scanner: Take('{'), then More('}', first) before each item,
+// Key, and one of Str, Integer or Skip. Rules that bite: Text must be known to be
+// UTF-8 (Check says so); strings without escapes share Text's memory; numbers are
+// plain integers from 0 up.
+package strictjson
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// Scanner reads JSON tokens of Text from Pos on.
+type Scanner struct {
+	Text string
+	Pos  int
+}
+
+// Error is a token that is not what was wanted, or text that is not UTF-8.
+type Error struct {
+	Pos     int // in Text
+	Message string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("offset %d: %s", e.Pos, e.Message) }
+
+// Fail is an Error at Pos.
+func (s *Scanner) Fail(format string, args ...any) error {
+	return &Error{s.Pos, fmt.Sprintf(format, args...)}
+}
+
+// Space passes over white space.
+func (s *Scanner) Space() {
+	for s.Pos < len(s.Text) {
+		switch s.Text[s.Pos] {
+		case ' ', '\n', '\r', '\t':
+			s.Pos++
+		default:
+			return
+		}
+	}
+}
+
+// Peek is the next byte that is not space, 0 at the end.
+func (s *Scanner) Peek() byte {
+	s.Space()
+	if s.Pos == len(s.Text) {
+		return 0
+	}
+	return s.Text[s.Pos]
+}
+
+// Take consumes c, skipping space before it.
+func (s *Scanner) Take(c byte) error {
+	if s.Pos < len(s.Text) && s.Text[s.Pos] == c { // no space: nearly always
+		s.Pos++
+		return nil
+	}
+	if s.Peek() != c || s.Pos == len(s.Text) {
+		return s.Fail("want %q, have %s", c, s.Here())
+	}
+	s.Pos++
+	return nil
+}
+
+// Here quotes the text at the position.
+func (s *Scanner) Here() string {
+	rest := s.Text[s.Pos:]
+	if rest == "" {
+		return "the end"
+	}
+	if len(rest) > 20 {
+		rest = strings.ToValidUTF8(rest[:20], "")
+	}
+	return fmt.Sprintf("%q", rest)
+}
+
+// More steps to the next item of an object or array: it takes a comma and says
+// yes, or takes end and says no. first is true before the first item.
+func (s *Scanner) More(end byte, first bool) (bool, error) {
+	switch c := s.Peek(); {
+	case c == end && s.Pos < len(s.Text):
+		s.Pos++
+		return false, nil
+	case first:
+		return true, nil
+	case c == ',':
+		s.Pos++
+		return true, nil
+	}
+	return false, s.Fail("want ',' or %q, have %s", end, s.Here())
+}
+
+// Key reads a string and the colon after it.
+func (s *Scanner) Key() (string, error) {
+	k, err := s.Str()
+	if err != nil {
+		return "", err
+	}
+	return k, s.Take(':')
+}
+
+// Str reads a string. Without escapes it is a part of text, not a copy.
+func (s *Scanner) Str() (string, error) {
+	if err := s.Take('"'); err != nil {
+		return "", err
+	}
+	rest := s.Text[s.Pos:]
+	for i := 0; i < len(rest); i++ {
+		switch c := rest[i]; {
+		case c == '"':
+			s.Pos += i + 1
+			return rest[:i], nil
+		case c == '\\':
+			return s.escaped(i)
+		case c < ' ':
+			s.Pos += i
+			return "", s.Fail("control character %#02x in a string", c)
+		}
+	}
+	s.Pos--
+	return "", s.Fail("string without end")
+}
+
+// escaped reads the rest of a string whose first escape is i bytes on.
+func (s *Scanner) escaped(i int) (string, error) {
+	b := []byte(s.Text[s.Pos : s.Pos+i])
+	s.Pos += i
+	for s.Pos < len(s.Text) {
+		c := s.Text[s.Pos]
+		switch {
+		case c == '"':
+			s.Pos++
+			return string(b), nil
+		case c < ' ':
+			return "", s.Fail("control character %#02x in a string", c)
+		case c != '\\':
+			b = append(b, c)
+			s.Pos++
+		default:
+			var err error
+			if b, err = s.escape(b); err != nil {
+				return "", err
+			}
+		}
+	}
+	return "", s.Fail("string without end")
+}
+
+func (s *Scanner) escape(b []byte) ([]byte, error) {
+	if s.Pos+1 >= len(s.Text) {
+		return nil, s.Fail("string without end")
+	}
+	c := s.Text[s.Pos+1]
+	if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 {
+		s.Pos += 2
+		return append(b, "\"\\/\b\f\n\r\t"[i]), nil
+	}
+	r, ok := s.unit(s.Pos)
+	if !ok {
+		return nil, s.Fail("bad escape %s", s.Here())
+	}
+	if !utf16.IsSurrogate(r) {
+		s.Pos += 6
+		return utf8.AppendRune(b, r), nil
+	}
+	low, ok := s.unit(s.Pos + 6)
+	if pair := utf16.DecodeRune(r, low); ok && pair != utf8.RuneError {
+		s.Pos += 12
+		return utf8.AppendRune(b, pair), nil
+	}
+	return nil, s.Fail("lone surrogate %s", s.Here())
+}
+
+// unit reads the \uXXXX at i.
+func (s *Scanner) unit(i int) (r rune, ok bool) {
+	if i+6 > len(s.Text) || s.Text[i] != '\\' || s.Text[i+1] != 'u' {
+		return 0, false
+	}
+	for _, c := range []byte(s.Text[i+2 : i+6]) {
+		switch {
+		case '0' <= c && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case 'a' <= c|0x20 && c|0x20 <= 'f':
+			r = r<<4 | rune(c|0x20-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	return r, true
+}
+
+// Integer reads a plain non-negative integer that fits int64: no sign, fraction,
+// exponent or leading zero.
+func (s *Scanner) Integer() (int64, error) {
+	s.Space()
+	start := s.Pos
+	var n int64
+	i := start
+	for ; i < len(s.Text) && '0' <= s.Text[i] && s.Text[i] <= '9'; i++ {
+		d := int64(s.Text[i] - '0')
+		if n > (1<<63-1-d)/10 {
+			return 0, s.Fail("number %s overflows 64 bits", s.Here())
+		}
+		n = n*10 + d
+	}
+	switch {
+	case i == start:
+		return 0, s.Fail("want a plain integer from 0 up, have %s", s.Here())
+	case s.Text[start] == '0' && i > start+1:
+		return 0, s.Fail("number %s has a leading zero", s.Here())
+	case i < len(s.Text) && strings.IndexByte(".eE", s.Text[i]) >= 0:
+		return 0, s.Fail("want a plain integer, have %s", s.Here())
+	}
+	s.Pos = i
+	return n, nil
+}
+
+// maxDepth bounds the nesting of a value that is skipped.
+const maxDepth = 64
+
+// Skip passes over one value of any kind.
+func (s *Scanner) Skip() error {
+	var open []byte // the closers that are awaited
+	for {
+		switch c := s.Peek(); c {
+		case '{', '[':
+			if len(open) == maxDepth {
+				return s.Fail("values nest deeper than %d", maxDepth)
+			}
+			s.Pos++
+			open = append(open, c+2) // '{'+2 is '}', '['+2 is ']'
+			if s.Peek() == c+2 {
+				break
+			}
+			if c == '{' {
+				if _, err := s.Key(); err != nil {
+					return err
+				}
+			}
+			continue
+		case '"':
+			if _, err := s.Str(); err != nil {
+				return err
+			}
+		default:
+			if err := s.literal(); err != nil {
+				return err
+			}
+		}
+		for {
+			if len(open) == 0 {
+				return nil
+			}
+			end := open[len(open)-1]
+			more, err := s.More(end, false)
+			if err != nil {
+				return err
+			}
+			if !more {
+				open = open[:len(open)-1]
+				continue
+			}
+			if end == '}' {
+				if _, err := s.Key(); err != nil {
+					return err
+				}
+			}
+			break
+		}
+	}
+}
+
+// literal passes over a number, true, false or null.
+func (s *Scanner) literal() error {
+	rest := s.Text[s.Pos:]
+	for _, word := range []string{"true", "false", "null"} {
+		if strings.HasPrefix(rest, word) {
+			s.Pos += len(word)
+			return nil
+		}
+	}
+	i := 0
+	digits := func() int {
+		from := i
+		for i < len(rest) && '0' <= rest[i] && rest[i] <= '9' {
+			i++
+		}
+		return i - from
+	}
+	at := func(set string) bool { return i < len(rest) && strings.IndexByte(set, rest[i]) >= 0 }
+	if at("-") {
+		i++
+	}
+	start := i
+	n := digits()
+	ok := n == 1 || n > 1 && rest[start] != '0'
+	if ok && at(".") {
+		i++
+		ok = digits() > 0
+	}
+	if ok && at("eE") {
+		i++
+		if at("+-") {
+			i++
+		}
+		ok = digits() > 0
+	}
+	if !ok {
+		return s.Fail("want a value, have %s", s.Here())
+	}
+	s.Pos += i
+	return nil
+}
+
+// End fails unless only white space is left.
+func (s *Scanner) End() error {
+	if s.Space(); s.Pos < len(s.Text) {
+		return s.Fail("text goes on after its end: %s", s.Here())
+	}
+	return nil
+}
+
+// Check fails at the first byte of text that is not UTF-8.
+func Check(text string) error {
+	if utf8.ValidString(text) {
+		return nil
+	}
+	for i, r := range text {
+		if _, n := utf8.DecodeRuneInString(text[i:]); r == utf8.RuneError && n == 1 {
+			return &Error{i, fmt.Sprintf("byte %#02x is not UTF-8", text[i])}
+		}
+	}
+	return nil
+}
