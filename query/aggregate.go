@@ -47,8 +47,8 @@ func (p place) path() string { return p.part.block.Path(int(p.row)) }
 
 // lazy reports an aggregate whose values are dear to make and mostly not needed:
 // min(path) of a group of one.
-func (a *aggregate) lazy(p *part) bool {
-	return p != nil && a.argument.op == opColumn && a.argument.column == colPath
+func (a *aggregate) lazy() bool {
+	return (a.name == "min" || a.name == "max") && a.argument.op == opColumn && a.argument.column == colPath
 }
 
 func grow[T any](list []T, n int) []T {
@@ -63,7 +63,7 @@ func (a *aggregate) add(s *state, of []int32, groups int, b *batch, p *part) err
 	if a.argument == nil {
 		return nil // the grouping counts rows itself
 	}
-	if (a.name == "min" || a.name == "max") && a.lazy(p) && len(s.best) == 0 {
+	if p != nil && a.lazy() {
 		a.addPaths(s, of, groups, p)
 		return nil
 	}

@@ -16,11 +16,11 @@ import (
 // projections x 2 + 2) = 1,003,520 tensors, one in a hundred a duplicate.
 func million(b *testing.B, models int) *registry.Registry {
 	b.Helper()
-	r, err := registry.Open(filepath.Join(b.TempDir(), "registry.db"), registry.Options{})
+	file := filepath.Join(b.TempDir(), "registry.db")
+	r, err := registry.Open(file, registry.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { r.Close() })
 	n := uint64(0)
 	hash := func() tensor.Hash {
 		var seed [8]byte
@@ -54,6 +54,13 @@ func million(b *testing.B, models int) *registry.Registry {
 			b.Fatal(err)
 		}
 	}
+	if err := r.Close(); err != nil {
+		b.Fatal(err)
+	}
+	if r, err = registry.Open(file, registry.Options{ReadOnly: true}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { r.Close() })
 	return r
 }
 

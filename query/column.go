@@ -1,6 +1,9 @@
 package query
 
-import "slices"
+import (
+	"math/bits"
+	"slices"
+)
 
 // column is one of the names a query can use.
 type column uint8
@@ -85,6 +88,22 @@ type columnSet uint32
 
 func (s *columnSet) add(c column)     { *s |= 1 << c }
 func (s columnSet) has(c column) bool { return s&(1<<c) != 0 }
+
+// all yields the set's columns.
+func (s columnSet) all() func(yield func(column) bool) {
+	return func(yield func(column) bool) {
+		for rest := uint32(s); rest != 0; rest &= rest - 1 {
+			if !yield(column(bits.TrailingZeros32(rest))) {
+				return
+			}
+		}
+	}
+}
+
+// one gives the set's only column.
+func (s columnSet) one() (column, bool) {
+	return column(bits.TrailingZeros32(uint32(s))), bits.OnesCount32(uint32(s)) == 1
+}
 
 // batch is rows to compute on. Each row stands for weight tensors: where a query
 // reads nothing but the layer of a block of 64 layers x 256 experts, there are

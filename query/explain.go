@@ -71,14 +71,13 @@ func (q *Query) explainModel(b *strings.Builder, s *registry.Snapshot, v *regist
 		if err != nil {
 			return err
 		}
-		p := newPart(block, v)
-		if matches := m.of(block); matches != nil {
-			p.match(matches)
-		}
+		p := &part{}
+		p.open(block, v, m.shape(block.Template()))
+		p.match(q.patterns)
 		matched := p.len()
 		how := "columns only"
 		if matched > 0 {
-			if err := p.filter(q.conditions()); err != nil {
+			if err := p.filter(q.conditions(), map[narrowing][]int64{}); err != nil {
 				return err
 			}
 		}

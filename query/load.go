@@ -20,12 +20,15 @@ func (p *part) load(c column, rows []int32) *vector {
 	case colModel:
 		return constantVector(p.revision.Ref())
 	case colLayer, colExpert:
-		if k := p.axis(c); k >= 0 {
+		if k := p.axisOf(c); k >= 0 {
 			numbers, _ := b.Index(k)
 			return intVector(pick(numbers, rows))
 		}
 		return absent
 	case colDType:
+		if d, same := b.DTypes().Const(); same {
+			return dtypeVectors[uint8(d)]
+		}
 		return texts(b.DTypes(), rows, func(v int64) string { return tensor.DType(v).String() })
 	case colShape:
 		return shapes(b.Shapes(), rows)
@@ -48,6 +51,14 @@ func (p *part) load(c column, rows []int32) *vector {
 	}
 	return p.loadStat(c, rows)
 }
+
+// dtypeVectors are columns of one dtype, of which a registry has very many.
+var dtypeVectors = func() (list [256]*vector) {
+	for d := range list {
+		list[d] = constantVector(tensor.DType(d).String())
+	}
+	return list
+}()
 
 // loadStat gives a statistic, absent where none was taken.
 func (p *part) loadStat(c column, rows []int32) *vector {

@@ -56,13 +56,15 @@ func (q *Query) resolveModels(s *registry.Snapshot, o Options) ([]*registry.Revi
 		return all, nil
 	}
 	var list []*registry.Revision
+	seen := map[string]bool{}
 	for _, name := range names {
 		matched, err := s.Match(name)
 		if err != nil {
 			return nil, err
 		}
 		for _, v := range matched {
-			if !slices.ContainsFunc(list, func(w *registry.Revision) bool { return w.Ref() == v.Ref() }) {
+			if ref := v.Ref(); !seen[ref] {
+				seen[ref] = true
 				list = append(list, v)
 			}
 		}
@@ -82,23 +84,26 @@ func someRefs(models []*registry.Revision) string {
 // find passes the selected tensors to out.
 func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, out *sink, r *Result) error {
 	covered := newCoverage(q, out)
-	matcher := newMatcher(q.patterns)
+	m := newMatcher(q.patterns)
 	conditions := q.conditions()
+	known := map[narrowing][]int64{}
+	p := &part{}
 	for _, v := range models {
-		for b, err := range s.BlocksWhere(v, matcher.may) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for b, err := range s.BlocksWhere(v, m.may) {
 			if err != nil {
 				return err
 			}
-			if err := ctx.Err(); err != nil {
-				return err
+			if out.keeps {
+				p = &part{}
 			}
-			p := newPart(b, v)
-			if matches := matcher.of(b); matches != nil {
-				p.match(matches)
-			}
+			p.open(b, v, m.shape(b.Template()))
+			p.match(q.patterns)
 			if p.len() > 0 {
 				covered.see(p)
-				if err := p.filter(conditions); err != nil {
+				if err := p.filter(conditions, known); err != nil {
 					return err
 				}
 			}
@@ -120,43 +125,31 @@ func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*regist
 // matcher remembers what the patterns make of each template: a hundred models of
 // a family share their templates.
 type matcher struct {
-	patterns  []*tensor.Pattern
-	templates map[string][]*tensor.TemplateMatch
+	patterns []*tensor.Pattern
+	shapes   map[string]*shape
 }
 
 func newMatcher(patterns []*tensor.Pattern) *matcher {
-	return &matcher{patterns: patterns, templates: map[string][]*tensor.TemplateMatch{}}
+	return &matcher{patterns: patterns, shapes: map[string]*shape{}}
 }
 
 // may reports whether some tensor of the template can match.
-func (m *matcher) may(template string) bool {
-	return len(m.patterns) == 0 || slices.ContainsFunc(m.template(template), func(t *tensor.TemplateMatch) bool { return !t.None() }) ||
-		slices.ContainsFunc(m.patterns, func(p *tensor.Pattern) bool { return p.Match(template) }) // a path that holds {layer} as text
-}
+func (m *matcher) may(template string) bool { return m.shape(template).may }
 
-func (m *matcher) template(template string) []*tensor.TemplateMatch {
-	list, known := m.templates[template]
-	if !known {
-		for _, p := range m.patterns {
-			list = append(list, p.MatchTemplate(template))
-		}
-		m.templates[template] = list
+func (m *matcher) shape(template string) *shape {
+	s := m.shapes[template]
+	if s != nil {
+		return s
 	}
-	return list
-}
-
-// of gives the patterns' matches for a block, nil when all its rows match.
-func (m *matcher) of(b *registry.Block) []*tensor.TemplateMatch {
-	if len(m.patterns) == 0 {
-		return nil
+	names := tensor.Placeholders(template)
+	s = &shape{slots: len(names), layer: slices.Index(names, "layer"), expert: slices.Index(names, "expert")}
+	s.may, s.all = len(m.patterns) == 0, len(m.patterns) == 0
+	for _, p := range m.patterns {
+		t := p.MatchTemplate(template)
+		s.matches = append(s.matches, t)
+		s.all = s.all || t.All()
+		s.may = s.may || !t.None() || s.slots > 0 && p.Match(template) // a path may hold {layer} as text
 	}
-	if _, numbered := b.Index(0); !numbered && len(tensor.Placeholders(b.Template())) > 0 {
-		for _, p := range m.patterns { // such a path is its own template
-			if p.Match(b.Template()) {
-				return nil
-			}
-		}
-		return []*tensor.TemplateMatch{{}}
-	}
-	return m.template(b.Template())
+	m.shapes[template] = s
+	return s
 }

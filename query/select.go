@@ -14,33 +14,87 @@ import (
 type part struct {
 	block    *registry.Block
 	revision *registry.Revision
-	layer    int // placeholder that counts layers, -1: none
-	expert   int
-	grid     []registry.Range
-	axes     [][]int64 // the numbers selected on each axis of grid
-	listed   bool
-	rows     []int32 // when listed
+	*shape
+	grid   []registry.Range // nil when the rows are not a full grid
+	axes   [][]int64        // the numbers selected on each axis; nil: all of them
+	listed bool
+	rows   []int32 // when listed
+
+	spare *reduced // used again for the next block
 }
 
-func newPart(b *registry.Block, v *registry.Revision) *part {
-	p := &part{block: b, revision: v, layer: -1, expert: -1}
-	names := tensor.Placeholders(b.Template())
-	p.layer, p.expert = slices.Index(names, "layer"), slices.Index(names, "expert")
+// reduced is a batch over some axes of a part.
+type reduced struct {
+	batch
+	axes []int
+	read []int // what reads gives
+}
+
+// shape is what a template alone tells of its blocks.
+type shape struct {
+	matches []*tensor.TemplateMatch // one a pattern
+	may     bool                    // some pattern can match
+	all     bool                    // some pattern matches whatever the numbers
+	slots   int                     // numbers in the template
+	layer   int                     // which of them counts layers, -1: none
+	expert  int
+}
+
+// unnumbered is the shape of a path that holds {layer} as text.
+var unnumbered = &shape{layer: -1, expert: -1}
+
+// open makes p the whole of a block.
+func (p *part) open(b *registry.Block, v *registry.Revision, s *shape) {
+	*p = part{block: b, revision: v, shape: s, spare: p.spare}
 	if grid, ok := b.Grid(); ok {
-		p.grid, p.axes = grid, make([][]int64, len(grid))
-		for k, r := range grid {
-			p.axes[k] = make([]int64, r.Count)
-			for i := range p.axes[k] {
-				p.axes[k][i] = r.Start + int64(i)
-			}
-		}
-		return p
+		p.grid = grid
+		return
 	}
-	if _, numbered := b.Index(0); !numbered {
-		p.layer, p.expert = -1, -1
+	if s.slots > 0 {
+		if _, numbered := b.Index(0); !numbered {
+			p.shape = unnumbered
+		}
 	}
 	p.list()
-	return p
+}
+
+// axisLen is the number of numbers selected on an axis.
+func (p *part) axisLen(k int) int {
+	if p.axes == nil || p.axes[k] == nil {
+		return int(p.grid[k].Count)
+	}
+	return len(p.axes[k])
+}
+
+// axisAt is the i-th number selected on an axis.
+func (p *part) axisAt(k, i int) int64 {
+	if p.axes == nil || p.axes[k] == nil {
+		return p.grid[k].Start + int64(i)
+	}
+	return p.axes[k][i]
+}
+
+// axis gives the numbers selected on an axis.
+func (p *part) axis(k int) []int64 {
+	if p.axes != nil && p.axes[k] != nil {
+		return p.axes[k]
+	}
+	numbers := make([]int64, p.grid[k].Count)
+	for i := range numbers {
+		numbers[i] = p.grid[k].Start + int64(i)
+	}
+	return numbers
+}
+
+// narrow keeps only these numbers of an axis.
+func (p *part) narrow(k int, numbers []int64) {
+	if p.axes == nil {
+		p.axes = make([][]int64, len(p.grid))
+	}
+	if numbers == nil {
+		numbers = []int64{}
+	}
+	p.axes[k] = numbers
 }
 
 // len is the number of rows selected.
@@ -48,9 +102,12 @@ func (p *part) len() int {
 	if p.listed {
 		return len(p.rows)
 	}
+	if p.axes == nil {
+		return p.block.Len()
+	}
 	n := 1
-	for _, a := range p.axes {
-		n *= len(a)
+	for k := range p.grid {
+		n *= p.axisLen(k)
 	}
 	return n
 }
@@ -61,7 +118,7 @@ func (p *part) list() {
 		return
 	}
 	p.listed = true
-	if p.grid == nil {
+	if p.axes == nil {
 		p.rows = make([]int32, p.block.Len())
 		for i := range p.rows {
 			p.rows[i] = int32(i)
@@ -69,27 +126,31 @@ func (p *part) list() {
 		return
 	}
 	p.rows = []int32{0}
-	for k, axis := range p.axes {
+	for k, r := range p.grid {
+		axis := p.axis(k)
 		next := make([]int32, 0, len(p.rows)*len(axis))
-		for _, r := range p.rows {
+		for _, row := range p.rows {
 			for _, n := range axis {
-				next = append(next, r*int32(p.grid[k].Count)+int32(n-p.grid[k].Start))
+				next = append(next, row*int32(r.Count)+int32(n-r.Start))
 			}
 		}
 		p.rows = next
 	}
 }
 
-// keep narrows a listed selection to the positions given.
-func (p *part) keep(positions []int32) { p.rows = pick(p.rows, positions) }
-
 // match narrows the selection to the tensors that any of the patterns matches.
-func (p *part) match(patterns []*tensor.TemplateMatch) {
-	var open []*tensor.TemplateMatch
-	for _, m := range patterns {
-		if m.All() {
-			return
+func (p *part) match(patterns []*tensor.Pattern) {
+	if p.all || len(patterns) == 0 {
+		return
+	}
+	if p.shape == unnumbered {
+		if path := p.block.Path(0); !slices.ContainsFunc(patterns, func(q *tensor.Pattern) bool { return q.Match(path) }) {
+			p.rows = nil
 		}
+		return
+	}
+	var open []*tensor.TemplateMatch
+	for _, m := range p.matches {
 		if !m.None() {
 			open = append(open, m)
 		}
@@ -97,19 +158,15 @@ func (p *part) match(patterns []*tensor.TemplateMatch) {
 	if len(open) == 1 && !p.listed {
 		if alternatives, ok := open[0].Alternatives(); ok && len(alternatives) == 1 {
 			for _, c := range alternatives[0] {
-				p.axes[c.Slot] = slices.DeleteFunc(p.axes[c.Slot], func(n int64) bool { return !c.Allows(n) })
+				p.narrow(c.Slot, slices.DeleteFunc(slices.Clone(p.axis(c.Slot)), func(n int64) bool { return !c.Allows(n) }))
 			}
 			return
 		}
 	}
 	p.list()
-	var index [][]int64
-	for k := 0; ; k++ {
-		numbers, ok := p.block.Index(k)
-		if !ok {
-			break
-		}
-		index = append(index, numbers)
+	index := make([][]int64, p.slots)
+	for k := range index {
+		index[k], _ = p.block.Index(k)
 	}
 	row := make([]int64, len(index))
 	p.rows = slices.DeleteFunc(p.rows, func(r int32) bool {
@@ -120,12 +177,28 @@ func (p *part) match(patterns []*tensor.TemplateMatch) {
 	})
 }
 
+// narrowing remembers what a condition leaves of a whole axis, as a hundred
+// models of a family have the same axes.
+type narrowing struct {
+	condition *node
+	column    column
+	numbers   registry.Range
+}
+
 // filter narrows the selection to the rows for which every condition holds.
-func (p *part) filter(conditions []*node) error {
+func (p *part) filter(conditions []*node, known map[narrowing][]int64) error {
 	for _, c := range conditions {
 		var set columnSet
 		c.columns(&set)
 		axes, whole := p.reads(set)
+		var memo narrowing
+		if col, one := set.one(); one && len(axes) == 1 && !whole && (p.axes == nil || p.axes[axes[0]] == nil) {
+			memo = narrowing{c, col, p.grid[axes[0]]}
+			if numbers, ok := known[memo]; ok {
+				p.narrow(axes[0], numbers)
+				continue
+			}
+		}
 		if whole || len(axes) > 1 {
 			p.list()
 			axes = nil
@@ -136,11 +209,14 @@ func (p *part) filter(conditions []*node) error {
 			return err
 		}
 		switch {
+		case len(axes) == 1 && !p.listed:
+			p.narrow(axes[0], pick(p.axis(axes[0]), keep))
+			if memo.condition != nil {
+				known[memo] = p.axes[axes[0]]
+			}
 		case len(keep) == b.n:
 		case p.listed && b.n == len(p.rows):
-			p.keep(keep)
-		case len(axes) == 1:
-			p.axes[axes[0]] = pick(p.axes[axes[0]], keep)
+			p.rows = pick(p.rows, keep)
 		default: // the condition is one value for all rows, and not true
 			p.listed, p.rows = true, nil
 		}
@@ -153,12 +229,15 @@ func (p *part) filter(conditions []*node) error {
 
 // reads says what values of the columns depend on in this block: nothing, one or
 // more axes, or the row as a whole.
+// The list is good until the next call.
 func (p *part) reads(set columnSet) (axes []int, whole bool) {
-	for c := range numColumns {
-		if !set.has(c) {
-			continue
-		}
-		switch k := p.axis(c); {
+	if p.spare == nil {
+		p.spare = &reduced{}
+		p.spare.load = p.loadReduced
+	}
+	axes = p.spare.read[:0]
+	for c := range set.all() {
+		switch k := p.axisOf(c); {
 		case k >= 0 && !p.listed:
 			if !slices.Contains(axes, k) {
 				axes = append(axes, k)
@@ -168,11 +247,12 @@ func (p *part) reads(set columnSet) (axes []int, whole bool) {
 		}
 	}
 	slices.Sort(axes)
+	p.spare.read = axes
 	return axes, false
 }
 
-// axis is the placeholder a column shows, or -1.
-func (p *part) axis(c column) int {
+// axisOf is the placeholder a column shows, or -1.
+func (p *part) axisOf(c column) int {
 	switch c {
 	case colLayer:
 		return p.layer
@@ -222,38 +302,39 @@ func (p *part) constant(c column) bool {
 }
 
 // batch gives the rows to compute on: one for each combination of the axes given,
-// or every selected row when whole.
+// or every selected row when whole. The former is good until the next call.
 func (p *part) batch(axes []int, whole bool) *batch {
 	if whole {
 		p.list()
 		return &batch{n: len(p.rows), weight: 1, load: func(c column) *vector { return p.load(c, p.rows) }}
 	}
-	n, weight := 1, int64(1)
-	if p.listed {
-		weight = int64(len(p.rows))
+	n, weight := 1, int64(p.len())
+	for _, k := range axes {
+		n *= p.axisLen(k)
 	}
-	for k, axis := range p.axes {
-		if slices.Contains(axes, k) {
-			n *= len(axis)
-		} else if !p.listed {
-			weight *= int64(len(axis))
+	if n > 0 {
+		weight /= int64(n)
+	}
+	b := p.spare
+	b.n, b.weight, b.axes, b.loaded = n, weight, axes, [numColumns]*vector{}
+	return &b.batch
+}
+
+// loadReduced is the load of a reduced batch.
+func (p *part) loadReduced(c column) *vector {
+	k := p.axisOf(c)
+	if k < 0 {
+		return p.load(c, []int32{0}) // constant: any row will do
+	}
+	b, inner := p.spare, 1
+	for _, j := range b.axes {
+		if j > k {
+			inner *= p.axisLen(j)
 		}
 	}
-	return &batch{n: n, weight: weight, load: func(c column) *vector {
-		k := p.axis(c)
-		if k < 0 {
-			return p.load(c, []int32{0}) // constant: any row will do
-		}
-		inner := 1
-		for _, j := range axes {
-			if j > k {
-				inner *= len(p.axes[j])
-			}
-		}
-		numbers := make([]int64, n)
-		for i := range numbers {
-			numbers[i] = p.axes[k][i/inner%len(p.axes[k])]
-		}
-		return intVector(numbers)
-	}}
+	numbers := make([]int64, b.n)
+	for i := range numbers {
+		numbers[i] = p.axisAt(k, i/inner%p.axisLen(k))
+	}
+	return intVector(numbers)
 }

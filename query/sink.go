@@ -13,6 +13,7 @@ type sink struct {
 	groups  *grouping
 	rows    [][]any
 	keys    [][]any // of order by, one list a row
+	keeps   bool    // parts are kept until the end
 }
 
 func newSink(q *Query, models int) *sink {
@@ -20,6 +21,7 @@ func newSink(q *Query, models int) *sink {
 	if q.grouping {
 		s.groups = newGrouping(q.keys, q.sums)
 		s.reads = s.groups.columns()
+		s.keeps = slices.ContainsFunc(q.sums, (*aggregate).lazy)
 		return s
 	}
 	for _, o := range s.outputs {
@@ -36,7 +38,7 @@ func (s *sink) take(p *part) (done bool, err error) {
 	if s.groups != nil {
 		axes, whole := p.reads(s.reads)
 
-		if slices.ContainsFunc(s.groups.aggregates, func(a *aggregate) bool { return a.argument != nil && a.lazy(p) }) {
+		if s.keeps {
 			p.list() // places are rows
 			whole = true
 		}

@@ -24,4 +24,3 @@ func store(t testing.TB, models map[string][]tensor.Info) *registry.Registry {
 	}
 	return r
 }
-
