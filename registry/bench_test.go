@@ -194,3 +194,26 @@ func BenchmarkByHash(b *testing.B) {
 		return err
 	})
 }
+
+func BenchmarkDuplicates(b *testing.B) {
+	viewing(b, func(s *registry.Snapshot) error {
+		models, err := s.Models()
+		if err != nil {
+			return err
+		}
+		groups := 0
+		for rows, err := range s.Duplicates(models) {
+			if err != nil {
+				return err
+			}
+			groups++
+			if rows[0].Path() == "" {
+				return fmt.Errorf("no path")
+			}
+		}
+		if groups != 16*98 {
+			return fmt.Errorf("%d groups", groups)
+		}
+		return nil
+	})
+}

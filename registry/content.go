@@ -89,8 +89,10 @@ func decodeChunk(kind byte, b []byte) (chunk, error) {
 
 func (c chunk) prefix(i int) uint64 { return binary.LittleEndian.Uint64(c.b[8*i:]) }
 
+func (c chunk) row(i int) uint32 { return binary.LittleEndian.Uint32(c.b[8*c.n+4*i:]) }
+
 func (c chunk) at(i int) place {
-	p := place{c.prefix(i), binary.LittleEndian.Uint32(c.b[8*c.n+4*i:]), -1}
+	p := place{c.prefix(i), c.row(i), -1}
 	if c.kind == sliceKind {
 		p.slice = int32(binary.LittleEndian.Uint32(c.b[12*c.n+4*i:]))
 	}

@@ -407,3 +407,76 @@ func TestByHash(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Duplicates finds what a map of all hashes finds, in order.
+func TestDuplicates(t *testing.T) {
+	r := open(t, filepath.Join(t.TempDir(), "r.db"))
+	var revisions []*registry.Revision
+	var models [][]tensor.Info
+	for m := range 4 {
+		list := moe(40, 8, uint64(m)) // more than one part
+		for i := range list {
+			switch {
+			case i%7 == 0: // shared between models
+				list[i].Hash = hashOf(uint64(i))
+			case i%7 == 1: // shared within a model
+				list[i].Hash = hashOf(uint64(m<<20 + i%70))
+			case i%7 == 2 && m == 3:
+				list[i].Hash = tensor.Hash{}
+			case i%7 == 3: // alike in all that the index keeps
+				list[i].Hash = hashOf(1 << 40)
+				list[i].Hash[20] = byte(m*3 + i%5)
+			}
+		}
+		models = append(models, byPath(list))
+		revisions = append(revisions, put(t, r, fmt.Sprintf("m%d", m), list))
+	}
+	want := map[tensor.Hash][]string{}
+	for m, list := range models {
+		for _, i := range list {
+			if !i.Hash.IsZero() {
+				want[i.Hash] = append(want[i.Hash], fmt.Sprintf("%d %s", m, i.Path))
+			}
+		}
+	}
+	for h, paths := range want {
+		slices.Sort(paths)
+		if len(paths) < 2 {
+			delete(want, h)
+		}
+	}
+	err := r.View(func(s *registry.Snapshot) error {
+		got := map[tensor.Hash][]string{}
+		var last tensor.Hash
+		for rows, err := range s.Duplicates(revisions) {
+			if err != nil {
+				return err
+			}
+			h := rows[0].Hash()
+			if slices.Compare(last[:], h[:]) >= 0 {
+				t.Errorf("%v comes after %v", h, last)
+			}
+			last = h
+			for _, x := range rows {
+				got[h] = append(got[h], fmt.Sprintf("%d %s", x.Revision, x.Path()))
+			}
+			slices.Sort(got[h])
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("(-want +got)\n%s", d)
+		}
+		for rows, err := range s.Duplicates(revisions[:1]) {
+			if err != nil {
+				return err
+			}
+			if rows[0].Revision != 0 || len(rows) < 2 {
+				t.Errorf("of one model: %v", rows)
+			}
+			break
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
