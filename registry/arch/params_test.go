@@ -1,0 +1,111 @@
+package arch_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// param is a row of testdata/mlx: what mlx_lm itself expects for a config, in
+// module order (conformance/expected_params.py asks it).
+type param struct {
+	Name  string
+	Shape tensor.Shape
+	Cast  *bool           // false: the dtype cast leaves it alone
+	Quant json.RawMessage // absent: not a quantizable module; else true, false or {bits, group_size}
+}
+
+func (p param) rule(t *testing.T) arch.QuantRule {
+	if len(p.Quant) == 0 {
+		return arch.QuantRule{}
+	}
+	r := arch.QuantRule{Eligible: true}
+	var own struct {
+		Bits  int
+		Group int `json:"group_size"`
+	}
+	switch text := string(p.Quant); text {
+	case "true", "{}":
+	case "false", "null":
+		r.Never = true
+	default:
+		if err := json.Unmarshal(p.Quant, &own); err != nil {
+			t.Fatalf("%s: %v", p.Name, err)
+		}
+		r.Bits, r.GroupSize = own.Bits, own.Group
+	}
+	return r
+}
+
+// The mlx side of every .arch file is what mlx_lm expects: names, shapes, order,
+// and the rules of its dtype cast and quantization; and a checkpoint that is
+// already so resolves to itself.
+func TestParams(t *testing.T) {
+	files, err := filepath.Glob("testdata/mlx/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no testdata/mlx", err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c struct {
+			Config json.RawMessage
+			Params []param
+		}
+		if err := json.Unmarshal(text, &c); err != nil {
+			t.Fatal(f, err)
+		}
+		config, err := arch.ParseConfig(c.Config)
+		if err != nil {
+			t.Fatal(f, err)
+		}
+		a, err := arch.Find(config)
+		if err != nil {
+			continue
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
+			var list []tensor.Info
+			for _, p := range c.Params {
+				n, _ := p.Shape.Numel()
+				list = append(list, tensor.Info{Path: p.Name, DType: tensor.F32, Shape: p.Shape, Bytes: 4 * n})
+			}
+			src := newSource(list)
+			want, err := a.Expect(config, arch.MLX, src)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, w := range want {
+				if i >= len(c.Params) {
+					t.Fatalf("%s (%s) is more than mlx_lm's %d", w.Path, w.Rule, len(c.Params))
+				}
+				if p := c.Params[i]; p.Name != w.Path || !p.Shape.Equal(w.Shape) {
+					t.Fatalf("tensor %d is %s %v (%s), mlx_lm's is %s %v", i, w.Path, w.Shape, w.Rule, p.Name, p.Shape)
+				}
+			}
+			if len(want) != len(c.Params) {
+				t.Fatalf("%d tensors, mlx_lm has %d; the next is %s", len(want), len(c.Params), c.Params[len(want)].Name)
+			}
+			r, err := a.Resolve(config, src)
+			if err != nil {
+				t.Fatal(err)
+			}
+			complain(t, r)
+			for i, target := range r.Targets {
+				p := c.Params[i]
+				if target.Keep != (p.Cast != nil) {
+					t.Errorf("%s: keep is %v (%s)", p.Name, target.Keep, target.Rule)
+				}
+				if strings.HasSuffix(p.Name, ".weight") && target.Quant != p.rule(t) {
+					t.Errorf("%s %v: quantization rule %+v, mlx_lm's %+v (%s)", p.Name, p.Shape, target.Quant, p.rule(t), target.Rule)
+				}
+			}
+		})
+	}
+}
