@@ -32,6 +32,7 @@ type expectation struct {
 	against string // "spec hunyuan", "layers", "hunyuan@1"
 	layout  string
 	wants   []want
+	found   []gap             // missing and changed, where the expectation knows them itself; else nil
 	dropped map[string]string // tensors that may be there all the same, and why
 	notes   []string
 	present present                  // what is there, when not simply the model's tensors
@@ -157,7 +158,7 @@ func (q *Query) compare(c *checkpoint, e *expectation) []gap {
 	for i := range e.wants {
 		w := &e.wants[i]
 		wanted[w.path] = true
-		if !q.matches(w.path) || q.verb == Extra {
+		if e.found != nil || q.verb == Extra || !q.matches(w.path) {
 			continue
 		}
 		have, ok := side.Lookup(w.path)
@@ -169,6 +170,11 @@ func (q *Query) compare(c *checkpoint, e *expectation) []gap {
 			if g := changed(w, have); g != nil {
 				gaps = append(gaps, *g)
 			}
+		}
+	}
+	for _, g := range e.found {
+		if asks(g.status) && q.matches(g.path) {
+			gaps = append(gaps, g)
 		}
 	}
 	explainMissing(gaps, e, side)

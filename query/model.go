@@ -30,6 +30,9 @@ func (q *Query) expectModel(c, reference *checkpoint, o Options) (*expectation, 
 		e.layout = arch.MLX
 		e.wants = held(reference)
 		e.present = carried(ours, c)
+		if err := q.reasons(e, c, o); err != nil {
+			return nil, err
+		}
 	default:
 		if ourErr == nil {
 			e.layout = ours.Layout
@@ -47,6 +50,28 @@ func (q *Query) expectModel(c, reference *checkpoint, o Options) (*expectation, 
 	}
 	q.noteUncompared(e, c)
 	return e, nil
+}
+
+// reasons says why a model cannot make what another one holds in layout mlx.
+func (q *Query) reasons(e *expectation, c *checkpoint, o Options) error {
+	a, config, err := architecture(c, o)
+	if err != nil {
+		return err
+	}
+	gaps, err := a.Against(config, arch.MLX, c)
+	if err != nil {
+		return err
+	}
+	at := make(map[string]*arch.Gap, len(gaps))
+	for i := range gaps {
+		at[gaps[i].Path] = &gaps[i]
+	}
+	for i := range e.wants {
+		if g := at[e.wants[i].path]; g != nil {
+			e.wants[i].reason, e.wants[i].remedy = g.Reason, g.Remedy
+		}
+	}
+	return nil
 }
 
 func resolve(c *checkpoint, o Options) (*arch.Resolution, error) {

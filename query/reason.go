@@ -3,39 +3,10 @@ package query
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
-
-// makeable says why a tensor that can be made is not there, and how to make it.
-func makeable(n *arch.Node) (reason, remedy string) {
-	var paths []string
-	loads(n, func(p string) {
-		if !slices.Contains(paths, p) {
-			paths = append(paths, p)
-		}
-	})
-	folded := foldPaths(paths)
-	for i, p := range folded { // as people write it: within its layer
-		if at := layerNumber.FindStringIndex(p); at != nil {
-			folded[i] = strings.TrimPrefix(p[at[1]:], ".")
-		}
-	}
-	from := strings.Join(folded, ", ")
-	inner := n
-	for inner.Op != arch.OpStack && len(inner.In) == 1 {
-		inner = inner.In[0]
-	}
-	switch {
-	case inner.Op == arch.OpStack:
-		return fmt.Sprintf("not stacked: its %d parts are there one by one", len(inner.In)), "stackable from " + from
-	case n.Op == arch.OpLoad:
-		return "there under another name", "copy of " + from
-	}
-	return "not converted: what it is made of is there", fmt.Sprintf("%s of %s", n.Op, from)
-}
 
 // explainMissing fills in reasons that the expectation did not know: an absent
 // expert is told from a lost tensor.

@@ -93,34 +93,72 @@ func (q *Query) named(e *expectation, c *checkpoint) bool {
 	return found
 }
 
-// specOf is what one layout must hold.
+// specOf is what one layout must hold, and how the checkpoint differs from it.
 func specOf(a *arch.Arch, config *arch.Config, c *checkpoint, r *arch.Resolution, layout string) (*expectation, error) {
 	list, err := a.Expect(config, layout, c)
 	if err != nil {
 		return nil, err
 	}
+	against, err := a.Against(config, layout, c)
+	if err != nil {
+		return nil, err
+	}
 	e := &expectation{against: "spec " + a.Name, layout: layout, dropped: map[string]string{}, wants: make([]want, len(list))}
-	at := make(map[string]int, len(list))
 	for i, w := range list {
-		e.wants[i] = want{path: w.Path, shape: w.Shape, dtype: w.DType, optional: w.Optional}
-		at[w.Path] = i
+		e.wants[i] = wantOf(w)
 	}
-	for _, g := range r.Gaps {
-		if i, ok := at[g.Path]; ok && g.Status == arch.Missing {
-			e.wants[i].reason, e.wants[i].remedy = g.Reason, g.Remedy
-		}
-	}
-	if layout == arch.MLX {
-		for _, t := range r.Targets {
-			if i, ok := at[t.Path]; ok && t.Make != nil && t.Make.Op != arch.OpLoad {
-				e.wants[i].reason, e.wants[i].remedy = makeable(t.Make)
-			} else if ok && t.Make != nil && t.Make.Path != t.Path {
-				e.wants[i].reason, e.wants[i].remedy = makeable(t.Make)
-			}
-		}
+	e.found = make([]gap, 0, len(against))
+	for i := range against {
+		g := &against[i]
+		w := wantOf(g.Want)
+		e.found = append(e.found, gap{path: g.Path, status: g.Status, want: &w, have: g.Have, reason: g.Reason, remedy: g.Remedy})
 	}
 	for _, d := range r.Drops {
 		e.dropped[d.Path] = d.Because
 	}
+	use := usage(r)
+	if layout == r.Layout { // only what no rule uses is too much: packed weights come in parts
+		for path := range use {
+			e.dropped[path] = "used"
+		}
+	}
+	reasons := map[string]string{}
+	for _, g := range r.Gaps {
+		if g.Status == arch.Extra {
+			reasons[g.Path] = g.Reason
+			delete(e.dropped, g.Path)
+		}
+	}
+	unused := map[string]bool{}
+	for _, path := range r.Unused {
+		unused[path] = true
+	}
+	e.extra = func(path string) string {
+		if reasons[path] != "" {
+			return reasons[path]
+		}
+		if target := use[path]; target != "" {
+			return "becomes part of " + target
+		}
+		if unused[path] {
+			return "no rule of " + a.Name + " uses it"
+		}
+		return "meant for a tensor that lacks its other parts"
+	}
 	return e, nil
+}
+
+func wantOf(w arch.Want) want {
+	return want{path: w.Path, shape: w.Shape, dtype: w.DType, optional: w.Optional}
+}
+
+// usage says which tensor of layout mlx each source tensor goes into.
+func usage(r *arch.Resolution) map[string]string {
+	use := map[string]string{}
+	for _, t := range r.Targets {
+		if t.Make != nil {
+			loads(t.Make, func(path string) { use[path] = t.Path })
+		}
+	}
+	return use
 }
