@@ -141,6 +141,15 @@ func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
 		return expr.Bool(true), true, nil
 	case "get":
 		return s.get(n)
+	case "default": // unlike ??, an explicit null stays null
+		if len(n.Args) != 2 || n.Args[0].Op != expr.OpName {
+			return expr.Null, true, fmt.Errorf("default takes a key and a value")
+		}
+		if v, ok := s.Lookup(n.Args[0].Text); ok {
+			return v, true, nil
+		}
+		v, err := expr.Eval(n.Args[1], s)
+		return v, true, err
 	}
 	return expr.Null, false, nil
 }

@@ -240,7 +240,7 @@ func (s *scanner) nameEnd() int {
 		switch c := t[i]; {
 		case isWord(c) && (i > start || c < '0' || c > '9'):
 			i++
-		case c == '{' && (i > start || s.operandNext()):
+		case c == '{':
 			end := closeBrace(t, i)
 			if end < 0 {
 				if i == start {
