@@ -2,6 +2,7 @@ package synth
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,12 +13,16 @@ import (
 	"strings"
 	"sync"
 
+	"wreg/ingest/safetensors"
 	"wreg/registry/tensor"
 )
 
 // chunkBytes is how much of a tensor one worker makes at a time. It is a multiple
 // of every block size.
 const chunkBytes = 3 << 20
+
+// alignment of the first data byte in a shard.
+const alignment = 8
 
 // defaultShardBytes is mlx_lm's limit of one shard.
 const defaultShardBytes = 5 << 30
@@ -111,11 +116,7 @@ func split(tensors []tensor.Info, limit int64) (shards [][]tensor.Info, total in
 
 // writeShard writes one safetensors file; workers fill it chunk by chunk.
 func writeShard(path string, tensors []tensor.Info, o Options) (err error) {
-	var at int64
-	for i := range tensors {
-		tensors[i].Offset, at = at, at+tensors[i].Bytes
-	}
-	header, err := appendHeader(nil, tensors, o.Format)
+	header, offsets, err := appendHeader(tensors, o.Format)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -127,12 +128,12 @@ func writeShard(path string, tensors []tensor.Info, o Options) (err error) {
 	if _, err := f.Write(header); err != nil {
 		return err
 	}
-	if err := f.Truncate(int64(len(header)) + at); err != nil {
+	if err := f.Truncate(offsets[len(tensors)]); err != nil {
 		return err
 	}
 	type chunk struct {
-		t        tensor.Info
-		off, len int64
+		t            tensor.Info
+		at, off, len int64
 	}
 	work := make(chan chunk)
 	errs := make(chan error, o.Jobs)
@@ -148,17 +149,17 @@ func writeShard(path string, tensors []tensor.Info, o Options) (err error) {
 				elems, size := c.t.DType.Block()
 				b := buf[:c.len]
 				if first = Fill(b, c.t.Path, o.Seed, c.t.DType, c.off/size*elems); first == nil {
-					_, first = f.WriteAt(b, int64(len(header))+c.t.Offset+c.off)
+					_, first = f.WriteAt(b, c.at+c.off)
 				}
 			}
 			errs <- first
 		})
 	}
-	for _, t := range tensors {
+	for i, t := range tensors {
 		_, size := t.DType.Block()
 		step := chunkBytes / size * size
 		for off := int64(0); off < t.Bytes; off += step {
-			work <- chunk{t, off, min(step, t.Bytes-off)}
+			work <- chunk{t, offsets[i], off, min(step, t.Bytes-off)}
 		}
 	}
 	close(work)
@@ -170,34 +171,20 @@ func writeShard(path string, tensors []tensor.Info, o Options) (err error) {
 	return err
 }
 
-// appendHeader is the safetensors header of tensors whose Offset counts from the
-// end of the header.
-func appendHeader(dst []byte, tensors []tensor.Info, format string) ([]byte, error) {
-	type entry struct {
-		DType   string   `json:"dtype"`
-		Shape   []int64  `json:"shape"`
-		Offsets [2]int64 `json:"data_offsets"`
-	}
-	m := map[string]any{"__metadata__": map[string]string{"format": format}}
-	for _, t := range tensors {
-		shape := t.Shape
-		if shape == nil {
-			shape = tensor.Shape{}
-		}
-		m[t.Path] = entry{strings.ToUpper(t.DType.String()), shape, [2]int64{t.Offset, t.Offset + t.Bytes}}
-	}
-	h, err := json.Marshal(m)
+// appendHeader gives the header of a shard, padded so that the data are aligned
+// as the hub's checkpoints have them, and where each tensor begins.
+func appendHeader(tensors []tensor.Info, format string) ([]byte, []int64, error) {
+	header, offsets, err := safetensors.AppendHeader(nil, tensors, map[string]string{"format": format})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	for len(h)%8 != 0 {
-		h = append(h, ' ')
+	pad := -len(header) & (alignment - 1)
+	header = append(header, strings.Repeat(" ", pad)...)
+	binary.LittleEndian.PutUint64(header, uint64(len(header)-8))
+	for i := range offsets {
+		offsets[i] += int64(pad)
 	}
-	n := uint64(len(h))
-	for i := range 8 {
-		dst = append(dst, byte(n>>(8*i)))
-	}
-	return append(dst, h...), nil
+	return header, offsets, nil
 }
 
 func sortByPath(ts []tensor.Info) {
