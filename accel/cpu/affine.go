@@ -74,6 +74,12 @@ func (d Device) span(g []float32, bits int) ends {
 // from zero, and zero itself, are met exactly.
 func affineScale(e ends, bits int) (scale, bias float32) {
 	lo, hi := e.lo, e.hi
+	// What there is no number for has the bits it gets on x86-64.
+	if inf := math.IsInf(float64(lo), 0) && lo == hi; bits == 1 && inf {
+		return math.Float32frombits(defaultNaN), lo
+	} else if inf {
+		return math.Float32frombits(defaultNaN &^ (1 << 31)), hi
+	}
 	if bits == 1 {
 		return floor(hi - lo), lo
 	}
@@ -82,10 +88,14 @@ func affineScale(e ends, bits int) (scale, bias float32) {
 	if !(abs(lo) > abs(hi)) {
 		scale, edge = -scale, hi
 	}
-	if n := float32(math.RoundToEven(float64(edge / scale))); n != 0 {
-		return edge / n, edge
+	n := float32(math.RoundToEven(float64(edge / scale)))
+	switch exact := edge / n; {
+	case n == 0:
+		return scale, 0
+	case exact == exact:
+		return exact, edge
 	}
-	return scale, 0
+	return math.Float32frombits(defaultNaN), edge
 }
 
 func floor(scale float32) float32 {

@@ -39,14 +39,22 @@ func CanCast(from, to tensor.DType) bool {
 	return casts[pair{from, to}] != nil || from == to && computable(from)
 }
 
-// Cast converts every element of src.
-func (d Device) Cast(dst []byte, to tensor.DType, src []byte, from tensor.DType) error {
+// CheckCast fails where Cast would, without converting anything.
+func CheckCast(dst []byte, to tensor.DType, src []byte, from tensor.DType) error {
 	if !CanCast(from, to) {
 		return fmt.Errorf("cast %v to %v: not a pair that can be cast", from, to)
 	}
 	n := len(src) / size(from)
 	if err := first(need("src", src, n, size(from)), need("dst", dst, n, size(to)), apart("dst", dst, "src", src)); err != nil {
 		return fmt.Errorf("cast %v to %v: %w", from, to, err)
+	}
+	return nil
+}
+
+// Cast converts every element of src.
+func (d Device) Cast(dst []byte, to tensor.DType, src []byte, from tensor.DType) error {
+	if err := CheckCast(dst, to, src, from); err != nil {
+		return err
 	}
 	if from == to {
 		copy(dst, src)

@@ -2,9 +2,10 @@
 
 #include "textflag.h"
 
-// Each kernel converts n elements, a multiple of 8, eight at a time. Nothing here differs from convert.go in any bit; fast_test.go compares all
-// patterns. Go's assembler lacks many vector instructions: they are WORDs with the
-// instruction beside.
+// Each kernel converts n elements, a multiple of 8, eight at a time. Nothing here
+// differs from convert.go in any bit; fast_test.go compares all patterns. Go's
+// assembler lacks many vector instructions: they are WORDs with the instruction
+// beside.
 
 // func f32ToBF16NEON(dst, src *byte, n int)
 TEXT ·f32ToBF16NEON(SB), NOSPLIT, $0-24

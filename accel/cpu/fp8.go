@@ -12,8 +12,8 @@ import (
 // block. row0 is the tensor row that src starts at; scale is the whole tensor's, of
 // which the tile uses rows row0/blockRows and on.
 func (d Device) DequantFP8(dst, src []byte, row0, rows, cols int, scale []byte, scaleType tensor.DType, blockRows, blockCols int) error {
-	if err := checkFP8(dst, src, row0, rows, cols, scale, scaleType, blockRows, blockCols); err != nil {
-		return fmt.Errorf("dequantize fp8 rows %d..%d x %d in blocks of %d x %d: %w", row0, row0+rows, cols, blockRows, blockCols, err)
+	if err := CheckDequantFP8(dst, src, row0, rows, cols, scale, scaleType, blockRows, blockCols); err != nil {
+		return err
 	}
 	if cols == 0 {
 		return nil
@@ -95,6 +95,14 @@ func (f *fp8) line(dst, src []byte, scales []float32, blockCols int) {
 func scaled(code uint8, s float32) uint16 {
 	p := math.Float32frombits(e4m3F32[code]) * s
 	return f32ToBF16(math.Float32bits(p))
+}
+
+// CheckDequantFP8 fails where DequantFP8 would, without computing anything.
+func CheckDequantFP8(dst, src []byte, row0, rows, cols int, scale []byte, scaleType tensor.DType, blockRows, blockCols int) error {
+	if err := checkFP8(dst, src, row0, rows, cols, scale, scaleType, blockRows, blockCols); err != nil {
+		return fmt.Errorf("dequantize fp8: %d rows from %d, %d columns, blocks of %d x %d: %w", rows, row0, cols, blockRows, blockCols, err)
+	}
+	return nil
 }
 
 func checkFP8(dst, src []byte, row0, rows, cols int, scale []byte, scaleType tensor.DType, blockRows, blockCols int) error {

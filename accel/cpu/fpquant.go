@@ -37,7 +37,7 @@ func (d Device) quantizeFP(dst, scales, src []byte, dt tensor.DType, spec QuantS
 		var divisor float32
 		scales[i], divisor = fpScale(g, dt, spec.Mode)
 		for j, v := range g {
-			v = round32(dt, v/divisor)
+			v = round32(dt, quiet(div, v, divisor))
 			if spec.Bits == 8 {
 				q[j] = f32ToE4M3(math.Float32bits(v))
 			} else {
@@ -110,6 +110,8 @@ func nearestE2M1(dt tensor.DType, mode string) func(float32) uint8 {
 		return t[f32ToF16(math.Float32bits(v))]
 	}
 }
+
+func div(a, b float32) float32 { return a / b }
 
 // e2m1Tables is searchE2M1 for every value of bf16 (false) and f16 (true), with
 // distances rounded to that type (false) or to float32 (true).

@@ -82,7 +82,7 @@ func (s QuantSpec) Sizes(rows, cols int, dt tensor.DType) (packed, scales, biase
 // Quantize turns rows x cols elements of dt into packed codes, scales and, for
 // affine, biases: what mx.quantize gives on x86-64. A mode without biases takes nil.
 func (d Device) Quantize(dst, scales, biases, src []byte, dt tensor.DType, rows, cols int, spec QuantSpec) error {
-	spec, err := d.checkQuant(dst, scales, biases, src, dt, rows, cols, spec)
+	spec, err := checkQuant(dst, scales, biases, src, dt, rows, cols, spec)
 	if err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (d Device) Quantize(dst, scales, biases, src []byte, dt tensor.DType, rows,
 // Dequantize goes back to rows x cols elements of dt. Affine: dt is also the type
 // of scales and biases.
 func (d Device) Dequantize(dst, src, scales, biases []byte, dt tensor.DType, rows, cols int, spec QuantSpec) error {
-	spec, err := d.checkQuant(src, scales, biases, dst, dt, rows, cols, spec)
+	spec, err := checkQuant(src, scales, biases, dst, dt, rows, cols, spec)
 	if err != nil {
 		return fmt.Errorf("de%w", err)
 	}
@@ -109,8 +109,14 @@ func (d Device) Dequantize(dst, src, scales, biases []byte, dt tensor.DType, row
 	return nil
 }
 
+// CheckQuantize fails where Quantize would, without computing anything.
+func CheckQuantize(dst, scales, biases, src []byte, dt tensor.DType, rows, cols int, spec QuantSpec) error {
+	_, err := checkQuant(dst, scales, biases, src, dt, rows, cols, spec)
+	return err
+}
+
 // checkQuant checks the four buffers of both directions.
-func (d Device) checkQuant(packed, scales, biases, plain []byte, dt tensor.DType, rows, cols int, spec QuantSpec) (QuantSpec, error) {
+func checkQuant(packed, scales, biases, plain []byte, dt tensor.DType, rows, cols int, spec QuantSpec) (QuantSpec, error) {
 	spec, err := spec.Resolve()
 	if err != nil {
 		return spec, err
