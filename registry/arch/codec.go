@@ -167,32 +167,25 @@ func (r *run) packed(path string, weight, scales tensor.Info, build bool) (form,
 	return f, nil
 }
 
-// packing finds bits and group size: config.json says them for the module or for
-// all, and the shapes must agree.
+// packing finds bits and group size as mlx does, from the shapes and the size that
+// the architecture declares for the last axis; where that is not known, from
+// config.json.
 func (r *run) packing(module string, weight, scales tensor.Info) (bits, group int) {
 	if len(weight.Shape) == 0 || len(weight.Shape) != len(scales.Shape) {
 		return 0, 0
 	}
 	words := weight.Shape[len(weight.Shape)-1]
 	groups := scales.Shape[len(scales.Shape)-1]
-	try := func(b, g int64) bool { return b > 0 && g > 0 && words*32 == groups*g*b }
+	if n := r.lastAxis; n > 0 && groups > 0 && words*32%n == 0 && n%groups == 0 {
+		return int(words * 32 / n), int(n / groups)
+	}
 	if found, ok := r.config.find("quantization"); ok {
 		if q, ok := found.(object); ok {
 			if own, ok := q[module].(object); ok {
 				q = own
 			}
 			b, g := q.integer("bits"), q.integer("group_size")
-			if try(b, g) {
-				return int(b), int(g)
-			}
-		}
-	}
-	for _, g := range []int64{64, 32, 128, 16} { // mlx infers them from the shapes too
-		for _, b := range []int64{4, 8, 6, 5, 3, 2, 1} {
-			if scales.DType == tensor.U8 && b != 4 && b != 8 {
-				continue
-			}
-			if try(b, g) {
+			if b > 0 && g > 0 && b <= 32 && g <= words*32 && words*32 == groups*g*b {
 				return int(b), int(g)
 			}
 		}

@@ -26,7 +26,10 @@ func (a *Arch) Expect(c *Config, layout string, src Source) ([]Want, error) {
 	for _, it := range r.items {
 		if src != nil {
 			if i, ok := src.Lookup(it.path); ok && i.DType == tensor.U32 {
-				if f, t := r.load(it.path, nil, false); t == nil && f.bits > 0 {
+				r.lastAxis = it.lastAxis()
+				f, t := r.load(it.path, nil, false)
+				r.lastAxis = 0
+				if t == nil && f.bits > 0 {
 					base := strings.TrimSuffix(it.path, "weight")
 					for _, p := range f.parts {
 						w := it.want()

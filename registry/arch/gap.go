@@ -128,7 +128,9 @@ func (a *Arch) Against(c *Config, layout string, src Source) ([]Gap, error) {
 // lacksMLX holds one tensor of the mlx layout against the checkpoint.
 func (r *run) lacksMLX(it *item) *Gap {
 	if have, ok := r.src.Lookup(it.path); ok {
+		r.lastAxis = it.lastAxis()
 		f, t := r.load(it.path, nil, false)
+		r.lastAxis = 0
 		if t == nil && f.shape.Equal(it.shape) {
 			return nil
 		}

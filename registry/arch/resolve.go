@@ -20,6 +20,8 @@ type outcome struct {
 // there and give the declared shape wins.
 func (r *run) hold(it *item, build bool) outcome {
 	o := outcome{chosen: -1}
+	r.lastAxis = it.lastAxis()
+	defer func() { r.lastAxis = 0 }()
 	for k, m := range it.from {
 		f, t := r.forward(m, false)
 		if t == nil {
@@ -76,6 +78,13 @@ func (it *item) check(r *run, m *making, f form) *trouble {
 		t.wrong = []Gap{{Status: Changed, Want: it.want(), Reason: "what its inputs make has " + wrong}}
 	}
 	return t
+}
+
+func (it *item) lastAxis() int64 {
+	if n := len(it.shape); n > 0 {
+		return it.shape[n-1]
+	}
+	return 0
 }
 
 func (it *item) want() Want {
@@ -162,7 +171,7 @@ func (r *run) targets(it *item, o *outcome) []Target {
 		return []Target{t}
 	}
 	if o.form.bits == 0 {
-		t.Make = o.form.parts[0].node
+		t.Make = r.cast(o.form.parts[0].node)
 		return []Target{t}
 	}
 	base := strings.TrimSuffix(it.path, "weight")

@@ -31,6 +31,10 @@ type run struct {
 	renames  []renaming
 	declared map[string]tensor.Shape // shapes of hf tensors that source statements give
 
+	loaderCast tensor.DType // awq: the loader casts every float to the scales' dtype
+
+	lastAxis int64 // what the item being made declares for its last axis, 0: nothing
+
 	steps   int64
 	depth   int
 	pending error
@@ -69,6 +73,9 @@ type renaming struct{ from, to string }
 func (a *Arch) run(c *Config, src Source) (*run, error) {
 	r := &run{arch: a, config: c.root, src: src, braces: map[string]*expr.Node{}, matched: map[string]bool{}, declared: map[string]tensor.Shape{}}
 	s := &scope{run: r, config: c.root}
+	if err := r.loader(); err != nil {
+		return nil, err
+	}
 	return r, r.statements(s, a.file.Body)
 }
 
