@@ -84,6 +84,12 @@ func someRefs(models []*registry.Revision) string {
 // find passes the selected tensors to out.
 func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, out *sink, r *Result) error {
 	covered := newCoverage(q, out)
+	fast := q.byDuplicates()
+	if fast {
+		if err := q.findDuplicates(ctx, s, models, out); err != nil {
+			return err
+		}
+	}
 	m := newMatcher(q.patterns)
 	conditions := q.conditions()
 	known := map[narrowing][]int64{}
@@ -102,7 +108,9 @@ func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*regist
 			p.open(b, v, m.shape(b.Template()))
 			p.match(q.patterns)
 			if p.len() > 0 {
-				covered.see(p)
+				if covered.see(p); fast {
+					continue
+				}
 				if err := p.filter(conditions, known); err != nil {
 					return err
 				}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"slices"
 
 	"wreg/registry"
@@ -175,6 +176,24 @@ func (p *part) match(patterns []*tensor.Pattern) {
 		}
 		return !slices.ContainsFunc(open, func(m *tensor.TemplateMatch) bool { return m.Allows(row) })
 	})
+}
+
+// dropUnhashed narrows the selection to tensors that have a hash.
+func (p *part) dropUnhashed() {
+	hashes := p.block.Hashes()
+	if h, same := hashes.Const(); same {
+		if h.IsZero() {
+			p.listed, p.rows = true, nil
+		}
+		return
+	}
+	zero := make([]byte, len(tensor.Hash{}))
+	raw := hashes.Raw()
+	unhashed := func(r int32) bool { return bytes.Equal(raw[int(r)*len(zero):(int(r)+1)*len(zero)], zero) }
+	p.list()
+	if slices.ContainsFunc(p.rows, unhashed) {
+		p.rows = slices.DeleteFunc(p.rows, unhashed)
+	}
 }
 
 // narrowing remembers what a condition leaves of a whole axis, as a hundred

@@ -13,6 +13,7 @@ type sink struct {
 	groups  *grouping
 	rows    [][]any
 	keys    [][]any // of order by, one list a row
+	worst   []any   // the keys that a row must beat to be among the first
 	keeps   bool    // parts are kept until the end
 }
 
@@ -36,8 +37,10 @@ func newSink(q *Query, models int) *sink {
 // take reads a part's rows. done says that no more are needed.
 func (s *sink) take(p *part) (done bool, err error) {
 	if s.groups != nil {
+		if s.groups.byHash != nil {
+			p.dropUnhashed() // nothing is the duplicate of what nobody hashed
+		}
 		axes, whole := p.reads(s.reads)
-
 		if s.keeps {
 			p.list() // places are rows
 			whole = true
@@ -59,24 +62,49 @@ func (s *sink) takeRows(b *batch) (done bool, err error) {
 	if s.q.limit == 0 {
 		return true, nil
 	}
-	keys, err := evalAll(b, orderValues(s.q.order))
-	if err != nil {
-		return false, err
+	if len(s.q.order) > 0 {
+		return false, s.takeOrdered(b)
 	}
 	values, err := evalAll(b, outputValues(s.outputs))
 	if err != nil {
 		return false, err
 	}
 	for i := range b.n {
-		if len(s.q.order) == 0 && len(s.rows) == s.q.limit {
+		if len(s.rows) == s.q.limit {
 			return true, nil
 		}
 		s.rows = append(s.rows, row(values, i))
-		if len(keys) > 0 {
-			s.keys = append(s.keys, row(keys, i))
+	}
+	return len(s.rows) == s.q.limit, nil
+}
+
+// takeOrdered keeps the rows that may be among the first. With a limit, those
+// that are behind all kept ones are dropped before they are spelled.
+func (s *sink) takeOrdered(b *batch) error {
+	keys, err := evalAll(b, orderValues(s.q.order))
+	if err != nil {
+		return err
+	}
+	var values []*vector
+	for i := range b.n {
+		key := row(keys, i)
+		if s.worst != nil && s.compareKeys(key, s.worst) >= 0 {
+			continue
+		}
+		if values == nil {
+			if values, err = evalAll(b, outputValues(s.outputs)); err != nil {
+				return err
+			}
+		}
+		s.rows = append(s.rows, row(values, i))
+		s.keys = append(s.keys, key)
+		if s.q.limit > 0 && len(s.rows) >= 2*s.q.limit+1024 {
+			s.sort()
+			s.rows, s.keys = s.rows[:s.q.limit], s.keys[:s.q.limit]
+			s.worst = s.keys[s.q.limit-1]
 		}
 	}
-	return len(s.q.order) == 0 && len(s.rows) == s.q.limit, nil
+	return nil
 }
 
 func evalAll(b *batch, nodes []*node) ([]*vector, error) {
@@ -147,29 +175,32 @@ func (s *sink) finish(r *Result) error {
 	return nil
 }
 
-// sort orders the rows by their keys; absent values come last either way, and
-// rows of equal keys keep their order.
+// sort orders the rows by their keys; rows of equal keys keep their order.
 func (s *sink) sort() {
 	at := make([]int, len(s.rows))
 	for i := range at {
 		at[i] = i
 	}
 	slices.SortFunc(at, func(x, y int) int {
-		for k, o := range s.q.order {
-			a, b := s.keys[x][k], s.keys[y][k]
-			c := compareValues(a, b)
-			if o.descending && a != nil && b != nil {
-				c = -c
-			}
-			if c != 0 {
-				return c
-			}
-		}
-		return cmp.Compare(x, y)
+		return cmp.Or(s.compareKeys(s.keys[x], s.keys[y]), cmp.Compare(x, y))
 	})
-	sorted := make([][]any, len(at))
+	rows, keys := make([][]any, len(at)), make([][]any, len(at))
 	for i, k := range at {
-		sorted[i] = s.rows[k]
+		rows[i], keys[i] = s.rows[k], s.keys[k]
 	}
-	s.rows, s.keys = sorted, nil
+	s.rows, s.keys = rows, keys
+}
+
+// compareKeys orders two rows; absent values come last either way.
+func (s *sink) compareKeys(a, b []any) int {
+	for k, o := range s.q.order {
+		c := compareValues(a[k], b[k])
+		if o.descending && a[k] != nil && b[k] != nil {
+			c = -c
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return 0
 }
