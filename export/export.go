@@ -9,10 +9,10 @@
 package export
 
 import (
-	"context"
+	"fmt"
+	"strings"
 
 	"wreg/accel"
-	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
@@ -24,24 +24,44 @@ type Options struct {
 	DType       tensor.DType // Invalid: config.json's torch_dtype, as mlx_lm decides
 	Arch        *arch.Arch   // nil: by model_type
 	AllowUnused bool         // list tensors no rule knows and go on
-	Memory      int64        // bound on buffers, bytes; 0 is 512 MiB
+	Memory      int64        // bound on buffers, bytes; 0 is DefaultMemory
 	Jobs        int          // workers; 0 is one a core
 	Prove       string       // "xxh3" (default) or "sha256"
 	NoSync      bool         // skip fsync
-	Resume      bool
+	Resume      bool         // go on with what a killed export of the same plan left
 	Device      accel.Device // nil: accel.CPU()
+	Tool        string       // "wreg 0.1.0", for the receipt
 	Progress    func(done, total int64)
 }
 
+// DefaultMemory bounds the buffers of an export unless Options.Memory does.
+const DefaultMemory = 512 << 20
+
+// The ways to prove that bytes are what they should be.
+const (
+	ProveXXH3   = "xxh3"
+	ProveSHA256 = "sha256"
+)
+
 // Plan is the ordered list of output tensors, each with its inputs and steps.
 type Plan struct {
-	Model     string // source revision ref
-	Target    string
-	Tensors   []PlanTensor
-	Shards    []Shard
-	Drops     []arch.Drop
-	Unused    []string
-	TotalSize int64
+	Model     string       `json:"model"` // source revision ref
+	Arch      string       `json:"architecture"`
+	Target    string       `json:"target"`
+	DType     tensor.DType `json:"-"` // floats are cast to it; Invalid: none are
+	Tensors   []PlanTensor `json:"tensors"`
+	Shards    []Shard      `json:"shards"`
+	Drops     []arch.Drop  `json:"dropped"`
+	Unused    []string     `json:"unused"`
+	TotalSize int64        `json:"total_size"` // bytes of all output tensors
+	Memory    int64        `json:"memory"`     // most bytes held in buffers while running
+	Disk      int64        `json:"disk"`       // bytes the output folder will take
+
+	o       Options
+	source  source
+	config  []byte // config.json to write
+	headers [][]byte
+	files   []extra
 }
 
 // PlanTensor is one output tensor.
@@ -58,8 +78,8 @@ type PlanTensor struct {
 
 // Shard is one output file.
 type Shard struct {
-	Name  string
-	Bytes int64 // of the whole file
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"` // of the whole file
 }
 
 // GapError lists every gap that keeps a model from being exported.
@@ -68,16 +88,41 @@ type GapError struct {
 	Gaps  []arch.Gap
 }
 
-func (e *GapError) Error() string { panic("contract") }
+// shownGaps is how many gaps an error spells out; Gaps has them all.
+const shownGaps = 20
 
-// New plans an export of v and checks it: gaps (*GapError), unused tensors,
-// overflow foretold by statistics, disk space, output not an input. It writes
-// nothing.
-func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) { panic("contract") }
+func (e *GapError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s cannot be exported: %d gaps", e.Model, len(e.Gaps))
+	for i, g := range e.Gaps {
+		if i == shownGaps {
+			fmt.Fprintf(&b, "\n  … %d more; wreg query 'missing **' -m %s lists them", len(e.Gaps)-i, e.Model)
+			break
+		}
+		path := g.Path
+		if path == "" && g.Have != nil {
+			path = g.Have.Path
+		}
+		fmt.Fprintf(&b, "\n  %s %s", g.Status, path)
+		if g.Reason != "" {
+			fmt.Fprintf(&b, ": %s", g.Reason)
+		}
+	}
+	return b.String()
+}
 
-// Receipt is the proof an export leaves: wreg-receipt.json.
-type Receipt struct{}
+// UnusedError lists source tensors that no rule uses or drops.
+type UnusedError struct {
+	Model  string
+	Unused []string
+}
 
-// Run writes the plan and lands it: temp folder beside the target, read back,
-// fsync, rename.
-func (p *Plan) Run(ctx context.Context) (*Receipt, error) { panic("contract") }
+func (e *UnusedError) Error() string {
+	shown := e.Unused[:min(len(e.Unused), shownGaps)]
+	more := ""
+	if n := len(e.Unused) - len(shown); n > 0 {
+		more = fmt.Sprintf("\n  … %d more", n)
+	}
+	return fmt.Sprintf("%s cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out\n  %s%s",
+		e.Model, strings.Join(shown, "\n  "), more)
+}

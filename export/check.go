@@ -1,0 +1,144 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// slack is disk space asked for beyond the shards: config, index, receipt and the
+// file system's own.
+const slack = 1 << 20
+
+// check finds what would go wrong before the first byte is written. All faults
+// are reported together.
+func (p *Plan) check() error {
+	faults := []error{p.source.unchanged()}
+	faults = append(faults, p.overflow()...)
+	faults = append(faults, p.place()...)
+	return errors.Join(faults...)
+}
+
+// largest are the greatest finite values of the types that overflow.
+var largest = map[tensor.DType]float64{tensor.F16: 65504, tensor.BF16: 0x1.FEp127}
+
+// overflow foretells infinities from the statistics taken at ingest: a number that
+// does not fit becomes infinite silently in a cast.
+func (p *Plan) overflow() (faults []error) {
+	for _, t := range p.Tensors {
+		if t.Make.Op != arch.OpCast {
+			continue
+		}
+		limit, ok := largest[t.DType]
+		if !ok {
+			continue
+		}
+		for _, path := range loads(t.Make) {
+			src, _ := p.source.Lookup(path)
+			if src.Stats != nil && mlxFloat(src.DType) && src.DType != t.DType && src.Stats.AbsMax > limit {
+				faults = append(faults, fmt.Errorf("tensor %q: values up to %g do not fit %v (at most %g) in %q; choose another --dtype",
+					path, src.Stats.AbsMax, t.DType, limit, t.Path))
+			}
+		}
+	}
+	return faults
+}
+
+// place checks where the output will lie.
+func (p *Plan) place() (faults []error) {
+	out := p.o.Out
+	for _, s := range p.Shards {
+		p.Disk += s.Bytes
+	}
+	for _, x := range p.files {
+		p.Disk += x.size
+	}
+	p.Disk += slack
+	if _, err := os.Lstat(out); err == nil {
+		return []error{fmt.Errorf("%s exists; choose another --out, or remove it", out)}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return []error{err}
+	}
+	dir := filepath.Dir(out)
+	info, err := os.Stat(dir)
+	if err != nil {
+		return []error{fmt.Errorf("the folder that --out would lie in: %w", err)}
+	}
+	if !info.IsDir() {
+		return []error{fmt.Errorf("%s, which --out would lie in, is no folder", dir)}
+	}
+	if name, err := twin(dir, filepath.Base(out)); err != nil {
+		faults = append(faults, err)
+	} else if name != "" {
+		faults = append(faults, fmt.Errorf("%s differs only in case from %s beside it; many file systems cannot hold both", out, name))
+	}
+	if p.source.root != p.source.folder() {
+		// A single file: its folder is not ours to keep clear.
+	} else if inside, err := within(dir, p.source.root); err != nil {
+		faults = append(faults, err)
+	} else if inside {
+		faults = append(faults, fmt.Errorf("%s lies inside the source %s; an export never writes into its input", out, p.source.folder()))
+	}
+	if err := writable(dir); err != nil {
+		faults = append(faults, fmt.Errorf("%s cannot be written to: %w", dir, err))
+	}
+	if free, ok := freeSpace(dir); ok && free < p.Disk {
+		faults = append(faults, fmt.Errorf("%s has %d bytes free, the export needs %d", dir, free, p.Disk))
+	}
+	return faults
+}
+
+// twin finds an entry whose name differs only in case.
+func twin(dir, name string) (string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		if e.Name() != name && strings.EqualFold(e.Name(), name) {
+			return e.Name(), nil
+		}
+	}
+	return "", nil
+}
+
+// within reports whether dir is root or below it, links resolved.
+func within(dir, root string) (bool, error) {
+	target, err := os.Stat(root)
+	if err != nil {
+		return false, err
+	}
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false, err
+	}
+	for {
+		info, err := os.Stat(real)
+		if err != nil {
+			return false, err
+		}
+		if os.SameFile(info, target) {
+			return true, nil
+		}
+		up := filepath.Dir(real)
+		if up == real {
+			return false, nil
+		}
+		real = up
+	}
+}
+
+// writable tries to make an entry in dir and removes it again.
+func writable(dir string) error {
+	tmp, err := os.MkdirTemp(dir, ".wreg-probe-")
+	if err != nil {
+		return err
+	}
+	return os.Remove(tmp)
+}

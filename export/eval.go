@@ -1,0 +1,298 @@
+package export
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"io"
+
+	"wreg/accel"
+	"wreg/ingest"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// value is a tensor that can be made piece by piece. read makes the elements
+// first, first+1, … in row-major order, as many as dst holds; first and the number
+// of elements fill whole blocks of the dtype.
+type value interface {
+	read(dst []byte, first int64) error
+}
+
+// evaluator turns a Node tree into values. It belongs to one worker: its buffers
+// are reused by the next tree.
+type evaluator struct {
+	device  accel.Device
+	open    func(path string) (io.ReaderAt, error)
+	buffers [][]byte // by slot: one for each node that needs room for its inputs
+	slots   int
+	loads   []*load // of the current tree
+	limit   int64   // bytes one gather may read at once
+	sha     bool    // take the SHA-256 of sources, too
+}
+
+// reset forgets the current tree and keeps its buffers.
+func (e *evaluator) reset() { e.slots, e.loads = 0, e.loads[:0] }
+
+// slot reserves a buffer for a node of the current tree.
+func (e *evaluator) slot() int {
+	if e.slots == len(e.buffers) {
+		e.buffers = append(e.buffers, nil)
+	}
+	e.slots++
+	return e.slots - 1
+}
+
+// buffer is the buffer of a slot, n bytes long.
+func (e *evaluator) buffer(slot int, n int64) []byte {
+	if int64(cap(e.buffers[slot])) < n {
+		e.buffers[slot] = make([]byte, n)
+	}
+	return e.buffers[slot][:n]
+}
+
+// value builds the values of a tree that checkNode accepted.
+func (e *evaluator) value(n *arch.Node) (value, error) {
+	if n.Op == arch.OpLoad {
+		return e.load(n)
+	}
+	in := make([]value, len(n.In))
+	for i, m := range n.In {
+		v, err := e.value(m)
+		if err != nil {
+			return nil, err
+		}
+		in[i] = v
+	}
+	switch n.Op {
+	case arch.OpReshape:
+		return in[0], nil
+	case arch.OpStack, arch.OpConcat:
+		return newJoin(e, n, in), nil
+	case arch.OpSlice, arch.OpPermute, arch.OpRepeat:
+		return newStrided(e, n, in[0]), nil
+	case arch.OpCast, arch.OpAdd, arch.OpMul:
+		return &elementwise{e, n, in[0], e.slot()}, nil
+	case arch.OpMulVec:
+		return newMulVec(e, n, in[0])
+	case arch.OpView:
+		return &view{e, n, in[0], e.slot()}, nil
+	case arch.OpFP8:
+		return newFP8(e, n, in)
+	}
+	return nil, fmt.Errorf("operation %q is unknown", n.Op)
+}
+
+// load is a source tensor as stored. It sums what it reads as long as that is the
+// whole tensor from front to back, so that most sources are checked by the very
+// bytes that were used.
+type load struct {
+	node *arch.Node
+	src  io.ReaderAt
+	size int64
+	next int64 // bytes summed; -1 when a read was out of order
+	sum  *ingest.Summer
+	sha  hash.Hash // nil unless asked for
+}
+
+func (e *evaluator) load(n *arch.Node) (value, error) {
+	src, err := e.open(n.Path)
+	if err != nil {
+		return nil, err
+	}
+	size, err := n.Shape.Bytes(n.DType)
+	if err != nil {
+		return nil, fmt.Errorf("tensor %q: %w", n.Path, err)
+	}
+	l := &load{node: n, src: src, size: size, sum: ingest.NewSummer()}
+	if e.sha {
+		l.sha = sha256.New()
+	}
+	e.loads = append(e.loads, l)
+	return l, nil
+}
+
+func (l *load) read(dst []byte, first int64) error {
+	at, err := l.node.DType.Size(first)
+	if err != nil {
+		return fmt.Errorf("tensor %q: element %d: %w", l.node.Path, first, err)
+	}
+	if n, err := l.src.ReadAt(dst, at); n < len(dst) {
+		if err == nil || err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return fmt.Errorf("tensor %q: bytes %d:%d of %d: %w", l.node.Path, at, at+int64(len(dst)), l.size, err)
+	}
+	if at != l.next {
+		l.next = -1
+		return nil
+	}
+	l.sum.Write(dst)
+	if l.sha != nil {
+		l.sha.Write(dst)
+	}
+	l.next += int64(len(dst))
+	return nil
+}
+
+// whole reports whether everything was read in order, and what it was.
+func (l *load) whole() (d digest, ok bool) {
+	if l.next != l.size {
+		return d, false
+	}
+	d.sum = l.sum.Sum()
+	if l.sha != nil {
+		l.sha.Sum(d.hash[:0])
+	}
+	return d, true
+}
+
+// elementwise is cast, add and mul: element i of the result needs element i of
+// the input and no other.
+type elementwise struct {
+	e    *evaluator
+	node *arch.Node
+	in   value
+	slot int
+}
+
+func (v *elementwise) read(dst []byte, first int64) error {
+	from, to := v.node.In[0].DType, v.node.DType
+	src := v.e.buffer(v.slot, sizeOf(from, count(to, dst)))
+	if err := v.in.read(src, first); err != nil {
+		return err
+	}
+	switch v.node.Op {
+	case arch.OpCast:
+		return v.e.device.Cast(dst, to, src, from)
+	case arch.OpAdd:
+		return v.e.device.AddScalar(dst, src, to, v.node.Scalar)
+	}
+	return v.e.device.MulScalar(dst, src, to, v.node.Scalar)
+}
+
+// view reads the same bytes as another type.
+type view struct {
+	e    *evaluator
+	node *arch.Node
+	in   value
+	slot int
+}
+
+func (v *view) read(dst []byte, first int64) error {
+	from := v.node.In[0].DType
+	at := sizeOf(v.node.DType, first)
+	elems, size := from.Block()
+	if at%size == 0 && int64(len(dst))%size == 0 {
+		return v.in.read(dst, at/size*elems)
+	}
+	begin, end := at/size, (at+int64(len(dst))+size-1)/size
+	buf := v.e.buffer(v.slot, (end-begin)*size)
+	if err := v.in.read(buf, begin*elems); err != nil {
+		return err
+	}
+	copy(dst, buf[at-begin*size:])
+	return nil
+}
+
+// join is stack and concat: seen from the axis, the result consists of outer rows,
+// each holding one run of every input.
+type join struct {
+	e     *evaluator
+	in    []value
+	runs  []int64 // elements of each input's run
+	row   int64   // their sum
+	dtype tensor.DType
+	slot  int
+}
+
+func newJoin(e *evaluator, n *arch.Node, in []value) value {
+	j := &join{e: e, in: in, dtype: n.DType, slot: e.slot()}
+	for _, m := range n.In {
+		run := int64(1)
+		for _, d := range m.Shape[min(n.Axis, len(m.Shape)):] {
+			run *= d
+		}
+		j.runs = append(j.runs, run)
+		j.row += run
+	}
+	return j
+}
+
+func (j *join) read(dst []byte, first int64) error {
+	last := first + count(j.dtype, dst) // one past
+	if first == last {
+		return nil
+	}
+	start := int64(0) // of the input's run in a row
+	for i, run := range j.runs {
+		// Rows lo..hi of the input hold what is wanted, in one piece.
+		from := clampRun(first, j.row, start, run)
+		to := clampRun(last, j.row, start, run)
+		if from < to {
+			if err := j.scatter(j.in[i], dst, first, start, run, from, to); err != nil {
+				return err
+			}
+		}
+		start += run
+	}
+	return nil
+}
+
+// clampRun gives how many elements of an input lie before element at of the
+// result.
+func clampRun(at, row, start, run int64) int64 {
+	if row == 0 {
+		return 0
+	}
+	return at/row*run + min(max(at%row-start, 0), run)
+}
+
+// scatter reads elements from..to of an input and puts each run in its place.
+func (j *join) scatter(in value, dst []byte, first, start, run, from, to int64) error {
+	place := func(at int64) int64 { return sizeOf(j.dtype, at/run*j.row+start+at%run-first) }
+	if to-from <= run-from%run { // within one run: no detour
+		p := place(from)
+		return in.read(dst[p:p+sizeOf(j.dtype, to-from)], from)
+	}
+	step := to - from
+	if most := count(j.dtype, j.e.limit); step > most {
+		step = max(most/run*run, blockElems)
+	}
+	for at := from; at < to; at += step {
+		end := min(at+step, to)
+		buf := j.e.buffer(j.slot, sizeOf(j.dtype, end-at))
+		if err := in.read(buf, at); err != nil {
+			return err
+		}
+		for p := at; p < end; {
+			n := min(run-p%run, end-p)
+			copy(dst[place(p):], buf[sizeOf(j.dtype, p-at):sizeOf(j.dtype, p-at+n)])
+			p += n
+		}
+	}
+	return nil
+}
+
+// blockElems is a number of elements that fills whole blocks of every dtype;
+// pieces are cut at its multiples.
+const blockElems = 256
+
+// sizeOf is the bytes of n elements of a tensor whose size was checked before.
+func sizeOf(d tensor.DType, n int64) int64 {
+	elems, size := d.Block()
+	return n / elems * size
+}
+
+// count is the elements in some bytes.
+func count[B []byte | int64](d tensor.DType, b B) int64 {
+	var n int64
+	switch b := any(b).(type) {
+	case []byte:
+		n = int64(len(b))
+	case int64:
+		n = b
+	}
+	elems, size := d.Block()
+	return n / size * elems
+}

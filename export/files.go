@@ -1,0 +1,206 @@
+package export
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"wreg/registry/arch"
+)
+
+// The files an export writes beside the shards.
+const (
+	configFile  = "config.json"
+	indexFile   = "model.safetensors.index.json"
+	readmeFile  = "README.md"
+	receiptFile = "wreg-receipt.json"
+
+	generationFile = "generation_config.json"
+)
+
+// copied are the files of the source that belong to a model beside its weights:
+// the tokenizer in each of its forms, the model's own code, and generation
+// defaults. They are copied as they are.
+var copied = []string{
+	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+	"vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
+	"*.model", "*.tiktoken", "*.py", generationFile,
+}
+
+// maxExtras and maxExtra bound what is copied beside the weights.
+const (
+	maxExtras = 1000
+	maxExtra  = 1 << 30 // bytes of one file
+)
+
+// readme is the model card mlx_lm writes for a local source.
+const readme = "---\nlanguage: en\nlibrary_name: mlx\npipeline_tag: text-generation\ntags:\n- mlx\n---\n"
+
+// extra is a file to copy.
+type extra struct {
+	name string
+	size int64
+}
+
+// finish plans everything that is no weight: config.json and the files to copy.
+func (p *Plan) finish(doc *document) error {
+	root, err := os.OpenRoot(p.source.folder())
+	if err != nil {
+		return fmt.Errorf("source of %s: %w", p.Model, err)
+	}
+	defer root.Close()
+	if p.files, err = extras(root); err != nil {
+		return err
+	}
+	if p.config, err = configFor(doc, root); err != nil {
+		return fmt.Errorf("%s: %w", configFile, err)
+	}
+	return nil
+}
+
+// extras lists the files to copy, sorted. A link that leads out of the folder, or
+// anything but a file, is refused: it would be missing from the output silently.
+func extras(root *os.Root) ([]extra, error) {
+	dir, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	var out []extra
+	for _, name := range names {
+		if !slices.ContainsFunc(copied, func(pattern string) bool { ok, _ := path.Match(pattern, name); return ok }) {
+			continue
+		}
+		info, err := root.Stat(name)
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is no regular file", name)
+		}
+		if info.Size() > maxExtra {
+			return nil, fmt.Errorf("%s: %d bytes exceed the %d that a file beside the weights may have", name, info.Size(), maxExtra)
+		}
+		out = append(out, extra{name, info.Size()})
+		if len(out) > maxExtras {
+			return nil, fmt.Errorf("more than %d files to copy", maxExtras)
+		}
+	}
+	return out, nil
+}
+
+// configFor is config.json as mlx_lm.convert writes it: eos_token_id as
+// generation_config.json has it, two keys removed, sorted.
+func configFor(doc *document, root *os.Root) ([]byte, error) {
+	out := newDocument()
+	for _, k := range doc.keys {
+		out.set(k, doc.values[k])
+	}
+	if data, err := root.ReadFile(generationFile); err == nil {
+		// What does not parse is ignored, as mlx_lm does.
+		if gen, err := parseDocument(data); err == nil && truthy(gen.values["eos_token_id"]) {
+			out.set("eos_token_id", gen.values["eos_token_id"])
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	out.remove("_name_or_path")
+	out.remove("vision_config")
+	if q, ok := out.values["quantization"]; ok {
+		out.set("quantization_config", q)
+	}
+	return out.sorted().python()
+}
+
+// truthy is Python's truth of a JSON value.
+func truthy(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return false
+	case bool:
+		return v
+	case string:
+		return v != ""
+	case json.Number:
+		f, err := v.Float64()
+		return err != nil || f != 0
+	case []any:
+		return len(v) > 0
+	case *document:
+		return len(v.keys) > 0
+	}
+	return true
+}
+
+// index is model.safetensors.index.json.
+func (p *Plan) index() ([]byte, error) {
+	meta, files := newDocument(), newDocument()
+	meta.set("total_size", p.TotalSize)
+	meta.set("total_parameters", p.parameters())
+	for _, t := range p.Tensors {
+		files.set(t.Path, p.Shards[t.Shard].Name)
+	}
+	out := newDocument()
+	out.set("metadata", meta)
+	out.set("weight_map", files.sorted())
+	return out.python()
+}
+
+// parameters counts as mlx_lm does: the tensors of modules that have no module
+// inside.
+func (p *Plan) parameters() int64 {
+	inner := map[string]bool{} // modules that hold modules with tensors
+	for _, t := range p.Tensors {
+		module := parent(t.Path)
+		for m := parent(module); m != "" && !inner[m]; m = parent(m) {
+			inner[m] = true
+		}
+	}
+	var n int64
+	for _, t := range p.Tensors {
+		if !inner[parent(t.Path)] {
+			k, _ := t.Shape.Numel()
+			n += k
+		}
+	}
+	return n
+}
+
+// parent is the path without its last segment.
+func parent(path string) string {
+	return path[:max(strings.LastIndexByte(path, '.'), 0)]
+}
+
+// copyExtra copies one file and gives its bytes to also.
+func copyExtra(dst *os.Root, src *os.Root, x extra, also io.Writer, sync bool) error {
+	in, err := src.Open(x.name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := dst.OpenFile(x.name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(io.MultiWriter(out, also), io.LimitReader(in, x.size+1))
+	if err == nil && n != x.size {
+		err = fmt.Errorf("%s: has %d bytes, had %d when the export was planned", x.name, n, x.size)
+	}
+	if err == nil && sync {
+		err = out.Sync()
+	}
+	return errors.Join(err, out.Close())
+}
+
+var _ arch.Source = (*source)(nil)

@@ -1,0 +1,182 @@
+package export_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"wreg/export"
+	"wreg/ingest"
+	"wreg/registry"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+	"wreg/synth"
+)
+
+const goldens = "../registry/arch/testdata/goldens"
+
+// register ingests a checkpoint into a new registry and calls fn in a view of it.
+func register(t testing.TB, path string, fn func(s *registry.Snapshot, v *registry.Revision)) {
+	t.Helper()
+	c, err := ingest.Open(path, ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	tensors, err := c.Hash(context.Background(), ingest.HashOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := registry.Open(filepath.Join(t.TempDir(), "registry.db"), registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	v, err := r.Put(context.Background(), registry.Revision{Model: "m", Root: c.Path(), Config: c.Config(), Files: c.Files(), Hashed: true}, tensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.View(func(s *registry.Snapshot) error {
+		fn(s, v)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// plan makes the plan of exporting the checkpoint at path.
+func plan(t testing.TB, path string, o export.Options) (p *export.Plan, err error) {
+	t.Helper()
+	register(t, path, func(s *registry.Snapshot, v *registry.Revision) { p, err = export.New(s, v, o) })
+	return p, err
+}
+
+// exported exports the checkpoint at path to a new folder.
+func exported(t testing.TB, path string, o export.Options) (string, *export.Receipt) {
+	t.Helper()
+	if o.Out == "" {
+		o.Out = filepath.Join(t.TempDir(), "out")
+	}
+	p, err := plan(t, path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Run(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.Out, r
+}
+
+// options turns a golden's flags into options; ok is false for flags that the
+// export does not know.
+func options(flags map[string]any) (o export.Options, ok bool) {
+	ok = true
+	for name, value := range flags {
+		switch name {
+		case "dtype":
+			o.DType = map[any]tensor.DType{"float16": tensor.F16, "bfloat16": tensor.BF16, "float32": tensor.F32}[value]
+			ok = ok && o.DType != tensor.Invalid
+		default:
+			ok = false
+		}
+	}
+	return o, ok
+}
+
+// Every output tensor of every golden whose architecture is known has the name,
+// dtype, shape and bytes that mlx_lm.convert gives it.
+func TestGoldens(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(goldens, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		c, err := synth.Golden(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := arch.ParseConfig(c.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := arch.Find(config); err != nil {
+			t.Logf("%s: %v", name, err)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := c.Write(dir, synth.Options{ShardBytes: 300_000, Tokenizer: 128}); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range c.Variants {
+				if o, ok := options(v.Flags); ok {
+					o.Prove = export.ProveSHA256
+					out, r := exported(t, dir, o)
+					compare(t, fmt.Sprint(v.Flags), out, v, r)
+				}
+			}
+		})
+	}
+}
+
+// compare holds an exported folder against a golden's variant.
+func compare(t *testing.T, what, out string, v synth.Variant, r *export.Receipt) {
+	t.Helper()
+	c, err := ingest.Open(out, ingest.Options{})
+	if err != nil {
+		t.Error(what, err)
+		return
+	}
+	defer c.Close()
+	if f := c.Findings(); len(f) > 0 {
+		t.Errorf("%s: findings %v", what, f)
+	}
+	got, err := c.Hash(context.Background(), ingest.HashOptions{NoStats: true})
+	if err != nil {
+		t.Error(what, err)
+		return
+	}
+	want := map[string]tensor.Info{}
+	for _, w := range v.Tensors {
+		want[w.Path] = w
+	}
+	infos := map[string]tensor.Info{}
+	for _, i := range r.Infos {
+		infos[i.Path] = i
+	}
+	for _, g := range got {
+		w, ok := want[g.Path]
+		delete(want, g.Path)
+		switch {
+		case !ok:
+			t.Errorf("%s: %s: not in the golden", what, g.Path)
+		case g.DType != w.DType || !g.Shape.Equal(w.Shape):
+			t.Errorf("%s: %s: %v %v, want %v %v", what, g.Path, g.DType, g.Shape, w.DType, w.Shape)
+		case g.Hash != w.Hash:
+			t.Errorf("%s: %s: wrong bytes", what, g.Path)
+		}
+		// What the receipt says for the registry is what ingesting would find.
+		i := infos[g.Path]
+		if i.Sum != g.Sum || i.Offset != g.Offset || i.File != g.File || i.Bytes != g.Bytes || !i.Hash.IsZero() && i.Hash != g.Hash {
+			t.Errorf("%s: %s: the receipt has %+v, the file %+v", what, g.Path, i, g)
+		}
+		for k, h := range i.Slices {
+			if len(g.Slices) != len(i.Slices) || g.Slices[k] != h {
+				t.Errorf("%s: %s: slice %d: the receipt has another hash", what, g.Path, k)
+				break
+			}
+		}
+	}
+	for path := range want {
+		t.Errorf("%s: %s: missing", what, path)
+	}
+	var config map[string]json.RawMessage
+	if err := json.Unmarshal(c.Config(), &config); err != nil {
+		t.Error(what, err)
+	}
+}

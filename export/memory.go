@@ -1,0 +1,62 @@
+package export
+
+import (
+	"fmt"
+
+	"wreg/registry/arch"
+)
+
+// The bytes a worker makes of a tensor before it writes them. Larger chunks cost
+// fewer system calls, smaller ones stay in the cache between reading, summing and
+// writing.
+const (
+	maxChunk = 1 << 20
+	minChunk = 16 << 10
+	gather   = 4 // a gather may read so many chunks at once
+)
+
+// chunkFor is the chunk with which a worker's buffers for a tree stay within
+// bound bytes.
+func chunkFor(n *arch.Node, bound int64) (chunk, peak int64, err error) {
+	for chunk = maxChunk; chunk >= minChunk; chunk /= 2 {
+		if peak = chunk + scratch(n, chunk, gather*chunk); peak <= bound {
+			return chunk, peak, nil
+		}
+	}
+	return 0, peak, fmt.Errorf("needs %d bytes of buffers a worker, only %d are allowed; give more --memory or fewer --jobs", peak, bound)
+}
+
+// scratch is the bytes that making out bytes of a tree takes besides these.
+func scratch(n *arch.Node, out, limit int64) int64 {
+	// in is what the step asks of each input for out bytes.
+	in := func(m *arch.Node) int64 {
+		_, a := n.DType.Block()
+		_, b := m.DType.Block()
+		return (out + a - 1) / a * b
+	}
+	deepest := func(bytes int64) (most int64) {
+		for _, m := range n.In {
+			most = max(most, scratch(m, bytes, limit))
+		}
+		return most
+	}
+	switch n.Op {
+	case arch.OpLoad:
+		return 0
+	case arch.OpReshape:
+		return scratch(n.In[0], out, limit)
+	case arch.OpStack, arch.OpConcat:
+		return min(out, limit) + deepest(out)
+	case arch.OpSlice, arch.OpPermute, arch.OpRepeat:
+		return limit + deepest(limit)
+	case arch.OpFP8:
+		scales, err := n.In[1].Shape.Bytes(n.In[1].DType)
+		if err != nil {
+			return 1 << 62
+		}
+		return in(n.In[0]) + scratch(n.In[0], in(n.In[0]), limit) + scales + scratch(n.In[1], scales, limit)
+	case arch.OpMulVec:
+		return out + int64(len(n.Vector))*16 + scratch(n.In[0], out, limit)
+	}
+	return in(n.In[0]) + scratch(n.In[0], in(n.In[0]), limit)
+}

@@ -1,0 +1,309 @@
+package export
+
+import (
+	"fmt"
+	"slices"
+
+	"wreg/accel"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// maxDepth bounds a tree, so that no architecture file can exhaust the stack.
+const maxDepth = 64
+
+// checkNode checks a whole tree: that every dtype and shape it declares is what
+// its operation makes of its inputs. Running it then needs no further checks.
+// have finds the source tensors.
+func checkNode(n *arch.Node, have func(path string) (tensor.Info, bool)) error {
+	return checkTree(n, have, 0)
+}
+
+func checkTree(n *arch.Node, have func(string) (tensor.Info, bool), depth int) error {
+	if depth == maxDepth {
+		return fmt.Errorf("steps nest deeper than %d", maxDepth)
+	}
+	for _, m := range n.In {
+		if err := checkTree(m, have, depth+1); err != nil {
+			return err
+		}
+	}
+	if _, err := n.Shape.Bytes(n.DType); err != nil {
+		return fmt.Errorf("%s: %w", n.Op, err)
+	}
+	dtype, shape, err := result(n, have)
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.Op, err)
+	}
+	if dtype != n.DType || !shape.Equal(n.Shape) {
+		return fmt.Errorf("%s gives %v %v, not %v %v", n.Op, dtype, shape, n.DType, n.Shape)
+	}
+	return nil
+}
+
+// result is the dtype and shape a step makes of its inputs.
+func result(n *arch.Node, have func(string) (tensor.Info, bool)) (tensor.DType, tensor.Shape, error) {
+	if n.Op == arch.OpLoad {
+		t, ok := have(n.Path)
+		if !ok {
+			return 0, nil, fmt.Errorf("tensor %q is not in the model", n.Path)
+		}
+		return t.DType, t.Shape, nil
+	}
+	if want := inputs(n.Op); len(n.In) == 0 || want > 0 && len(n.In) != want {
+		return 0, nil, fmt.Errorf("%d inputs", len(n.In))
+	}
+	in := n.In[0]
+	switch n.Op {
+	case arch.OpStack:
+		return stacked(n)
+	case arch.OpConcat:
+		return concatenated(n)
+	case arch.OpSlice:
+		return sliced(n)
+	case arch.OpReshape:
+		a, err := in.Shape.Numel()
+		if err != nil {
+			return 0, nil, err
+		}
+		if b, err := n.Shape.Numel(); err != nil || a != b {
+			return 0, nil, fmt.Errorf("%v cannot become %v", in.Shape, n.Shape)
+		}
+		return in.DType, n.Shape, nil
+	case arch.OpPermute:
+		return permuted(n)
+	case arch.OpRepeat:
+		if n.Axis < 0 || n.Axis >= len(in.Shape) || n.Count < 1 {
+			return 0, nil, fmt.Errorf("axis %d of %v, %d times", n.Axis, in.Shape, n.Count)
+		}
+		shape := slices.Clone(in.Shape)
+		shape[n.Axis] *= int64(n.Count)
+		return in.DType, shape, nil
+	case arch.OpAdd, arch.OpMul:
+		return in.DType, in.Shape, castable(in.DType, in.DType)
+	case arch.OpMulVec:
+		if len(in.Shape) == 0 || int64(len(n.Vector)) != in.Shape[0] {
+			return 0, nil, fmt.Errorf("%d factors for %v", len(n.Vector), in.Shape)
+		}
+		return in.DType, in.Shape, castable(in.DType, in.DType)
+	case arch.OpCast:
+		return n.DType, in.Shape, castable(in.DType, n.DType)
+	case arch.OpView:
+		return viewed(n)
+	case arch.OpFP8:
+		return dequantized(n)
+	}
+	return 0, nil, fmt.Errorf("operation is unknown; this wreg is older than the architecture file")
+}
+
+// inputs is how many inputs an operation takes; 0: any number but none.
+func inputs(op arch.Op) int {
+	switch op {
+	case arch.OpStack, arch.OpConcat:
+		return 0
+	case arch.OpFP8:
+		return 2
+	}
+	return 1
+}
+
+func stacked(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+	in := n.In[0]
+	for i, m := range n.In {
+		if m.DType != in.DType || !m.Shape.Equal(in.Shape) {
+			return 0, nil, fmt.Errorf("input %d is %v %v, input 0 is %v %v", i, m.DType, m.Shape, in.DType, in.Shape)
+		}
+	}
+	return in.DType, append(tensor.Shape{int64(len(n.In))}, in.Shape...), nil
+}
+
+func concatenated(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+	in := n.In[0]
+	if n.Axis < 0 || n.Axis >= len(in.Shape) {
+		return 0, nil, fmt.Errorf("axis %d of %v", n.Axis, in.Shape)
+	}
+	shape := slices.Clone(in.Shape)
+	shape[n.Axis] = 0
+	for i, m := range n.In {
+		if m.DType != in.DType || len(m.Shape) != len(shape) ||
+			!slices.Equal(m.Shape[:n.Axis], in.Shape[:n.Axis]) || !slices.Equal(m.Shape[n.Axis+1:], in.Shape[n.Axis+1:]) {
+			return 0, nil, fmt.Errorf("input %d is %v %v, input 0 is %v %v", i, m.DType, m.Shape, in.DType, in.Shape)
+		}
+		shape[n.Axis] += m.Shape[n.Axis]
+	}
+	return in.DType, shape, nil
+}
+
+func sliced(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+	in := n.In[0]
+	rank := len(in.Shape)
+	if len(n.Start) != rank || len(n.Stop) != rank || (len(n.Step) != rank && n.Step != nil) {
+		return 0, nil, fmt.Errorf("%d starts, %d stops, %d steps for %v", len(n.Start), len(n.Stop), len(n.Step), in.Shape)
+	}
+	var shape tensor.Shape
+	for i, d := range in.Shape {
+		if n.Start[i] < 0 || n.Stop[i] > d || n.Start[i] > n.Stop[i] || stepOf(n, i) < 1 {
+			return 0, nil, fmt.Errorf("axis %d: %d:%d:%d of %d", i, n.Start[i], n.Stop[i], stepOf(n, i), d)
+		}
+		shape = append(shape, sliceLen(n, i))
+	}
+	return in.DType, shape, byteSized(in.DType)
+}
+
+// stepOf is a slice's step along an axis; none given is 1.
+func stepOf(n *arch.Node, axis int) int64 {
+	if n.Step == nil {
+		return 1
+	}
+	return n.Step[axis]
+}
+
+// sliceLen is how many indices a slice keeps along an axis.
+func sliceLen(n *arch.Node, axis int) int64 {
+	step := stepOf(n, axis)
+	return (n.Stop[axis] - n.Start[axis] + step - 1) / step
+}
+
+func permuted(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+	in := n.In[0]
+	shape := make(tensor.Shape, len(in.Shape))
+	seen := make([]bool, len(in.Shape))
+	for i, p := range n.Perm {
+		if len(n.Perm) != len(shape) || p < 0 || p >= len(shape) || seen[p] {
+			return 0, nil, fmt.Errorf("axes %v of %v", n.Perm, in.Shape)
+		}
+		seen[p], shape[i] = true, in.Shape[p]
+	}
+	if len(n.Perm) != len(shape) {
+		return 0, nil, fmt.Errorf("axes %v of %v", n.Perm, in.Shape)
+	}
+	return in.DType, shape, byteSized(in.DType)
+}
+
+// byteSized refuses types whose elements have no address of their own.
+func byteSized(d tensor.DType) error {
+	if elems, _ := d.Block(); elems != 1 {
+		return fmt.Errorf("elements of %v lie packed in blocks of %d and cannot be moved one by one", d, elems)
+	}
+	return nil
+}
+
+func viewed(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+	in := n.In[0]
+	a, err := in.Shape.Bytes(in.DType)
+	if err != nil {
+		return 0, nil, err
+	}
+	if b, err := n.Shape.Bytes(n.DType); err != nil || a != b {
+		return 0, nil, fmt.Errorf("%v %v cannot be seen as %v %v", in.DType, in.Shape, n.DType, n.Shape)
+	}
+	return n.DType, n.Shape, nil
+}
+
+// dequantized checks that the scales cover the weight.
+func dequantized(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+	weight, scale := n.In[0], n.In[1]
+	w, s := weight.Shape, scale.Shape
+	mismatch := fmt.Errorf("scales %v %v do not fit %v %v in blocks of %v", scale.DType, s, weight.DType, w, n.Block)
+	if weight.DType != tensor.F8E4M3 && weight.DType != tensor.U8 || len(w) == 0 || len(s) > len(w) {
+		return 0, nil, mismatch
+	}
+	if scale.DType != tensor.F32 && scale.DType != tensor.BF16 {
+		return 0, nil, mismatch
+	}
+	if n.Block == [2]int64{} {
+		for i, d := range s {
+			if d != 1 && d != w[i+len(w)-len(s)] {
+				return 0, nil, mismatch
+			}
+		}
+		return tensor.BF16, w, nil
+	}
+	k := len(w) - 2
+	if k < 0 || n.Block[0] < 1 || n.Block[1] < 1 || len(s) != len(w) || !slices.Equal(w[:k], s[:k]) ||
+		(w[k]+n.Block[0]-1)/n.Block[0] > s[k] || (w[k+1]+n.Block[1]-1)/n.Block[1] > s[k+1] {
+		return 0, nil, mismatch
+	}
+	return tensor.BF16, w, nil
+}
+
+// castable asks whether the device can; operations need it too, since they work
+// in float32.
+func castable(from, to tensor.DType) error {
+	if !accel.CanCast(from, to) {
+		return fmt.Errorf("no conversion from %v to %v", from, to)
+	}
+	return nil
+}
+
+// loads lists the source tensors of a tree, each once, in the order of use.
+func loads(n *arch.Node) []string {
+	var out []string
+	seen := map[string]bool{}
+	var walk func(*arch.Node)
+	walk = func(n *arch.Node) {
+		if n.Op == arch.OpLoad && !seen[n.Path] {
+			seen[n.Path] = true
+			out = append(out, n.Path)
+		}
+		for _, m := range n.In {
+			walk(m)
+		}
+	}
+	walk(n)
+	return out
+}
+
+// parts cuts a tensor where its inputs end, so that workers can share a stack and
+// each source is read from front to back by one of them.
+func parts(n *arch.Node) []part {
+	numel, _ := n.Shape.Numel()
+	switch n.Op {
+	case arch.OpStack, arch.OpConcat:
+		outer := int64(1)
+		if n.Op == arch.OpConcat {
+			for _, d := range n.Shape[:n.Axis] {
+				outer *= d
+			}
+		}
+		if outer != 1 {
+			break
+		}
+		var out []part
+		at := int64(0)
+		for _, m := range n.In {
+			for _, p := range parts(m) {
+				out = append(out, part{at + p.first, p.n, p.node})
+			}
+			k, _ := m.Shape.Numel()
+			at += k
+		}
+		return out
+	case arch.OpReshape: // the same elements in the same order
+		return parts(n.In[0])
+	case arch.OpCast, arch.OpAdd, arch.OpMul:
+		in := parts(n.In[0])
+		for i, p := range in {
+			m := *n
+			m.In, m.Shape = []*arch.Node{p.node}, p.node.Shape
+			in[i].node = &m
+		}
+		return in
+	}
+	return []part{{0, numel, n}}
+}
+
+// part is a range of elements of an output tensor, and the tree that makes just
+// these.
+type part struct {
+	first, n int64
+	node     *arch.Node
+}
+
+// plain reports that a tree only copies one source tensor.
+func plain(n *arch.Node) (path string, ok bool) {
+	for n.Op == arch.OpReshape || n.Op == arch.OpView {
+		n = n.In[0]
+	}
+	return n.Path, n.Op == arch.OpLoad
+}

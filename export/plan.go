@@ -1,0 +1,225 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+
+	"wreg/accel"
+	"wreg/ingest/safetensors"
+	"wreg/registry"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// shardLimit is mlx_lm's MAX_FILE_SIZE_GB in bytes of tensor data.
+const shardLimit = 5 << 30
+
+// New plans an export of v and checks it: gaps (*GapError), unused tensors
+// (*UnusedError), overflow foretold by statistics, disk space, output not an
+// input. It writes nothing.
+func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
+	o, err := o.filled()
+	if err != nil {
+		return nil, err
+	}
+	src, err := readSource(s, v)
+	if err != nil {
+		return nil, err
+	}
+	if v.Config == nil {
+		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown", v.Ref())
+	}
+	c, err := arch.ParseConfig(v.Config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
+	}
+	if o.Arch == nil {
+		if o.Arch, err = arch.Find(c); err != nil {
+			return nil, err
+		}
+	}
+	r, err := o.Arch.Resolve(c, src)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Model: v.Ref(), Arch: r.Arch.Name, Target: o.Target, Drops: r.Drops, Unused: r.Unused, o: o, source: *src}
+	if err := p.complete(r); err != nil {
+		return nil, err
+	}
+	doc, err := parseDocument(v.Config)
+	if err != nil {
+		return nil, fmt.Errorf("%s: config.json: %w", v.Ref(), err)
+	}
+	if p.DType, err = castType(o.DType, doc); err != nil {
+		return nil, err
+	}
+	for _, t := range r.Targets {
+		if err := p.add(t); err != nil {
+			return nil, fmt.Errorf("tensor %q (%s): %w", t.Path, t.Rule, err)
+		}
+	}
+	if err := p.layout(); err != nil {
+		return nil, err
+	}
+	if err := p.finish(doc); err != nil {
+		return nil, err
+	}
+	return p, p.check()
+}
+
+// filled checks options and sets what was left out.
+func (o Options) filled() (Options, error) {
+	if o.Target == "" {
+		o.Target = arch.MLX
+	}
+	if o.Target != arch.MLX {
+		return o, fmt.Errorf("target %q: only mlx can be written", o.Target)
+	}
+	if o.Out == "" {
+		return o, errors.New("no output folder given")
+	}
+	out, err := filepath.Abs(o.Out)
+	if err != nil {
+		return o, err
+	}
+	o.Out = out
+	switch o.DType {
+	case tensor.Invalid, tensor.F16, tensor.BF16, tensor.F32:
+	default:
+		return o, fmt.Errorf("dtype %v: want f16, bf16 or f32", o.DType)
+	}
+	switch o.Prove {
+	case "":
+		o.Prove = ProveXXH3
+	case ProveXXH3, ProveSHA256:
+	default:
+		return o, fmt.Errorf("prove %q: want %s or %s", o.Prove, ProveXXH3, ProveSHA256)
+	}
+	if o.Jobs < 0 || o.Memory < 0 {
+		return o, fmt.Errorf("%d jobs, %d bytes of memory: want 0 or more", o.Jobs, o.Memory)
+	}
+	if o.Jobs == 0 {
+		o.Jobs = runtime.GOMAXPROCS(0)
+	}
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory
+	}
+	if o.Device == nil {
+		o.Device = accel.CPU()
+	}
+	if o.Tool == "" {
+		o.Tool = "wreg"
+	}
+	return o, nil
+}
+
+// complete refuses a checkpoint with gaps or with tensors no rule knows.
+func (p *Plan) complete(r *arch.Resolution) error {
+	if len(r.Gaps) > 0 {
+		return &GapError{p.Model, r.Gaps}
+	}
+	if len(r.Unused) > 0 && !p.o.AllowUnused {
+		return &UnusedError{p.Model, r.Unused}
+	}
+	if len(r.Targets) == 0 {
+		return fmt.Errorf("%s: architecture %s has no tensors for this config.json; nothing would be written", p.Model, p.Arch)
+	}
+	return nil
+}
+
+// castType is the dtype floats are cast to: the one asked for, else
+// config.torch_dtype, else text_config.dtype. mlx_lm acts on three names only and
+// never reads the top-level dtype.
+func castType(asked tensor.DType, config *document) (tensor.DType, error) {
+	if asked != tensor.Invalid {
+		return asked, nil
+	}
+	name, ok := config.text("torch_dtype")
+	if !ok {
+		if text := config.object("text_config"); text != nil {
+			name, _ = text.text("dtype")
+		}
+	}
+	switch name {
+	case "float16":
+		return tensor.F16, nil
+	case "bfloat16":
+		return tensor.BF16, nil
+	case "float32":
+		return tensor.F32, nil
+	}
+	return tensor.Invalid, nil
+}
+
+// mlxFloat are the types mlx calls floating. It reads float8 as bytes.
+func mlxFloat(d tensor.DType) bool {
+	return d == tensor.F16 || d == tensor.BF16 || d == tensor.F32 || d == tensor.F64
+}
+
+// add appends the output tensors of one target.
+func (p *Plan) add(t arch.Target) error {
+	n := t.Make
+	if n == nil {
+		return errors.New("no rule makes it")
+	}
+	if p.DType != tensor.Invalid && !t.Keep && mlxFloat(n.DType) && n.DType != p.DType {
+		n = &arch.Node{Op: arch.OpCast, In: []*arch.Node{n}, DType: p.DType, Shape: n.Shape}
+	}
+	if n.DType == tensor.F64 {
+		return errors.New("f64 does not exist in mlx; give --dtype")
+	}
+	if err := checkNode(n, p.source.Lookup); err != nil {
+		return err
+	}
+	size, err := n.Shape.Bytes(n.DType)
+	if err != nil {
+		return err
+	}
+	p.Tensors = append(p.Tensors, PlanTensor{Path: t.Path, DType: n.DType, Shape: n.Shape, Bytes: size, Make: n, Rule: t.Rule})
+	return nil
+}
+
+// layout gives each tensor its shard and offset: in order, a new shard when the
+// next tensor would exceed the limit, a larger one alone. It writes the headers,
+// so that every offset is known before the first byte.
+func (p *Plan) layout() error {
+	size, shards := int64(0), 0
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		if shards == 0 || size+t.Bytes > shardLimit {
+			shards, size = shards+1, 0
+		}
+		t.Shard = shards - 1
+		size += t.Bytes
+		if p.TotalSize += t.Bytes; p.TotalSize < 0 {
+			return errors.New("the output's size overflows 64 bits")
+		}
+	}
+	for first := 0; first < len(p.Tensors); {
+		shard := p.Tensors[first].Shard
+		var infos []tensor.Info
+		for _, t := range p.Tensors[first:] {
+			if t.Shard != shard {
+				break
+			}
+			infos = append(infos, tensor.Info{Path: t.Path, DType: t.DType, Shape: t.Shape})
+		}
+		name := "model.safetensors"
+		if shards > 1 {
+			name = fmt.Sprintf("model-%05d-of-%05d.safetensors", shard+1, shards)
+		}
+		header, offsets, err := safetensors.AppendHeader(nil, infos, map[string]string{"format": "mlx"})
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		for i := range infos {
+			p.Tensors[first+i].Offset = offsets[i]
+		}
+		p.Shards = append(p.Shards, Shard{name, offsets[len(infos)]})
+		p.headers = append(p.headers, header)
+		first += len(infos)
+	}
+	return nil
+}

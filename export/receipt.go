@@ -1,0 +1,263 @@
+package export
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// receiptFormat is the version of wreg-receipt.json.
+const receiptFormat = 1
+
+// Receipt is the proof an export leaves: wreg-receipt.json. It holds nothing that
+// differs between two runs of one plan.
+type Receipt struct {
+	Format       int             `json:"receipt"`
+	Tool         string          `json:"tool"`
+	Model        string          `json:"model"`
+	Architecture string          `json:"architecture"`
+	Target       string          `json:"target"`
+	DType        string          `json:"dtype,omitempty"`
+	Prove        string          `json:"prove"`
+	Root         string          `json:"root"` // where the source lay
+	Inputs       []ReceiptFile   `json:"inputs"`
+	Files        []ReceiptFile   `json:"files"`
+	Tensors      []ReceiptTensor `json:"tensors"`
+	Sources      []ReceiptSource `json:"sources"`
+
+	// Infos are the output tensors as the registry keeps them. A Hash is known when
+	// one source was copied whole, and with sha256; slices when a stack was copied.
+	Infos []tensor.Info `json:"-"`
+}
+
+// ReceiptFile is a file of the source or of the output.
+type ReceiptFile struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	SHA256 string `json:"sha256,omitempty"` // of small files; shards are proven tensor by tensor
+}
+
+// ReceiptTensor is an output tensor: how it was made and what it is.
+type ReceiptTensor struct {
+	Path   string        `json:"path"`
+	DType  string        `json:"dtype"`
+	Shape  tensor.Shape  `json:"shape"`
+	File   string        `json:"file"`
+	Offset int64         `json:"offset"`
+	Bytes  int64         `json:"bytes"`
+	Rule   string        `json:"rule"`
+	Steps  string        `json:"steps"`
+	XXH3   string        `json:"xxh3"`
+	SHA256 string        `json:"sha256,omitempty"`
+	From   []string      `json:"from"`
+	Parts  []ReceiptPart `json:"parts,omitempty"` // when it was joined from several
+}
+
+// ReceiptPart is what one input of a stack became.
+type ReceiptPart struct {
+	From   string `json:"from,omitempty"` // when exactly one source made it
+	Bytes  int64  `json:"bytes"`
+	XXH3   string `json:"xxh3"`
+	SHA256 string `json:"sha256,omitempty"`
+}
+
+// ReceiptSource accounts for a source tensor.
+type ReceiptSource struct {
+	Path    string   `json:"path"`
+	Bytes   int64    `json:"bytes"`
+	XXH3    string   `json:"xxh3,omitempty"`
+	SHA256  string   `json:"sha256,omitempty"`
+	Checked string   `json:"checked,omitempty"` // how its bytes were compared with the registry's
+	Into    []string `json:"into,omitempty"`
+	Dropped string   `json:"dropped,omitempty"` // why it was left out
+	Rule    string   `json:"rule,omitempty"`
+}
+
+// receipt builds the proof of a finished stream.
+func (s *stream) receipt(files []ReceiptFile) *Receipt {
+	p := s.plan
+	r := &Receipt{Format: receiptFormat, Tool: p.o.Tool, Model: p.Model, Architecture: p.Arch, Target: p.Target,
+		Prove: p.o.Prove, Root: p.source.root, Inputs: []ReceiptFile{}, Files: files}
+	if p.DType != tensor.Invalid {
+		r.DType = p.DType.String()
+	}
+	for _, f := range p.source.files {
+		r.Inputs = append(r.Inputs, ReceiptFile{Name: f.Name, Bytes: f.Size})
+	}
+	into := map[string][]string{}
+	for i := range p.Tensors {
+		t := s.tensor(i)
+		r.Tensors = append(r.Tensors, t)
+		r.Infos = append(r.Infos, s.info(i, t.Parts))
+		for _, path := range t.From {
+			into[path] = append(into[path], t.Path)
+		}
+	}
+	dropped := map[string]arch.Drop{}
+	for _, d := range p.Drops {
+		dropped[d.Path] = d
+	}
+	for _, t := range p.source.tensors {
+		src := ReceiptSource{Path: t.Path, Bytes: t.Bytes, XXH3: t.Sum.String(), SHA256: t.Hash.String(), Into: into[t.Path]}
+		if d, ok := dropped[t.Path]; ok && src.Into == nil {
+			src.Dropped, src.Rule = d.Because, d.Rule
+		} else if src.Into == nil {
+			src.Dropped = "no rule knows it (--allow-unused)"
+		}
+		if d, ok := s.checked.Load(t.Path); ok {
+			switch d := d.(digest); {
+			case t.Sum == tensor.Sum{}: // never hashed: this is what was read
+				src.XXH3 = d.sum.String()
+			case !d.hash.IsZero() && !t.Hash.IsZero():
+				src.Checked = ProveSHA256
+			default:
+				src.Checked = ProveXXH3
+			}
+		}
+		r.Sources = append(r.Sources, src)
+	}
+	return r
+}
+
+// tensor is the receipt of output tensor i.
+func (s *stream) tensor(i int) ReceiptTensor {
+	t := &s.plan.Tensors[i]
+	out := ReceiptTensor{Path: t.Path, DType: t.DType.String(), Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
+		Bytes: t.Bytes, Rule: t.Rule, Steps: Steps(t.Make), XXH3: s.whole[i].sum.String(), From: loads(t.Make)}
+	if out.Shape == nil {
+		out.Shape = tensor.Shape{}
+	}
+	if len(s.parts[i]) == 1 {
+		out.SHA256 = s.known(i, 0).String()
+		return out
+	}
+	for k, p := range s.parts[i] {
+		part := ReceiptPart{Bytes: sizeOf(t.DType, p.n), XXH3: s.made[i][k].sum.String(), SHA256: s.known(i, k).String()}
+		if from := loads(p.node); len(from) == 1 {
+			part.From = from[0]
+		}
+		out.Parts = append(out.Parts, part)
+	}
+	return out
+}
+
+// known is the SHA-256 of a part: taken now, or the source's when the part is a
+// copy, whose checksum was compared.
+func (s *stream) known(i, k int) tensor.Hash {
+	if d := s.made[i][k]; !d.hash.IsZero() {
+		return d.hash
+	}
+	if path, ok := plain(s.parts[i][k].node); ok {
+		src, _ := s.plan.source.Lookup(path)
+		return src.Hash
+	}
+	return tensor.Hash{}
+}
+
+// info is output tensor i as the registry keeps it.
+func (s *stream) info(i int, parts []ReceiptPart) tensor.Info {
+	t := &s.plan.Tensors[i]
+	info := tensor.Info{Path: t.Path, DType: t.DType, Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
+		Bytes: t.Bytes, Format: "safetensors", Sum: s.whole[i].sum}
+	if len(parts) == 0 {
+		info.Hash = s.known(i, 0)
+		if path, ok := plain(t.Make); ok {
+			src, _ := s.plan.source.Lookup(path)
+			info.Stats = src.Stats
+			if src.Shape.Equal(t.Shape) {
+				info.Slices = src.Slices
+			}
+		}
+		return info
+	}
+	if len(t.Shape) < 3 || t.Shape[0] != int64(len(parts)) {
+		return info
+	}
+	slices := make([]tensor.Hash, len(parts))
+	for k := range parts {
+		slices[k] = s.known(i, k)
+		if slices[k].IsZero() || parts[k].Bytes != t.Bytes/t.Shape[0] {
+			return info
+		}
+	}
+	info.Slices = slices
+	return info
+}
+
+// JSON is wreg-receipt.json: one line for each tensor, so that two receipts can be
+// compared line by line.
+func (r *Receipt) JSON() ([]byte, error) {
+	head := *r
+	head.Tensors, head.Sources = nil, nil
+	top, err := json.MarshalIndent(head, "", " ")
+	if err != nil {
+		return nil, err
+	}
+	// The two long lists come last, a line an entry.
+	cut := bytes.Index(top, []byte(",\n \"tensors\": null"))
+	b := bytes.NewBuffer(top[:cut:cut])
+	if err := appendLines(b, "tensors", r.Tensors); err != nil {
+		return nil, err
+	}
+	if err := appendLines(b, "sources", r.Sources); err != nil {
+		return nil, err
+	}
+	b.WriteString("\n}\n")
+	return b.Bytes(), nil
+}
+
+func appendLines[T any](b *bytes.Buffer, key string, items []T) error {
+	fmt.Fprintf(b, ",\n %q: [", key)
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	for i := range items {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n  ")
+		if err := e.Encode(items[i]); err != nil {
+			return err
+		}
+		b.Truncate(b.Len() - 1) // Encode's newline
+	}
+	b.WriteString("\n ]")
+	return nil
+}
+
+// Steps writes a tree in a line, equal inputs once: cast f16(stack(16 load)).
+func Steps(n *arch.Node) string {
+	if n == nil {
+		return ""
+	}
+	name := string(n.Op)
+	switch n.Op {
+	case arch.OpLoad:
+		return name
+	case arch.OpCast, arch.OpView:
+		name += " " + n.DType.String()
+	case arch.OpAdd, arch.OpMul:
+		name += fmt.Sprintf(" %g", n.Scalar)
+	case arch.OpPermute:
+		name += strings.ReplaceAll(fmt.Sprint(n.Perm), " ", ",")
+	case arch.OpReshape:
+		name += " " + n.Shape.String()
+	}
+	var in []string
+	times := 0
+	for i, m := range n.In {
+		text := Steps(m)
+		times++
+		if i+1 < len(n.In) && Steps(n.In[i+1]) == text {
+			continue
+		}
+		if times > 1 {
+			text = fmt.Sprintf("%d %s", times, text)
+		}
+		in, times = append(in, text), 0
+	}
+	return name + "(" + strings.Join(in, ", ") + ")"
+}

@@ -1,0 +1,104 @@
+package export
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"wreg/ingest"
+	"wreg/registry"
+	"wreg/registry/tensor"
+)
+
+// source is the model that is exported: what the registry knows of it, kept after
+// the snapshot is gone.
+type source struct {
+	ref     string
+	root    string // absolute path of the folder or file
+	files   []tensor.File
+	hashed  bool
+	tensors []tensor.Info // sorted by path
+}
+
+func readSource(s *registry.Snapshot, v *registry.Revision) (*source, error) {
+	src := &source{ref: v.Ref(), root: v.Root, files: slices.Clone(v.Files), hashed: v.Hashed}
+	for t, err := range s.Tensors(v) {
+		if err != nil {
+			return nil, err
+		}
+		t.Path, t.File, t.Format = strings.Clone(t.Path), "", ""
+		t.Shape, t.Slices = slices.Clone(t.Shape), slices.Clone(t.Slices)
+		if t.Stats != nil {
+			stats := *t.Stats
+			t.Stats = &stats
+		}
+		src.tensors = append(src.tensors, t)
+	}
+	slices.SortFunc(src.tensors, func(a, b tensor.Info) int { return cmp.Compare(a.Path, b.Path) })
+	return src, nil
+}
+
+// Lookup and All make it an arch.Source.
+func (s *source) Lookup(path string) (tensor.Info, bool) {
+	i, ok := slices.BinarySearchFunc(s.tensors, path, func(t tensor.Info, path string) int { return cmp.Compare(t.Path, path) })
+	if !ok {
+		return tensor.Info{}, false
+	}
+	return s.tensors[i], true
+}
+
+// All yields every tensor, sorted by path.
+func (s *source) All(yield func(tensor.Info) bool) {
+	for _, t := range s.tensors {
+		if !yield(t) {
+			return
+		}
+	}
+}
+
+// folder is where the source's files lie.
+func (s *source) folder() string {
+	if info, err := os.Stat(s.root); err == nil && !info.IsDir() {
+		return filepath.Dir(s.root)
+	}
+	return s.root
+}
+
+// unchanged compares every file of the source with what it was when ingested.
+func (s *source) unchanged() error {
+	for _, f := range s.files {
+		path := filepath.Join(s.folder(), filepath.FromSlash(f.Name))
+		info, err := os.Stat(path)
+		if err != nil {
+			return fmt.Errorf("source of %s: %w", s.ref, err)
+		}
+		if info.Size() != f.Size || !info.ModTime().Equal(f.ModTime) {
+			return fmt.Errorf("%s changed since %s was ingested (%d bytes of %s, now %d bytes of %s); ingest it again",
+				path, s.ref, f.Size, f.ModTime.Format("2006-01-02 15:04:05.000"), info.Size(), info.ModTime().Format("2006-01-02 15:04:05.000"))
+		}
+	}
+	return nil
+}
+
+// open opens the source and checks that it still lists the tensors the plan was
+// made from.
+func (s *source) open() (*ingest.Checkpoint, error) {
+	if err := s.unchanged(); err != nil {
+		return nil, err
+	}
+	c, err := ingest.Open(s.root, ingest.Options{})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range s.tensors {
+		now, ok := c.Lookup(t.Path)
+		if !ok || now.DType != t.DType || !now.Shape.Equal(t.Shape) || now.Bytes != t.Bytes {
+			c.Close()
+			return nil, fmt.Errorf("%s: tensor %q is not what %s has (%v %v); ingest it again", s.root, t.Path, s.ref, t.DType, t.Shape)
+		}
+	}
+	return c, nil
+}

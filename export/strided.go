@@ -1,0 +1,216 @@
+package export
+
+import (
+	"encoding/binary"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// strided is slice, permute and repeat: element i of the result is the input's
+// element base + sum of index*step over the dimensions.
+type strided struct {
+	e     *evaluator
+	in    value
+	dtype tensor.DType
+	base  int64
+	dims  []axis // outermost first; their sizes multiply to the number of elements
+	slot  int
+}
+
+// axis is one dimension of a box: how many, and how far apart in the result
+// (counted from the box's first element) and in the input, in elements.
+type axis struct{ n, out, in int64 }
+
+func newStrided(e *evaluator, n *arch.Node, in value) value {
+	s := &strided{e: e, in: in, dtype: n.DType, slot: e.slot()}
+	from := n.In[0].Shape
+	step := make([]int64, len(from))
+	for i, k := len(from)-1, int64(1); i >= 0; i-- {
+		step[i] = k
+		k *= from[i]
+	}
+	switch n.Op {
+	case arch.OpSlice:
+		for i := range from {
+			s.base += n.Start[i] * step[i]
+			s.dims = append(s.dims, axis{n: sliceLen(n, i), in: step[i] * stepOf(n, i)})
+		}
+	case arch.OpPermute:
+		for _, p := range n.Perm {
+			s.dims = append(s.dims, axis{n: from[p], in: step[p]})
+		}
+	case arch.OpRepeat: // each index of the axis, Count times
+		for i := range from {
+			s.dims = append(s.dims, axis{n: from[i], in: step[i]})
+			if i == n.Axis {
+				s.dims = append(s.dims, axis{n: int64(n.Count), in: 0})
+			}
+		}
+	}
+	s.dims = merge(s.dims)
+	for i, k := len(s.dims)-1, int64(1); i >= 0; i-- {
+		s.dims[i].out = k
+		k *= s.dims[i].n
+	}
+	return s
+}
+
+// merge joins neighbours that one longer dimension can stand for, and leaves out
+// those of one index.
+func merge(dims []axis) []axis {
+	var out []axis
+	for _, d := range dims {
+		switch k := len(out) - 1; {
+		case d.n == 1:
+		case k >= 0 && out[k].in == d.in*d.n && d.in != 0:
+			out[k].n, out[k].in = out[k].n*d.n, d.in
+		default:
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func (s *strided) read(dst []byte, first int64) error {
+	n := count(s.dtype, dst)
+	return s.flat(dst, s.dims, s.base, first, first+n)
+}
+
+// flat cuts the range first..last of the dimensions into boxes: part of the first
+// row, whole rows, part of the last row, each row being cut likewise.
+func (s *strided) flat(dst []byte, dims []axis, base, first, last int64) error {
+	if first == last {
+		return nil
+	}
+	if len(dims) == 0 {
+		return s.in.read(dst, base)
+	}
+	d := dims[0]
+	row := d.out
+	lo, hi := first/row, (last-1)/row
+	if first%row == 0 && last%row == 0 { // whole rows
+		box := append([]axis{{last/row - lo, row, d.in}}, dims[1:]...)
+		return s.box(dst, box, base+lo*d.in)
+	}
+	if lo == hi {
+		return s.flat(dst, dims[1:], base+lo*d.in, first-lo*row, last-lo*row)
+	}
+	cuts := []int64{first, (first + row - 1) / row * row, last / row * row, last}
+	for i := range 3 {
+		if cuts[i] < cuts[i+1] {
+			part := dst[sizeOf(s.dtype, cuts[i]-first):sizeOf(s.dtype, cuts[i+1]-first)]
+			if err := s.flat(part, dims, base, cuts[i], cuts[i+1]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// A box is read in one go when that reads at most waste times what is wanted;
+// spans of tiny bytes are always read.
+const (
+	waste = 8
+	tiny  = 4096
+)
+
+// box fills dst, in which the box's first element comes first, from the input.
+func (s *strided) box(dst []byte, dims []axis, base int64) error {
+	numel, low, span, widest := int64(1), base, int64(1), -1
+	for i, d := range dims {
+		numel *= d.n
+		reach := (d.n - 1) * d.in
+		span += max(reach, -reach)
+		low += min(reach, 0)
+		if d.n > 1 && (widest < 0 || abs(d.in) > abs(dims[widest].in)) {
+			widest = i
+		}
+	}
+	if widest < 0 {
+		return s.in.read(dst[:sizeOf(s.dtype, 1)], base)
+	}
+	one := len(dims) == 1 || numel == dims[widest].n
+	if one && dims[widest].in == 1 && dims[widest].out == 1 {
+		return s.in.read(dst[:sizeOf(s.dtype, numel)], base)
+	}
+	if bytes := sizeOf(s.dtype, span); bytes <= tiny || bytes <= s.e.limit && span <= waste*numel {
+		src := s.e.buffer(s.slot, bytes)
+		if err := s.in.read(src, low); err != nil {
+			return err
+		}
+		pick(dst, 0, src, base-low, sizeOf(s.dtype, 1), dims)
+		return nil
+	}
+	half := dims[widest].n / 2
+	left, right := append([]axis(nil), dims...), append([]axis(nil), dims...)
+	left[widest].n, right[widest].n = half, dims[widest].n-half
+	if err := s.box(dst, left, base); err != nil {
+		return err
+	}
+	return s.box(dst[sizeOf(s.dtype, half*dims[widest].out):], right, base+half*dims[widest].in)
+}
+
+// tile is the side of the square blocks in which two dimensions are walked, so
+// that both sides of a transposition stay in the nearest cache.
+const tile = 32
+
+// pick copies a box of elements of size bytes from element from of src to element
+// to of dst.
+func pick(dst []byte, to int64, src []byte, from, size int64, dims []axis) {
+	if len(dims) > 2 {
+		for i := range dims[0].n {
+			pick(dst, to+i*dims[0].out, src, from+i*dims[0].in, size, dims[1:])
+		}
+		return
+	}
+	rows, cols := axis{n: 1}, dims[len(dims)-1]
+	if len(dims) == 2 {
+		rows = dims[0]
+	}
+	if cols.in == 1 && cols.out == 1 {
+		for i := range rows.n {
+			d, s := (to+i*rows.out)*size, (from+i*rows.in)*size
+			copy(dst[d:d+cols.n*size], src[s:])
+		}
+		return
+	}
+	for i := int64(0); i < rows.n; i += tile {
+		for j := int64(0); j < cols.n; j += tile {
+			pickTile(dst, to+i*rows.out+j*cols.out, src, from+i*rows.in+j*cols.in, size,
+				axis{min(tile, rows.n-i), rows.out, rows.in}, axis{min(tile, cols.n-j), cols.out, cols.in})
+		}
+	}
+}
+
+func pickTile(dst []byte, to int64, src []byte, from, size int64, rows, cols axis) {
+	for i := range rows.n {
+		d, s := (to+i*rows.out)*size, (from+i*rows.in)*size
+		switch size {
+		case 1:
+			for range cols.n {
+				dst[d] = src[s]
+				d, s = d+cols.out, s+cols.in
+			}
+		case 2:
+			for range cols.n {
+				le.PutUint16(dst[d:], le.Uint16(src[s:]))
+				d, s = d+2*cols.out, s+2*cols.in
+			}
+		case 4:
+			for range cols.n {
+				le.PutUint32(dst[d:], le.Uint32(src[s:]))
+				d, s = d+4*cols.out, s+4*cols.in
+			}
+		default:
+			for range cols.n {
+				copy(dst[d:d+size], src[s:])
+				d, s = d+size*cols.out, s+size*cols.in
+			}
+		}
+	}
+}
+
+var le = binary.LittleEndian
+
+func abs(n int64) int64 { return max(n, -n) }
