@@ -15,6 +15,9 @@ type sink struct {
 	keys    [][]any // of order by, one list a row
 	worst   []any   // the keys that a row must beat to be among the first
 	keeps   bool    // parts are kept until the end
+
+	repeated map[signature]*repeated
+	waiting  []*repeated
 }
 
 func newSink(q *Query, models int) *sink {
@@ -39,6 +42,9 @@ func (s *sink) take(p *part) (done bool, err error) {
 	if s.groups != nil {
 		if s.groups.byHash != nil {
 			p.dropUnhashed() // nothing is the duplicate of what nobody hashed
+		}
+		if s.takeRepeated(p) {
+			return false, nil
 		}
 		axes, whole := p.reads(s.reads)
 		if s.keeps {
@@ -146,6 +152,9 @@ func orderValues(order []ordering) []*node {
 // finish orders and cuts the rows and hands them over.
 func (s *sink) finish(r *Result) error {
 	if s.groups != nil {
+		if err := s.addRepeated(); err != nil {
+			return err
+		}
 		b := s.groups.batch()
 		if s.q.having != nil {
 			keep, err := b.selected(s.q.having)
