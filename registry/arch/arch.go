@@ -113,7 +113,7 @@ const (
 	OpPermute Op = "permute" // Perm: output axis i is input axis Perm[i]
 	OpAdd     Op = "add"     // Scalar, rounded to the dtype first
 	OpMul     Op = "mul"     // Scalar, rounded to the dtype first
-	OpMulVec  Op = "mulvec"  // Vector: one factor per index of axis 0
+	OpMulVec  Op = "mulvec"  // Vector, Scalar: one factor per index of axis 0: Vector[i] times Scalar, each and their product rounded to the dtype
 	OpCast    Op = "cast"    // DType
 	OpView    Op = "view"    // DType: same bits, last axis rescaled
 	OpFP8     Op = "fp8"     // In[0] e4m3, In[1] scales; Block: rows, cols (0,0: broadcast); to bf16

@@ -153,7 +153,7 @@ func elementwise(n *arch.Node, in []byte) ([]byte, error) {
 		case arch.OpMul:
 			x *= scalar(n.Scalar)
 		case arch.OpMulVec:
-			x *= scalar(n.Vector[int64(i)*n.Shape[0]/numel])
+			x *= scalar(float64(scalar(n.Vector[int64(i)*n.Shape[0]/numel]) * scalar(n.Scalar)))
 		}
 		out = put(out, x, n.DType)
 	}

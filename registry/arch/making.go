@@ -96,17 +96,6 @@ func (s *scope) scaled(n *expr.Node) (*making, error) {
 	if err != nil {
 		return nil, err
 	}
-	if items, ok := v.Items(); ok && n.Op == "*" {
-		m := &making{op: OpMulVec, in: []*making{x}, at: n}
-		for _, item := range items {
-			f, ok := item.Float()
-			if !ok {
-				return nil, fault(n, fmt.Errorf("%v in the vector is no number", item))
-			}
-			m.vector = append(m.vector, f)
-		}
-		return m, nil
-	}
 	f, ok := v.Float()
 	if !ok {
 		return nil, fault(n, fmt.Errorf("%v is no number", v))
@@ -183,6 +172,8 @@ func (s *scope) called(n *expr.Node) (*making, error) {
 	m := &making{op: Op(n.Text), in: []*making{x}, at: n}
 	args := n.Args[1:]
 	switch n.Text {
+	case "mulvec":
+		return m, s.vector(m, n, args)
 	case "view", "cast":
 		if len(args) != 1 || args[0].Op != expr.OpName {
 			return nil, fault(n, fmt.Errorf("%s takes a tensor and a dtype", n.Text))
@@ -200,6 +191,44 @@ func (s *scope) called(n *expr.Node) (*making, error) {
 		}
 	}
 	return m, m.numbers(n, numbers)
+}
+
+// vector is mulvec(x, sizes, factors, scale): rows come in runs of sizes, each with
+// its factor.
+func (s *scope) vector(m *making, n *expr.Node, args []*expr.Node) error {
+	if len(args) != 3 {
+		return fault(n, fmt.Errorf("mulvec takes a tensor, a list of sizes, a list of factors and a scale"))
+	}
+	var lists [2][]expr.Value
+	for i := range lists {
+		v, err := s.eval(args[i])
+		if err != nil {
+			return err
+		}
+		lists[i], _ = v.Items()
+	}
+	scale, err := s.eval(args[2])
+	if err != nil {
+		return err
+	}
+	ok := len(lists[0]) == len(lists[1])
+	if m.scalar, _ = scale.Float(); !ok || m.scalar == 0 {
+		return fault(n, fmt.Errorf("mulvec: %d sizes, %d factors, scale %v", len(lists[0]), len(lists[1]), scale))
+	}
+	for i, size := range lists[0] {
+		count, ok1 := size.Int()
+		factor, ok2 := lists[1][i].Float()
+		if !ok1 || !ok2 || count < 0 {
+			return fault(n, fmt.Errorf("mulvec: %v rows of factor %v", size, lists[1][i]))
+		}
+		if err := s.run.spend(n, count); err != nil {
+			return err
+		}
+		for range count {
+			m.vector = append(m.vector, factor)
+		}
+	}
+	return nil
 }
 
 func (m *making) numbers(n *expr.Node, numbers tensor.Shape) error {

@@ -222,8 +222,9 @@ func (r *run) leftover(res *Resolution, used map[string]bool, outcomes []outcome
 		if used[i.Path] {
 			return true
 		}
+		renamed := r.renamedPath(i.Path)
 		for _, d := range r.drops {
-			if d.pattern.Match(i.Path) {
+			if d.pattern.Match(i.Path) || renamed != "" && d.pattern.Match(renamed) {
 				res.Drops = append(res.Drops, Drop{Path: i.Path, Because: d.because, Rule: d.rule})
 				return true
 			}
@@ -300,4 +301,14 @@ func (r *run) renamable(path string) bool {
 func (r *run) renamed(path string) bool {
 	i, ok := r.stored(path)
 	return ok && i.Path != path
+}
+
+// renamedPath is what an hf path is called here, "" when nothing renames it.
+func (r *run) renamedPath(path string) string {
+	for _, n := range r.renames {
+		if rest, ok := strings.CutPrefix(path, n.from); ok {
+			return n.to + rest
+		}
+	}
+	return ""
 }

@@ -51,7 +51,7 @@ func (m *making) step(in []part, build bool) (part, error) {
 			err = fmt.Errorf("%v of %v", m.op, x.dtype)
 		}
 	case OpMulVec:
-		node.Vector = m.vector
+		node.Vector, node.Scalar = m.vector, m.scalar
 		out.shape = x.shape
 		if len(x.shape) == 0 || x.shape[0] != int64(len(m.vector)) {
 			err = fmt.Errorf("a vector of %d does not fit axis 0 of %v", len(m.vector), x.shape)
