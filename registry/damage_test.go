@@ -52,6 +52,9 @@ func readAll(r *registry.Registry) (c content, err error) {
 				}
 				c.Tensors = append(c.Tensors, list)
 				for _, t := range []int{0, len(list) / 2, len(list) - 1} {
+					if len(list) == 0 {
+						break
+					}
 					if _, ok, err := s.Lookup(v, list[t].Path); !ok || err != nil {
 						return errors.Join(fmt.Errorf("%q is not found", list[t].Path), err)
 					}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
@@ -25,8 +26,18 @@ func open(t testing.TB, path string) *registry.Registry {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { mustCheck(t, r); r.Close() })
+	t.Cleanup(func() {
+		if !closed(r) {
+			mustCheck(t, r)
+		}
+		r.Close()
+	})
 	return r
+}
+
+// closed reports that a test closed its registry before its end.
+func closed(r *registry.Registry) bool {
+	return errors.Is(r.View(func(*registry.Snapshot) error { return nil }), fs.ErrClosed)
 }
 
 func mustCheck(t testing.TB, r *registry.Registry) {

@@ -21,7 +21,7 @@ import (
 )
 
 // childEnv makes the test binary a program that works on a registry until it is
-// killed: "torture SEED FILE OTHER", or "full FILE".
+// killed: "torture SEED FILE OTHER"; "full FILE"; "put FILE".
 const childEnv = "WREG_REGISTRY_CHILD"
 
 func TestMain(m *testing.M) {
@@ -41,6 +41,8 @@ func child(args []string) error {
 		return tortureChild(args[1], args[2], args[3])
 	case "full":
 		return fullChild(args[1])
+	case "put":
+		return putChild(args[1])
 	}
 	return fmt.Errorf("unknown job %q", args[0])
 }
