@@ -102,7 +102,14 @@ func placed(s *statement, err error) error {
 	return fault(&expr.Node{Pos: s.Pos}, err)
 }
 
+// statements runs a body. Its renamings hold for all of it, also for a let above
+// them that asks for a tensor.
 func (r *run) statements(s *scope, list []*statement) error {
+	for _, st := range list {
+		if st.Rename != nil {
+			r.renames = append(r.renames, renaming{from: s.root + st.Rename.From + ".", to: s.root + st.Rename.To + "."})
+		}
+	}
 	for _, st := range list {
 		if st.Let != nil { // what it is defined by may have the same name outside: a config key above all
 			in := s.child()
@@ -147,8 +154,6 @@ func (r *run) statement(s *scope, st *statement) error {
 		return r.statements(in, st.With.Body.Statements)
 	case st.Source != nil:
 		return r.source(s, st.Source)
-	case st.Rename != nil:
-		r.renames = append(r.renames, renaming{from: s.root + st.Rename.From + ".", to: s.root + st.Rename.To + "."})
 	case st.Rule != nil:
 		return r.rule(s, st)
 	case st.Read != nil:
