@@ -10,9 +10,11 @@ import (
 	"wreg/registry/tensor"
 )
 
-// finding is a row as the machines of continuous integration see it.
+// finding is a row as the machines of continuous integration see it. Rows of a
+// report with a column result are findings unless they pass.
 type finding struct {
 	rule, file, name, message string
+	passed                    bool
 }
 
 // findings reads rows by the names of their columns; what is none of rule, file
@@ -32,8 +34,10 @@ func (r *report) findings() []finding {
 				f.rule = text
 			case "file":
 				f.file = text
-			case "path", "tensor":
+			case "path", "tensor", "check":
 				f.name = text
+			case "result":
+				f.passed = text == "pass"
 			case "reason", "message":
 				words = slices.Insert(words, 0, text)
 			default:
@@ -89,10 +93,14 @@ func printJUnit(w io.Writer, rep *report) error {
 		if name == "" {
 			name = f.message
 		}
-		s.Cases = append(s.Cases, testcase{Class: s.Name, Name: name, Failure: &failure{f.rule, f.message}})
+		c := testcase{Class: s.Name, Name: name}
+		if !f.passed {
+			s.Failures++
+			c.Failure = &failure{f.rule, f.message}
+		}
+		s.Cases = append(s.Cases, c)
 	}
-	s.Failures = len(s.Cases)
-	if s.Failures == 0 {
+	if len(s.Cases) == 0 {
 		s.Cases = []testcase{{Class: "wreg", Name: s.Name}}
 	}
 	s.Tests = len(s.Cases)
@@ -109,6 +117,9 @@ func printSARIF(w io.Writer, rep *report) error {
 	rules, seen := []any{}, map[string]bool{}
 	results := []any{}
 	for _, f := range rep.findings() {
+		if f.passed {
+			continue
+		}
 		if !seen[f.rule] {
 			seen[f.rule] = true
 			rules = append(rules, object{{"id", f.rule}})
@@ -155,6 +166,9 @@ func printGitHub(w io.Writer, rep *report) error {
 	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 	for _, f := range rep.findings() {
+		if f.passed {
+			continue
+		}
 		where := "title=" + property.Replace(f.rule)
 		if f.file != "" {
 			where = "file=" + property.Replace(f.file) + "," + where

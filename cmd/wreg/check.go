@@ -32,7 +32,7 @@ first. (wreg verify checks a checkpoint's files.)`,
 				return err
 			}
 			if n := len(rep.rows); n > 0 {
-				a.say("%d faults", n)
+				a.say("%s", count(n, "fault"))
 				return errFindings
 			}
 			a.say("the registry is sound")

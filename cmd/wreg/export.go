@@ -1,16 +1,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
+	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"wreg/export"
+	"wreg/ingest"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/tensor"
 )
 
 // exportOptions are the flags of wreg export that export.Options does not have.
@@ -89,6 +93,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	o.Progress = func(done, _ int64) { m.set(done) }
 	var plan *export.Plan
 	var source *registry.Revision
+	o.Tool = tool
 	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 		if source, err = s.Find(ref); err != nil {
 			return err
@@ -114,20 +119,43 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	if err != nil {
 		return err
 	}
-	_ = receipt
-	a.say("%s: %d tensors, %s in %d shards, read back and proven", o.Out, len(plan.Tensors), size(plan.TotalSize), len(plan.Shards))
+	a.say("%s: %s, %s in %s, read back and proven", o.Out, count(len(plan.Tensors), "tensor"), size(plan.TotalSize), count(len(plan.Shards), "shard"))
 	if o.noRegister {
 		return nil
 	}
 	if o.name == "" {
 		o.name = source.Model + "-" + o.Target
 	}
-	v, _, err := a.ingest(c.Context(), o.Out, ingestOptions{name: o.name, jobs: o.Jobs, source: source.Ref()})
+	v, err := a.register(c.Context(), o, source, receipt)
 	if err != nil {
 		return fmt.Errorf("%s is complete, but was not registered: %w", o.Out, err)
 	}
 	a.say("registered as %s", v.Ref())
 	return nil
+}
+
+// register stores an exported folder as a model. What its tensors are is known
+// from the proof, so no byte is read again; a hash that no copied source gave is
+// absent until wreg ingest reads the folder.
+func (a *app) register(ctx context.Context, o exportOptions, source *registry.Revision, receipt *export.Receipt) (v *registry.Revision, err error) {
+	c, err := ingest.Open(o.Out, ingest.Options{Jobs: o.Jobs})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	proof, err := receipt.JSON()
+	if err != nil {
+		return nil, err
+	}
+	hashed := !slices.ContainsFunc(receipt.Infos, func(t tensor.Info) bool { return t.Hash.IsZero() })
+	err = a.open(registry.Options{}, func(r *registry.Registry) error {
+		v, err = r.Put(ctx, registry.Revision{
+			Model: o.name, Root: c.Path(), Config: c.Config(), Files: c.Files(), Findings: c.Findings(),
+			Created: time.Now().UTC(), Tool: o.Tool, Hashed: hashed, Source: source.Ref(), Layout: o.Target, Receipt: proof,
+		}, receipt.Infos)
+		return err
+	})
+	return v, err
 }
 
 // modelOrPath gives the reference of a registered model; a path on disk that is
@@ -163,33 +191,9 @@ func planReport(p *export.Plan) *report {
 	}
 	rep.head = append(rep.head, field{"shards", orEmpty(shards)})
 	for _, t := range p.Tensors {
-		rep.rows = append(rep.rows, []any{t.Path, t.DType, t.Shape, t.Bytes, p.Shards[t.Shard].Name, t.Offset, steps(t.Make), t.Rule})
+		rep.rows = append(rep.rows, []any{t.Path, t.DType, t.Shape, t.Bytes, p.Shards[t.Shard].Name, t.Offset, export.Steps(t.Make), t.Rule})
 	}
 	return rep
-}
-
-// steps writes a plan's tree on one line: cast bf16(stack(a, b, … 14 more)).
-func steps(n *arch.Node) string {
-	const shown = 2
-	if n == nil {
-		return ""
-	}
-	if n.Op == arch.OpLoad {
-		return n.Path
-	}
-	var in []string
-	for i, m := range n.In {
-		if i == shown && len(n.In) > shown+1 {
-			in = append(in, fmt.Sprintf("… %d more", len(n.In)-shown))
-			break
-		}
-		in = append(in, steps(m))
-	}
-	name := string(n.Op)
-	if n.Op == arch.OpCast || n.Op == arch.OpView {
-		name += " " + n.DType.String()
-	}
-	return name + "(" + strings.Join(in, ", ") + ")"
 }
 
 // readArch parses an architecture file; no name is no architecture.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +26,6 @@ type ingestOptions struct {
 	noHash  bool
 	noStats bool
 	jobs    int
-	source  string // the revision it was exported from
 }
 
 func ingestCommand(a *app) *cobra.Command {
@@ -93,7 +93,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	}
 	v := registry.Revision{
 		Model: cmp.Or(o.name, modelName(c.Path())), Root: c.Path(), Config: c.Config(), Files: c.Files(),
-		Findings: c.Findings(), Tool: "wreg " + version, Hashed: !o.noHash, Source: o.source,
+		Findings: c.Findings(), Created: time.Now().UTC(), Tool: tool, Hashed: !o.noHash,
 	}
 	if old, err := a.latest(v.Model); err != nil {
 		return nil, "", err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -183,14 +184,41 @@ func printCSV(w io.Writer, rep *report) error {
 	return c.Error()
 }
 
+// printJSON writes one object: what the report says of itself, then the rows, a
+// line each.
 func printJSON(w io.Writer, rep *report) error {
-	obj := slices.Clone(rep.head)
-	rows := make([]object, len(rep.rows))
-	for i, r := range rep.rows {
-		rows[i] = rowObject(rep.columns, r)
+	head := append(slices.Clone(rep.head), field{"columns", rep.columns})
+	var b strings.Builder
+	b.WriteByte('{')
+	for _, f := range head {
+		name, err := marshal(f.name)
+		if err != nil {
+			return err
+		}
+		value, err := marshal(f.value)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "\n  %s: %s,", name, value)
 	}
-	obj = append(obj, field{"columns", rep.columns}, field{"rows", rows}, field{"count", len(rows)})
-	return writeJSON(w, object(obj), true)
+	b.WriteString("\n  \"rows\": [")
+	for i, r := range rep.rows {
+		row, err := marshal(rowObject(rep.columns, r))
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString("\n    ")
+		b.WriteString(row)
+	}
+	if len(rep.rows) > 0 {
+		b.WriteString("\n  ")
+	}
+	fmt.Fprintf(&b, "],\n  \"count\": %d\n}\n", len(rep.rows))
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func printNDJSON(w io.Writer, rep *report) error {
@@ -220,11 +248,11 @@ func (o object) MarshalJSON() ([]byte, error) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		name, err := json.Marshal(f.name)
+		name, err := marshal(f.name)
 		if err != nil {
 			return nil, err
 		}
-		value, err := json.Marshal(f.value)
+		value, err := marshal(f.value)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}
@@ -265,36 +293,49 @@ func jsonValue(v any) any {
 	return v
 }
 
-// writeJSON writes v and a line break. Characters that a terminal might obey are
-// escaped, which JSON allows anywhere in a string.
+// writeJSON writes v and a line break.
 func writeJSON(w io.Writer, v any, indent bool) error {
+	text, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	if indent {
+		var b bytes.Buffer
+		if err := json.Indent(&b, []byte(text), "", "  "); err != nil {
+			return err
+		}
+		text = b.String()
+	}
+	_, err = fmt.Fprintln(w, text)
+	return err
+}
+
+// marshal gives v as JSON on one line. Characters that a terminal might obey are
+// escaped, which JSON allows anywhere in a string.
+func marshal(v any) (string, error) {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	if indent {
-		e.SetIndent("", "  ")
-	}
 	if err := e.Encode(v); err != nil {
-		return err
+		return "", err
 	}
-	s := b.String()
-	if !clean(s, true) {
-		b.Reset()
-		for _, r := range s {
-			switch {
-			case safe(r) || r == '\n':
-				b.WriteRune(r)
-			case r > 0xffff:
-				r -= 0x10000
-				fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
-			default:
-				fmt.Fprintf(&b, `\u%04x`, r)
-			}
+	s := strings.TrimSuffix(b.String(), "\n")
+	if clean(s, true) {
+		return s, nil
+	}
+	b.Reset()
+	for _, r := range s {
+		switch {
+		case safe(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			r -= 0x10000
+			fmt.Fprintf(&b, `\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
 		}
-		s = b.String()
 	}
-	_, err := io.WriteString(w, s)
-	return err
+	return b.String(), nil
 }
 
 // cell is a value as people and TSV see it; absent is empty.

@@ -18,7 +18,7 @@ func rmCommand(a *app) *cobra.Command {
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: a.completeModels,
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.open(registry.Options{}, func(r *registry.Registry) error {
+			return a.change(func(r *registry.Registry) error {
 				var errs []error
 				for _, ref := range args {
 					if err := r.Remove(ref); err != nil {

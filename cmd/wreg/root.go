@@ -16,8 +16,11 @@ import (
 	"wreg/registry"
 )
 
-// version is what --version says and revisions record.
-const version = "0.1.0"
+// version is what --version says; tool is what revisions and receipts record.
+const (
+	version = "0.1.0"
+	tool    = "wreg " + version
+)
 
 // The exit statuses of every verb, as diff and grep have them.
 const (
@@ -109,9 +112,10 @@ that the consumer needs.`,
 // verbs lists every verb by the group it is shown in.
 func verbs() map[string][]func(*app) *cobra.Command {
 	return map[string][]func(*app) *cobra.Command{
-		"main":     {demoCommand, ingestCommand, exportCommand},
-		"registry": {lsCommand, showCommand, rmCommand, checkCommand, coverageCommand},
-		"files":    {synthCommand, archCommand, versionCommand},
+		"main": {demoCommand, ingestCommand, queryCommand, testCommand, exportCommand, verifyCommand},
+		"registry": {lsCommand, showCommand, coverageCommand, diffCommand, explainCommand, rmCommand,
+			checkCommand, backupCommand, compactCommand, gcCommand, mergeCommand},
+		"files": {synthCommand, archCommand, versionCommand},
 	}
 }
 
@@ -161,6 +165,26 @@ func (a *app) read(fn func(r *registry.Registry, s *registry.Snapshot) error) er
 	})
 }
 
+// change runs fn on a registry that must exist.
+func (a *app) change(fn func(*registry.Registry) error) error {
+	path, err := a.registryPath()
+	if err != nil {
+		return err
+	}
+	if err := mustExist(path); err != nil {
+		return err
+	}
+	return a.open(registry.Options{}, fn)
+}
+
+func mustExist(path string) error {
+	_, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%s: no registry there yet; wreg ingest PATH makes one", path)
+	}
+	return err
+}
+
 // open runs fn on the open registry. For reading, the file must exist.
 func (a *app) open(o registry.Options, fn func(*registry.Registry) error) error {
 	path, err := a.registryPath()
@@ -168,8 +192,8 @@ func (a *app) open(o registry.Options, fn func(*registry.Registry) error) error 
 		return err
 	}
 	if o.ReadOnly {
-		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("%s: no registry there yet; wreg ingest PATH makes one", path)
+		if err := mustExist(path); err != nil {
+			return err
 		}
 	}
 	r, err := registry.Open(path, o)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -61,12 +62,12 @@ func showCommand(a *app) *cobra.Command {
 func showRevision(v *registry.Revision) object {
 	var files, findings []any
 	for _, f := range v.Files {
-		files = append(files, object{{"name", f.Name}, {"size", f.Size}, {"modified", f.ModTime.UTC()}, {"format", f.Format}})
+		files = append(files, object{{"name", f.Name}, {"size", f.Size}, {"modified", f.ModTime.UTC().Format(time.RFC3339Nano)}, {"format", f.Format}})
 	}
 	for _, f := range v.Findings {
 		findings = append(findings, object{{"rule", f.Rule}, {"file", f.File}, {"tensor", f.Tensor}, {"message", f.Message}})
 	}
-	o := object{{"model", v.Ref()}, {"root", v.Root}, {"created", v.Created.UTC()}, {"tool", v.Tool}, {"tensors", v.Tensors},
+	o := object{{"model", v.Ref()}, {"root", v.Root}, {"created", v.Created.UTC().Format(time.RFC3339)}, {"tool", v.Tool}, {"tensors", v.Tensors},
 		{"bytes", v.Bytes}, {"layout", v.Layout}, {"hashed", v.Hashed}, {"source", v.Source},
 		{"files", orEmpty(files)}, {"findings", orEmpty(findings)}, {"config", jsonText(v.Config)}}
 	if v.Receipt != nil {

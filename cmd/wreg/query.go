@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"wreg/query"
+	"wreg/registry"
+)
+
+// queryOptions are the flags of wreg query.
+type queryOptions struct {
+	model, arch, file string
+	expand, exitCode  bool
+}
+
+func (o *queryOptions) flags(a *app, c *cobra.Command) {
+	f := c.Flags()
+	f.StringVarP(&o.model, "model", "m", "", "`MODEL` to ask when the query has no in clause")
+	f.StringVar(&o.arch, "arch", "", "architecture `FILE` instead of the one for model_type")
+	must(c.RegisterFlagCompletionFunc("model", a.completeModels))
+}
+
+func queryCommand(a *app) *cobra.Command {
+	var o queryOptions
+	c := &cobra.Command{
+		Use:   "query QUERY",
+		Short: "ask what is there and what is missing",
+		Long: `Answers a query over the registry. Verbs are find, missing, extra, changed and
+gaps; a pattern is a dotted glob that matches at any segment and reaches the
+path's end. On a terminal rows fold; --expand lists them. The grammar is in the
+README.`,
+		Example: `  wreg query 'missing mlp.switch_mlp.* where layer<64'
+  wreg query 'find *.bias' -m llama
+  wreg query 'find * where absmax > 65504 and dtype = bf16'
+  wreg query 'gaps in hunyuan-mlx against hunyuan' --exit-code
+  wreg query 'find experts.*.up_proj.weight group by layer select layer, count() having count() != 16'
+  wreg query --file checks.q --json`,
+		Args: cobra.MaximumNArgs(1),
+		ValidArgsFunction: func(_ *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
+			return a.completeQuery(text), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			text, err := o.text(a, args)
+			if err != nil {
+				return err
+			}
+			return a.query(c.Context(), text, o)
+		},
+	}
+	o.flags(a, c)
+	c.Flags().BoolVar(&o.expand, "expand", false, "list every row, also on a terminal")
+	c.Flags().BoolVar(&o.exitCode, "exit-code", false, "exit 1 when there is a row")
+	c.Flags().StringVar(&o.file, "file", "", "read the query from `FILE`, - for stdin")
+	return describe(c, "0 answered, 1 with --exit-code: there are rows, 2 trouble (syntax, no such model, nothing to expect)")
+}
+
+// queryLimit bounds the text of one query.
+const queryLimit = 1 << 20
+
+// text is the query: the argument, or a file's content.
+func (o queryOptions) text(a *app, args []string) (string, error) {
+	switch {
+	case o.file == "" && len(args) == 1:
+		return args[0], nil
+	case o.file == "":
+		return "", fmt.Errorf("which query? for example: wreg query 'find *.bias'")
+	case len(args) == 1:
+		return "", fmt.Errorf("--file %s and an argument: give one query", o.file)
+	}
+	in := a.in
+	if o.file != "-" {
+		f, err := os.Open(o.file)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, queryLimit+1))
+	if err == nil && len(data) > queryLimit {
+		err = fmt.Errorf("%s: longer than %d bytes", o.file, queryLimit)
+	}
+	return string(data), err
+}
+
+func (a *app) query(ctx context.Context, text string, o queryOptions) error {
+	q, err := query.Parse(text)
+	if err != nil {
+		return err
+	}
+	var res *query.Result
+	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+		opts := query.Options{Model: o.model}
+		if opts.Arch, err = readArch(o.arch); err != nil {
+			return err
+		}
+		res, err = q.Run(ctx, s, opts)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, n := range res.Notes {
+		a.say("%s", n)
+	}
+	rep := resultReport(res)
+	if !o.expand {
+		folded := res.Fold()
+		rep.people = &report{columns: folded.Columns, rows: folded.Rows, empty: rep.empty}
+	}
+	if err := a.print(rep); err != nil {
+		return err
+	}
+	if o.exitCode && len(res.Rows) > 0 {
+		return errFindings
+	}
+	return nil
+}
+
+// resultReport is a query's answer, with what JSON says beside the rows.
+func resultReport(res *query.Result) *report {
+	optional := func(s string) any {
+		if s == "" {
+			return nil
+		}
+		return s
+	}
+	return &report{
+		head: []field{{"query", res.Query}, {"model", optional(res.Model)},
+			{"against", optional(res.Against)}, {"layout", optional(res.Layout)}},
+		columns: res.Columns, rows: res.Rows, empty: "no rows",
+	}
+}
+
+// completeQuery offers what may follow a query's beginning.
+func (a *app) completeQuery(text string) (out []string) {
+	_ = a.read(func(_ *registry.Registry, s *registry.Snapshot) error { // no registry: nothing to offer
+		out = query.Complete(text, s)
+		return nil
+	})
+	return out
+}
+
+func explainCommand(a *app) *cobra.Command {
+	var o queryOptions
+	c := &cobra.Command{
+		Use:     "explain QUERY",
+		Short:   "show how a query was understood and how it runs",
+		Example: `  wreg explain 'missing mlp.switch_mlp.* where layer<64'`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			q, err := query.Parse(args[0])
+			if err != nil {
+				return err
+			}
+			return a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+				opts := query.Options{Model: o.model}
+				if opts.Arch, err = readArch(o.arch); err != nil {
+					return err
+				}
+				text, err := q.Explain(s, opts)
+				if err == nil {
+					_, err = fmt.Fprintln(a.out, text)
+				}
+				return err
+			})
+		},
+	}
+	o.flags(a, c)
+	return c
+}
+
+func diffCommand(a *app) *cobra.Command {
+	var o queryOptions
+	c := &cobra.Command{
+		Use:   "diff A B",
+		Short: "what model B lacks, has too much, or holds differently than A",
+		Long: `The same as wreg query 'gaps in B against A' with --exit-code: compared by
+content, through the architecture when the layouts differ, a stack against its
+experts slice by slice.`,
+		Example: `  wreg diff hunyuan hunyuan-mlx
+  wreg diff llama@1 llama@2 --json`,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: a.completeModels,
+		RunE: func(c *cobra.Command, args []string) error {
+			o.exitCode = true
+			return a.query(c.Context(), "gaps in "+args[1]+" against "+args[0], o)
+		},
+	}
+	c.Flags().StringVar(&o.arch, "arch", "", "architecture `FILE` instead of the one for model_type")
+	c.Flags().BoolVar(&o.expand, "expand", false, "list every row, also on a terminal")
+	return describe(c, "0 no difference, 1 differences, 2 trouble")
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"wreg/query"
+	"wreg/registry"
+)
+
+func testCommand(a *app) *cobra.Command {
+	file := "wreg.checks"
+	c := &cobra.Command{
+		Use:   "test [MODEL]",
+		Short: "run saved checks: queries with expectations",
+		Long: `Runs the checks of a file: named queries, each with what its answer must be
+(expect none, some, or = N rows). MODEL stands for the model of queries without
+an in clause.`,
+		Example: `  wreg test hunyuan
+  wreg test hunyuan --file ci/moe.checks --format junit`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeModels,
+		RunE: func(c *cobra.Command, args []string) error {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				return err
+			}
+			checks, err := parseChecks(file, string(text))
+			if err != nil {
+				return err
+			}
+			var opts query.Options
+			if len(args) > 0 {
+				opts.Model = args[0]
+			}
+			rep := &report{head: []field{{"checks", file}}, columns: []string{"check", "result", "expected", "rows", "message"}}
+			failed := 0
+			err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+				for _, check := range checks {
+					res, err := check.query.Run(c.Context(), s, opts)
+					if err != nil {
+						return fmt.Errorf("%s:%d: check %q: %w", file, check.line, check.name, err)
+					}
+					n, result, message := len(res.Rows), "pass", ""
+					if !check.expect.ok(n) {
+						failed++
+						result = "fail"
+						message = fmt.Sprintf("expected %s, the answer has %d rows; wreg query %s", check.expect.text, n, shellLine([]string{check.text}))
+					}
+					rep.rows = append(rep.rows, []any{check.name, result, check.expect.text, int64(n), message})
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if err := a.print(rep); err != nil {
+				return err
+			}
+			a.say("%d passed, %d failed", len(checks)-failed, failed)
+			if failed > 0 {
+				return errFindings
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&file, "file", file, "`FILE` with the checks")
+	return describe(c, "0 every check passed, 1 some did not, 2 trouble (no such file, a query that cannot run)")
+}
