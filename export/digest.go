@@ -16,7 +16,7 @@ type digest struct {
 
 // same reports that two digests agree as far as both were taken.
 func (d digest) same(e digest) bool {
-	return d.sum == e.sum && (d.hash.IsZero() || e.hash.IsZero() || d.hash == e.hash)
+	return (d.sum == e.sum || d.sum == tensor.Sum{} || e.sum == tensor.Sum{}) && (d.hash == e.hash || d.hash.IsZero() || e.hash.IsZero())
 }
 
 // digester takes a digest of what is written to it.

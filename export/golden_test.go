@@ -115,7 +115,7 @@ func TestGoldens(t *testing.T) {
 			}
 			for _, v := range c.Variants {
 				if o, ok := options(v.Flags); ok {
-					o.Prove = export.ProveSHA256
+					o.Prove, o.NoSync = export.ProveSHA256, true
 					out, r := exported(t, dir, o)
 					compare(t, fmt.Sprint(v.Flags), out, v, r)
 				}
@@ -178,5 +178,20 @@ func compare(t *testing.T, what, out string, v synth.Variant, r *export.Receipt)
 	var config map[string]json.RawMessage
 	if err := json.Unmarshal(c.Config(), &config); err != nil {
 		t.Error(what, err)
+	}
+}
+
+// PyTorch shards give the same output as safetensors.
+func TestTorchGolden(t *testing.T) {
+	c, err := synth.Golden(filepath.Join(goldens, "hunyuan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range c.Variants {
+		if o, ok := options(v.Flags); ok {
+			o.NoSync = true
+			out, r := exported(t, "../ingest/testdata/fixtures/hunyuan-bin", o)
+			compare(t, fmt.Sprint(v.Flags), out, v, r)
+		}
 	}
 }

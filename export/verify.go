@@ -1,0 +1,368 @@
+package export
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"wreg/ingest"
+	"wreg/registry/tensor"
+)
+
+// maxReceipt bounds a receipt that is read: some 300 bytes a tensor.
+const maxReceipt = 1 << 30
+
+// VerifyOptions of Verify. The zero value checks a folder against its own receipt.
+type VerifyOptions struct {
+	Receipt  []byte        // what to check against; nil: wreg-receipt.json in the folder
+	Tensors  []tensor.Info // without any receipt: what the registry has
+	Jobs     int           // workers; 0 is one a core
+	Progress func(done, total int64)
+}
+
+// Verification is what Verify found.
+type Verification struct {
+	Tensors    int
+	Bytes      int64
+	Faults     []Fault
+	NotChecked []string // what could not be told from the bytes that are there
+}
+
+// Fault is something that is not as the receipt says.
+type Fault struct {
+	File    string
+	Tensor  string
+	Expert  int // index along axis 0 of a stack; -1 when the fault has none
+	Message string
+}
+
+func (f Fault) String() string {
+	text := f.File
+	if f.Tensor != "" {
+		text += fmt.Sprintf(": tensor %q", f.Tensor)
+	}
+	if f.Expert >= 0 {
+		text += fmt.Sprintf(": expert %d", f.Expert)
+	}
+	return text + ": " + f.Message
+}
+
+// Verify reads every byte of an exported folder and compares it with the receipt:
+// tensors with their checksums and hashes, stacks expert by expert, other files
+// with their hashes, and the sources when they are still there. What is wrong is
+// in Faults; an error means that nothing could be checked.
+func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, error) {
+	if o.Jobs <= 0 {
+		o.Jobs = runtime.GOMAXPROCS(0)
+	}
+	data := o.Receipt
+	if data == nil {
+		var err error
+		if data, err = readReceipt(dir); err != nil && (o.Tensors == nil || !errors.Is(err, fs.ErrNotExist)) {
+			return nil, err
+		}
+	}
+	v := &verifier{o: o}
+	if data == nil {
+		v.skip("there is no %s: the bytes were compared with the registry, not with a source", receiptFile)
+		return v.run(ctx, dir, nil, fromInfos(o.Tensors))
+	}
+	var r Receipt
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, receiptFile), err)
+	}
+	if r.Format != receiptFormat {
+		return nil, fmt.Errorf("%s: version %d is not known to this wreg (it knows %d)", filepath.Join(dir, receiptFile), r.Format, receiptFormat)
+	}
+	all, err := fromReceipt(&r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, receiptFile), err)
+	}
+	return v.run(ctx, dir, &r, all)
+}
+
+func readReceipt(dir string) ([]byte, error) {
+	path := filepath.Join(dir, receiptFile)
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w; only a folder that wreg exported can be verified without a registry", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxReceipt+1))
+	if err == nil && len(data) > maxReceipt {
+		err = fmt.Errorf("%s: exceeds %d bytes", path, maxReceipt)
+	}
+	return data, err
+}
+
+// verifier gathers faults from its workers.
+type verifier struct {
+	o    VerifyOptions
+	mu   sync.Mutex
+	out  Verification
+	done int64
+}
+
+func (v *verifier) fault(file, path string, expert int, format string, args ...any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.out.Faults = append(v.out.Faults, Fault{file, path, expert, fmt.Sprintf(format, args...)})
+}
+
+func (v *verifier) skip(format string, args ...any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.out.NotChecked = append(v.out.NotChecked, fmt.Sprintf(format, args...))
+}
+
+func (v *verifier) advance(n int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.done += n; v.o.Progress != nil {
+		v.o.Progress(v.done, v.out.Bytes)
+	}
+}
+
+func (v *verifier) run(ctx context.Context, dir string, r *Receipt, all []expected) (*Verification, error) {
+	v.out.Tensors = len(all)
+	for _, e := range all {
+		v.out.Bytes += e.bytes
+	}
+	if r != nil {
+		if err := v.files(dir, r); err != nil {
+			return nil, err
+		}
+		v.accounts(r)
+	}
+	c, err := ingest.Open(dir, ingest.Options{})
+	if err != nil {
+		v.fault(dir, "", -1, "%v", err)
+		return v.sorted(), nil
+	}
+	defer c.Close()
+	for _, f := range c.Findings() {
+		v.fault(f.File, f.Tensor, -1, "%s", f.Message)
+	}
+	there := v.headers(c, all)
+	if err := each(ctx, v.o.Jobs, there, func() func(context.Context, expected) error {
+		buf := make([]byte, maxChunk)
+		return func(ctx context.Context, e expected) error { return v.bytes(ctx, c, e, buf) }
+	}); err != nil {
+		return nil, err
+	}
+	if r != nil {
+		if err := v.sources(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	return v.sorted(), nil
+}
+
+func (v *verifier) sorted() *Verification {
+	slices.SortStableFunc(v.out.Faults, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Tensor, b.Tensor), cmp.Compare(a.Expert, b.Expert))
+	})
+	return &v.out
+}
+
+// headers compares names, dtypes and shapes; it returns the tensors whose bytes
+// can be compared.
+func (v *verifier) headers(c *ingest.Checkpoint, all []expected) []expected {
+	var there []expected
+	named := map[string]bool{}
+	for _, e := range all {
+		named[e.path] = true
+		got, ok := c.Lookup(e.path)
+		switch {
+		case !ok:
+			v.fault(e.file, e.path, -1, "is missing")
+		case got.DType != e.dtype || !got.Shape.Equal(e.shape) || got.Bytes != e.bytes:
+			v.fault(got.File, e.path, -1, "is %v %v, should be %v %v", got.DType, got.Shape, e.dtype, e.shape)
+		default:
+			e.file = got.File
+			there = append(there, e)
+		}
+	}
+	for _, t := range c.Tensors() {
+		if !named[t.Path] {
+			v.fault(t.File, t.Path, -1, "should not be there")
+		}
+	}
+	slices.SortStableFunc(there, func(a, b expected) int { return cmp.Compare(b.bytes, a.bytes) })
+	return there
+}
+
+// bytes reads one tensor and compares it, part by part when its parts are known.
+func (v *verifier) bytes(ctx context.Context, c *ingest.Checkpoint, e expected, buf []byte) error {
+	src, err := c.Bytes(e.path)
+	if err != nil {
+		return err
+	}
+	parts := e.parts
+	if parts == nil {
+		parts = []expectedPart{{"", e.bytes, e.whole}}
+	}
+	whole := newDigester(!e.whole.hash.IsZero() && len(parts) > 1)
+	wrong, at := 0, int64(0)
+	for k, p := range parts {
+		part := newDigester(!p.hash.IsZero())
+		for end := at + p.bytes; at < end; {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			b := buf[:min(int64(len(buf)), end-at)]
+			if n, err := src.ReadAt(b, at); n < len(b) {
+				if err == nil || errors.Is(err, io.EOF) {
+					err = io.ErrUnexpectedEOF
+				}
+				v.fault(e.file, e.path, -1, "bytes %d:%d: %v", at, at+int64(len(b)), err)
+				return nil
+			}
+			part.write(b)
+			if len(parts) > 1 {
+				whole.write(b)
+			}
+			at += int64(len(b))
+			v.advance(int64(len(b)))
+		}
+		if got := part.digest(); !got.same(p.digest) {
+			wrong++
+			expert, from := -1, ""
+			if e.stack && len(parts) > 1 {
+				expert = k
+			}
+			if p.from != "" {
+				from = fmt.Sprintf(" (made from %s)", p.from)
+			}
+			v.fault(e.file, e.path, expert, "bytes %d:%d are not what was written%s: %v", at-p.bytes, at, from, mismatch(got, p.digest))
+		}
+	}
+	if got := whole.digest(); len(parts) > 1 && wrong == 0 && !got.same(e.whole) {
+		v.fault(e.file, e.path, -1, "its parts are right, the whole is not: %v", mismatch(got, e.whole))
+	}
+	return nil
+}
+
+// mismatch says which of two digests differs.
+func mismatch(got, want digest) string {
+	if got.sum != want.sum && want.sum != (tensor.Sum{}) {
+		return fmt.Sprintf("%v, should be %v", got.sum, want.sum)
+	}
+	return fmt.Sprintf("%v, should be %v", got.hash, want.hash)
+}
+
+// files compares the files beside the shards.
+func (v *verifier) files(dir string, r *Receipt) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, x := range r.Files {
+		f, err := root.Open(x.Name)
+		if err != nil {
+			v.fault(x.Name, "", -1, "%v", err)
+			continue
+		}
+		h := sha256.New()
+		n, err := io.Copy(h, io.LimitReader(f, x.Bytes+1))
+		f.Close()
+		switch got := hex.EncodeToString(h.Sum(nil)); {
+		case err != nil:
+			v.fault(x.Name, "", -1, "%v", err)
+		case n != x.Bytes || got != x.SHA256:
+			v.fault(x.Name, "", -1, "is not what was written (sha256 %s of %d bytes, should be %s of %d)", got, n, x.SHA256, x.Bytes)
+		}
+	}
+	return nil
+}
+
+// accounts checks that the receipt accounts for every source tensor, and that
+// copies carry their sources' checksums.
+func (v *verifier) accounts(r *Receipt) {
+	outputs := map[string]bool{}
+	for _, t := range r.Tensors {
+		outputs[t.Path] = true
+	}
+	sums := map[string]ReceiptSource{}
+	for _, s := range r.Sources {
+		sums[s.Path] = s
+		if len(s.Into) == 0 && s.Dropped == "" {
+			v.fault(receiptFile, s.Path, -1, "source tensor is neither used nor dropped")
+		}
+		for _, into := range s.Into {
+			if !outputs[into] {
+				v.fault(receiptFile, s.Path, -1, "went into %q, which the receipt does not list", into)
+			}
+		}
+	}
+	computed := 0
+	for _, t := range r.Tensors {
+		for k, p := range t.Parts {
+			if src, ok := sums[p.From]; ok && t.copies() && src.XXH3 != p.XXH3 {
+				v.fault(t.File, t.Path, k, "is a copy of %s, whose checksum differs", p.From)
+			}
+		}
+		if !t.copies() {
+			computed++
+		}
+	}
+	if computed > 0 {
+		v.skip("%d tensors were computed, not copied: their bytes were compared with the receipt, and not computed again", computed)
+	}
+}
+
+// copies reports that no byte of the tensor was computed.
+func (t *ReceiptTensor) copies() bool {
+	return t.Steps == "load" || len(t.Parts) > 0 && t.Steps == fmt.Sprintf("stack(%d load)", len(t.Parts))
+}
+
+// sources compares the source tensors with the receipt, when they are still there.
+func (v *verifier) sources(ctx context.Context, r *Receipt) error {
+	for _, x := range r.Inputs {
+		path := filepath.Join(r.Root, filepath.FromSlash(x.Name))
+		if info, err := os.Stat(r.Root); err == nil && !info.IsDir() {
+			path = filepath.Join(filepath.Dir(r.Root), filepath.FromSlash(x.Name))
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			v.skip("sources: %v", err)
+			return nil
+		}
+		if info.Size() != x.Bytes {
+			v.skip("sources: %s has %d bytes, had %d", path, info.Size(), x.Bytes)
+			return nil
+		}
+	}
+	c, err := ingest.Open(r.Root, ingest.Options{})
+	if err != nil {
+		v.skip("sources: %v", err)
+		return nil
+	}
+	defer c.Close()
+	sums, err := c.Hash(ctx, ingest.HashOptions{Jobs: v.o.Jobs, NoSHA: true, NoStats: true})
+	if err != nil {
+		return err
+	}
+	got := map[string]string{}
+	for _, t := range sums {
+		got[t.Path] = t.Sum.String()
+	}
+	for _, s := range r.Sources {
+		if s.XXH3 != "" && got[s.Path] != s.XXH3 {
+			v.fault(r.Root, s.Path, -1, "source tensor is no longer what was exported (%s, was %s)", got[s.Path], s.XXH3)
+		}
+	}
+	return nil
+}
