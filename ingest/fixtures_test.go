@@ -1,0 +1,149 @@
+package ingest
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"wreg/registry/tensor"
+)
+
+// fixture is one entry of the manifest with its expectations.
+type fixture struct {
+	File    string
+	Format  string
+	Verdict string
+	Reason  string
+	Tensors []struct {
+		Keys   []string
+		Path   string
+		Shape  []int64
+		Dims   []int64
+		NBytes int64
+		SHA256 string
+		Offset *int64 `json:"file_offset"`
+	}
+}
+
+const fixturesDir = "testdata/fixtures"
+
+func readFixtures(t testing.TB, formats ...string) (list []fixture) {
+	t.Helper()
+	var manifest struct {
+		Fixtures []struct{ File, Format, Expected string }
+	}
+	decode(t, filepath.Join(fixturesDir, "MANIFEST.json"), &manifest)
+	for _, m := range manifest.Fixtures {
+		if !slices.Contains(formats, m.Format) {
+			continue
+		}
+		f := fixture{}
+		decode(t, filepath.Join(fixturesDir, m.Expected), &f)
+		f.File, f.Format = m.File, m.Format
+		list = append(list, f)
+	}
+	if len(list) == 0 {
+		t.Fatalf("no fixtures of %v", formats)
+	}
+	return list
+}
+
+func decode(t testing.TB, name string, into any) {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+}
+
+// policies are the decisions where a fixture leaves the choice to the reader, as
+// docs/formats.md has them: the rule of the finding it is read with, or a part of
+// the error it is refused with.
+var policies = map[string]struct {
+	finding, refusal string
+}{
+	"hostile/safetensors/empty_obj.safetensors":       {finding: "no-tensors"},
+	"hostile/safetensors/meta_only.safetensors":       {finding: "no-tensors"},
+	"hostile/safetensors/extra_field.safetensors":     {finding: "unknown-field"},
+	"hostile/safetensors/leading_space.safetensors":   {refusal: "starts with"},
+	"hostile/safetensors/shape_zero_huge.safetensors": {refusal: "overflows"},
+	"hostile/index/bom.index.json":                    {refusal: `want '{'`},
+	"hostile/index/missing_key.index.json":            {finding: "not-in-index"},
+	"hostile/index/total_size.index.json":             {finding: "index-total-size"},
+}
+
+func TestFixtures(t *testing.T) {
+	for _, f := range readFixtures(t, "safetensors", "safetensors-sharded", "hf-index") {
+		t.Run(f.File, func(t *testing.T) {
+			c, err := Open(filepath.Join(fixturesDir, f.File), Options{})
+			policy, decided := policies[f.File]
+			switch {
+			case f.Verdict == "policy" && !decided:
+				t.Fatal("no decision in policies")
+			case f.Verdict == "reject" || policy.refusal != "":
+				if err == nil {
+					t.Fatalf("was read; want a refusal: %s", f.Reason)
+				}
+				if text := err.Error(); !strings.Contains(text, filepath.Base(f.File)) || !strings.Contains(text, policy.refusal) {
+					t.Errorf("error %q does not name the file, or does not say %q", text, policy.refusal)
+				}
+				return
+			case err != nil:
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if rule := policy.finding; rule != "" && !slices.ContainsFunc(c.Findings(), func(f tensor.Finding) bool { return f.Rule == rule }) {
+				t.Errorf("no finding %s in %v", rule, c.Findings())
+			}
+			if f.Verdict == "ok" && len(c.Findings()) > 0 {
+				t.Errorf("findings on a sound checkpoint: %v", c.Findings())
+			}
+			f.check(t, c)
+		})
+	}
+}
+
+// check compares every tensor with what the fixture's writer said of it.
+func (f *fixture) check(t *testing.T, c *Checkpoint) {
+	t.Helper()
+	got, err := c.Hash(context.Background(), HashOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Tensors) > 0 && len(got) != len(f.Tensors) {
+		t.Errorf("%d tensors, want %d", len(got), len(f.Tensors))
+	}
+	for _, want := range f.Tensors {
+		i := slices.IndexFunc(got, func(t tensor.Info) bool { return t.Path == want.Path })
+		if i < 0 {
+			t.Errorf("no tensor %q", want.Path)
+			continue
+		}
+		g := got[i]
+		shape := want.Shape
+		if shape == nil {
+			shape = slices.Clone(want.Dims) // ggml's order is innermost first
+			slices.Reverse(shape)
+		}
+		if !slices.Equal(g.Shape, shape) {
+			t.Errorf("%s: shape %v, want %v", g.Path, g.Shape, shape)
+		}
+		if g.Bytes != want.NBytes {
+			t.Errorf("%s: %d bytes, want %d", g.Path, g.Bytes, want.NBytes)
+		}
+		if h := hex.EncodeToString(g.Hash[:]); h != want.SHA256 {
+			t.Errorf("%s: sha256 %s, want %s", g.Path, h, want.SHA256)
+		}
+		if want.Offset != nil && g.Offset != *want.Offset {
+			t.Errorf("%s: offset %d, want %d", g.Path, g.Offset, *want.Offset)
+		}
+	}
+}
