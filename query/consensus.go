@@ -18,7 +18,7 @@ func (q *Query) expectLayers(c *checkpoint) (*expectation, error) {
 	stacks := map[string]map[int64]bool{} // text before the layer's number: layers there
 	slots := map[string]*slot{}
 	var order []*slot
-	c.All(func(t tensor.Info) bool {
+	c.each(false, func(t tensor.Info) bool {
 		template, index := tensor.SplitPath(t.Path)
 		k := slices.Index(tensor.Placeholders(template), "layer")
 		if k < 0 || k >= len(index) {
@@ -74,10 +74,22 @@ func (q *Query) expectLayers(c *checkpoint) (*expectation, error) {
 			e.wants = append(e.wants, w)
 		}
 	}
-	if !named && !q.named(e, c) {
+	if !named && !q.names(c) {
 		return nil, fmt.Errorf("most layers of %s hold nothing named %s: there is nothing to compare with", c.revision.Ref(), q.patternText())
 	}
 	return e, nil
+}
+
+// names reports that the pattern names something that is there, where extra
+// tensors are asked for.
+func (q *Query) names(c *checkpoint) (found bool) {
+	if q.verb == Extra || q.verb == Gaps {
+		c.each(false, func(t tensor.Info) bool {
+			found = q.matches(t.Path)
+			return !found
+		})
+	}
+	return found
 }
 
 // slot is a place in a layer: all that differs between its tensors is the layer.

@@ -41,8 +41,8 @@ type expectation struct {
 
 // present is the side that is measured.
 type present interface {
-	Lookup(path string) (tensor.Info, bool)
-	All(yield func(tensor.Info) bool)
+	whole(path string) (tensor.Info, bool)
+	each(whole bool, yield func(tensor.Info) bool)
 }
 
 // gap is one row of the answer.
@@ -100,37 +100,6 @@ func join(list, item string) string {
 	return list + ", " + item
 }
 
-// checkpoint reads a revision's tensors by path, for arch too.
-type checkpoint struct {
-	snapshot *registry.Snapshot
-	revision *registry.Revision
-	err      error // the first fault met while reading
-}
-
-// Lookup is part of arch.Source.
-func (c *checkpoint) Lookup(path string) (tensor.Info, bool) {
-	t, ok, err := c.snapshot.Lookup(c.revision, path)
-	if err != nil && c.err == nil {
-		c.err = err
-	}
-	return t, ok && err == nil
-}
-
-// All is part of arch.Source.
-func (c *checkpoint) All(yield func(tensor.Info) bool) {
-	for t, err := range c.snapshot.Tensors(c.revision) {
-		if err != nil {
-			if c.err == nil {
-				c.err = err
-			}
-			return
-		}
-		if !yield(t) {
-			return
-		}
-	}
-}
-
 // expect finds what the query measures against.
 func (q *Query) expect(s *registry.Snapshot, c *checkpoint, o Options) (*expectation, error) {
 	switch q.against {
@@ -161,7 +130,7 @@ func (q *Query) compare(c *checkpoint, e *expectation) []gap {
 		if e.found != nil || q.verb == Extra || !q.matches(w.path) {
 			continue
 		}
-		have, ok := side.Lookup(w.path)
+		have, ok := side.whole(w.path)
 		switch {
 		case !ok && !w.optional && asks(arch.Missing):
 			g := gap{path: w.path, status: arch.Missing, want: w, reason: w.reason, remedy: w.remedy}
@@ -179,7 +148,7 @@ func (q *Query) compare(c *checkpoint, e *expectation) []gap {
 	}
 	explainMissing(gaps, e, side)
 	if asks(arch.Extra) {
-		side.All(func(t tensor.Info) bool {
+		side.each(true, func(t tensor.Info) bool {
 			if _, dropped := e.dropped[t.Path]; !wanted[t.Path] && !dropped && q.matches(t.Path) {
 				gaps = append(gaps, gap{path: t.Path, status: arch.Extra, have: &t, reason: e.whyExtra(t.Path)})
 			}

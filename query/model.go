@@ -84,7 +84,7 @@ func resolve(c *checkpoint, o Options) (*arch.Resolution, error) {
 
 // held lists a model's tensors as they are.
 func held(c *checkpoint) (wants []want) {
-	c.All(func(t tensor.Info) bool {
+	c.each(true, func(t tensor.Info) bool {
 		w := want{path: t.Path, shape: t.Shape, dtype: t.DType, content: content{hash: t.Hash}}
 		for i, h := range t.Slices {
 			w.content.slices = append(w.content.slices, piece{h, fmt.Sprintf("slice %d of %s there", i, t.Path)})
@@ -102,7 +102,7 @@ func made(r *arch.Resolution, c *checkpoint) (wants []want) {
 		w := want{path: t.Path, shape: t.Shape, dtype: t.DType, optional: t.Optional}
 		if t.Make != nil {
 			w.dtype = t.Make.DType
-			w.content = contentOf(t.Make, c.Lookup)
+			w.content = contentOf(t.Make, c.whole)
 		}
 		wants = append(wants, w)
 	}
@@ -123,7 +123,7 @@ func carried(r *arch.Resolution, c *checkpoint) *mapping {
 		if t.Make == nil {
 			continue
 		}
-		known := contentOf(t.Make, c.Lookup)
+		known := contentOf(t.Make, c.whole)
 		info := tensor.Info{Path: t.Path, DType: t.Make.DType, Shape: t.Make.Shape, Hash: known.hash}
 		for _, s := range known.slices {
 			info.Slices = append(info.Slices, s.hash)
@@ -135,8 +135,8 @@ func carried(r *arch.Resolution, c *checkpoint) *mapping {
 	return m
 }
 
-// Lookup is part of present.
-func (m *mapping) Lookup(path string) (tensor.Info, bool) {
+// whole is part of present.
+func (m *mapping) whole(path string) (tensor.Info, bool) {
 	i, ok := m.at[path]
 	if !ok {
 		return tensor.Info{}, false
@@ -144,8 +144,8 @@ func (m *mapping) Lookup(path string) (tensor.Info, bool) {
 	return m.list[i], true
 }
 
-// All is part of present.
-func (m *mapping) All(yield func(tensor.Info) bool) {
+// each is part of present.
+func (m *mapping) each(_ bool, yield func(tensor.Info) bool) {
 	for _, t := range m.list {
 		if !yield(t) {
 			return
@@ -166,7 +166,7 @@ func (q *Query) noteUncompared(e *expectation, c *checkpoint) {
 		if !q.matches(w.path) {
 			continue
 		}
-		if have, ok := side.Lookup(w.path); ok && !w.content.comparable(have) {
+		if have, ok := side.whole(w.path); ok && !w.content.comparable(have) {
 			if n++; n == 1 {
 				example = w.path
 			}

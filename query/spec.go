@@ -35,11 +35,14 @@ func (q *Query) expectSpec(c *checkpoint, o Options) (*expectation, error) {
 	if err != nil {
 		return nil, err
 	}
-	resolution, err := a.Resolve(config, c)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
+	own := c.revision.Layout
+	if own == "" {
+		resolution, err := a.Resolve(config, c)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
+		}
+		own = resolution.Layout
 	}
-	own := resolution.Layout
 	if own != arch.MLX {
 		own = arch.HF // a mixed checkpoint lacks what makes it whole as hf
 	}
@@ -48,11 +51,11 @@ func (q *Query) expectSpec(c *checkpoint, o Options) (*expectation, error) {
 		layouts = []string{q.layout}
 	}
 	for i, layout := range layouts {
-		e, err := specOf(a, config, c, resolution, layout)
+		e, err := q.specOf(a, config, c, layout, own)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
 		}
-		if !q.named(e, c) {
+		if e == nil {
 			continue
 		}
 		if i > 0 {
@@ -77,50 +80,91 @@ func joinOr(list []string) string {
 	return list[0] + " or " + list[1]
 }
 
-// named reports that the pattern names something of the expectation, or, where
-// extra tensors are asked for, something that is there.
-func (q *Query) named(e *expectation, c *checkpoint) bool {
-	if slices.ContainsFunc(e.wants, func(w want) bool { return q.matches(w.path) }) {
-		return true
-	}
-	found := false
-	if q.verb == Extra || q.verb == Gaps {
-		c.All(func(t tensor.Info) bool {
-			found = q.matches(t.Path)
-			return !found
-		})
-	}
-	return found
-}
-
-// specOf is what one layout must hold, and how the checkpoint differs from it.
-func specOf(a *arch.Arch, config *arch.Config, c *checkpoint, r *arch.Resolution, layout string) (*expectation, error) {
-	list, err := a.Expect(config, layout, c)
-	if err != nil {
-		return nil, err
-	}
+// specOf is how the checkpoint differs from what one layout must hold; nil when the
+// pattern names nothing of it.
+func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout, own string) (*expectation, error) {
+	e := &expectation{against: "spec " + a.Name, layout: layout, dropped: map[string]string{}, found: []gap{}}
 	against, err := a.Against(config, layout, c)
 	if err != nil {
 		return nil, err
 	}
-	e := &expectation{against: "spec " + a.Name, layout: layout, dropped: map[string]string{}, wants: make([]want, len(list))}
-	for i, w := range list {
-		e.wants[i] = wantOf(w)
-	}
-	e.found = make([]gap, 0, len(against))
 	for i := range against {
 		g := &against[i]
-		w := wantOf(g.Want)
-		e.found = append(e.found, gap{path: g.Path, status: g.Status, want: &w, have: g.Have, reason: g.Reason, remedy: g.Remedy})
+		if q.matches(g.Path) {
+			w := wantOf(g.Want)
+			e.found = append(e.found, gap{path: g.Path, status: g.Status, want: &w, have: c.wholeOf(g.Have), reason: g.Reason, remedy: g.Remedy})
+		}
+	}
+	extras := q.verb == Extra || q.verb == Gaps
+	if !extras && (len(e.found) > 0 || q.matchesAll()) {
+		return e, nil // nothing else needs to be known of what is expected
+	}
+	list, err := a.Expect(config, layout, c)
+	if err != nil {
+		return nil, err
+	}
+	named := false
+	for _, w := range list {
+		e.wants = append(e.wants, wantOf(w))
+		named = named || q.matches(w.Path)
+	}
+	if extras && !named {
+		c.each(false, func(t tensor.Info) bool {
+			named = q.matches(t.Path)
+			return !named
+		})
+	}
+	if !named {
+		return nil, nil
+	}
+	if extras {
+		return e, e.useOf(a, config, c, layout == own)
+	}
+	return e, nil
+}
+
+// matchesAll reports that every path is asked about.
+func (q *Query) matchesAll() bool {
+	return len(q.patterns) == 0 || slices.ContainsFunc(q.patterns, func(p *tensor.Pattern) bool { return p.String() == "*" || p.String() == "**" })
+}
+
+// wholeOf completes what arch was told of a tensor.
+func (c *checkpoint) wholeOf(t *tensor.Info) *tensor.Info {
+	if t == nil {
+		return nil
+	}
+	if whole, ok := c.whole(t.Path); ok {
+		return &whole
+	}
+	return t
+}
+
+// useOf finds out which tensors are used, dropped by a named rule, or too much.
+func (e *expectation) useOf(a *arch.Arch, config *arch.Config, c *checkpoint, own bool) error {
+	r, err := a.Resolve(config, c)
+	if err != nil {
+		return err
 	}
 	for _, d := range r.Drops {
 		e.dropped[d.Path] = d.Because
 	}
-	use := usage(r)
-	if layout == r.Layout { // only what no rule uses is too much: packed weights come in parts
-		for path := range use {
-			e.dropped[path] = "used"
+	use := map[string]string{} // which tensor of layout mlx each one goes into
+	for _, t := range r.Targets {
+		if t.Make != nil {
+			loads(t.Make, func(path string) { use[path] = t.Path })
 		}
+	}
+	unused := map[string]bool{}
+	for _, path := range r.Unused {
+		unused[path] = true
+	}
+	if own { // only what no rule uses is too much: packed weights come in parts
+		c.each(false, func(t tensor.Info) bool {
+			if !unused[t.Path] {
+				e.dropped[t.Path] = "used"
+			}
+			return true
+		})
 	}
 	reasons := map[string]string{}
 	for _, g := range r.Gaps {
@@ -129,36 +173,20 @@ func specOf(a *arch.Arch, config *arch.Config, c *checkpoint, r *arch.Resolution
 			delete(e.dropped, g.Path)
 		}
 	}
-	unused := map[string]bool{}
-	for _, path := range r.Unused {
-		unused[path] = true
-	}
 	e.extra = func(path string) string {
-		if reasons[path] != "" {
+		switch {
+		case reasons[path] != "":
 			return reasons[path]
-		}
-		if target := use[path]; target != "" {
-			return "becomes part of " + target
-		}
-		if unused[path] {
+		case use[path] != "":
+			return "becomes part of " + use[path]
+		case unused[path]:
 			return "no rule of " + a.Name + " uses it"
 		}
 		return "meant for a tensor that lacks its other parts"
 	}
-	return e, nil
+	return nil
 }
 
 func wantOf(w arch.Want) want {
 	return want{path: w.Path, shape: w.Shape, dtype: w.DType, optional: w.Optional}
-}
-
-// usage says which tensor of layout mlx each source tensor goes into.
-func usage(r *arch.Resolution) map[string]string {
-	use := map[string]string{}
-	for _, t := range r.Targets {
-		if t.Make != nil {
-			loads(t.Make, func(path string) { use[path] = t.Path })
-		}
-	}
-	return use
 }
