@@ -37,6 +37,14 @@ type Source interface {
 	All(yield func(tensor.Info) bool) // every tensor, sorted by path
 }
 
+// Ranged is what a Source may know besides: experts by the thousand, answered
+// from one grid. Resolving asks it where it would look them up one by one.
+type Ranged interface {
+	// Each reports that prefix+i+suffix is there for every from <= i < to, all with
+	// the dtype and shape of the first.
+	Each(prefix, suffix string, from, to int64) (first tensor.Info, ok bool)
+}
+
 // Want is one tensor a layout must hold.
 type Want struct {
 	Path     string

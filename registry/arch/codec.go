@@ -39,7 +39,7 @@ func (r *run) read(s *scope, st *statement) error {
 	if !ok {
 		return fmt.Errorf("read: there is no stored form %s; known are fp8 int4 mxfp4 mxfp8 awq", d.Codec)
 	}
-	c := &codec{kind: d.Codec, parts: map[string]string{}, rule: ruleAt(st)}
+	c := &codec{kind: d.Codec, parts: map[string]string{}, rule: r.ruleAt(st)}
 	text, err := s.pattern(d.Pattern)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync"
 
 	"wreg/registry/expr"
 )
@@ -23,6 +24,26 @@ const (
 // Config is a parsed config.json.
 type Config struct {
 	root object
+
+	mu   sync.Mutex
+	runs map[*file]*run // architectures applied to this config that never asked for a checkpoint
+}
+
+func (c *Config) known(f *file) *run {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.runs[f]
+}
+
+func (c *Config) keep(f *file, r *run) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.runs == nil {
+		c.runs = map[*file]*run{}
+	}
+	kept := *r
+	kept.src = nil
+	c.runs[f] = &kept
 }
 
 // object is a JSON object; its values are expr.Value, object, or []any of them
@@ -51,7 +72,7 @@ func ParseConfig(data []byte) (*Config, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("config.json: offset %d: something follows the object", d.InputOffset())
 	}
-	return &Config{root}, nil
+	return &Config{root: root}, nil
 }
 
 func decode(d *json.Decoder, depth int) (any, error) {

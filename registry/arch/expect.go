@@ -17,7 +17,7 @@ func (a *Arch) Expect(c *Config, layout string, src Source) ([]Want, error) {
 		return nil, err
 	}
 	if layout == HF {
-		return r.eachHF(nil)
+		return r.eachHF(nil, nil)
 	}
 	if layout != MLX {
 		return nil, fmt.Errorf("there is no layout %q; known are hf and mlx", layout)
@@ -57,8 +57,9 @@ func packedShape(logical tensor.Shape, bits int) tensor.Shape {
 }
 
 // eachHF lists the hf layout, joining what several results tell about one tensor.
-// visit, when there is one, gets each in the order of the list.
-func (r *run) eachHF(visit func(w Want, it *item, m *making)) ([]Want, error) {
+// visit, when there is one, gets each in the order of the list; what whole says is
+// all there is left out.
+func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it *item, m *making)) ([]Want, error) {
 	type entry struct {
 		it *item
 		m  *making
@@ -68,7 +69,24 @@ func (r *run) eachHF(visit func(w Want, it *item, m *making)) ([]Want, error) {
 	at := map[string]int{}
 	for _, it := range r.items {
 		m := r.hfWay(it)
+		if whole != nil && whole(it, m) {
+			continue
+		}
 		var clash error
+		add := func(name string, shape tensor.Shape) {
+			w := Want{Path: name, Shape: shape, Optional: it.optional, Rule: it.rule}
+			if m.op == opLoad {
+				w.DType = it.dtype
+			}
+			wants = append(wants, w)
+			from = append(from, entry{it, m})
+		}
+		if m.op == opEach && len(r.renames) == 0 && len(r.declared) == 0 { // tens of thousands, each told once
+			for i := m.from; i < m.to; i++ {
+				add(m.each(i), tail(it.shape))
+			}
+			continue
+		}
 		m.backward(it.shape, func(path string, shape tensor.Shape) {
 			if d, ok := r.declared[path]; ok {
 				shape = d
@@ -77,12 +95,7 @@ func (r *run) eachHF(visit func(w Want, it *item, m *making)) ([]Want, error) {
 			i, ok := at[name]
 			if !ok {
 				at[name] = len(wants)
-				w := Want{Path: name, Shape: shape, Optional: it.optional, Rule: it.rule}
-				if m.op == opLoad {
-					w.DType = it.dtype
-				}
-				wants = append(wants, w)
-				from = append(from, entry{it, m})
+				add(name, shape)
 				return
 			}
 			merged, ok := merge(wants[i].Shape, shape)

@@ -87,6 +87,7 @@ func (r *run) follows(n renaming) bool {
 
 // anyMatch reports that the checkpoint has a tensor that a pattern matches.
 func (r *run) anyMatch(s *scope, text string) (bool, error) {
+	r.asked = true
 	text, err := s.pattern(text)
 	if err != nil || r.src == nil {
 		return false, err
@@ -152,6 +153,12 @@ func (r *run) forward(m *making, build bool) (form, *trouble) {
 func (r *run) forwardEach(m *making, build bool) (form, *trouble) {
 	var ins []form
 	var all trouble
+	if first, ok := r.ranged(m); ok && !build {
+		f := plain(first, false)
+		f.shape = append(tensor.Shape{m.to - m.from}, f.shape...)
+		f.parts[0].shape = f.shape
+		return f, nil
+	}
 	for i := m.from; i < m.to; i++ {
 		path := m.each(i)
 		f, t := r.load(path, m.at, build)
@@ -192,6 +199,17 @@ func (r *run) forwardEach(m *making, build bool) (form, *trouble) {
 		}
 	}
 	return out, nil
+}
+
+// ranged asks a Source that can answer for all elements at once; only plain floats
+// are told so, anything else needs a look at each.
+func (r *run) ranged(m *making) (first tensor.Info, ok bool) {
+	src, can := r.src.(Ranged)
+	if !can || m.op != opEach || m.to <= m.from {
+		return first, false
+	}
+	first, ok = src.Each(m.prefix, m.suffix, m.from, m.to)
+	return first, ok && first.DType.Float() && first.DType != tensor.F8E4M3
 }
 
 // load finds one tensor as stored, through the codec it is stored with.

@@ -113,7 +113,11 @@ func (a *Arch) Against(c *Config, layout string, src Source) ([]Gap, error) {
 		}
 		return gaps, nil
 	}
-	_, err = r.eachHF(func(w Want, it *item, m *making) {
+	whole := func(it *item, m *making) bool {
+		first, ok := r.ranged(m)
+		return ok && first.Shape.Equal(tail(it.shape))
+	}
+	_, err = r.eachHF(whole, func(w Want, it *item, m *making) {
 		have, ok := r.src.Lookup(w.Path)
 		switch {
 		case !ok && !w.Optional:

@@ -26,6 +26,7 @@ func (r *run) loader() error {
 	}
 	r.reads = append(r.reads, &codec{kind: "awq", pattern: pattern, rule: "quantization_config",
 		parts: map[string]string{"qweight": "qweight", "scales": "scales", "zeros": "qzeros"}})
+	r.asked = true
 	if r.src == nil {
 		return nil
 	}

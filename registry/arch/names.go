@@ -21,7 +21,18 @@ type piece struct {
 	group bool
 }
 
-// pieces cuts a name at its braces.
+// pieces cuts a name at its braces, once for each name.
+func (r *run) pieces(name string) ([]piece, error) {
+	if out, ok := r.cut[name]; ok {
+		return out, nil
+	}
+	out, err := pieces(name)
+	if err == nil {
+		r.cut[name] = out
+	}
+	return out, err
+}
+
 func pieces(name string) ([]piece, error) {
 	var out []piece
 	for name != "" {
@@ -49,7 +60,7 @@ func (s *scope) expand(name string) (string, error) {
 		if !strings.Contains(name, "{") {
 			return name, nil
 		}
-		parts, err := pieces(name)
+		parts, err := s.run.pieces(name)
 		if err != nil {
 			return "", err
 		}
@@ -139,7 +150,10 @@ type variant struct {
 // alternatives expands {a, b}, {p in a, b}, {p:q in a:x, b:y} and {e in 0..n},
 // the leftmost varying slowest, then puts in the values of names.
 func (s *scope) alternatives(name string) ([]variant, error) {
-	parts, err := pieces(name)
+	if !strings.Contains(name, "{") {
+		return []variant{{name, s}}, nil
+	}
+	parts, err := s.run.pieces(name)
 	if err != nil {
 		return nil, err
 	}
@@ -274,7 +288,7 @@ func (s *scope) pattern(text string) (string, error) {
 	if rest, ok := strings.CutPrefix(text, "/"); ok {
 		text, prefix = rest, s.root
 	}
-	parts, err := pieces(text)
+	parts, err := s.run.pieces(text)
 	if err != nil {
 		return "", err
 	}

@@ -14,6 +14,7 @@ import (
 const (
 	maxSteps = 8 << 20 // loop rounds and names
 	maxDepth = 32      // blocks in blocks
+	maxKept  = 1 << 17 // items that a Config remembers
 )
 
 // run is an architecture applied to a config and, where there is one, a
@@ -38,7 +39,10 @@ type run struct {
 	steps   int64
 	depth   int
 	pending error
+	asked   bool // a statement asked for the checkpoint: the items depend on it
 	braces  map[string]*expr.Node
+	cut     map[string][]piece
+	rules   map[*statement]string
 	matched map[string]bool
 }
 
@@ -71,12 +75,21 @@ type nameRule struct {
 type renaming struct{ from, to string }
 
 func (a *Arch) run(c *Config, src Source) (*run, error) {
-	r := &run{arch: a, config: c.root, src: src, braces: map[string]*expr.Node{}, matched: map[string]bool{}, declared: map[string]tensor.Shape{}}
-	s := &scope{run: r, config: c.root}
+	if known := c.known(a.file); known != nil {
+		r := *known
+		r.src, r.matched = src, map[string]bool{}
+		return &r, nil
+	}
+	r := &run{arch: a, config: c.root, src: src, braces: map[string]*expr.Node{}, cut: map[string][]piece{}, rules: map[*statement]string{},
+		matched: map[string]bool{}, declared: map[string]tensor.Shape{}}
 	if err := r.loader(); err != nil {
 		return nil, err
 	}
-	return r, r.statements(s, a.file.Body)
+	err := r.statements(&scope{run: r, config: c.root}, a.file.Body)
+	if err == nil && !r.asked && r.steps < maxKept {
+		c.keep(a.file, r)
+	}
+	return r, err
 }
 
 // remember keeps the deepest reason why a name has no value.
@@ -93,7 +106,15 @@ func (r *run) spend(n *expr.Node, steps int64) error {
 	return nil
 }
 
-func ruleAt(s *statement) string { return fmt.Sprintf("%s:%d", s.Pos.Filename, s.Pos.Line) }
+// ruleAt names a statement, once: it goes with every tensor it declares.
+func (r *run) ruleAt(s *statement) string {
+	if rule, ok := r.rules[s]; ok {
+		return rule
+	}
+	rule := fmt.Sprintf("%s:%d", s.Pos.Filename, s.Pos.Line)
+	r.rules[s] = rule
+	return rule
+}
 
 func placed(s *statement, err error) error {
 	if err == nil {
@@ -336,7 +357,7 @@ func (r *run) rule(s *scope, st *statement) error {
 		if err != nil {
 			return err
 		}
-		n := nameRule{pattern: p, rule: ruleAt(st), no: d.Word == "quant" && d.No == "no", never: d.No == "never", bits: d.Bits, group: d.Group}
+		n := nameRule{pattern: p, rule: r.ruleAt(st), no: d.Word == "quant" && d.No == "no", never: d.No == "never", bits: d.Bits, group: d.Group}
 		switch d.Word {
 		case "drop":
 			if n.because, err = unquoted(d.Because); err != nil || n.because == "" {
@@ -384,7 +405,7 @@ func (r *run) tensor(s *scope, st *statement) error {
 		if err := r.spend(&expr.Node{Pos: st.Pos}, 1); err != nil {
 			return err
 		}
-		it := &item{path: v.in.rooted(v.name), dtype: dtype, optional: d.Optional, rule: ruleAt(st)}
+		it := &item{path: v.in.rooted(v.name), dtype: dtype, optional: d.Optional, rule: r.ruleAt(st)}
 		if it.shape, err = v.in.sizes(d.Shape); err != nil {
 			return err
 		}

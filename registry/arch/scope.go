@@ -47,10 +47,16 @@ func fault(n *expr.Node, err error) error {
 type scope struct {
 	run    *run
 	parent *scope
-	names  map[string]*binding
+	names  []named
 	prefix string // of relative paths, with its final dot: "model.layers.3."
 	root   string // of paths that begin with /
 	config object
+}
+
+// named is a binding under its name; a scope has few, so they are searched in turn.
+type named struct {
+	name string
+	*binding
 }
 
 // binding is a let, a parameter or a loop variable; it is evaluated when first
@@ -69,18 +75,17 @@ func (s *scope) child() *scope {
 }
 
 func (s *scope) bind(name string, b *binding) {
-	if s.names == nil {
-		s.names = map[string]*binding{}
-	}
-	s.names[name] = b
+	s.names = append(s.names, named{name, b})
 }
 
 func (s *scope) set(name string, v expr.Value) { s.bind(name, &binding{value: v, state: 2}) }
 
 func (s *scope) binding(name string) *binding {
 	for at := s; at != nil; at = at.parent {
-		if b, ok := at.names[name]; ok {
-			return b
+		for i := len(at.names) - 1; i >= 0; i-- {
+			if at.names[i].name == name {
+				return at.names[i].binding
+			}
 		}
 	}
 	return nil
@@ -124,6 +129,7 @@ func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
 		if err != nil {
 			return expr.Null, true, err
 		}
+		s.run.asked = true
 		f, trouble := s.run.load(path, n, false)
 		if trouble != nil {
 			return expr.Bool(false), true, notPresent(n.Text)
