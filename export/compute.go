@@ -1,7 +1,6 @@
 package export
 
 import (
-	"fmt"
 	"math"
 
 	"wreg/registry/arch"
@@ -88,9 +87,6 @@ func newFP8(e *evaluator, n *arch.Node, in []value) (value, error) {
 	size, err := scales.Bytes(n.In[1].DType)
 	if err != nil {
 		return nil, err
-	}
-	if size > e.limit {
-		return nil, fmt.Errorf("scales of %d bytes exceed the %d that a step may hold", size, e.limit)
 	}
 	v := &fp8{e: e, in: in[0], width: weight[len(weight)-1], slot: e.slot()}
 	v.scale = fp8Scale{bytes: make([]byte, size), dtype: n.In[1].DType}
