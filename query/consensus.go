@@ -74,22 +74,10 @@ func (q *Query) expectLayers(c *checkpoint) (*expectation, error) {
 			e.wants = append(e.wants, w)
 		}
 	}
-	if !named && !q.names(c) {
+	if !named && !((q.verb == Extra || q.verb == Gaps) && q.namesPresent(c)) {
 		return nil, fmt.Errorf("most layers of %s hold nothing named %s: there is nothing to compare with", c.revision.Ref(), q.patternText())
 	}
 	return e, nil
-}
-
-// names reports that the pattern names something that is there, where extra
-// tensors are asked for.
-func (q *Query) names(c *checkpoint) (found bool) {
-	if q.verb == Extra || q.verb == Gaps {
-		c.each(false, func(t tensor.Info) bool {
-			found = q.matches(t.Path)
-			return !found
-		})
-	}
-	return found
 }
 
 // slot is a place in a layer: all that differs between its tensors is the layer.

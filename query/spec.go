@@ -8,26 +8,6 @@ import (
 	"wreg/registry/tensor"
 )
 
-// architecture finds what a model should be: the architecture and its config.
-func architecture(c *checkpoint, o Options) (*arch.Arch, *arch.Config, error) {
-	ref := c.revision.Ref()
-	if c.revision.Config == nil {
-		return nil, nil, fmt.Errorf("%s has no config.json, so no architecture says what it should hold: ask against layers, or against another model", ref)
-	}
-	config, err := arch.ParseConfig(c.revision.Config)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: config.json: %w", ref, err)
-	}
-	if o.Arch != nil {
-		return o.Arch, config, nil
-	}
-	a, err := arch.Find(config)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", ref, err)
-	}
-	return a, config, nil
-}
-
 // expectSpec is what the architecture says. Its layout is the one given by as,
 // else the model's own; where the pattern names nothing there, the other.
 func (q *Query) expectSpec(c *checkpoint, o Options) (*expectation, error) {
@@ -99,28 +79,45 @@ func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout,
 	if !extras && (len(e.found) > 0 || q.matchesAll()) {
 		return e, nil // nothing else needs to be known of what is expected
 	}
-	list, err := a.Expect(config, layout, c)
+	named, err := q.names(a, config, layout)
 	if err != nil {
 		return nil, err
 	}
-	named := false
-	for _, w := range list {
-		e.wants = append(e.wants, wantOf(w))
-		named = named || q.matches(w.Path)
-	}
 	if extras && !named {
-		c.each(false, func(t tensor.Info) bool {
-			named = q.matches(t.Path)
-			return !named
-		})
+		named = q.namesPresent(c)
 	}
 	if !named {
 		return nil, nil
 	}
 	if extras {
+		list, err := a.Expect(config, layout, c)
+		if err != nil {
+			return nil, err
+		}
+		for _, w := range list {
+			e.wants = append(e.wants, wantOf(w))
+		}
 		return e, e.useOf(a, config, c, layout == own)
 	}
 	return e, nil
+}
+
+// names reports that the pattern names something of a layout.
+func (q *Query) names(a *arch.Arch, config *arch.Config, layout string) (bool, error) {
+	list, err := expectedNames(a, config, layout)
+	if err != nil {
+		return false, err
+	}
+	return len(q.patterns) == 0 || slices.ContainsFunc(list, func(e expectedName) bool { return slices.ContainsFunc(q.patterns, e.named) }), nil
+}
+
+// namesPresent reports that the pattern names something that is there.
+func (q *Query) namesPresent(c *checkpoint) (found bool) {
+	c.each(false, func(t tensor.Info) bool {
+		found = q.matches(t.Path)
+		return !found
+	})
+	return found
 }
 
 // matchesAll reports that every path is asked about.

@@ -2,10 +2,12 @@ package query
 
 import (
 	"bytes"
+	"context"
+	"path/filepath"
 	"testing"
 
+	"wreg/registry"
 	"wreg/registry/arch"
-	"wreg/registry/tensor"
 )
 
 // 64 layers x 256 experts: 49,152 expert tensors.
@@ -13,7 +15,20 @@ func BenchmarkMissing(b *testing.B) {
 	config, _, _ := golden(b, "hunyuan")
 	config = bytes.Replace(config, []byte(`"num_hidden_layers":4`), []byte(`"num_hidden_layers":64`), 1)
 	config = bytes.Replace(config, []byte(`"num_experts":4`), []byte(`"num_experts":256`), 1)
-	r := models(b, config, map[string][]tensor.Info{"hunyuan": expected(b, config, arch.HF)})
+	file := filepath.Join(b.TempDir(), "registry.db")
+	r, err := registry.Open(file, registry.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	v := registry.Revision{Model: "hunyuan", Config: config, Layout: arch.HF}
+	if _, err := r.Put(context.Background(), v, expected(b, config, arch.HF)); err != nil {
+		b.Fatal(err)
+	}
+	r.Close()
+	if r, err = registry.Open(file, registry.Options{ReadOnly: true}); err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
 	for _, c := range []struct {
 		name, query string
 		rows        int
