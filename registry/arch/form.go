@@ -63,7 +63,7 @@ func (r *run) stored(path string) (tensor.Info, bool) {
 func (r *run) hfName(path string) string {
 	for _, n := range r.renames {
 		rest, ok := strings.CutPrefix(path, n.to)
-		if ok && (r.src == nil || r.follows(n)) {
+		if ok && (r.src == nil || r.towardsHF || r.follows(n)) {
 			return n.from + rest
 		}
 	}

@@ -36,9 +36,11 @@ type run struct {
 
 	lastAxis int64 // what the item being made declares for its last axis, 0: nothing
 
-	steps   int64
-	depth   int
-	pending error
+	steps     int64
+	depth     int
+	pending   error
+	towardsHF bool // unconverted(…) is true
+
 	asked   bool // a statement asked for the checkpoint: the items depend on it
 	braces  map[string]*expr.Node
 	cut     map[string][]piece
@@ -74,13 +76,17 @@ type nameRule struct {
 // renaming says that the tensors under to may be stored under from.
 type renaming struct{ from, to string }
 
-func (a *Arch) run(c *Config, src Source) (*run, error) {
+func (a *Arch) run(c *Config, src Source) (*run, error) { return a.apply(c, src, false) }
+
+// apply runs the statements. With towardsHF the checkpoint is in the mlx layout and
+// the makings wanted are those of a checkpoint not converted yet.
+func (a *Arch) apply(c *Config, src Source, towardsHF bool) (*run, error) {
 	if known := c.known(a.file); known != nil {
 		r := *known
-		r.src, r.matched = src, map[string]bool{}
+		r.src, r.matched, r.towardsHF = src, map[string]bool{}, towardsHF
 		return &r, nil
 	}
-	r := &run{arch: a, config: c.root, src: src, braces: map[string]*expr.Node{}, cut: map[string][]piece{}, rules: map[*statement]string{},
+	r := &run{arch: a, config: c.root, src: src, towardsHF: towardsHF, braces: map[string]*expr.Node{}, cut: map[string][]piece{}, rules: map[*statement]string{},
 		matched: map[string]bool{}, declared: map[string]tensor.Shape{}}
 	if err := r.loader(); err != nil {
 		return nil, err

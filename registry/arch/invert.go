@@ -1,0 +1,345 @@
+package arch
+
+import (
+	"fmt"
+	"slices"
+
+	"wreg/registry/tensor"
+)
+
+// Invert lays a checkpoint in the mlx layout towards the hf layout: the targets
+// are hf tensors, each made of mlx ones. Gaps are what mlx lacks and what cannot
+// be given back: a step that rounds (adding to a norm, folding a multiplier in,
+// decoding fp8) has no way back, and says so.
+func (a *Arch) Invert(c *Config, src Source) (*Resolution, error) {
+	r, err := a.apply(c, src, true)
+	if err != nil {
+		return nil, err
+	}
+	res := &Resolution{Arch: a, Layout: MLX, Why: "every tensor is taken back to the hf layout"}
+	wants, err := r.eachHF(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	shapes := make(map[string]tensor.Shape, len(wants))
+	for _, w := range wants {
+		shapes[w.Path] = w.Shape
+	}
+	inv := inverter{run: r, shapes: shapes, pieces: map[string][]piecewise{}, reasons: map[string]string{}, used: map[string]bool{}}
+	for _, it := range r.items {
+		inv.item(it, res)
+	}
+	for _, w := range wants {
+		t := Target{Want: w, Keep: matchesAny(r.keeps, w.Path)}
+		node, err := inv.join(w.Path)
+		reason := inv.reasons[w.Path]
+		switch {
+		case reason != "":
+		case err != nil:
+			reason = err.Error()
+		default:
+			t.Make = node
+			node.sources(inv.used)
+		}
+		if reason != "" && !w.Optional {
+			res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: w, Reason: reason})
+		}
+		if reason == "" || !w.Optional {
+			res.Targets = append(res.Targets, t)
+		}
+	}
+	src.All(func(i tensor.Info) bool {
+		if !inv.used[i.Path] {
+			res.Unused = append(res.Unused, i.Path)
+		}
+		return true
+	})
+	return res, nil
+}
+
+type inverter struct {
+	*run
+	shapes  map[string]tensor.Shape // of hf tensors
+	pieces  map[string][]piecewise  // what is known of an hf tensor
+	reasons map[string]string       // why one cannot be given back
+	used    map[string]bool
+}
+
+// piecewise is an hf tensor, or a part of it: what below made of it, cut once.
+type piecewise struct {
+	node  *Node
+	cut   *making   // nil: whole
+	below []*making // the steps between the hf tensor and the cut, first step first
+	shape tensor.Shape
+}
+
+// item follows one mlx tensor back to the hf tensors it was made of.
+func (v *inverter) item(it *item, res *Resolution) {
+	m := v.hfWay(it)
+	stored, ok := v.src.Lookup(it.path)
+	reason := ""
+	switch {
+	case !ok && it.optional:
+		m.loads(func(p string) { v.reasons[v.hfName(p)] = "absent" })
+		return
+	case !ok:
+		reason = fmt.Sprintf("%s is absent", it.path)
+		res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: it.want(), Reason: "absent"})
+	case stored.DType == tensor.U32 && it.dtype != tensor.U32:
+		reason = fmt.Sprintf("%s is quantized: dequantize it first", it.path)
+		v.used[it.path] = true
+	case !stored.Shape.Equal(it.shape):
+		reason = fmt.Sprintf("%s has shape %v, expected %v", it.path, stored.Shape, it.shape)
+		res.Gaps = append(res.Gaps, Gap{Status: Changed, Want: it.want(), Have: &stored, Reason: reason})
+	}
+	if reason == "" {
+		if err := v.back(m, loadNode(stored), nil); err != nil {
+			reason = fmt.Sprintf("not invertible: %v", err)
+			v.used[it.path] = true
+		}
+	}
+	if reason != "" {
+		m.loads(func(p string) { v.reasons[v.hfName(p)] = reason })
+	}
+}
+
+// back undoes a making, outermost step first. after is the cut above, once one was
+// met, with its piece as node.
+func (v *inverter) back(m *making, node *Node, after *piecewise) error {
+	if after != nil {
+		return v.below(m, after)
+	}
+	switch m.op {
+	case opLoad:
+		v.add(m.path, piecewise{node: node, shape: node.Shape})
+		return nil
+	case opEach:
+		for i := m.from; i < m.to; i++ {
+			v.add(m.each(i), piecewise{node: element(node, i-m.from), shape: tail(node.Shape)})
+		}
+		return nil
+	case OpStack:
+		for i, x := range m.in {
+			if err := v.back(x, element(node, int64(i)), nil); err != nil {
+				return err
+			}
+		}
+		return nil
+	case OpSlice:
+		return v.below(m.in[0], &piecewise{node: node, cut: m})
+	}
+	if len(m.in) != 1 {
+		return fmt.Errorf("%s of several", m.op)
+	}
+	in, err := v.shapeOf(m.in[0])
+	if err != nil {
+		return err
+	}
+	undone, err := undo(m, node, in)
+	if err != nil {
+		return err
+	}
+	return v.back(m.in[0], undone, nil)
+}
+
+// below collects the steps under a cut down to the hf tensor.
+func (v *inverter) below(m *making, p *piecewise) error {
+	if m.op == opLoad {
+		slices.Reverse(p.below)
+		shape, err := v.shapeOf(m)
+		p.shape = shape
+		v.add(m.path, *p)
+		return err
+	}
+	if len(m.in) != 1 || m.op == OpSlice {
+		return fmt.Errorf("a part of %s", m.op)
+	}
+	p.below = append(p.below, m)
+	return v.below(m.in[0], p)
+}
+
+func (v *inverter) add(path string, p piecewise) {
+	name := v.hfName(path)
+	v.pieces[name] = append(v.pieces[name], p)
+}
+
+// shapeOf computes the shape of a making from the shapes of hf tensors.
+func (v *inverter) shapeOf(m *making) (tensor.Shape, error) {
+	switch m.op {
+	case opLoad:
+		s := v.shapes[v.hfName(m.path)]
+		if s == nil {
+			return nil, fmt.Errorf("the shape of %s cannot be told", m.path)
+		}
+		return s, nil
+	case opEach:
+		first, err := v.shapeOf(&making{op: opLoad, path: m.each(m.from)})
+		return append(tensor.Shape{m.to - m.from}, first...), err
+	}
+	parts := make([]part, len(m.in))
+	for i, x := range m.in {
+		s, err := v.shapeOf(x)
+		if err != nil {
+			return nil, err
+		}
+		parts[i] = part{shape: s, dtype: tensor.F32}
+	}
+	p, err := m.step(parts, false)
+	return p.shape, err
+}
+
+// element is one of a stack.
+func element(stack *Node, i int64) *Node {
+	rank := len(stack.Shape)
+	cut := &Node{Op: OpSlice, DType: stack.DType, In: []*Node{stack}, Start: make([]int64, rank), Stop: slices.Clone([]int64(stack.Shape)), Step: slices.Repeat([]int64{1}, rank)}
+	cut.Start[0], cut.Stop[0] = i, i+1
+	cut.Shape = append(tensor.Shape{1}, tail(stack.Shape)...)
+	return reshaped(cut, tail(stack.Shape))
+}
+
+func reshaped(n *Node, shape tensor.Shape) *Node {
+	if n.Shape.Equal(shape) {
+		return n
+	}
+	return &Node{Op: OpReshape, DType: n.DType, Shape: shape, In: []*Node{n}}
+}
+
+// undo reverses one step whose input had the shape in.
+func undo(m *making, node *Node, in tensor.Shape) (*Node, error) {
+	switch m.op {
+	case OpReshape, opFlatten, opUnflatten, opSqueeze:
+		return reshaped(node, in), nil
+	case OpPermute:
+		inverse := make([]int, len(m.perm))
+		for i, p := range m.perm {
+			inverse[p] = i
+		}
+		p, err := (&making{op: OpPermute, perm: inverse}).step([]part{{dtype: node.DType, shape: node.Shape, node: node}}, true)
+		return p.node, err
+	case OpMul:
+		return nil, fmt.Errorf("it was multiplied by %v and rounded", m.scalar)
+	case OpMulVec:
+		return nil, fmt.Errorf("its rows were multiplied and rounded")
+	case OpAdd:
+		return nil, fmt.Errorf("%v was added and rounded", m.scalar)
+	case OpCast:
+		return nil, fmt.Errorf("it was cast to %v", m.dtype)
+	}
+	return nil, fmt.Errorf("%s has no way back", m.op)
+}
+
+// join puts an hf tensor together.
+func (v *inverter) join(path string) (*Node, error) {
+	pieces := v.pieces[path]
+	switch {
+	case len(pieces) == 0:
+		return nil, fmt.Errorf("no mlx tensor is made of it")
+	case pieces[0].cut == nil:
+		return pieces[0].node, nil
+	}
+	base := v.shapes[path]
+	first := pieces[0]
+	for _, m := range first.below { // the shape that was cut
+		p, err := m.step([]part{{shape: base, dtype: tensor.F32}}, false)
+		if err != nil {
+			return nil, err
+		}
+		base = p.shape
+	}
+	node, err := joined(pieces, base)
+	if err != nil {
+		return nil, err
+	}
+	shapes := []tensor.Shape{v.shapes[path]}
+	for _, m := range first.below[:max(0, len(first.below)-1)] {
+		p, err := m.step([]part{{shape: shapes[len(shapes)-1], dtype: tensor.F32}}, false)
+		if err != nil {
+			return nil, err
+		}
+		shapes = append(shapes, p.shape)
+	}
+	for i := len(first.below) - 1; i >= 0; i-- {
+		if node, err = undo(first.below[i], node, shapes[i]); err != nil {
+			return nil, fmt.Errorf("not invertible: %w", err)
+		}
+	}
+	return node, nil
+}
+
+// joined puts the pieces of one cut axis side by side, or, of a strided cut, one
+// after the other.
+func joined(pieces []piecewise, whole tensor.Shape) (*Node, error) {
+	axis, stride := -1, int64(1)
+	for _, p := range pieces {
+		for k, c := range p.cut.cuts {
+			if c.whole() {
+				continue
+			}
+			if axis >= 0 && axis != k || axis >= 0 && stride != c.step {
+				return nil, fmt.Errorf("its parts are cut along several axes")
+			}
+			axis, stride = k, c.step
+		}
+	}
+	if axis < 0 {
+		return nil, fmt.Errorf("its parts overlap")
+	}
+	slices.SortStableFunc(pieces, func(a, b piecewise) int { return int(a.cut.cuts[axis].start - b.cut.cuts[axis].start) })
+	var parts []*Node
+	at := int64(0)
+	for i, p := range pieces {
+		c := p.cut.cuts[axis]
+		if i > 0 && c == pieces[i-1].cut.cuts[axis] {
+			continue // told twice
+		}
+		size := whole[axis] - c.start
+		switch {
+		case c.index:
+			size = 1
+		case !c.open:
+			size = c.stop - c.start
+		}
+		if stride > 1 {
+			size = (size + stride - 1) / stride
+		}
+		if c.start != at {
+			return nil, fmt.Errorf("a part of it is kept nowhere: axis %d has %d elements, %d..%d are missing", axis, whole[axis], at, c.start)
+		}
+		if at += size; stride > 1 {
+			at = c.start + 1
+		}
+		shape := slices.Clone(whole)
+		shape[axis] = size
+		parts = append(parts, reshaped(p.node, shape))
+	}
+	if stride > 1 {
+		if int64(len(parts)) != stride || whole[axis]%stride != 0 {
+			return nil, fmt.Errorf("a part of it is kept nowhere: %d of %d interleaved parts", len(parts), stride)
+		}
+		return interleaved(parts, whole, axis), nil
+	}
+	if at != whole[axis] {
+		return nil, fmt.Errorf("a part of it is kept nowhere: axis %d has %d elements, the parts %d", axis, whole[axis], at)
+	}
+	if len(parts) == 1 {
+		return parts[0], nil
+	}
+	return &Node{Op: OpConcat, Axis: axis, DType: parts[0].DType, Shape: whole, In: parts}, nil
+}
+
+// interleaved turns [a0 a1 …], [b0 b1 …] into a0 b0 a1 b1 … along an axis.
+func interleaved(parts []*Node, whole tensor.Shape, axis int) *Node {
+	each := parts[0].Shape
+	dt := parts[0].DType
+	stack := &Node{Op: OpStack, DType: dt, Shape: append(tensor.Shape{int64(len(parts))}, each...), In: parts}
+	perm := make([]int, 0, len(each)+1)
+	shape := make(tensor.Shape, 0, len(each)+1)
+	for k := range each {
+		perm, shape = append(perm, k+1), append(shape, each[k])
+		if k == axis {
+			perm, shape = append(perm, 0), append(shape, int64(len(parts)))
+		}
+	}
+	turned := &Node{Op: OpPermute, Perm: perm, DType: dt, Shape: shape, In: []*Node{stack}}
+	return reshaped(turned, whole)
+}
