@@ -16,6 +16,9 @@ type checkpoint struct {
 	revision *registry.Revision
 	blocks   map[string]*rows // by template; nil: not yet opened
 	err      error            // the first fault met while reading
+
+	template []byte // of the path looked up last
+	index    []int64
 }
 
 // rows finds a block's rows by their numbers.
@@ -132,18 +135,18 @@ func (r *rows) find(index []int64) (int, bool) {
 	return r.block.Row(index)
 }
 
-// at finds a path's block and row.
+// at finds a path's block and row; c.index holds its numbers until the next call.
 func (c *checkpoint) at(path string) (*rows, int, bool) {
 	c.open()
-	template, index := tensor.SplitPath(path)
-	if strings.Contains(path, "{") && len(index) == 0 && len(tensor.Placeholders(path)) > 0 {
-		template = literal + path
+	c.template, c.index = tensor.AppendSplit(c.template[:0], c.index[:0], path)
+	r := c.blocks[string(c.template)]
+	if len(c.index) == 0 && strings.Contains(path, "{") && len(tensor.Placeholders(path)) > 0 {
+		r = c.blocks[literal+path]
 	}
-	r := c.blocks[template]
 	if r == nil {
 		return nil, 0, false
 	}
-	row, ok := r.find(index)
+	row, ok := r.find(c.index)
 	return r, row, ok && r.block.Err() == nil
 }
 
@@ -187,9 +190,9 @@ func (c *checkpoint) Each(prefix, suffix string, from, to int64) (first tensor.I
 	if _, same := r.block.Shapes().Code().Const(); !same {
 		return first, false
 	}
-	_, before := tensor.SplitPath(strings.TrimSuffix(prefix, "."))
-	_, index := tensor.SplitPath(path)
-	slot := len(before)
+	index := slices.Clone(c.index)
+	c.template, c.index = tensor.AppendSplit(c.template[:0], c.index[:0], strings.TrimSuffix(prefix, "."))
+	slot := len(c.index)
 	if a := r.axes[slot]; to > a.Start+a.Count {
 		return first, false
 	}

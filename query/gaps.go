@@ -1,9 +1,11 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -155,7 +157,7 @@ func (q *Query) compare(c *checkpoint, e *expectation) []gap {
 			return true
 		})
 	}
-	slices.SortStableFunc(gaps, comparePaths)
+	sortGaps(gaps)
 	return gaps
 }
 
@@ -192,20 +194,26 @@ func transposed(want, have tensor.Shape) string {
 	return ""
 }
 
-// comparePaths orders gaps by path, numbers by their value.
-func comparePaths(a, b gap) int {
-	if a.path == b.path {
-		return 0
+// sortGaps orders gaps by template, then by their numbers.
+func sortGaps(gaps []gap) {
+	type key struct {
+		template string
+		index    []int64
+		at       int
 	}
-	ta, ia := tensor.SplitPath(a.path)
-	tb, ib := tensor.SplitPath(b.path)
-	if ta != tb {
-		if ta < tb {
-			return -1
-		}
-		return 1
+	keys := make([]key, len(gaps))
+	for i := range gaps {
+		template, index := tensor.SplitPath(gaps[i].path)
+		keys[i] = key{template, index, i}
 	}
-	return slices.Compare(ia, ib)
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(strings.Compare(a.template, b.template), slices.Compare(a.index, b.index), cmp.Compare(a.at, b.at))
+	})
+	sorted := make([]gap, len(gaps))
+	for i, k := range keys {
+		sorted[i] = gaps[k.at]
+	}
+	copy(gaps, sorted)
 }
 
 // gapBatch gives gaps as rows.

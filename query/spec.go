@@ -31,6 +31,19 @@ func (q *Query) expectSpec(c *checkpoint, o Options) (*expectation, error) {
 		layouts = []string{q.layout}
 	}
 	for i, layout := range layouts {
+		if i == 0 && len(layouts) > 1 && q.verb != Extra && q.verb != Gaps {
+			here, err := q.names(a, config, layout)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
+			}
+			there, err := q.names(a, config, layouts[1])
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
+			}
+			if !here && there {
+				continue
+			}
+		}
 		e, err := q.specOf(a, config, c, layout, own)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)

@@ -5,13 +5,6 @@ import (
 	"strings"
 )
 
-// layerWords and expertWords are the path segments whose following number is a
-// layer or an expert, in the checkpoints of the families wreg knows.
-var (
-	layerWords = map[string]bool{"layers": true, "layer": true, "h": true, "blocks": true, "block": true, "blk": true, "resblocks": true}
-	expertWord = map[string]bool{"experts": true, "expert": true}
-)
-
 // SplitPath takes the numbers out of a path: its template and the numbers in
 // order. model.layers.3.mlp.experts.9.w gives model.layers.{layer}.mlp.experts.{expert}.w
 // and [3 9]. Only whole segments that are canonical decimal numbers (no sign, no
@@ -36,24 +29,40 @@ func SplitPath(path string) (template string, index []int64) {
 			}
 		}
 	}
-	var b strings.Builder
-	b.Grow(len(path) + 16)
+	b, index := appendSplit(make([]byte, 0, len(path)+16), nil, path)
+	return string(b), index
+}
+
+// AppendSplit is SplitPath for those who look many paths up: it appends the
+// template and the numbers to buffers of theirs.
+func AppendSplit(template []byte, index []int64, path string) ([]byte, []int64) {
+	if strings.Contains(path, "{") {
+		whole, numbers := SplitPath(path)
+		return append(template, whole...), append(index, numbers...)
+	}
+	return appendSplit(template, index, path)
+}
+
+func appendSplit(template []byte, index []int64, path string) ([]byte, []int64) {
 	prev := ""
-	for rest, more := path, true; more; {
-		var seg string
-		seg, rest, more = strings.Cut(rest, ".")
+	for start := 0; ; {
+		end := start
+		for end < len(path) && path[end] != '.' {
+			end++
+		}
+		seg := path[start:end]
 		if n, ok := number(seg); ok {
 			index = append(index, n)
-			b.WriteString(placeholder(prev))
+			template = append(template, placeholder(prev)...)
 		} else {
-			b.WriteString(seg)
+			template = append(template, seg...)
 		}
-		if more {
-			b.WriteByte('.')
+		if end == len(path) {
+			return template, index
 		}
-		prev = seg
+		template = append(template, '.')
+		prev, start = seg, end+1
 	}
-	return b.String(), index
 }
 
 // JoinPath puts the numbers back: the inverse of SplitPath. Placeholders beyond
@@ -96,20 +105,23 @@ func number(seg string) (int64, bool) {
 	if seg == "" || len(seg) > 18 || seg[0] == '0' && len(seg) > 1 {
 		return 0, false
 	}
+	n := int64(0) // 18 digits fit
 	for i := 0; i < len(seg); i++ {
 		if seg[i] < '0' || seg[i] > '9' {
 			return 0, false
 		}
+		n = 10*n + int64(seg[i]-'0')
 	}
-	n, err := strconv.ParseInt(seg, 10, 64)
-	return n, err == nil
+	return n, true
 }
 
+// placeholder names a number by the segment before it: the words that stand before
+// a layer or an expert in the checkpoints of the families wreg knows.
 func placeholder(prev string) string {
-	switch {
-	case layerWords[prev]:
+	switch prev {
+	case "layers", "layer", "h", "blocks", "block", "blk", "resblocks":
 		return "{layer}"
-	case expertWord[prev]:
+	case "experts", "expert":
 		return "{expert}"
 	}
 	return "{n}"
