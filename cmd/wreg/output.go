@@ -6,13 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 
 	"wreg/registry/tensor"
 )
@@ -29,8 +25,9 @@ type report struct {
 	head    []field // what JSON says before the rows: {"query": …}
 	columns []string
 	rows    [][]any
-	people  *report // what a table shows instead, when folded; nil: the same
-	empty   string  // what a person is told when there are no rows
+	people  *report  // what a table shows instead, when folded; nil: the same
+	remarks []string // a line under each row of a table; nil: none
+	empty   string   // what a person is told when there are no rows
 }
 
 // field is one entry of a JSON object whose order is kept.
@@ -87,60 +84,6 @@ func (a *app) outputFormat() (string, error) {
 		return "table", nil
 	}
 	return "tsv", nil
-}
-
-func printTable(w io.Writer, rep *report, markdown bool) error {
-	t := table.NewWriter()
-	style := table.StyleDefault
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Format.Header = text.FormatDefault
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	if isTerminal(w) && os.Getenv("NO_COLOR") == "" && !markdown {
-		style.Color.Header = text.Colors{text.Bold}
-	}
-	t.SetStyle(style)
-	var header table.Row
-	var configs []table.ColumnConfig
-	for i, c := range rep.columns {
-		header = append(header, escape(c))
-		if numeric(rep.rows, i) {
-			configs = append(configs, table.ColumnConfig{Number: i + 1, Align: text.AlignRight, AlignHeader: text.AlignRight})
-		}
-	}
-	t.AppendHeader(header)
-	t.SetColumnConfigs(configs)
-	for _, r := range rep.rows {
-		row := make(table.Row, len(r))
-		for i, v := range r {
-			row[i] = cell(v)
-		}
-		t.AppendRow(row)
-	}
-	s := t.Render()
-	if markdown {
-		s = t.RenderMarkdown()
-	}
-	for line := range strings.SplitSeq(s, "\n") {
-		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " ")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// numeric says that column i holds only numbers, so that it is aligned right.
-func numeric(rows [][]any, i int) bool {
-	some := false
-	for _, r := range rows {
-		switch r[i].(type) {
-		case nil:
-		case int, int64, float64:
-			some = true
-		default:
-			return false
-		}
-	}
-	return some
 }
 
 // printTSV writes rows without a header, so that lines are rows.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -110,8 +111,7 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 	}
 	rep := resultReport(res)
 	if !o.expand {
-		folded := res.Fold()
-		rep.people = &report{columns: folded.Columns, rows: folded.Rows, empty: rep.empty}
+		rep.people = forPeople(res.Fold())
 	}
 	if err := a.print(rep); err != nil {
 		return err
@@ -135,6 +135,38 @@ func resultReport(res *query.Result) *report {
 			{"against", optional(res.Against)}, {"layout", optional(res.Layout)}},
 		columns: res.Columns, rows: res.Rows, empty: "no rows",
 	}
+}
+
+// forPeople puts what is said about a row, its reason and remedy, under it.
+func forPeople(res *query.Result) *report {
+	rep := resultReport(res)
+	reason, remedy := slices.Index(rep.columns, "reason"), slices.Index(rep.columns, "remedy")
+	if reason < 0 || remedy < 0 {
+		return rep
+	}
+	keep := func(row []any) (kept []any) {
+		for i, v := range row {
+			if i != reason && i != remedy {
+				kept = append(kept, v)
+			}
+		}
+		return kept
+	}
+	people := &report{empty: rep.empty}
+	for i, c := range rep.columns {
+		if i != reason && i != remedy {
+			people.columns = append(people.columns, c)
+		}
+	}
+	for _, r := range rep.rows {
+		people.rows = append(people.rows, keep(r))
+		remark := cell(r[reason])
+		if m := cell(r[remedy]); m != "" {
+			remark += "; " + m
+		}
+		people.remarks = append(people.remarks, remark)
+	}
+	return people
 }
 
 // completeQuery offers what may follow a query's beginning.

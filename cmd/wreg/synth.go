@@ -58,7 +58,8 @@ everywhere.`,
 			for _, t := range infos {
 				total += t.Bytes
 			}
-			return a.printObject(object{{"out", o.out}, {"tensors", int64(len(infos))}, {"bytes", total}})
+			a.say("%s: %s, %s", o.out, count(len(infos), "tensor"), size(total))
+			return nil
 		},
 	}
 	f := c.Flags()

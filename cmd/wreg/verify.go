@@ -78,6 +78,7 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 		a.say("%s: %s", what, count(len(faults), "fault"))
 		return errFindings
 	}
+	a.say("%s: every byte is as recorded", what)
 	return nil
 }
 
@@ -109,7 +110,7 @@ func (a *app) verifyExport(ctx context.Context, dir string, v *registry.Revision
 	for _, n := range res.NotChecked {
 		a.say("not checked: %s", n)
 	}
-	a.say("%s: %d tensors, %s read", dir, res.Tensors, size(res.Bytes))
+	a.say("%s: %s, %s read", dir, count(res.Tensors, "tensor"), size(res.Bytes))
 	return res.Faults, nil
 }
 
@@ -156,7 +157,7 @@ func (a *app) verifyModel(ctx context.Context, v *registry.Revision, o verifyOpt
 		}
 		return nil
 	})
-	a.say("%s: %d tensors, %s read", v.Ref(), len(now), size(v.Bytes))
+	a.say("%s: %s, %s read", v.Ref(), count(len(now), "tensor"), size(v.Bytes))
 	return faults, err
 }
 
