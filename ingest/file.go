@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 
 	"wreg/registry/tensor"
 )
@@ -148,27 +147,62 @@ func kind(m fs.FileMode) string {
 	return "not a regular file"
 }
 
-// readAll reads the headers of the open files, jobs at a time. All faults are
-// reported together. A stray file that cannot be read is no fault.
-func (c *Checkpoint) readAll(o Options) error {
+// fetcher opens files and reads their headers in the background, so that an index
+// is read at the same time as the shards it will turn out to name.
+type fetcher struct {
+	d     *folder
+	slots chan struct{} // one for each file being read
+	files map[string]*fetched
+}
+
+// fetched is a file on its way; the fields are set when done is closed.
+type fetched struct {
+	done    chan struct{}
+	file    *file
+	openErr error // it could not be opened: file is nil
+	readErr error // it was opened, and its header cannot be read
+	taken   bool
+}
+
+func newFetcher(d *folder, o Options) *fetcher {
 	jobs := o.Jobs
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
-	slots := make(chan struct{}, jobs)
-	errs := make([]error, len(c.open))
-	var wg sync.WaitGroup
-	for i, f := range c.open {
-		wg.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			if err := f.read(); err != nil && f.stray {
-				f.err = err
-			} else {
-				errs[i] = err
-			}
-		})
+	return &fetcher{d, make(chan struct{}, jobs), map[string]*fetched{}}
+}
+
+// start begins to read a file, once.
+func (x *fetcher) start(name string) *fetched {
+	if f := x.files[name]; f != nil {
+		return f
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	f := &fetched{done: make(chan struct{})}
+	x.files[name] = f
+	go func() {
+		x.slots <- struct{}{}
+		defer func() { <-x.slots; close(f.done) }()
+		if f.file, f.openErr = x.d.open(name); f.openErr == nil {
+			f.readErr = f.file.read()
+		}
+	}()
+	return f
+}
+
+// take waits for a file and hands it over.
+func (x *fetcher) take(name string) *fetched {
+	f := x.start(name)
+	<-f.done
+	f.taken = true
+	return f
+}
+
+// close closes what nobody took.
+func (x *fetcher) close() (err error) {
+	for _, f := range x.files {
+		if <-f.done; !f.taken && f.file != nil {
+			err = errors.Join(err, f.file.disk.Close())
+		}
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -93,6 +94,16 @@ func (c *Checkpoint) openFolder(o Options) error {
 		return err
 	}
 	k := sortOut(entries)
+	x := newFetcher(d, o)
+	defer x.close()
+	for i := range families {
+		if names := k.weights[families[i].name]; len(names) > 0 {
+			for _, name := range names {
+				x.start(name) // most likely to be chosen below
+			}
+			break
+		}
+	}
 	for _, name := range k.incomplete {
 		c.note("incomplete-download", name, "", "%s: a download that did not end; download the checkpoint again", name)
 	}
@@ -105,7 +116,7 @@ func (c *Checkpoint) openFolder(o Options) error {
 	if err != nil {
 		return err
 	}
-	return c.readPlan(d, p, o)
+	return c.readPlan(x, p)
 }
 
 // openIndex reads exactly what the index c.single names.
@@ -120,11 +131,13 @@ func (c *Checkpoint) openIndex(o Options) error {
 			return err
 		}
 	}
-	x, err := c.loadIndex(d, c.single)
+	index, err := c.loadIndex(d, c.single)
 	if err != nil {
 		return err
 	}
-	return c.readPlan(d, &plan{read: x.shards, index: x, strict: true}, o)
+	x := newFetcher(d, o)
+	defer x.close()
+	return c.readPlan(x, &plan{read: index.shards, index: index, strict: true})
 }
 
 func (c *Checkpoint) readConfig(d *folder) error {
@@ -157,35 +170,36 @@ func (c *Checkpoint) loadIndex(d *folder, name string) (*index, error) {
 	return x, nil
 }
 
-// readPlan opens and reads the planned files and joins their tensors.
-func (c *Checkpoint) readPlan(d *folder, p *plan, o Options) error {
+// readPlan reads the planned files and joins their tensors. All faults are
+// reported together. A stray file that cannot be read is a finding.
+func (c *Checkpoint) readPlan(x *fetcher, p *plan) error {
 	var errs []error
-	add := func(name string, stray bool) {
-		f, err := d.open(name)
-		switch {
+	for _, name := range slices.Concat(p.read, p.strays) {
+		x.start(name)
+	}
+	for i, name := range slices.Concat(p.read, p.strays) {
+		stray := i >= len(p.read)
+		f := x.take(name)
+		absent := errors.Is(f.openErr, fs.ErrNotExist) && p.index != nil
+		switch err := cmp.Or(f.openErr, f.readErr); {
 		case err == nil:
-			f.stray = stray
-			c.open = append(c.open, f)
-		case errors.Is(err, fs.ErrNotExist) && !stray && !p.strict && p.index != nil && !strings.Contains(err.Error(), "symbolic"):
-			c.absentShard(p.index, name)
-		case errors.Is(err, fs.ErrNotExist) && p.index != nil:
-			errs = append(errs, fmt.Errorf("%s: shard %s is absent; download it, or wreg reindex the folder", p.index.name, name))
+			f.file.stray = stray
+			c.open = append(c.open, f.file)
+			continue
 		case stray:
-			c.note("unreadable-file", name, "", "%v", err)
+			c.note("unreadable-file", name, "", "not read, nor part of the checkpoint: %v", err)
+		case absent && p.strict:
+			errs = append(errs, fmt.Errorf("%s: shard %s is absent; download it, or wreg reindex the folder", p.index.name, name))
+		case absent:
+			c.absentShard(p.index, name)
 		default:
 			errs = append(errs, err)
 		}
-	}
-	for _, name := range p.read {
-		add(name, false)
-	}
-	for _, name := range p.strays {
-		add(name, true)
+		if f.file != nil {
+			errs = append(errs, f.file.disk.Close())
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return err
-	}
-	if err := c.readAll(o); err != nil {
 		return err
 	}
 	c.adopt(p.index)

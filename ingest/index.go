@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/pathsort"
 	"wreg/ingest/strictjson"
 )
 
@@ -163,9 +164,12 @@ func (x *index) sort(s *strictjson.Scanner) error {
 	for i := range x.entries {
 		x.entries[i].shard = rank[x.entries[i].shard]
 	}
-	byPath := func(a, b indexEntry) int { return strings.Compare(a.path, b.path) }
-	if !slices.IsSortedFunc(x.entries, byPath) {
-		slices.SortFunc(x.entries, byPath)
+	if order := pathsort.Order(len(x.entries), func(i int) string { return x.entries[i].path }); order != nil {
+		sorted := make([]indexEntry, len(order))
+		for i, from := range order {
+			sorted[i] = x.entries[from]
+		}
+		x.entries = sorted
 	}
 	for i := 1; i < len(x.entries); i++ {
 		if p := x.entries[i].path; p == x.entries[i-1].path {

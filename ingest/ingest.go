@@ -77,7 +77,7 @@ func Open(path string, o Options) (*Checkpoint, error) {
 		err = c.openIndex(o)
 	default:
 		c.root, c.single = filepath.Dir(abs), filepath.Base(abs)
-		err = c.openSingle(o)
+		err = c.openSingle()
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -86,7 +86,7 @@ func Open(path string, o Options) (*Checkpoint, error) {
 }
 
 // openSingle reads one file. Whoever names it may name a link to it.
-func (c *Checkpoint) openSingle(o Options) error {
+func (c *Checkpoint) openSingle() error {
 	real, err := filepath.EvalSymlinks(c.Path())
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func (c *Checkpoint) openSingle(o Options) error {
 	}
 	f.info.Name = c.single
 	c.open = []*file{f}
-	if err := c.readAll(o); err != nil {
+	if err := f.read(); err != nil {
 		return err
 	}
 	c.adopt(nil)

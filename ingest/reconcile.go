@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
+	"wreg/ingest/pathsort"
 	"wreg/registry/tensor"
 )
 
@@ -104,21 +106,17 @@ func (c *Checkpoint) info(l location) *tensor.Info {
 	return &c.open[l.file].reader.Tensors()[l.index]
 }
 
-// sorted lists all tensors of all readable files by path; equal paths by file.
+// sorted lists all tensors of all files by path; equal paths by file.
 func (c *Checkpoint) sorted() []location {
 	var runs [][]location
 	for i, f := range c.open {
-		if f.reader == nil {
-			continue
-		}
 		ts := f.reader.Tensors()
 		run := make([]location, len(ts))
 		for j := range ts {
 			run[j] = location{uint32(i), uint32(j)}
 		}
-		byPath := func(a, b location) int { return strings.Compare(ts[a.index].Path, ts[b.index].Path) }
-		if !slices.IsSortedFunc(run, byPath) {
-			slices.SortStableFunc(run, byPath)
+		for k, from := range pathsort.Order(len(ts), func(i int) string { return ts[i].Path }) {
+			run[k].index = from
 		}
 		runs = append(runs, run)
 	}
@@ -138,16 +136,34 @@ func (c *Checkpoint) sorted() []location {
 	return runs[0]
 }
 
+// merge joins two sorted runs. Shards hold whole layers, so it looks for long
+// stretches of one run that go before the other's next.
 func (c *Checkpoint) merge(a, b []location) []location {
 	out := make([]location, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
-		if c.info(a[0]).Path <= c.info(b[0]).Path {
-			out, a = append(out, a[0]), a[1:]
-		} else {
-			out, b = append(out, b[0]), b[1:]
+		n := c.stretch(a, c.info(b[0]).Path, true)
+		out, a = append(out, a[:n]...), a[n:]
+		if len(a) > 0 {
+			n = c.stretch(b, c.info(a[0]).Path, false)
+			out, b = append(out, b[:n]...), b[n:]
 		}
 	}
 	return append(append(out, a...), b...)
+}
+
+// stretch is how many of run's paths go before path: doubling steps, then a
+// binary search. equal ones count too when orEqual is set.
+func (c *Checkpoint) stretch(run []location, path string, orEqual bool) int {
+	before := func(i int) bool {
+		p := c.info(run[i]).Path
+		return p < path || orEqual && p == path
+	}
+	step := 1
+	for step < len(run) && before(step-1) {
+		step *= 2
+	}
+	from := step / 2
+	return from + sort.Search(min(step, len(run))-from, func(i int) bool { return !before(from + i) })
 }
 
 func repeats(c *Checkpoint, all []location) bool {
@@ -171,9 +187,6 @@ func inOrder(all []location) bool {
 // sealed finishes an opened checkpoint: its files in order, nothing empty.
 func (c *Checkpoint) sealed() error {
 	for _, f := range c.open {
-		if f.err != nil {
-			c.note("unreadable-file", f.info.Name, "", "not read: %v", f.err)
-		}
 		c.files = append(c.files, f.info)
 	}
 	slices.SortFunc(c.files, func(a, b tensor.File) int { return strings.Compare(a.Name, b.Name) })
@@ -259,7 +272,7 @@ func (d *disagreements) report() {
 		c.note("conflicting-tensor", other, path, "%s: also holds %s, unlike those in %s; the latter were read", other, g.names(), have)
 	}
 	for i, f := range c.open {
-		if f.stray && f.err == nil {
+		if f.stray {
 			c.note("stray-shard", f.info.Name, "", "%s: not one of the checkpoint's files; of its %d tensors %d are in no other file and were not read; remove it, or wreg reindex to take it in",
 				f.info.Name, len(f.reader.Tensors()), d.strayOnly[uint32(i)])
 		}

@@ -12,6 +12,7 @@ import (
 type oddities struct {
 	unknown      int
 	unknownFirst [2]string // tensor, field
+	unusual      bool      // some string may be an odd name
 }
 
 func (o *oddities) unknownField(name, field string) {
@@ -36,6 +37,9 @@ func (h *header) findings() (list []tensor.Finding) {
 	odd := 0
 	first := ""
 	for i := range h.tensors {
+		if !h.unusual && i > 0 { // only an empty name can be odd, and it sorts first
+			break
+		}
 		if oddName(h.tensors[i].Path) {
 			if odd == 0 {
 				first = h.tensors[i].Path

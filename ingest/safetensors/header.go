@@ -44,6 +44,7 @@ func parse(text, file string) (*header, error) {
 	if p.Space(); p.Pos < len(text) {
 		return nil, p.fault(ErrTrailing, "header goes on after its closing }: %s", p.Here())
 	}
+	p.h.unusual = p.Unusual
 	return p.h, nil
 }
 
@@ -131,7 +132,9 @@ func (p *parser) entry(name string) error {
 	if len(name) > MaxName {
 		return p.fault(ErrName, "tensor name of %d bytes exceeds %d: %q", len(name), MaxName, shorten(name))
 	}
-	t := tensor.Info{Path: name, File: p.h.file, Format: "safetensors"}
+	p.h.tensors = append(p.h.tensors, tensor.Info{}) // filled in place: an Info is large
+	t := &p.h.tensors[len(p.h.tensors)-1]
+	t.Path, t.File, t.Format = name, p.h.file, "safetensors"
 	if err := p.Take('{'); err != nil {
 		return p.inTensor(name, err)
 	}
@@ -144,7 +147,7 @@ func (p *parser) entry(name string) error {
 		if !more {
 			break
 		}
-		bit, err := p.field(&t)
+		bit, err := p.field(t)
 		if err != nil {
 			return p.inTensor(name, err)
 		}
@@ -162,7 +165,6 @@ func (p *parser) entry(name string) error {
 		}
 		return p.fault(ErrMissingField, "tensor %q: no %s", shorten(name), strings.Join(missing, ", no "))
 	}
-	p.h.tensors = append(p.h.tensors, t)
 	return nil
 }
 
@@ -177,19 +179,18 @@ func (p *parser) inTensor(name string, err error) error {
 // field reads one field of an entry and says which it was; 0 is one the format
 // does not know.
 func (p *parser) field(t *tensor.Info) (int, error) {
-	key, err := p.Key()
+	key, err := p.fieldName()
 	if err != nil {
 		return 0, err
 	}
 	switch key {
 	case "dtype":
-		p.Space()
 		name, err := p.Str()
 		if err != nil {
 			return 0, err
 		}
 		if t.DType = dtype(name); t.DType == tensor.Invalid {
-			p.h.dtypes[len(p.h.tensors)] = name
+			p.h.dtypes[len(p.h.tensors)-1] = name
 		}
 		return fieldDType, nil
 	case "shape":
@@ -202,6 +203,23 @@ func (p *parser) field(t *tensor.Info) (int, error) {
 	p.h.unknownField(t.Path, key)
 	p.Space()
 	return 0, p.Skip()
+}
+
+// fieldName reads a field's name. Nearly every writer leaves no space, so the
+// three names are looked for as they stand first.
+func (p *parser) fieldName() (string, error) {
+	switch rest := p.Text[p.Pos:]; {
+	case strings.HasPrefix(rest, `"dtype":`):
+		p.Pos += len(`"dtype":`)
+		return "dtype", nil
+	case strings.HasPrefix(rest, `"shape":`):
+		p.Pos += len(`"shape":`)
+		return "shape", nil
+	case strings.HasPrefix(rest, `"data_offsets":`):
+		p.Pos += len(`"data_offsets":`)
+		return "data_offsets", nil
+	}
+	return p.Key()
 }
 
 // dimsChunk is how many dimensions are allocated at once.

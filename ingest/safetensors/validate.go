@@ -3,8 +3,8 @@ package safetensors
 import (
 	"cmp"
 	"slices"
-	"strings"
 
+	"wreg/ingest/pathsort"
 	"wreg/registry/tensor"
 )
 
@@ -104,17 +104,7 @@ func byOffset(ts []tensor.Info) []uint32 {
 // sortByPath sorts in place. An Info is large, so indices are sorted and each Info
 // is moved once.
 func sortByPath(ts []tensor.Info) {
-	byPath := func(a, b tensor.Info) int { return strings.Compare(a.Path, b.Path) }
-	if slices.IsSortedFunc(ts, byPath) {
-		return
-	}
-	order := make([]uint32, len(ts))
-	for i := range order {
-		order[i] = uint32(i)
-	}
-	slices.SortFunc(order, func(a, b uint32) int {
-		return cmp.Or(strings.Compare(ts[a].Path, ts[b].Path), cmp.Compare(ts[a].Offset, ts[b].Offset))
-	})
+	order := pathsort.Order(len(ts), func(i int) string { return ts[i].Path })
 	for i := range order { // follow each cycle of the permutation
 		if int(order[i]) == i {
 			continue

@@ -23,6 +23,9 @@ import (
 type Scanner struct {
 	Text string
 	Pos  int
+
+	// Unusual says that a string was read with an escape, or a byte over '~' in it.
+	Unusual bool
 }
 
 // Error is a token that is not what was wanted, or text that is not UTF-8.
@@ -116,13 +119,20 @@ func (s *Scanner) Str() (string, error) {
 	}
 	rest := s.Text[s.Pos:]
 	for i := 0; i < len(rest); i++ {
-		switch c := rest[i]; {
-		case c == '"':
+		if !special[rest[i]] {
+			continue
+		}
+		switch c := rest[i]; c {
+		case '"':
 			s.Pos += i + 1
 			return rest[:i], nil
-		case c == '\\':
+		case '\\':
 			return s.escaped(i)
-		case c < ' ':
+		default:
+			if c >= 0x7f {
+				s.Unusual = true
+				continue
+			}
 			s.Pos += i
 			return "", s.Fail("control character %#02x in a string", c)
 		}
@@ -131,8 +141,21 @@ func (s *Scanner) Str() (string, error) {
 	return "", s.Fail("string without end")
 }
 
+// special are the bytes that a string does not hold as they are, and the unusual.
+var special = func() (t [256]bool) {
+	for c := range ' ' {
+		t[c] = true
+	}
+	for c := 0x7f; c < len(t); c++ {
+		t[c] = true
+	}
+	t['"'], t['\\'] = true, true
+	return t
+}()
+
 // escaped reads the rest of a string whose first escape is i bytes on.
 func (s *Scanner) escaped(i int) (string, error) {
+	s.Unusual = true
 	b := []byte(s.Text[s.Pos : s.Pos+i])
 	s.Pos += i
 	for s.Pos < len(s.Text) {
@@ -208,7 +231,7 @@ func (s *Scanner) Integer() (int64, error) {
 	i := start
 	for ; i < len(s.Text) && '0' <= s.Text[i] && s.Text[i] <= '9'; i++ {
 		d := int64(s.Text[i] - '0')
-		if n > (1<<63-1-d)/10 {
+		if i-start >= 18 && n > (1<<63-1-d)/10 {
 			return 0, s.Fail("number %s overflows 64 bits", s.Here())
 		}
 		n = n*10 + d
