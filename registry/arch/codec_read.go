@@ -35,7 +35,7 @@ func (r *run) readAs(c *codec, path string, i tensor.Info, ok, build bool) (f fo
 			f, t = c.fp8(path, i, scale, build)
 		}
 		return f, t, true
-	case "int4", "mxfp4":
+	case "int4", "fp4", "mxfp4":
 		packedRole, scaleRole := "packed", "scale"
 		if c.kind == "mxfp4" {
 			packedRole, scaleRole = "blocks", "scales"
@@ -54,7 +54,7 @@ func (r *run) readAs(c *codec, path string, i tensor.Info, ok, build bool) (f fo
 			f, t = blocks(path, packed, scale, build)
 		} else {
 			f, t = repacked(path, packed, scale, 4, max(c.group, 32), build)
-			if t == nil {
+			if t == nil && c.kind == "int4" {
 				f.parts = append(f.parts, minusEight(f.parts[1], build))
 			}
 		}

@@ -71,10 +71,22 @@ func TestParams(t *testing.T) {
 			continue
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
+			declared, err := a.Expect(config, arch.MLX, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dtypes := map[string]tensor.DType{}
+			for _, w := range declared {
+				dtypes[w.Path] = w.DType
+			}
 			var list []tensor.Info
 			for _, p := range c.Params {
 				n, _ := p.Shape.Numel()
-				list = append(list, tensor.Info{Path: p.Name, DType: tensor.F32, Shape: p.Shape, Bytes: 4 * n})
+				dt := tensor.F32
+				if d := dtypes[p.Name]; d != tensor.Invalid { // packed by nature
+					dt = d
+				}
+				list = append(list, tensor.Info{Path: p.Name, DType: dt, Shape: p.Shape, Bytes: 4 * n})
 			}
 			src := newSource(list)
 			want, err := a.Expect(config, arch.MLX, src)
