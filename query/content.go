@@ -2,6 +2,7 @@ package query
 
 import (
 	"fmt"
+	"math"
 
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -12,6 +13,8 @@ import (
 type content struct {
 	hash   tensor.Hash
 	slices []piece
+	stats  *tensor.Stats
+	unlike bool // quantized on one side: nothing can be compared
 }
 
 // piece is one slice and where it comes from.
@@ -19,8 +22,6 @@ type piece struct {
 	hash tensor.Hash
 	from string // path in the model it is compared with
 }
-
-func (c content) known() bool { return !c.hash.IsZero() || c.slices != nil }
 
 // differs says how a tensor's bytes differ from the content; "" when they are the
 // same or when there is nothing to compare by: see comparable.
@@ -42,6 +43,33 @@ func (c content) differs(have tensor.Info) string {
 	return ""
 }
 
+// alike reports that two tensors have the same statistics, a sign that they hold
+// the same values in another order.
+func alike(a, b *tensor.Stats) bool { return a != nil && b != nil && *a == *b && a.AbsMax != 0 }
+
+// castSlack is how far a value may move when it is cast: bfloat16 keeps 8 bits, so
+// half of 2^-8, and as much again for what float16 does to the very small.
+const castSlack = 1.0 / 256
+
+// castDiffers says what statistics tell against a cast; "" when nothing does.
+func castDiffers(want, have *tensor.Stats) string {
+	if want == nil || have == nil {
+		return ""
+	}
+	near := func(a, b float64) bool { return math.Abs(a-b) <= castSlack*math.Abs(a)+1e-7 }
+	switch {
+	case want.NaNs != have.NaNs:
+		return fmt.Sprintf("%d NaN, should be %d", have.NaNs, want.NaNs)
+	case have.Infs > want.Infs:
+		return fmt.Sprintf("%d values became infinite", have.Infs-want.Infs)
+	case !near(want.Min, have.Min):
+		return fmt.Sprintf("min is %v, should be near %v", have.Min, want.Min)
+	case !near(want.Max, have.Max):
+		return fmt.Sprintf("max is %v, should be near %v", have.Max, want.Max)
+	}
+	return ""
+}
+
 // comparable reports that differs can tell.
 func (c content) comparable(have tensor.Info) bool {
 	return c.slices != nil && len(have.Slices) > 0 || !c.hash.IsZero() && !have.Hash.IsZero()
@@ -56,7 +84,7 @@ func contentOf(n *arch.Node, from func(path string) (tensor.Info, bool)) content
 		if !ok {
 			return content{}
 		}
-		c := content{hash: t.Hash}
+		c := content{hash: t.Hash, stats: t.Stats}
 		for i, h := range t.Slices {
 			c.slices = append(c.slices, piece{h, fmt.Sprintf("slice %d of %s", i, n.Path)})
 		}
@@ -81,6 +109,8 @@ func contentOf(n *arch.Node, from func(path string) (tensor.Info, bool)) content
 		if n.Op == arch.OpView || n.DType == n.In[0].DType {
 			return content{hash: contentOf(n.In[0], from).hash}
 		}
+	case arch.OpPermute: // the same values in another order
+		return content{stats: contentOf(n.In[0], from).stats}
 	}
 	return content{}
 }

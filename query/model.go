@@ -3,34 +3,28 @@ package query
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
 
-// expectModel is what another model holds. Where layouts differ, the one in
-// layout hf is carried over to mlx by its architecture, on paper: a stack is then
-// compared with its experts, hash by hash.
+// expectModel is what another model holds. Where the two name their tensors by
+// different layouts, or one was exported from the other, both are carried over to
+// layout mlx by their architecture, on paper: a stack is then compared with its
+// experts, hash by hash.
 func (q *Query) expectModel(c, reference *checkpoint, o Options) (*expectation, error) {
 	e := &expectation{against: reference.revision.Ref(), dropped: map[string]string{}}
 	ours, ourErr := resolve(c, o)
 	theirs, theirErr := resolve(reference, o)
-	if c.err != nil || reference.err != nil {
-		return nil, errors.Join(c.err, reference.err)
+	if err := errors.Join(c.err, reference.err); err != nil {
+		return nil, err
 	}
-	mapped := ourErr == nil && theirErr == nil && ours.Layout != theirs.Layout
+	known := ourErr == nil && theirErr == nil && ours.Arch.Name == theirs.Arch.Name
 	switch {
-	case mapped && theirs.Layout != arch.MLX:
-		e.layout = arch.MLX
-		e.wants = made(theirs, reference)
-		for _, g := range theirs.Gaps {
-			e.notes = append(e.notes, fmt.Sprintf("%s itself lacks %s: %s", reference.revision.Ref(), g.Path, g.Reason))
-		}
-	case mapped:
-		e.layout = arch.MLX
-		e.wants = held(reference)
-		e.present = carried(ours, c)
-		if err := q.reasons(e, c, o); err != nil {
+	case known && (exported(c, reference) || exported(reference, c) || otherwiseNamed(ours, theirs)):
+		if err := q.expectMapped(e, c, reference, ours, theirs, o); err != nil {
 			return nil, err
 		}
 	default:
@@ -38,18 +32,97 @@ func (q *Query) expectModel(c, reference *checkpoint, o Options) (*expectation, 
 			e.layout = ours.Layout
 		}
 		e.wants = held(reference)
+		q.findMoved(e, c)
 	}
-	if mapped {
-		e.notes = append(e.notes, fmt.Sprintf("layouts differ (%s: %s, %s: %s); compared in layout mlx", c.revision.Ref(), ours.Layout, reference.revision.Ref(), theirs.Layout))
-	}
-	if reference.err != nil {
-		return nil, reference.err
+	if err := errors.Join(c.err, reference.err); err != nil {
+		return nil, err
 	}
 	if len(e.wants) == 0 {
 		return nil, fmt.Errorf("%s holds no tensors: there is nothing to compare with", reference.revision.Ref())
 	}
 	q.noteUncompared(e, c)
 	return e, nil
+}
+
+// exported reports that c was made from reference by an export.
+func exported(c, reference *checkpoint) bool {
+	return c.revision.Source != "" && c.revision.Source == reference.revision.Ref()
+}
+
+// otherwiseNamed reports that two models make some tensor of layout mlx of tensors
+// with different names.
+func otherwiseNamed(ours, theirs *arch.Resolution) bool {
+	made := map[string]*arch.Node{}
+	for _, t := range ours.Targets {
+		made[t.Path] = t.Make
+	}
+	for _, t := range theirs.Targets {
+		if a, b := made[t.Path], t.Make; a != nil && b != nil && !slices.Equal(sources(a), sources(b)) {
+			return true
+		}
+	}
+	return ours.Layout != theirs.Layout
+}
+
+func sources(n *arch.Node) (paths []string) {
+	loads(n, func(p string) { paths = append(paths, p) })
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// expectMapped compares what the two would hold in layout mlx.
+func (q *Query) expectMapped(e *expectation, c, reference *checkpoint, ours, theirs *arch.Resolution, o Options) error {
+	e.layout = arch.MLX
+	e.wants = made(theirs, reference)
+	present := carried(ours, c)
+	quantized := alignPacked(e, present, ours, theirs)
+	e.present = present
+	for _, path := range theirs.Unused {
+		if t, ok := reference.whole(path); ok {
+			e.wants = append(e.wants, wantAs(t))
+		}
+	}
+	e.notes = append(e.notes, fmt.Sprintf("compared in layout mlx (%s: %s, %s: %s)", c.revision.Ref(), ours.Layout, reference.revision.Ref(), theirs.Layout))
+	for _, g := range theirs.Gaps {
+		if g.Status != arch.Extra {
+			e.notes = append(e.notes, fmt.Sprintf("%s itself lacks %s: %s", reference.revision.Ref(), g.Path, g.Reason))
+		}
+	}
+	if quantized > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("%d weights are quantized on one side only: their values are not compared", quantized))
+	}
+	return q.reasons(e, c, o)
+}
+
+// alignPacked leaves a weight that only one side has quantized as one tensor of
+// any shape, and its scales and biases out. It counts them.
+func alignPacked(e *expectation, present *mapping, ours, theirs *arch.Resolution) (n int) {
+	packed := func(r *arch.Resolution) (weights, others map[string]bool) {
+		weights, others = map[string]bool{}, map[string]bool{}
+		for _, t := range r.Targets {
+			if t.Packed.Bits == 0 {
+				continue
+			}
+			if strings.HasSuffix(t.Path, "weight") {
+				weights[t.Path] = true
+			} else {
+				others[t.Path] = true
+			}
+		}
+		return weights, others
+	}
+	here, hereParts := packed(ours)
+	there, thereParts := packed(theirs)
+	for i := range e.wants {
+		if w := &e.wants[i]; here[w.path] != there[w.path] {
+			w.shape, w.dtype, w.content = nil, tensor.Invalid, content{unlike: true}
+			n++
+		}
+	}
+	sibling := func(path, suffix string) string { return path[:strings.LastIndexByte(path, '.')+1] + suffix }
+	e.wants = slices.DeleteFunc(e.wants, func(w want) bool { return thereParts[w.path] && !here[sibling(w.path, "weight")] })
+	present.remove(func(path string) bool { return hereParts[path] && !there[sibling(path, "weight")] })
+	return n
 }
 
 // reasons says why a model cannot make what another one holds in layout mlx.
@@ -85,21 +158,26 @@ func resolve(c *checkpoint, o Options) (*arch.Resolution, error) {
 // held lists a model's tensors as they are.
 func held(c *checkpoint) (wants []want) {
 	c.each(true, func(t tensor.Info) bool {
-		w := want{path: t.Path, shape: t.Shape, dtype: t.DType, content: content{hash: t.Hash}}
-		for i, h := range t.Slices {
-			w.content.slices = append(w.content.slices, piece{h, fmt.Sprintf("slice %d of %s there", i, t.Path)})
-		}
-		wants = append(wants, w)
+		wants = append(wants, wantAs(t))
 		return true
 	})
 	return wants
 }
 
-// made lists the tensors that a model would have in layout mlx. Their dtype is
-// theirs to choose, so it is compared only where it is the source's.
+// wantAs wants a tensor just as it is there.
+func wantAs(t tensor.Info) want {
+	w := want{path: t.Path, shape: t.Shape, dtype: t.DType, content: content{hash: t.Hash, stats: t.Stats}}
+	for i, h := range t.Slices {
+		w.content.slices = append(w.content.slices, piece{h, fmt.Sprintf("slice %d of %s", i, t.Path)})
+	}
+	return w
+}
+
+// made lists the tensors that a model would have in layout mlx. An export may cast
+// floats, but for those that the consumer keeps as they are.
 func made(r *arch.Resolution, c *checkpoint) (wants []want) {
 	for _, t := range r.Targets {
-		w := want{path: t.Path, shape: t.Shape, dtype: t.DType, optional: t.Optional}
+		w := want{path: t.Path, shape: t.Shape, dtype: t.DType, optional: t.Optional, castable: !t.Keep}
 		if t.Make != nil {
 			w.dtype = t.Make.DType
 			w.content = contentOf(t.Make, c.whole)
@@ -124,15 +202,34 @@ func carried(r *arch.Resolution, c *checkpoint) *mapping {
 			continue
 		}
 		known := contentOf(t.Make, c.whole)
-		info := tensor.Info{Path: t.Path, DType: t.Make.DType, Shape: t.Make.Shape, Hash: known.hash}
+		info := tensor.Info{Path: t.Path, DType: t.Make.DType, Shape: t.Make.Shape, Hash: known.hash, Stats: known.stats}
 		for _, s := range known.slices {
 			info.Slices = append(info.Slices, s.hash)
 		}
 		info.Bytes, _ = info.Shape.Bytes(info.DType)
-		m.at[t.Path] = len(m.list)
-		m.list = append(m.list, info)
+		m.add(info)
+	}
+	for _, path := range r.Unused {
+		if t, ok := c.whole(path); ok {
+			m.add(t)
+		}
 	}
 	return m
+}
+
+func (m *mapping) add(t tensor.Info) {
+	m.at[t.Path] = len(m.list)
+	m.list = append(m.list, t)
+}
+
+func (m *mapping) remove(gone func(path string) bool) {
+	list := m.list
+	m.list, m.at = nil, map[string]int{}
+	for _, t := range list {
+		if !gone(t.Path) {
+			m.add(t)
+		}
+	}
 }
 
 // whole is part of present.
@@ -154,19 +251,27 @@ func (m *mapping) each(_ bool, yield func(tensor.Info) bool) {
 }
 
 // noteUncompared counts the tensors of which only name, shape and dtype could be
-// compared: equality of bytes is never claimed without hashes.
+// compared, and those that were cast: equality of bytes is never claimed without
+// hashes.
 func (q *Query) noteUncompared(e *expectation, c *checkpoint) {
 	var side present = c
 	if e.present != nil {
 		side = e.present
 	}
-	n, example := 0, ""
+	n, casts, example, cast := 0, 0, "", ""
 	for i := range e.wants {
 		w := &e.wants[i]
-		if !q.matches(w.path) {
+		if w.content.unlike || !q.matches(w.path) {
 			continue
 		}
-		if have, ok := side.whole(w.path); ok && !w.content.comparable(have) {
+		have, ok := side.whole(w.path)
+		switch {
+		case !ok:
+		case w.castTo(have.DType):
+			if casts++; casts == 1 {
+				cast = fmt.Sprintf("%s from %v to %v", w.path, w.dtype, have.DType)
+			}
+		case !w.content.comparable(have):
 			if n++; n == 1 {
 				example = w.path
 			}
@@ -174,5 +279,8 @@ func (q *Query) noteUncompared(e *expectation, c *checkpoint) {
 	}
 	if n > 0 {
 		e.notes = append(e.notes, fmt.Sprintf("%d tensors were compared by name, shape and dtype only, as no hashes meet: %s …; wreg verify compares bytes", n, example))
+	}
+	if casts > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("%d tensors are cast (%s …): statistics were compared where both sides have them; wreg verify compares bytes", casts, cast))
 	}
 }
