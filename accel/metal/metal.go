@@ -19,8 +19,8 @@ import (
 	"wreg/registry/tensor"
 )
 
-// tileBytes is about how much of a source goes to the GPU at a time: a launch costs
-// the same whatever its size, and buffers stay allocated.
+// tileBytes is how much of a source goes to the GPU at a time, at most: a launch
+// costs the same whatever its size, and buffers stay allocated.
 const tileBytes = 16 << 20
 
 // Device computes on the GPU what has a kernel there and on the processor what has
@@ -29,6 +29,7 @@ type Device struct {
 	cpu.Device // what no method below overrides
 
 	gpu    gpu
+	tile   int  // bytes of source to a launch: tileBytes
 	strict bool // a failure is an error: nothing is done again by the processor
 	slow   map[string]bool
 	off    atomic.Pointer[string]
@@ -36,7 +37,7 @@ type Device struct {
 }
 
 // newDevice wraps a GPU. Tests give it false ones.
-func newDevice(g gpu) *Device { return &Device{Device: cpu.New(), gpu: g} }
+func newDevice(g gpu) *Device { return &Device{Device: cpu.New(), gpu: g, tile: tileBytes} }
 
 // Name is "metal".
 func (d *Device) Name() string { return "metal" }
@@ -93,7 +94,7 @@ func (d *Device) Cast(dst []byte, to tensor.DType, src []byte, from tensor.DType
 
 func (d *Device) cast(program string, dst, src []byte, to, from int) error {
 	for len(src) > 0 {
-		n := min(len(src), tileBytes) / from
+		n := min(len(src), d.tile) / from
 		if err := d.launch(program, params{n: uint32(n)}, src[:n*from], dst[:n*to], nil); err != nil {
 			return err
 		}
@@ -109,14 +110,14 @@ func (d *Device) DequantFP8(dst, src []byte, row0, rows, cols int, scale []byte,
 		return d.Device.DequantFP8(dst, src, row0, rows, cols, scale, scaleType, blockRows, blockCols)
 	}
 	// Kernels count in 32 bits, and the scales travel whole with every tile.
-	if !d.ready(program) || cols > tileBytes || row0 > math.MaxInt32 || rows > math.MaxInt32 || len(scale) > tileBytes {
+	if !d.ready(program) || cols > d.tile || row0 > math.MaxInt32 || rows > math.MaxInt32 || len(scale) > d.tile {
 		return onCPU()
 	}
 	if err := cpu.CheckDequantFP8(dst, src, row0, rows, cols, scale, scaleType, blockRows, blockCols); err != nil {
 		return err
 	}
 	for r := 0; r < rows && cols > 0; {
-		n := min(rows-r, max(1, tileBytes/cols))
+		n := min(rows-r, max(1, d.tile/cols))
 		p := params{
 			n: uint32(n * cols), cols: uint32(cols), row0: uint32(row0 + r), kind: kinds[scaleType],
 			blockRows: uint32(min(blockRows, math.MaxInt32)), blockCols: uint32(min(blockCols, math.MaxInt32)),
@@ -143,7 +144,7 @@ func (d *Device) Quantize(dst, scales, biases, src []byte, dt tensor.DType, rows
 	}
 	in, out, one := full.Group*width(dt), full.Group*full.Bits/8, width(dt)
 	for at, groups := 0, len(src)/in; at < groups; {
-		n := min(groups-at, tileBytes/in)
+		n := min(groups-at, d.tile/in)
 		p := params{n: uint32(n), cols: uint32(full.Group), bits: uint32(full.Bits), kind: kinds[dt]}
 		if err := d.launch(program, p, src[at*in:(at+n)*in], dst[at*out:(at+n)*out], nil,
 			scales[at*one:(at+n)*one], biases[at*one:(at+n)*one]); err != nil {

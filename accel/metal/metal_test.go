@@ -1,0 +1,277 @@
+package metal
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"wreg/accel/cpu"
+	"wreg/registry/tensor"
+)
+
+// pretended is a GPU that lets the processor do its jobs. Tests make it err.
+type pretended struct {
+	mu    sync.Mutex
+	jobs  int
+	wrong string // the program of which one byte comes out wrong
+	fails int    // the job that fails, counted from 1
+}
+
+func (g *pretended) close() {}
+
+func (g *pretended) run(j job) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.jobs++
+	if g.jobs == g.fails {
+		return errors.New("the GPU was unplugged")
+	}
+	ref, p, b := cpu.Reference(), j.params, j.buffers
+	var err error
+	switch j.program.name {
+	case "dequant_e4m3":
+		err = ref.DequantFP8(b[1], b[0], int(p.row0), int(p.n/p.cols), int(p.cols), b[3], typeOf(p.kind), int(p.blockRows), int(p.blockCols))
+	case "quantize_affine":
+		err = ref.Quantize(b[1], b[3], b[4], b[0], typeOf(p.kind), int(p.n), int(p.cols), cpu.QuantSpec{Bits: int(p.bits), Group: int(p.cols)})
+	default:
+		for pair, name := range castPrograms {
+			if name == j.program.name {
+				err = ref.Cast(b[1], pair[1], b[0], pair[0])
+			}
+		}
+	}
+	if j.program.name == g.wrong {
+		last := b[len(b)-1]
+		if last == nil || j.program.buffers[len(b)-1].use != written {
+			last = b[1]
+		}
+		last[len(last)-1] ^= 1
+	}
+	return err
+}
+
+func typeOf(kind uint32) tensor.DType {
+	for dt, k := range kinds {
+		if k == kind {
+			return dt
+		}
+	}
+	return tensor.Invalid
+}
+
+// TestTiles runs everything in launches of few bytes: the parts must meet.
+func TestTiles(t *testing.T) {
+	for _, tile := range []int{2048, tileBytes} {
+		g := &pretended{}
+		d := newDevice(g)
+		d.tile = tile
+		d.Strict()
+		for _, fault := range differences(d, math.MaxInt) {
+			t.Errorf("tiles of %d bytes: %s", tile, fault)
+		}
+		if g.jobs == 0 || d.Launches() != int64(g.jobs) {
+			t.Errorf("tiles of %d bytes: %d launches counted, %d jobs", tile, d.Launches(), g.jobs)
+		}
+	}
+}
+
+// TestOneWrongByte is a device that looks well and is not: for each kernel, Check
+// must find it, name it, and turn the GPU off for all.
+func TestOneWrongByte(t *testing.T) {
+	for _, p := range programs {
+		g := &pretended{wrong: p.name}
+		d := newDevice(g)
+		d.tile = 64 << 10
+		faults := 0
+		for _, r := range d.Check() {
+			if r.Fault != "" {
+				faults++
+			}
+			if r.Kernel == p.name && !strings.Contains(r.Fault, "1 of") {
+				t.Errorf("%s: fault %q, want one byte told", p.name, r.Fault)
+			}
+		}
+		if faults == 0 || d.Err() == nil || !strings.Contains(d.Err().Error(), p.name) {
+			t.Errorf("%s: %d faults, error %v", p.name, faults, d.Err())
+		}
+		jobs := g.jobs
+		src, got, want := make([]byte, 400), make([]byte, 200), make([]byte, 200)
+		if err := d.Cast(got, tensor.F16, src, tensor.F32); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("after %s was found: error %v, %x", p.name, err, got)
+		}
+		if g.jobs != jobs {
+			t.Errorf("after %s was found the GPU got %d more jobs", p.name, g.jobs-jobs)
+		}
+	}
+}
+
+func TestSoundDevicePassesCheck(t *testing.T) {
+	d := newDevice(&pretended{})
+	d.tile = 64 << 10
+	results := d.Check()
+	if len(results) != len(programs) {
+		t.Errorf("%d results for %d kernels", len(results), len(programs))
+	}
+	for _, r := range results {
+		if r.Fault != "" || r.CPU <= 0 || r.Metal <= 0 {
+			t.Errorf("%+v", r)
+		}
+	}
+	if d.Err() != nil {
+		t.Error(d.Err())
+	}
+}
+
+// TestFailureInTheMiddle lets a later tile fail: the processor does all again, and
+// no job follows. Strict devices say so instead.
+func TestFailureInTheMiddle(t *testing.T) {
+	src := bytes.Repeat([]byte{1, 2, 3, 4}, 1000)
+	want, got := make([]byte, 2000), make([]byte, 2000)
+	if err := cpu.Reference().Cast(want, tensor.BF16, src, tensor.F32); err != nil {
+		t.Fatal(err)
+	}
+	g := &pretended{fails: 3}
+	d := newDevice(g)
+	d.tile = 512
+	for range 2 {
+		if err := d.Cast(got, tensor.BF16, src, tensor.F32); err != nil || !bytes.Equal(got, want) {
+			t.Fatalf("error %v, right bytes: %v", err, bytes.Equal(got, want))
+		}
+	}
+	if g.jobs != 3 || d.Err() == nil || !strings.Contains(d.Err().Error(), "unplugged") {
+		t.Errorf("%d jobs, error %v", g.jobs, d.Err())
+	}
+	strict := newDevice(&pretended{fails: 1})
+	strict.Strict()
+	if err := strict.Cast(got, tensor.BF16, src, tensor.F32); err == nil || !strings.Contains(err.Error(), "unplugged") {
+		t.Errorf("strict: error %v", err)
+	}
+}
+
+// TestRefusesBeforeTheGPU: what would make Metal throw must not get there.
+func TestRefusesBeforeTheGPU(t *testing.T) {
+	g := &pretended{}
+	d := newDevice(g)
+	b := make([]byte, 256)
+	for name, err := range map[string]error{
+		"short dst":     d.Cast(make([]byte, 31), tensor.BF16, b[:64], tensor.F32),
+		"overlap":       d.Cast(b[:32], tensor.BF16, b[:64], tensor.F32),
+		"no pair":       d.Cast(b[:32], tensor.U16, make([]byte, 64), tensor.F32),
+		"short scale":   d.DequantFP8(make([]byte, 64), b[:32], 0, 2, 16, make([]byte, 3), tensor.F32, 1, 16),
+		"integer scale": d.DequantFP8(make([]byte, 64), b[:32], 0, 2, 16, make([]byte, 8), tensor.U32, 1, 16),
+		"no block":      d.DequantFP8(make([]byte, 64), b[:32], 0, 2, 16, make([]byte, 8), tensor.F32, 1, 0),
+		"short codes":   d.Quantize(make([]byte, 31), make([]byte, 2), make([]byte, 2), b[:128], tensor.BF16, 1, 64, cpu.QuantSpec{}),
+		"odd mode":      d.Quantize(make([]byte, 32), make([]byte, 2), make([]byte, 2), b[:128], tensor.BF16, 1, 64, cpu.QuantSpec{Mode: "x"}),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if err := d.Cast(nil, tensor.BF16, nil, tensor.F32); err != nil {
+		t.Errorf("nothing to cast: %v", err)
+	}
+	if err := d.DequantFP8(nil, nil, 0, 4, 0, nil, tensor.F32, 1, 1); err != nil {
+		t.Errorf("no columns: %v", err)
+	}
+	if g.jobs != 0 || d.Err() != nil {
+		t.Errorf("the GPU got %d jobs; error %v", g.jobs, d.Err())
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	d := newDevice(&pretended{})
+	d.tile = 512
+	src := everyPattern(tensor.BF16)
+	want := make([]byte, len(src))
+	if err := cpu.Reference().Cast(want, tensor.F16, src, tensor.BF16); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			got := make([]byte, len(src))
+			if err := d.Cast(got, tensor.F16, src, tensor.BF16); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("error %v, right bytes: %v", err, bytes.Equal(got, want))
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestSlowKernelsAreLeftOut(t *testing.T) {
+	m := slow([]Result{{Kernel: "a", CPU: 10, Metal: 12}, {Kernel: "b", CPU: 10, Metal: 13}, {Kernel: "d", CPU: 10}})
+	if !m["a"] || m["b"] || !m["d"] {
+		t.Errorf("slow: %v", m)
+	}
+	d := newDevice(&pretended{})
+	d.slow = map[string]bool{"cast_f32_bf16": true}
+	if err := d.Cast(make([]byte, 2), tensor.BF16, make([]byte, 4), tensor.F32); err != nil || d.Launches() != 0 {
+		t.Errorf("error %v, %d launches", err, d.Launches())
+	}
+}
+
+// TestBuffersAreNumberedAsListed compares programs.go with the kernels: names,
+// buffers, what is written, and the fields of Params.
+func TestBuffersAreNumberedAsListed(t *testing.T) {
+	source, err := os.ReadFile("kernels.metal")
+	if err != nil {
+		t.Fatal(err)
+	}
+	argument := regexp.MustCompile(`^(device const|device|constant) \w+ \*(\w+) \[\[buffer\((\d+)\)\]\]$`)
+	kernels := regexp.MustCompile(`(?s)kernel void (\w+)\((.*?)\) \{`).FindAllStringSubmatch(string(source), -1)
+	var names []string
+	for _, k := range kernels {
+		names = append(names, k[1])
+		p := programOf(k[1])
+		if p == nil {
+			t.Errorf("kernel %s is not listed", k[1])
+			continue
+		}
+		args := strings.Split(k[2], ",")
+		if last := strings.TrimSpace(args[len(args)-1]); last != "uint i [[thread_position_in_grid]]" {
+			t.Errorf("%s: the last argument is %q", k[1], last)
+		}
+		args = args[:len(args)-1]
+		if len(args) != len(p.buffers) {
+			t.Errorf("%s has %d buffers, %d are listed", k[1], len(args), len(p.buffers))
+			continue
+		}
+		for _, a := range args {
+			m := argument.FindStringSubmatch(strings.TrimSpace(a))
+			if m == nil {
+				t.Errorf("%s: argument %q", k[1], a)
+				continue
+			}
+			n, _ := strconv.Atoi(m[3])
+			use := map[string]use{"device const": read, "device": written, "constant": parameters}[m[1]]
+			if n >= len(p.buffers) || p.buffers[n] != (slot{m[2], use}) {
+				t.Errorf("%s: buffer %d is %s %s, listed otherwise", k[1], n, m[1], m[2])
+			}
+		}
+	}
+	for _, p := range programs {
+		if !slices.Contains(names, p.name) {
+			t.Errorf("%s is listed and not a kernel", p.name)
+		}
+	}
+	body := regexp.MustCompile(`(?s)struct Params \{(.*?)\n\};`).FindStringSubmatch(string(source))
+	var fields []string
+	for _, f := range regexp.MustCompile(`(?m)^\tuint (\w+);`).FindAllStringSubmatch(body[1], -1) {
+		fields = append(fields, f[1])
+	}
+	if want := []string{"n", "cols", "row0", "blockRows", "blockCols", "scaleCols", "bits", "type"}; !slices.Equal(fields, want) {
+		t.Errorf("Params has %q, params %q", fields, want)
+	}
+	for i, v := range []params{{n: 7}, {cols: 7}, {row0: 7}, {blockRows: 7}, {blockCols: 7}, {scaleCols: 7}, {bits: 7}, {kind: 7}} {
+		if b := v.bytes(); len(b) != 4*len(fields) || le.Uint32(b[4*i:]) != 7 {
+			t.Errorf("field %s is not at %d in %x", fields[i], 4*i, b)
+		}
+	}
+}
