@@ -29,9 +29,11 @@ class Wreg:
 
 
 def checks():
+    import architectures
     import convert
     import formats
-    for module in (convert, formats):
+    import queries
+    for module in (convert, formats, queries, architectures):
         for name, fn in vars(module).items():
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):
@@ -50,7 +52,7 @@ def main(filters):
                 fn(folder, Wreg(folder), *args)
                 passed += 1
                 print(f"ok    {label} ({time.time() - start:.1f} s)", flush=True)
-            except Exception:
+            except (Exception, SystemExit):
                 failed += 1
                 print(f"FAIL  {label}\n{traceback.format_exc()}", flush=True)
     print(f"{passed} passed, {failed} failed")

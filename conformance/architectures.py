@@ -1,0 +1,46 @@
+"""Every architecture against mlx_lm itself: the mlx side of each .arch is what the
+module expects, and a checkpoint in the hub's layout, exported, loads strictly."""
+import json
+from pathlib import Path
+
+from mlx_lm.utils import load_model
+
+import expected_params
+
+MLX = Path(__file__).parent.parent / "registry/arch/testdata/mlx"
+
+# Modules that mlx_lm itself cannot load strictly, and why.
+IMPOSSIBLE = {}
+
+
+def check_expects(folder, wreg, name):
+    config = json.loads((MLX / f"{name}.json").read_text())["config"]
+    Path(folder, "config.json").write_text(json.dumps(config))
+    want = [(r["name"], r["shape"]) for r in expected_params.expected(config)]
+    rows = json.loads(wreg("arch", "show", config["model_type"], "--config", f"{folder}/config.json", "--layout", "mlx", "--json"))["rows"]
+    names = {n for n, _ in want}  # what is optional is there or not as the checkpoint has it
+    got = [(r["path"], r["shape"]) for r in rows if not r["optional"] or r["path"] in names]
+    assert got == want, f"wreg {[g for g in got if g not in want][:4]}, mlx_lm {[w for w in want if w not in got][:4]}, or the order differs"
+
+
+check_expects.cases = sorted(p.stem for p in MLX.glob("*.json"))
+
+
+def check_loads(folder, wreg, name):
+    if name in IMPOSSIBLE:
+        return
+    wreg("synth", "--config", config_file(folder, name), "--out", f"{folder}/m")
+    wreg("ingest", f"{folder}/m")
+    wreg("export", "m", "--out", f"{folder}/out", "--no-register")
+    load_model(Path(f"{folder}/out"), lazy=True, strict=True)
+
+
+def config_file(folder, name):
+    config = json.loads((MLX / f"{name}.json").read_text())["config"]
+    config.setdefault("torch_dtype", "bfloat16")
+    path = Path(folder, "config.json")
+    path.write_text(json.dumps(config))
+    return str(path)
+
+
+check_loads.cases = sorted(p.stem for p in MLX.glob("*.json") if "+" not in p.stem)
