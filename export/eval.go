@@ -79,6 +79,14 @@ func (e *evaluator) value(n *arch.Node) (value, error) {
 		return &view{e, n, in[0], e.slot()}, nil
 	case arch.OpFP8:
 		return newFP8(e, n, in)
+	case arch.OpL2Norm:
+		return newL2Norm(e, n, in[0])
+	case arch.OpAWQ:
+		return newAWQ(e, n, in[0]), nil
+	case arch.OpAWQBias:
+		return newAWQBias(e, n, in)
+	case opDequantize:
+		return newDequantizer(e, n, in)
 	}
 	return nil, fmt.Errorf("operation %q is unknown", n.Op)
 }

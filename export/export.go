@@ -26,6 +26,8 @@ type Options struct {
 	AllowUnused bool         // list tensors no rule knows and go on
 	Memory      int64        // bound on buffers, bytes; 0 is DefaultMemory
 	Jobs        int          // workers; 0 is one a core
+	Quantize    *Quantize    // nil: weights are not quantized
+	Dequantize  bool         // turn quantized weights into floats
 	Prove       string       // "xxh3" (default) or "sha256"
 	NoSync      bool         // skip fsync
 	Resume      bool         // go on with what a killed export of the same plan left
@@ -57,11 +59,12 @@ type Plan struct {
 	Memory    int64        `json:"memory"`     // most bytes held in buffers while running
 	Disk      int64        `json:"disk"`       // bytes the output folder will take
 
-	o       Options
-	source  source
-	config  []byte // config.json to write
-	headers [][]byte
-	files   []extra
+	o         Options
+	quantizer *quantizer // nil: -q was not asked for
+	source    source
+	config    []byte // config.json to write
+	headers   [][]byte
+	files     []extra
 }
 
 // PlanTensor is one output tensor.
@@ -74,6 +77,12 @@ type PlanTensor struct {
 	Shard  int
 	Offset int64 // in the shard file, header included
 	Rule   string
+	Quant  string // with -q: how it is quantized, or why not
+
+	tree  *arch.Node // what workers make: Make, or the weight that is quantized
+	quant bool
+	spec  accel.QuantSpec
+	bits  int // of a packed weight's elements; 0: not packed
 }
 
 // Shard is one output file.

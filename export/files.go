@@ -167,11 +167,24 @@ func (p *Plan) parameters() int64 {
 			inner[m] = true
 		}
 	}
+	packed := map[string]bool{}
+	for _, t := range p.Tensors {
+		if t.bits != 0 {
+			packed[parent(t.Path)] = true
+		}
+	}
 	var n int64
 	for _, t := range p.Tensors {
-		if !inner[parent(t.Path)] {
-			k, _ := t.Shape.Numel()
-			n += k
+		module := parent(t.Path)
+		switch {
+		case t.bits != 0:
+			n += numel(t.Shape) * 32 / int64(t.bits)
+		case packed[module]: // scales and biases are no parameters
+			if t.Path == module+".bias" {
+				n += numel(t.Shape)
+			}
+		case !inner[module]:
+			n += numel(t.Shape)
 		}
 	}
 	return n

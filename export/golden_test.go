@@ -1,10 +1,12 @@
 package export_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"testing"
 
 	"wreg/export"
@@ -74,8 +76,20 @@ func exported(t testing.TB, path string, o export.Options) (string, *export.Rece
 // export does not know.
 func options(flags map[string]any) (o export.Options, ok bool) {
 	ok = true
+	if flags["quantize"] == true {
+		o.Quantize = &export.Quantize{}
+	}
 	for name, value := range flags {
 		switch name {
+		case "quantize":
+		case "q_bits":
+			o.Quantize.Bits = int(value.(float64))
+		case "q_group_size":
+			o.Quantize.Group = int(value.(float64))
+		case "q_mode":
+			o.Quantize.Mode = value.(string)
+		case "quant_predicate":
+			o.Quantize.Recipe = value.(string)
 		case "dtype":
 			o.DType = map[any]tensor.DType{"float16": tensor.F16, "bfloat16": tensor.BF16, "float32": tensor.F32}[value]
 			ok = ok && o.DType != tensor.Invalid
@@ -175,9 +189,18 @@ func compare(t *testing.T, what, out string, v synth.Variant, r *export.Receipt)
 	for path := range want {
 		t.Errorf("%s: %s: missing", what, path)
 	}
-	var config map[string]json.RawMessage
-	if err := json.Unmarshal(c.Config(), &config); err != nil {
+	var config struct{ Quantization, QuantizationConfig any }
+	if err := json.Unmarshal(bytes.ReplaceAll(c.Config(), []byte("quantization_config"), []byte("quantizationconfig")), &config); err != nil {
 		t.Error(what, err)
+	}
+	var quantization any
+	if v.Quantization != nil {
+		if err := json.Unmarshal(v.Quantization, &quantization); err != nil {
+			t.Error(what, err)
+		}
+	}
+	if !reflect.DeepEqual(config.Quantization, quantization) || quantization != nil && !reflect.DeepEqual(config.QuantizationConfig, quantization) {
+		t.Errorf("%s: config.json has quantization %v, want %v", what, config.Quantization, quantization)
 	}
 }
 

@@ -15,11 +15,15 @@ const (
 	gather   = 4 // a gather may read so many chunks at once
 )
 
-// chunkFor is the chunk with which a worker's buffers for a tree stay within
-// bound bytes.
-func chunkFor(n *arch.Node, bound int64) (chunk, peak int64, err error) {
+// chunkFor is the chunk with which a worker's buffers for a tensor stay within
+// bound bytes; peak is what they take then.
+func chunkFor(t *PlanTensor, bound int64) (chunk, peak int64, err error) {
 	for chunk = maxChunk; chunk >= minChunk; chunk /= 2 {
-		if peak = chunk + scratch(n, chunk, gather*chunk); peak <= bound {
+		peak = maxChunk + scratch(t.tree, chunk, gather*chunk)
+		if t.quant {
+			peak += chunk
+		}
+		if peak <= bound {
 			return chunk, peak, nil
 		}
 	}
@@ -55,6 +59,17 @@ func scratch(n *arch.Node, out, limit int64) int64 {
 			return 1 << 62
 		}
 		return in(n.In[0]) + scratch(n.In[0], in(n.In[0]), limit) + scales + scratch(n.In[1], scales, limit)
+	case arch.OpAWQ:
+		column := 4 * n.In[0].Shape[0]
+		return 3*max(limit, column) + scratch(n.In[0], limit, limit)
+	case arch.OpAWQBias:
+		size := sizeOf(n.DType, numel(n.Shape))
+		return 3*size + deepest(size)
+	case arch.OpL2Norm:
+		row := 4 * n.Shape[len(n.Shape)-1]
+		return 4*row + scratch(n.In[0], row, limit)
+	case opDequantize:
+		return 3*out + 4<<10 + deepest(2*out)
 	case arch.OpMulVec:
 		return out + int64(len(n.Vector))*16 + scratch(n.In[0], out, limit)
 	}

@@ -2,6 +2,7 @@ package export
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"wreg/accel"
@@ -50,7 +51,7 @@ func result(n *arch.Node, have func(string) (tensor.Info, bool)) (tensor.DType, 
 		}
 		return t.DType, t.Shape, nil
 	}
-	if want := inputs(n.Op); len(n.In) == 0 || want > 0 && len(n.In) != want {
+	if least, most := inputs(n.Op); len(n.In) < least || len(n.In) > most {
 		return 0, nil, fmt.Errorf("%d inputs", len(n.In))
 	}
 	in := n.In[0]
@@ -92,19 +93,25 @@ func result(n *arch.Node, have func(string) (tensor.Info, bool)) (tensor.DType, 
 		return viewed(n)
 	case arch.OpFP8:
 		return dequantized(n)
+	case arch.OpL2Norm, arch.OpAWQ, arch.OpAWQBias, opDequantize:
+		return unpacked(n)
 	}
 	return 0, nil, fmt.Errorf("operation is unknown; this wreg is older than the architecture file")
 }
 
-// inputs is how many inputs an operation takes; 0: any number but none.
-func inputs(op arch.Op) int {
+// inputs is how many inputs an operation takes.
+func inputs(op arch.Op) (least, most int) {
 	switch op {
 	case arch.OpStack, arch.OpConcat:
-		return 0
+		return 1, math.MaxInt
 	case arch.OpFP8:
-		return 2
+		return 2, 2
+	case arch.OpAWQBias:
+		return 1, 2
+	case opDequantize:
+		return 2, 3
 	}
-	return 1
+	return 1, 1
 }
 
 func stacked(n *arch.Node) (tensor.DType, tensor.Shape, error) {

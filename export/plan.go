@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"wreg/accel"
 	"wreg/ingest/safetensors"
@@ -55,7 +56,16 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 	if p.DType, err = castType(o.DType, doc); err != nil {
 		return nil, err
 	}
-	for _, t := range r.Targets {
+	if err := p.rewrite(doc, r.Targets); err != nil {
+		return nil, err
+	}
+	targets := r.Targets
+	if o.Dequantize {
+		if targets, err = dequantizedTargets(targets, p.DType); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range targets {
 		if err := p.add(t); err != nil {
 			return nil, fmt.Errorf("tensor %q (%s): %w", t.Path, t.Rule, err)
 		}
@@ -63,6 +73,7 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 	if err := p.layout(); err != nil {
 		return nil, err
 	}
+	p.recordQuantization(doc)
 	if err := p.finish(doc); err != nil {
 		return nil, err
 	}
@@ -96,6 +107,9 @@ func (o Options) filled() (Options, error) {
 	case ProveXXH3, ProveSHA256:
 	default:
 		return o, fmt.Errorf("prove %q: want %s or %s", o.Prove, ProveXXH3, ProveSHA256)
+	}
+	if o.Quantize != nil && o.Dequantize {
+		return o, errors.New("quantize or dequantize, not both")
 	}
 	if o.Jobs < 0 || o.Memory < 0 {
 		return o, fmt.Errorf("%d jobs, %d bytes of memory: want 0 or more", o.Jobs, o.Memory)
@@ -164,8 +178,8 @@ func (p *Plan) add(t arch.Target) error {
 	if n == nil {
 		return errors.New("no rule makes it")
 	}
-	if p.DType != tensor.Invalid && !t.Keep && mlxFloat(n.DType) && n.DType != p.DType {
-		n = &arch.Node{Op: arch.OpCast, In: []*arch.Node{n}, DType: p.DType, Shape: n.Shape}
+	if !t.Keep {
+		n = castTo(n, p.DType)
 	}
 	if n.DType == tensor.F64 {
 		return errors.New("f64 does not exist in mlx; give --dtype")
@@ -173,11 +187,26 @@ func (p *Plan) add(t arch.Target) error {
 	if err := checkNode(n, p.source.Lookup); err != nil {
 		return err
 	}
+	why := ""
+	if p.quantizer != nil {
+		spec, reason, yes, err := p.quantizer.decide(t, n.DType)
+		if err != nil {
+			return err
+		}
+		if yes {
+			return p.quantized(t, n, spec, reason)
+		}
+		why = "kept: " + reason
+	}
 	size, err := n.Shape.Bytes(n.DType)
 	if err != nil {
 		return err
 	}
-	p.Tensors = append(p.Tensors, PlanTensor{Path: t.Path, DType: n.DType, Shape: n.Shape, Bytes: size, Make: n, Rule: t.Rule})
+	x := PlanTensor{Path: t.Path, DType: n.DType, Shape: n.Shape, Bytes: size, Make: n, Rule: t.Rule, Quant: why, tree: n}
+	if strings.HasSuffix(t.Path, ".weight") {
+		x.bits = t.Packed.Bits
+	}
+	p.Tensors = append(p.Tensors, x)
 	return nil
 }
 

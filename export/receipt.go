@@ -89,12 +89,14 @@ func (s *stream) receipt(files []ReceiptFile) *Receipt {
 		r.Inputs = append(r.Inputs, ReceiptFile{Name: f.Name, Bytes: f.Size})
 	}
 	into := map[string][]string{}
-	for i := range p.Tensors {
-		t := s.tensor(i)
-		r.Tensors = append(r.Tensors, t)
-		r.Infos = append(r.Infos, s.info(i, t.Parts))
-		for _, path := range t.From {
-			into[path] = append(into[path], t.Path)
+	for _, u := range s.units {
+		for i := u.first; i < u.first+u.n; i++ {
+			t := s.tensor(i, u.parts)
+			r.Tensors = append(r.Tensors, t)
+			r.Infos = append(r.Infos, s.info(i, u.parts))
+			for _, path := range t.From {
+				into[path] = append(into[path], t.Path)
+			}
 		}
 	}
 	dropped := map[string]arch.Drop{}
@@ -124,19 +126,19 @@ func (s *stream) receipt(files []ReceiptFile) *Receipt {
 }
 
 // tensor is the receipt of output tensor i.
-func (s *stream) tensor(i int) ReceiptTensor {
+func (s *stream) tensor(i int, parts []part) ReceiptTensor {
 	t := &s.plan.Tensors[i]
 	out := ReceiptTensor{Path: t.Path, DType: t.DType.String(), Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
-		Bytes: t.Bytes, Rule: t.Rule, Steps: Steps(t.Make), XXH3: s.whole[i].sum.String(), From: loads(t.Make)}
+		Bytes: t.Bytes, Rule: t.Rule, Steps: Steps(t.Make), XXH3: s.whole[i].sum.String(), From: loads(t.tree)}
 	if out.Shape == nil {
 		out.Shape = tensor.Shape{}
 	}
-	if len(s.parts[i]) == 1 {
-		out.SHA256 = s.known(i, 0).String()
+	if len(parts) == 1 {
+		out.SHA256 = s.known(i, 0, parts[0]).String()
 		return out
 	}
-	for k, p := range s.parts[i] {
-		part := ReceiptPart{Bytes: sizeOf(t.DType, p.n), XXH3: s.made[i][k].sum.String(), SHA256: s.known(i, k).String()}
+	for k, p := range parts {
+		part := ReceiptPart{Bytes: t.share(p.first+p.n) - t.share(p.first), XXH3: s.made[i][k].sum.String(), SHA256: s.known(i, k, p).String()}
 		if from := loads(p.node); len(from) == 1 {
 			part.From = from[0]
 		}
@@ -147,11 +149,11 @@ func (s *stream) tensor(i int) ReceiptTensor {
 
 // known is the SHA-256 of a part: taken now, or the source's when the part is a
 // copy, whose checksum was compared.
-func (s *stream) known(i, k int) tensor.Hash {
+func (s *stream) known(i, k int, p part) tensor.Hash {
 	if d := s.made[i][k]; !d.hash.IsZero() {
 		return d.hash
 	}
-	if path, ok := plain(s.parts[i][k].node); ok {
+	if path, ok := plain(p.node); ok && !s.plan.Tensors[i].quant {
 		src, _ := s.plan.source.Lookup(path)
 		return src.Hash
 	}
@@ -159,12 +161,12 @@ func (s *stream) known(i, k int) tensor.Hash {
 }
 
 // info is output tensor i as the registry keeps it.
-func (s *stream) info(i int, parts []ReceiptPart) tensor.Info {
+func (s *stream) info(i int, parts []part) tensor.Info {
 	t := &s.plan.Tensors[i]
 	info := tensor.Info{Path: t.Path, DType: t.DType, Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
 		Bytes: t.Bytes, Format: "safetensors", Sum: s.whole[i].sum}
-	if len(parts) == 0 {
-		info.Hash = s.known(i, 0)
+	if len(parts) == 1 {
+		info.Hash = s.known(i, 0, parts[0])
 		if path, ok := plain(t.Make); ok {
 			src, _ := s.plan.source.Lookup(path)
 			info.Stats = src.Stats
@@ -178,9 +180,9 @@ func (s *stream) info(i int, parts []ReceiptPart) tensor.Info {
 		return info
 	}
 	slices := make([]tensor.Hash, len(parts))
-	for k := range parts {
-		slices[k] = s.known(i, k)
-		if slices[k].IsZero() || parts[k].Bytes != t.Bytes/t.Shape[0] {
+	for k, p := range parts {
+		slices[k] = s.known(i, k, p)
+		if slices[k].IsZero() || p.n != parts[0].n {
 			return info
 		}
 	}
@@ -245,6 +247,9 @@ func Steps(n *arch.Node) string {
 		name += strings.ReplaceAll(fmt.Sprint(n.Perm), " ", ",")
 	case arch.OpReshape:
 		name += " " + n.Shape.String()
+	}
+	if n.Op == opDequantize {
+		name += fmt.Sprintf(" %d/%d", n.Axis, n.Count)
 	}
 	var in []string
 	times := 0

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,14 +18,13 @@ import (
 
 // stream writes all tensors of a plan into open shard files and proves them.
 type stream struct {
-	plan   *Plan
-	src    *ingest.Checkpoint
-	files  []*os.File     // by shard
-	made   [][]digest     // by tensor, by part: what was meant
-	whole  []digest       // by tensor: what was read back
-	left   []atomic.Int32 // by tensor: parts still to write
-	parts  [][]part
-	chunks []int64
+	plan  *Plan
+	src   *ingest.Checkpoint
+	files []*os.File // by shard
+	units []unit
+	made  [][]digest     // by tensor, by part: what was meant
+	whole []digest       // by tensor: what was read back
+	left  []atomic.Int32 // by unit: parts still to write
 
 	checked sync.Map // source path → digest, of those read whole
 
@@ -32,20 +32,38 @@ type stream struct {
 	done int64 // half-bytes: each byte counts once written, once read back
 }
 
-// job is one part of one tensor.
-type job struct{ tensor, part int }
+// unit is what is made together: one tensor, or the codes, scales and biases of a
+// quantized one.
+type unit struct {
+	first, n int // tensors of the plan
+	parts    []part
+	chunk    int64 // bytes of the tree's result that are made at once
+}
+
+// job is one part of one unit.
+type job struct{ unit, part int }
 
 func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
-	n := len(p.Tensors)
-	s := &stream{plan: p, src: src, made: make([][]digest, n), whole: make([]digest, n), left: make([]atomic.Int32, n), parts: make([][]part, n), chunks: make([]int64, n)}
-	for i := range p.Tensors {
-		s.parts[i] = parts(p.Tensors[i].Make)
-		s.made[i] = make([]digest, len(s.parts[i]))
-		s.left[i].Store(int32(len(s.parts[i])))
-		var err error
-		if s.chunks[i], _, err = chunkFor(p.Tensors[i].Make, p.o.Memory/int64(p.o.Jobs)); err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", p.Tensors[i].Path, err)
+	s := &stream{plan: p, src: src, made: make([][]digest, len(p.Tensors)), whole: make([]digest, len(p.Tensors))}
+	for i := 0; i < len(p.Tensors); {
+		t := &p.Tensors[i]
+		u := unit{first: i, n: 1, parts: parts(t.tree)}
+		for t.quant && i+u.n < len(p.Tensors) && p.Tensors[i+u.n].tree == t.tree {
+			u.n++
 		}
+		var err error
+		if u.chunk, _, err = chunkFor(t, p.o.Memory/int64(p.o.Jobs)); err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
+		}
+		for k := range u.n {
+			s.made[i+k] = make([]digest, len(u.parts))
+		}
+		s.units = append(s.units, u)
+		i += u.n
+	}
+	s.left = make([]atomic.Int32, len(s.units))
+	for i := range s.units {
+		s.left[i].Store(int32(len(s.units[i].parts)))
 	}
 	return s, nil
 }
@@ -54,13 +72,14 @@ func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
 // one at the end.
 func (s *stream) jobs() []job {
 	var jobs []job
-	for i := range s.parts {
-		for k := range s.parts[i] {
+	for i := range s.units {
+		for k := range s.units[i].parts {
 			jobs = append(jobs, job{i, k})
 		}
 	}
-	size := func(j job) int64 { return s.parts[j.tensor][j.part].n }
-	slices.SortStableFunc(jobs, func(a, b job) int { return int(min(max(size(b)-size(a), -1), 1)) })
+	slices.SortStableFunc(jobs, func(a, b job) int {
+		return cmp.Compare(s.units[b.unit].parts[b.part].n, s.units[a.unit].parts[a.part].n)
+	})
 	return jobs
 }
 
@@ -71,10 +90,10 @@ func (s *stream) write(ctx context.Context, readBack bool) error {
 		w := newWorker(s)
 		return func(ctx context.Context, j job) error {
 			if err := w.write(ctx, j); err != nil {
-				return fmt.Errorf("tensor %q: %w", s.plan.Tensors[j.tensor].Path, err)
+				return fmt.Errorf("tensor %q: %w", s.plan.Tensors[s.units[j.unit].first].Path, err)
 			}
-			if s.left[j.tensor].Add(-1) == 0 && readBack {
-				return w.readBack(ctx, j.tensor)
+			if s.left[j.unit].Add(-1) == 0 && readBack {
+				return w.readBack(ctx, j.unit)
 			}
 			return nil
 		}
@@ -83,22 +102,21 @@ func (s *stream) write(ctx context.Context, readBack bool) error {
 
 // readBack reads every tensor and compares it with what was meant.
 func (s *stream) readBack(ctx context.Context) error {
-	tensors := make([]int, len(s.plan.Tensors))
-	for i := range tensors {
-		tensors[i] = i
+	units := make([]int, len(s.units))
+	for i := range units {
+		units[i] = i
 	}
-	slices.SortStableFunc(tensors, func(a, b int) int {
-		return int(min(max(s.plan.Tensors[b].Bytes-s.plan.Tensors[a].Bytes, -1), 1))
-	})
-	return each(ctx, s.plan.o.Jobs, tensors, func() func(context.Context, int) error { return newWorker(s).readBack })
+	size := func(i int) int64 { return s.plan.Tensors[s.units[i].first].Bytes }
+	slices.SortStableFunc(units, func(a, b int) int { return cmp.Compare(size(b), size(a)) })
+	return each(ctx, s.plan.o.Jobs, units, func() func(context.Context, int) error { return newWorker(s).readBack })
 }
 
 // sources checks the used source tensors that no part read from front to back.
 func (s *stream) sources(ctx context.Context) error {
 	var rest []string
 	seen := map[string]bool{}
-	for i := range s.plan.Tensors {
-		for _, path := range loads(s.plan.Tensors[i].Make) {
+	for _, u := range s.units {
+		for _, path := range loads(s.plan.Tensors[u.first].tree) {
 			if _, ok := s.checked.Load(path); !ok && !seen[path] {
 				seen[path] = true
 				rest = append(rest, path)
@@ -150,64 +168,126 @@ func (s *stream) advance(n int64) {
 type worker struct {
 	s     *stream
 	eval  evaluator
-	buf   []byte
-	part  *digester
+	buf   []byte // what the tree gives, or what is read back
+	out   [3]output
 	whole *digester
+}
+
+// output is where one tensor of a unit is made and summed.
+type output struct {
+	buf []byte // used only when quantizing
+	sum *digester
+	at  int64 // in the shard
 }
 
 func newWorker(s *stream) *worker {
 	sha := s.plan.o.Prove == ProveSHA256
-	return &worker{
-		s: s, buf: make([]byte, maxChunk), part: newDigester(sha), whole: newDigester(sha),
+	w := &worker{
+		s: s, buf: make([]byte, maxChunk), whole: newDigester(sha),
 		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes, sha: sha},
 	}
+	for i := range w.out {
+		w.out[i].sum = newDigester(sha)
+	}
+	return w
 }
 
 // write makes one part, chunk by chunk, and writes it to its place.
 func (w *worker) write(ctx context.Context, j job) error {
-	s := w.s
-	t, p := &s.plan.Tensors[j.tensor], s.parts[j.tensor][j.part]
+	u := &w.s.units[j.unit]
+	t, p := &w.s.plan.Tensors[u.first], u.parts[j.part]
 	w.eval.reset()
-	w.eval.limit = gather * s.chunks[j.tensor]
+	w.eval.limit = gather * u.chunk
 	v, err := w.eval.value(p.node)
 	if err != nil {
 		return err
 	}
 	_, copies := plain(p.node)
-	w.part.reset()
-	file := s.files[t.Shard]
-	at := t.Offset + sizeOf(t.DType, p.first)
-	step := count(t.DType, s.chunks[j.tensor]) / blockElems * blockElems
+	copies = copies && !t.quant
+	for k := range u.n {
+		out := &w.s.plan.Tensors[u.first+k]
+		w.out[k].sum.reset()
+		w.out[k].at = out.Offset + out.share(p.first)
+	}
+	step := count(p.node.DType, u.chunk) / blockElems * blockElems
 	for first := int64(0); first < p.n; first += step {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		buf := w.buf[:sizeOf(t.DType, min(step, p.n-first))]
+		n := min(step, p.n-first)
+		buf := w.buf[:sizeOf(p.node.DType, n)]
 		if err := v.read(buf, first); err != nil {
 			return err
 		}
-		if !copies {
-			w.part.write(buf)
+		if t.quant {
+			err = w.quantize(u, p.node.DType, buf, n)
+		} else {
+			err = w.put(t, &w.out[0], buf, !copies)
 		}
-		if _, err := file.WriteAt(buf, at); err != nil {
+		if err != nil {
 			return err
 		}
-		at += int64(len(buf))
-		s.advance(int64(len(buf)))
 	}
 	for _, l := range w.eval.loads {
 		if d, ok := l.whole(); ok {
-			if err := s.check(l.node, d); err != nil {
+			if err := w.s.check(l.node, d); err != nil {
 				return err
 			}
 			if copies {
-				s.made[j.tensor][j.part] = d
+				w.s.made[u.first][j.part] = d
 			}
 		}
 	}
-	if !copies {
-		s.made[j.tensor][j.part] = w.part.digest()
+	for k := range u.n {
+		if !copies {
+			w.s.made[u.first+k][j.part] = w.out[k].sum.digest()
+		}
 	}
+	return nil
+}
+
+// share is the bytes that the first n elements of the tree take in this tensor.
+func (t *PlanTensor) share(n int64) int64 {
+	if !t.quant {
+		return sizeOf(t.DType, n)
+	}
+	if t.bits != 0 {
+		return n / 8 * int64(t.spec.Bits)
+	}
+	return sizeOf(t.DType, n/int64(t.spec.Group))
+}
+
+// quantize writes the codes, scales and biases of n elements.
+func (w *worker) quantize(u *unit, dtype tensor.DType, src []byte, n int64) error {
+	var bufs [3][]byte
+	for k := range u.n {
+		size := w.s.plan.Tensors[u.first+k].share(n)
+		if int64(cap(w.out[k].buf)) < size {
+			w.out[k].buf = make([]byte, size)
+		}
+		bufs[k] = w.out[k].buf[:size]
+	}
+	if err := w.s.plan.o.Device.Quantize(bufs[0], bufs[1], bufs[2], src, dtype, 1, int(n), w.s.plan.Tensors[u.first].spec); err != nil {
+		return err
+	}
+	for k := range u.n {
+		if err := w.put(&w.s.plan.Tensors[u.first+k], &w.out[k], bufs[k], true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put writes the next bytes of a tensor.
+func (w *worker) put(t *PlanTensor, out *output, buf []byte, sum bool) error {
+	if sum {
+		out.sum.write(buf)
+	}
+	if _, err := w.s.files[t.Shard].WriteAt(buf, out.at); err != nil {
+		return err
+	}
+	out.at += int64(len(buf))
+	w.s.advance(int64(len(buf)))
 	return nil
 }
 
@@ -249,15 +329,26 @@ func (w *worker) source(ctx context.Context, path string) error {
 	return w.s.check(l.node, d)
 }
 
-// readBack reads a written tensor and compares each part with what was meant.
-func (w *worker) readBack(ctx context.Context, i int) error {
-	s := w.s
-	t := &s.plan.Tensors[i]
+// readBack reads the written tensors of a unit and compares each part with what
+// was meant.
+func (w *worker) readBack(ctx context.Context, unit int) error {
+	u := &w.s.units[unit]
+	for i := u.first; i < u.first+u.n; i++ {
+		if err := w.readTensor(ctx, i, u.parts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) readTensor(ctx context.Context, i int, parts []part) error {
+	s, t, sum := w.s, &w.s.plan.Tensors[i], w.out[0].sum
+	name := s.plan.Shards[t.Shard].Name
 	w.whole.reset()
-	for k, p := range s.parts[i] {
-		w.part.reset()
-		at, end := t.Offset+sizeOf(t.DType, p.first), t.Offset+sizeOf(t.DType, p.first+p.n)
-		for at < end {
+	for k, p := range parts {
+		sum.reset()
+		start, end := t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n)
+		for at := start; at < end; {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
@@ -266,23 +357,23 @@ func (w *worker) readBack(ctx context.Context, i int) error {
 				if err == nil || errors.Is(err, io.EOF) {
 					err = io.ErrUnexpectedEOF
 				}
-				return fmt.Errorf("%s: tensor %q: bytes %d:%d: %w", s.plan.Shards[t.Shard].Name, t.Path, at, at+int64(len(buf)), err)
+				return fmt.Errorf("%s: tensor %q: bytes %d:%d: %w", name, t.Path, at, at+int64(len(buf)), err)
 			}
-			w.part.write(buf)
-			if len(s.parts[i]) > 1 {
+			sum.write(buf)
+			if len(parts) > 1 {
 				w.whole.sum.Write(buf)
 			}
 			at += int64(len(buf))
 			s.advance(int64(len(buf)))
 		}
-		d := w.part.digest()
+		d := sum.digest()
 		if !d.same(s.made[i][k]) {
 			return fmt.Errorf("%s: tensor %q: bytes %d:%d were written as %v and read back as %v; the disk or its driver is not to be trusted",
-				s.plan.Shards[t.Shard].Name, t.Path, t.Offset+sizeOf(t.DType, p.first), end, s.made[i][k].sum, d.sum)
+				name, t.Path, start, end, s.made[i][k].sum, d.sum)
 		}
 		s.whole[i] = d
 	}
-	if len(s.parts[i]) > 1 {
+	if len(parts) > 1 {
 		s.whole[i] = digest{sum: w.whole.sum.Sum()}
 	}
 	return nil

@@ -1,0 +1,356 @@
+package export
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"wreg/accel"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// Quantize says how weights are quantized, as mlx_lm.convert -q does. The zero
+// value is mlx's default: affine, 4 bits, groups of 64.
+type Quantize struct {
+	Mode      string     // "affine" (default), "mxfp4", "nvfp4" or "mxfp8"
+	Bits      int        // 0: the mode's own
+	Group     int        // elements that share a scale; 0: the mode's own
+	Recipe    string     // one of Recipes: more bits for the layers that need them
+	Overrides []Override // for modules matched by path; the last one counts
+}
+
+// Override is what becomes of the modules a pattern matches.
+type Override struct {
+	Pattern     string // of the module: model.layers.{0..3}.mlp.down_proj
+	Keep        bool   // do not quantize
+	Mode        string // "": affine
+	Bits, Group int    // 0: the export's own, or the mode's when Mode is given
+}
+
+// recipes are mlx_lm's mixed recipes: bits for most weights, and for those that
+// lose most.
+var recipes = map[string][2]int{"mixed_2_6": {2, 6}, "mixed_3_4": {3, 4}, "mixed_3_6": {3, 6}, "mixed_4_6": {4, 6}}
+
+// Recipes names the mixed recipes.
+func Recipes() []string {
+	var names []string
+	for name := range recipes {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// The operations that only an export plans.
+const (
+	opQuantize   arch.Op = "quantize"   // In[0] to packed codes, scales or biases
+	opDequantize arch.Op = "dequantize" // In: packed codes, scales, biases (affine)
+)
+
+// Made is what quantizing gives of a weight, in mlx's order.
+var quantParts = []string{"weight", "scales", "biases"}
+
+// quantizer decides about each weight.
+type quantizer struct {
+	asked     Quantize
+	spec      accel.QuantSpec // of modules without a rule of their own
+	overrides []*tensor.Pattern
+	partly    bool      // the source is quantized already: every module is named in config.json
+	modules   *document // config.json's quantization, in module order
+	place     int       // recipes: which segment of a path is the layer
+	layers    int64     // recipes: how many layers
+}
+
+// newQuantizer checks what was asked. was is the config's own quantization.
+func newQuantizer(asked Quantize, was *document, targets []arch.Target) (*quantizer, error) {
+	q := &quantizer{asked: asked, modules: newDocument()}
+	var err error
+	if q.spec, err = (accel.QuantSpec{Mode: asked.Mode, Bits: asked.Bits, Group: asked.Group}).Resolve(); err != nil {
+		return nil, err
+	}
+	for _, o := range asked.Overrides {
+		p, err := tensor.ParsePattern(o.Pattern)
+		if err != nil {
+			return nil, fmt.Errorf("override %q: %w", o.Pattern, err)
+		}
+		q.overrides = append(q.overrides, p)
+	}
+	if was != nil {
+		q.partly = true
+		for _, k := range was.keys {
+			q.modules.set(k, was.values[k])
+		}
+	} else {
+		q.modules = specDocument(q.spec, true)
+	}
+	if asked.Recipe != "" {
+		return q, q.recipe(targets)
+	}
+	return q, nil
+}
+
+// recipe finds where in a path the layer stands, and how many there are.
+func (q *quantizer) recipe(targets []arch.Target) error {
+	if _, ok := recipes[q.asked.Recipe]; !ok {
+		return fmt.Errorf("recipe %q: want one of %s", q.asked.Recipe, strings.Join(Recipes(), ", "))
+	}
+	if q.spec.Mode != accel.Affine {
+		return fmt.Errorf("recipe %s: recipes are affine, not %s", q.asked.Recipe, q.spec.Mode)
+	}
+	found := false
+	for _, t := range targets {
+		segments := strings.Split(t.Path, ".")
+		if !found && strings.Contains(parent(t.Path), "down_proj") {
+			found = true
+			if q.place = slices.IndexFunc(segments, isDigits); q.place < 0 {
+				q.place = len(segments) - 2
+			}
+		}
+	}
+	if !found {
+		return fmt.Errorf("recipe %s: the architecture has no down_proj to measure layers by", q.asked.Recipe)
+	}
+	for _, t := range targets {
+		if segments := strings.Split(t.Path, "."); len(segments) > q.place && isDigits(segments[q.place]) {
+			n, err := strconv.ParseInt(segments[q.place], 10, 32)
+			if err == nil {
+				q.layers = max(q.layers, n+1)
+			}
+		}
+	}
+	return nil
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// decide says whether a weight is quantized and how; why explains it to people.
+func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantSpec, why string, yes bool, err error) {
+	module := parent(t.Path)
+	switch {
+	case t.Packed.Bits > 0:
+		return spec, "is quantized already", false, nil
+	case !t.Quant.Eligible:
+		return spec, "is no weight that mlx quantizes", false, nil
+	case dtype != tensor.F16 && dtype != tensor.BF16 && dtype != tensor.F32:
+		return spec, fmt.Sprintf("is %v", dtype), false, nil
+	}
+	last := t.Shape[len(t.Shape)-1]
+	if last%int64(q.spec.Group) != 0 {
+		return spec, fmt.Sprintf("its last axis, %d, is no multiple of %d", last, q.spec.Group), false, nil
+	}
+	spec, entry, why, yes, err := q.rule(module, t.Quant)
+	if err != nil || !yes {
+		return spec, why, false, err
+	}
+	if spec, err = spec.Resolve(); err != nil {
+		return spec, why, false, err
+	}
+	if last%int64(spec.Group) != 0 {
+		return spec, why, false, fmt.Errorf("%s: its last axis, %d, is no multiple of the group of %d", why, last, spec.Group)
+	}
+	if entry == nil && q.partly {
+		entry = specDocument(q.spec, true)
+	}
+	if entry != nil {
+		q.modules.set(module, entry)
+	}
+	return spec, fmt.Sprintf("%s: %s %d bits, groups of %d", why, spec.Mode, spec.Bits, spec.Group), true, nil
+}
+
+// rule finds the rule for a module: an override, the recipe, the architecture's
+// own, or the default. entry is what config.json says of the module; nil: nothing.
+func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpec, entry *document, why string, yes bool, err error) {
+	for i := len(q.overrides) - 1; i >= 0; i-- {
+		if !q.overrides[i].Match(module) {
+			continue
+		}
+		o := q.asked.Overrides[i]
+		why = "override " + o.Pattern
+		if o.Keep {
+			return spec, nil, why + " keeps it", false, nil
+		}
+		spec = accel.QuantSpec{Mode: o.Mode, Bits: o.Bits, Group: o.Group}
+		if o.Mode == "" || o.Mode == q.spec.Mode {
+			spec.Mode = q.spec.Mode
+			if spec.Bits == 0 {
+				spec.Bits = q.spec.Bits
+			}
+			if spec.Group == 0 {
+				spec.Group = q.spec.Group
+			}
+		}
+		if spec, err = spec.Resolve(); err != nil {
+			return spec, nil, why, false, fmt.Errorf("%s: %w", why, err)
+		}
+		return spec, specDocument(spec, true), why, true, nil
+	}
+	if q.asked.Recipe != "" {
+		bits, err := q.recipeBits(module)
+		if err != nil {
+			return spec, nil, "", false, err
+		}
+		spec = accel.QuantSpec{Mode: accel.Affine, Bits: bits, Group: q.asked.Group}
+		return spec, specDocument(spec, true), "recipe " + q.asked.Recipe, true, nil
+	}
+	switch {
+	case own.Never:
+		return spec, nil, "the consumer keeps this module as it is", false, nil
+	case own.Bits > 0:
+		spec = accel.QuantSpec{Bits: own.Bits, Group: own.GroupSize}
+		return spec, specDocument(spec, false), "the consumer's rule", true, nil
+	}
+	return q.spec, nil, "default", true, nil
+}
+
+// recipeBits is mlx_lm's mixed predicate: the first and last eighth of the layers
+// and every third between get more bits for their v_proj and down_proj.
+func (q *quantizer) recipeBits(module string) (int, error) {
+	segments := strings.Split(module, ".")
+	n, layer := q.layers, int64(0)
+	if len(segments) > q.place {
+		var err error
+		if layer, err = strconv.ParseInt(segments[q.place], 10, 32); err != nil {
+			return 0, fmt.Errorf("recipe %s: %q has no layer in segment %d", q.asked.Recipe, module, q.place)
+		}
+	}
+	has := func(part string) bool { return strings.Contains(module, part) }
+	more := layer < n/8 || layer >= 7*n/8 || ((layer-n/8)%3+3)%3 == 2
+	bits := recipes[q.asked.Recipe]
+	if more && (has("v_proj") || has("v_a_proj") || has("v_b_proj") || has("down_proj")) || has("lm_head") {
+		return bits[1], nil
+	}
+	return bits[0], nil
+}
+
+// specDocument is a module's entry in config.json. mlx_lm writes a recipe's group
+// as null when none was asked for, and no mode for an architecture's own rules.
+func specDocument(s accel.QuantSpec, mode bool) *document {
+	d := newDocument()
+	d.set("group_size", nil)
+	if s.Group != 0 {
+		d.set("group_size", int64(s.Group))
+	}
+	d.set("bits", int64(s.Bits))
+	if mode {
+		d.set("mode", s.Mode)
+	}
+	return d
+}
+
+// quantized plans the tensors that a weight becomes.
+func (p *Plan) quantized(t arch.Target, n *arch.Node, spec accel.QuantSpec, why string) error {
+	module := parent(t.Path)
+	last := len(n.Shape) - 1
+	with := func(d int64) tensor.Shape {
+		s := slices.Clone(n.Shape)
+		s[last] = d
+		return s
+	}
+	groups := with(n.Shape[last] / int64(spec.Group))
+	type made struct {
+		dtype tensor.DType
+		shape tensor.Shape
+	}
+	list := []made{{tensor.U32, with(n.Shape[last] * int64(spec.Bits) / 32)}, {tensor.U8, groups}}
+	if spec.Mode == accel.Affine {
+		list = []made{list[0], {n.DType, groups}, {n.DType, groups}}
+	}
+	for i, m := range list {
+		size, err := m.shape.Bytes(m.dtype)
+		if err != nil {
+			return err
+		}
+		p.Tensors = append(p.Tensors, PlanTensor{
+			Path: module + "." + quantParts[i], DType: m.dtype, Shape: m.shape, Bytes: size, Rule: t.Rule, Quant: why,
+			Make: &arch.Node{Op: opQuantize, In: []*arch.Node{n}, DType: m.dtype, Shape: m.shape},
+			tree: n, spec: spec, quant: true,
+		})
+	}
+	p.Tensors[len(p.Tensors)-len(list)].bits = spec.Bits
+	return nil
+}
+
+// dequantized turns the three stored parts of a module into its weight; other
+// targets stay. mlx_lm does it for linear, embedding and expert layers.
+func dequantizedTargets(targets []arch.Target, dtype tensor.DType) ([]arch.Target, error) {
+	byPath := map[string]*arch.Target{}
+	for i := range targets {
+		byPath[targets[i].Path] = &targets[i]
+	}
+	var out []arch.Target
+	found := false
+	for _, t := range targets {
+		module := parent(t.Path)
+		scales, weight := byPath[module+".scales"], byPath[module+".weight"]
+		if t.Packed.Bits == 0 || scales == nil || weight == nil || weight.Make == nil || scales.Make == nil || multi(module) {
+			out = append(out, t)
+			continue
+		}
+		if t.Path != module+".weight" {
+			if t.Path != module+".scales" && t.Path != module+".biases" {
+				out = append(out, t)
+			}
+			continue
+		}
+		found = true
+		spec, err := packing(t.Packed, scales.Make.DType)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
+		}
+		n := &arch.Node{Op: opDequantize, In: []*arch.Node{t.Make, scales.Make}, DType: tensor.BF16, Shape: slices.Clone(t.Make.Shape)}
+		n.Shape[len(n.Shape)-1] = n.Shape[len(n.Shape)-1] * 32 / int64(spec.Bits)
+		n.Axis, n.Count = spec.Bits, spec.Group
+		if spec.Mode == accel.Affine {
+			biases := byPath[module+".biases"]
+			if biases == nil || biases.Make == nil {
+				return nil, fmt.Errorf("tensor %q: %s.biases is missing", t.Path, module)
+			}
+			n.In = []*arch.Node{t.Make, castTo(scales.Make, dtype), castTo(biases.Make, dtype)}
+			n.DType = n.In[1].DType
+		}
+		t.Make, t.Packed, t.Keep = n, arch.Packed{}, true
+		t.Shape = n.Shape
+		out = append(out, t)
+	}
+	if !found {
+		return nil, errors.New("nothing to dequantize: the model holds no quantized weights")
+	}
+	return out, nil
+}
+
+// multi reports a layer that mlx_lm leaves quantized: its per-head projections.
+func multi(module string) bool {
+	return strings.HasSuffix(module, ".embed_q") || strings.HasSuffix(module, ".unembed_out")
+}
+
+// packing tells a stored packing from its numbers: all but affine have U8 scales,
+// and each of them allows one pair of bits and group.
+func packing(p arch.Packed, scales tensor.DType) (accel.QuantSpec, error) {
+	spec := accel.QuantSpec{Bits: p.Bits, Group: p.GroupSize, Mode: accel.Affine}
+	if scales == tensor.U8 {
+		switch {
+		case p.Bits == 4 && p.GroupSize == 16:
+			spec.Mode = accel.NVFP4
+		case p.Bits == 4 && p.GroupSize == 32:
+			spec.Mode = accel.MXFP4
+		case p.Bits == 8 && p.GroupSize == 32:
+			spec.Mode = accel.MXFP8
+		default:
+			return spec, fmt.Errorf("%d bits in groups of %d are no packing with u8 scales", p.Bits, p.GroupSize)
+		}
+	}
+	return spec.Resolve()
+}
+
+// castTo casts floats, when a dtype is wanted that they do not have.
+func castTo(n *arch.Node, dtype tensor.DType) *arch.Node {
+	if dtype == tensor.Invalid || !mlxFloat(n.DType) || n.DType == dtype {
+		return n
+	}
+	return &arch.Node{Op: arch.OpCast, In: []*arch.Node{n}, DType: dtype, Shape: n.Shape}
+}

@@ -1,0 +1,138 @@
+package export
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"wreg/accel"
+	"wreg/registry/arch"
+)
+
+// modelOptFile is where NVIDIA's exporter keeps its quantization settings.
+const modelOptFile = "hf_quant_config.json"
+
+// rewrite does to config.json what mlx_lm's loader does when the source's weights
+// are stored quantized, and prepares -q.
+func (p *Plan) rewrite(doc *document, targets []arch.Target) (err error) {
+	if err := p.hoist(doc); err != nil {
+		return err
+	}
+	if doc.object("quantization") == nil {
+		if stored := doc.object("quantization_config"); stored != nil {
+			q, err := storedQuantization(stored)
+			if err != nil {
+				return fmt.Errorf("%s: %w", configFile, err)
+			}
+			if q != nil {
+				doc.set("quantization", q)
+			}
+		}
+	}
+	if p.o.Quantize != nil {
+		p.quantizer, err = newQuantizer(*p.o.Quantize, doc.object("quantization"), targets)
+	}
+	return err
+}
+
+// hoist puts quantization_config at the top, wherever the source keeps it.
+func (p *Plan) hoist(doc *document) error {
+	if _, ok := doc.values["quantization_config"]; ok {
+		return nil
+	}
+	if text := doc.object("text_config"); text != nil {
+		if q, ok := text.values["quantization_config"]; ok {
+			doc.set("quantization_config", q)
+			return nil
+		}
+	}
+	root, err := os.OpenRoot(p.source.folder())
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	data, err := root.ReadFile(modelOptFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	q, err := parseDocument(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", modelOptFile, err)
+	}
+	doc.set("quantization_config", q)
+	return nil
+}
+
+// storedQuantization is the quantization block that mlx_lm's loader makes of a
+// source's quantization_config; nil when the weights become floats.
+func storedQuantization(c *document) (*document, error) {
+	method, _ := c.text("quant_method")
+	spec := func(mode string, bits, group int) (*document, error) {
+		return specDocument(accel.QuantSpec{Mode: mode, Bits: bits, Group: group}, true), nil
+	}
+	switch method {
+	case "mxfp4":
+		return spec(accel.MXFP4, 4, 32)
+	case "mxfp8":
+		return spec(accel.MXFP8, 8, 32)
+	case "fp8":
+		// Power-of-two scales over 32 x 32 are mxfp8 and stay packed.
+		if format, _ := c.text("scale_fmt"); format == "ue8m0" && isBlock32(c.values["weight_block_size"]) {
+			return spec(accel.MXFP8, 8, 32)
+		}
+	case "compressed-tensors":
+		switch format, _ := c.text("format"); format {
+		case "nvfp4-pack-quantized":
+			return spec(accel.NVFP4, 4, 16)
+		case "mxfp4-pack-quantized":
+			return spec(accel.MXFP4, 4, 32)
+		case "pack-quantized":
+			return spec(accel.Affine, 4, 32)
+		default:
+			return nil, fmt.Errorf("quantization_config: compressed-tensors format %q is not known to mlx_lm", format)
+		}
+	case "modelopt":
+		settings := c
+		if inner := c.object("quantization"); inner != nil {
+			settings = inner
+		}
+		if algo, _ := settings.text("quant_algo"); algo != "NVFP4" {
+			return nil, fmt.Errorf("quantization_config: modelopt algorithm %q is not known to mlx_lm", algo)
+		}
+		q, err := spec(accel.NVFP4, 4, 16)
+		if group, ok := settings.values["group_size"]; ok {
+			q.set("group_size", group)
+		}
+		return q, err
+	case "awq", "gptq":
+		q := newDocument()
+		q.set("group_size", int64(128))
+		if group, ok := c.values["group_size"]; ok {
+			q.set("group_size", group)
+		}
+		q.set("bits", int64(4))
+		return q, nil
+	}
+	return nil, nil
+}
+
+func isBlock32(v any) bool {
+	list, ok := v.([]any)
+	return ok && len(list) == 2 && list[0] == json.Number("32") && list[1] == json.Number("32")
+}
+
+// recordQuantization writes into config.json what was done to the weights.
+func (p *Plan) recordQuantization(doc *document) {
+	switch {
+	case p.quantizer != nil:
+		doc.set("quantization", p.quantizer.modules)
+	case p.o.Dequantize:
+		doc.remove("quantization")
+		doc.remove("quantization_config")
+	}
+}
