@@ -126,22 +126,20 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 // hfWay is the way by which the hf layout holds an item: the first written one
 // whose inputs are there, else the first written one, else the item itself.
 func (r *run) hfWay(it *item) *making {
-	if it.listed == 0 {
-		return it.from[it.own]
-	}
-	first := -1
-	for k, m := range it.from {
-		if k == it.own && !it.ownListed {
-			continue
-		}
-		if first < 0 {
-			first = k
-		}
-		if r.src != nil {
+	if r.src != nil && !r.towardsHF { // an mlx checkpoint says nothing of hf's way
+		for k, m := range it.from {
+			if k == it.own && !it.ownListed && it.listed > 0 {
+				continue
+			}
 			if f, t := r.forward(m, false); t == nil && it.check(r, m, f) == nil {
 				return m
 			}
 		}
 	}
-	return it.from[first]
+	for k, m := range it.from {
+		if it.listed > 0 && (k != it.own || it.ownListed) {
+			return m
+		}
+	}
+	return it.from[it.own]
 }

@@ -175,7 +175,7 @@ func bare(before []lexer.Token) bool {
 }
 
 var parser = sync.OnceValue(func() *participle.Parser[file] {
-	return participle.MustBuild[file](participle.Lexer(&expr.Lexer{Bare: bare}))
+	return participle.MustBuild[file](participle.Lexer(&expr.Lexer{Bare: bare, Prefix: map[string]bool{"from": true, "when": true}}))
 })
 
 // words says in errors what the grammar's productions are.

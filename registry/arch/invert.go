@@ -238,6 +238,9 @@ func (v *inverter) join(path string) (*Node, error) {
 		return pieces[0].node, nil
 	}
 	base := v.shapes[path]
+	if base == nil {
+		return nil, fmt.Errorf("its shape cannot be told from what is made of it: a source statement is needed")
+	}
 	first := pieces[0]
 	for _, m := range first.below { // the shape that was cut
 		p, err := m.step([]part{{shape: base, dtype: tensor.F32}}, false)

@@ -54,6 +54,9 @@ type Lexer struct {
 	// Such a pattern reaches to the next space, or
 	// to a comma or closing bracket outside its own braces. Nil: only after ~.
 	Bare func(before []lexer.Token) bool
+	// Prefix holds the embedding grammar's words that stand before an operand: after
+	// them / begins a rooted name, as it does after not or if.
+	Prefix map[string]bool
 }
 
 // Symbols is part of lexer.Definition.
@@ -90,7 +93,7 @@ func (t *tokenReader) Next() (lexer.Token, error) {
 // Tokens splits text; the last token is the end of the text. Errors are
 // *SyntaxError.
 func (l *Lexer) Tokens(file, text string) ([]lexer.Token, error) {
-	s := scanner{text: text, file: file, line: 1, bare: l.Bare, out: make([]lexer.Token, 0, len(text)/4+1)}
+	s := scanner{text: text, file: file, line: 1, bare: l.Bare, prefix: l.Prefix, out: make([]lexer.Token, 0, len(text)/4+1)}
 	if len(text) > MaxText {
 		return nil, &SyntaxError{File: file, Line: 1, Column: 1, Message: fmt.Sprintf("%d bytes exceed the limit of %d", len(text), MaxText)}
 	}
@@ -115,6 +118,7 @@ type scanner struct {
 	line, bol  int // line number, and where it begins
 	depth      int
 	bare       func([]lexer.Token) bool
+	prefix     map[string]bool
 	out        []lexer.Token
 }
 
@@ -159,7 +163,9 @@ func (s *scanner) operandNext() bool {
 		return true
 	}
 	switch last := s.out[len(s.out)-1]; last.Type {
-	case TokenNumber, TokenString, TokenGlob, TokenRegex, TokenIdent, TokenName:
+	case TokenIdent:
+		return s.prefix[last.Value]
+	case TokenNumber, TokenString, TokenGlob, TokenRegex, TokenName:
 		return false
 	case TokenKeyword:
 		return last.Value != "true" && last.Value != "false" && last.Value != "null"
