@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -33,6 +34,9 @@ func (q *Query) expectModel(c, reference *checkpoint, o Options) (*expectation, 
 		}
 		e.wants = held(reference)
 		q.findMoved(e, c)
+		if err := cmp.Or(ourErr, theirErr); err != nil && c.revision.Config != nil && reference.revision.Config != nil {
+			e.notes = append(e.notes, fmt.Sprintf("compared by name only: %v", err))
+		}
 	}
 	if err := errors.Join(c.err, reference.err); err != nil {
 		return nil, err
