@@ -5,8 +5,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
+	"wreg/ingest/gguf"
+	"wreg/ingest/npz"
 	"wreg/ingest/safetensors"
 	"wreg/ingest/torch"
 	"wreg/registry/tensor"
@@ -21,6 +24,9 @@ var formats = []struct {
 	sniff func(head []byte) bool
 	read  func(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error)
 }{
+	{"gguf", func(head []byte) bool { return bytes.HasPrefix(head, []byte("GGUF")) }, readGGUF},
+	{"npy", npz.SniffNPY, readNPY},
+	{"npz", npz.Sniff, readNPZ},
 	{"torch", torch.Sniff, func(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
 		f, err := torch.Open(r, size, name)
 		if err != nil {
@@ -33,6 +39,30 @@ var formats = []struct {
 
 func readSafetensors(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
 	f, err := safetensors.Read(r, size, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, f.Findings(), nil
+}
+
+func readGGUF(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+	f, err := gguf.Read(r, size, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, f.Findings(), nil
+}
+
+func readNPY(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+	f, err := npz.ReadNPY(r, size, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f, f.Findings(), nil
+}
+
+func readNPZ(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+	f, err := npz.Read(r, size, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -61,8 +91,13 @@ func (f *file) read() error {
 	}
 	// No format has claimed the file. What it is called decides nothing but which
 	// error helps most.
-	if strings.HasSuffix(f.info.Name, ".safetensors") {
+	switch path.Ext(f.info.Name) {
+	case ".safetensors":
 		return f.readAs("safetensors", readSafetensors)
+	case ".gguf":
+		return f.readAs("gguf", readGGUF)
+	case ".npy":
+		return f.readAs("npy", readNPY)
 	}
 	if f.info.Size == 0 {
 		return fmt.Errorf("%s: the file is empty", f.info.Name)

@@ -33,7 +33,10 @@ func parse(text, file string) (*header, error) {
 	if errors.As(strictjson.Check(text), &bad) {
 		return nil, fault(ErrUTF8, file, prefixBytes+int64(bad.Pos), "header: %s", bad.Message)
 	}
-	p := &parser{strictjson.Scanner{Text: text}, &header{file: file, bytes: int64(len(text)), dtypes: map[int]string{}}, nil}
+	p := &parser{
+		Scanner: strictjson.Scanner{Text: text},
+		h:       &header{file: file, bytes: int64(len(text)), dtypes: map[int]string{}},
+	}
 	p.h.tensors = make([]tensor.Info, 0, min(strings.Count(text, "{"), len(text)/minEntry+1))
 	if err := p.entries(); err != nil {
 		if errors.As(err, &bad) {
@@ -53,6 +56,8 @@ type parser struct {
 	strictjson.Scanner
 	h    *header
 	dims []int64 // shapes are cut from it: one allocation for thousands
+
+	hasMetadata bool
 }
 
 func (p *parser) fault(rule error, format string, args ...any) error {
@@ -85,8 +90,13 @@ func (p *parser) entries() error {
 
 // metadata reads the map of strings after __metadata__.
 func (p *parser) metadata() error {
-	if p.h.metadata != nil {
+	if p.hasMetadata {
 		return p.fault(ErrDuplicateName, "%s is given twice", metadataKey)
+	}
+	p.hasMetadata = true
+	if p.Peek() == 'n' && strings.HasPrefix(p.Text[p.Pos:], "null") { // mlx writes it for none
+		p.Pos += len("null")
+		return nil
 	}
 	p.h.metadata = map[string]string{}
 	if p.Peek() != '{' {

@@ -42,6 +42,7 @@ var cases = []struct {
 	{"entries out of order", file(`{"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]},"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`, 2), nil},
 	{"scalar, empty tensor between", file(`{"a":{"dtype":"F64","shape":[],"data_offsets":[0,8]},"b":{"dtype":"I8","shape":[0,3],"data_offsets":[8,8]},"c":{"dtype":"BOOL","shape":[1],"data_offsets":[8,9]}}`, 9), nil},
 	{"sub-byte", file(`{"a":{"dtype":"F4","shape":[3,2],"data_offsets":[0,3]},"b":{"dtype":"F6_E2M3","shape":[4],"data_offsets":[3,6]}}`, 6), nil},
+	{"metadata null, as mlx writes", file(`{"__metadata__":null,"w":{`+w16+`}}`, 16), nil},
 	{"nothing", file(`{}`, 0), nil},
 	{"extra field of any kind", file(`{"w":{"x":[1,{"y":[-1.5e3,true,null,"s",{},[]]}],`+w16+`}}`, 16), nil},
 	{"escaped name", file(`{"a\u0000\n\"\\\/":{`+w16+`}}`, 16), nil},
@@ -116,7 +117,9 @@ var cases = []struct {
 	{"fields of the wrong case", file(`{"w":{"DType":"F32","shape":[4],"data_offsets":[0,16]}}`, 16), ErrMissingField},
 	{"metadata with a number", file(`{"__metadata__":{"a":1}}`, 0), ErrMetadata},
 	{"metadata is a tensor", file(`{"__metadata__":{`+w16+`}}`, 16), ErrMetadata},
-	{"metadata null", file(`{"__metadata__":null}`, 0), ErrMetadata},
+	{"metadata null twice", file(`{"__metadata__":null,"__metadata__":null}`, 0), ErrDuplicateName},
+	{"metadata false", file(`{"__metadata__":false}`, 0), ErrMetadata},
+	{"metadata nil", file(`{"__metadata__":nil}`, 0), ErrMetadata},
 	{"name of 8193 bytes", file(`{"`+strings.Repeat("w", MaxName+1)+`":{`+w16+`}}`, 16), ErrName},
 }
 

@@ -62,6 +62,34 @@ const (
 	QInt32
 	QUInt4x2
 	QUInt2x4
+
+	// GGUF only: block-quantized, opaque to every cast. Names and blocks are ggml's.
+	Q4_0
+	Q4_1
+	Q5_0
+	Q5_1
+	Q8_0
+	Q8_1
+	Q2_K
+	Q3_K
+	Q4_K
+	Q5_K
+	Q6_K
+	Q8_K
+	IQ2_XXS
+	IQ2_XS
+	IQ3_XXS
+	IQ1_S
+	IQ4_NL
+	IQ3_S
+	IQ2_S
+	IQ4_XS
+	IQ1_M
+	TQ1_0
+	TQ2_0
+	MXFP4
+	NVFP4
+	Q1_0
 )
 
 // dtypeInfo gives each type its name and the block in which its elements are
@@ -92,6 +120,19 @@ var dtypes = [256]dtypeInfo{
 	QInt8: {"qint8", 1, 1, false}, QUInt8: {"quint8", 1, 1, false}, QInt32: {"qint32", 1, 4, false},
 	QUInt4x2: {"quint4x2", 1, 1, false}, QUInt2x4: {"quint2x4", 1, 1, false},
 	C32: {"c32", 1, 4, false}, C64: {"c64", 1, 8, false}, C128: {"c128", 1, 16, false},
+	Q4_0: {"q4_0", 32, 18, false}, Q4_1: {"q4_1", 32, 20, false},
+	Q5_0: {"q5_0", 32, 22, false}, Q5_1: {"q5_1", 32, 24, false},
+	Q8_0: {"q8_0", 32, 34, false}, Q8_1: {"q8_1", 32, 36, false},
+	Q2_K: {"q2_k", 256, 84, false}, Q3_K: {"q3_k", 256, 110, false},
+	Q4_K: {"q4_k", 256, 144, false}, Q5_K: {"q5_k", 256, 176, false},
+	Q6_K: {"q6_k", 256, 210, false}, Q8_K: {"q8_k", 256, 292, false},
+	IQ2_XXS: {"iq2_xxs", 256, 66, false}, IQ2_XS: {"iq2_xs", 256, 74, false},
+	IQ3_XXS: {"iq3_xxs", 256, 98, false}, IQ1_S: {"iq1_s", 256, 50, false},
+	IQ4_NL: {"iq4_nl", 32, 18, false}, IQ3_S: {"iq3_s", 256, 110, false},
+	IQ2_S: {"iq2_s", 256, 82, false}, IQ4_XS: {"iq4_xs", 256, 136, false},
+	IQ1_M: {"iq1_m", 256, 56, false},
+	TQ1_0: {"tq1_0", 256, 54, false}, TQ2_0: {"tq2_0", 256, 66, false},
+	MXFP4: {"mxfp4", 32, 17, false}, NVFP4: {"nvfp4", 64, 36, false}, Q1_0: {"q1_0", 128, 18, false},
 }
 
 var byName = func() map[string]DType {

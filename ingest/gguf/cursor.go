@@ -1,0 +1,108 @@
+package gguf
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"unicode/utf8"
+)
+
+// cursor reads forward through a file in a fixed buffer. Every length is held
+// against what is left of the file before it is believed.
+type cursor struct {
+	r    io.ReaderAt
+	size int64
+	pos  int64
+	buf  []byte // what was read ahead, from pos on
+	back [32 << 10]byte
+	kept int64 // bytes of metadata that stay in memory
+}
+
+func (c *cursor) left() int64 { return c.size - c.pos }
+
+// bytes are the next n, valid until the next call; n is at most len(back).
+func (c *cursor) bytes(n int) ([]byte, error) {
+	if int64(n) > c.left() {
+		return nil, fmt.Errorf("offset %d: %d bytes are wanted and %d are left; the file was cut", c.pos, n, c.left())
+	}
+	if len(c.buf) < n {
+		p := c.back[:min(int64(len(c.back)), c.left())]
+		if m, err := c.r.ReadAt(p, c.pos); m < len(p) {
+			return nil, fmt.Errorf("offset %d: %w", c.pos+int64(m), orShort(err))
+		}
+		c.buf = p
+	}
+	b := c.buf[:n]
+	c.buf, c.pos = c.buf[n:], c.pos+int64(n)
+	return b, nil
+}
+
+func orShort(err error) error {
+	if err == nil {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// skip passes over n bytes.
+func (c *cursor) skip(n int64) error {
+	if n > c.left() {
+		return fmt.Errorf("offset %d: %d bytes are wanted and %d are left; the file was cut", c.pos, n, c.left())
+	}
+	c.buf = c.buf[min(n, int64(len(c.buf))):]
+	c.pos += n
+	return nil
+}
+
+func (c *cursor) u32() (uint32, error) {
+	b, err := c.bytes(4)
+	if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint32(b), nil
+}
+
+func (c *cursor) u64() (uint64, error) {
+	b, err := c.bytes(8)
+	if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint64(b), nil
+}
+
+// count reads how many things follow, each of at least size bytes.
+func (c *cursor) count(what string, size int64) (int64, error) {
+	at := c.pos
+	n, err := c.u64()
+	if err != nil {
+		return 0, err
+	}
+	if n > uint64(c.left()/size) {
+		return 0, fmt.Errorf("offset %d: %d %s cannot fit the %d bytes left", at, n, what, c.left())
+	}
+	return int64(n), nil
+}
+
+// str reads a string of UTF-8.
+func (c *cursor) str(what string, limit int64) (string, error) {
+	at := c.pos
+	n, err := c.count("bytes of a "+what, 1)
+	if err != nil {
+		return "", err
+	}
+	if n > limit {
+		return "", fmt.Errorf("offset %d: %s of %d bytes exceeds %d", at, what, n, limit)
+	}
+	b := make([]byte, 0, n)
+	for int64(len(b)) < n {
+		part, err := c.bytes(int(min(n-int64(len(b)), int64(len(c.back)))))
+		if err != nil {
+			return "", err
+		}
+		b = append(b, part...)
+	}
+	if !utf8.Valid(b) {
+		return "", fmt.Errorf("offset %d: %s %q is not UTF-8", at, what, b[:min(len(b), 40)])
+	}
+	return string(b), nil
+}

@@ -1,0 +1,276 @@
+package npz
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+
+	"wreg/registry/tensor"
+)
+
+const magic = "\x93NUMPY"
+
+// header is what an array says of itself.
+type header struct {
+	dtype   tensor.DType
+	big     bool // big-endian
+	fortran bool // the first index is the fastest
+	shape   tensor.Shape
+}
+
+// turned reports whether the elements are in another order than row-major. With at
+// most one dimension over 1 both orders are the same.
+func (h *header) turned() bool {
+	wide := 0
+	for _, d := range h.shape {
+		if d == 0 {
+			return false
+		}
+		if d > 1 {
+			wide++
+		}
+	}
+	return h.fortran && wide > 1
+}
+
+// word is the size in bytes of what byte order is about: half a complex number.
+func (h *header) word() int64 {
+	_, size := h.dtype.Block()
+	if h.dtype == tensor.C64 || h.dtype == tensor.C128 {
+		return size / 2
+	}
+	return size
+}
+
+// readHeader reads the header of an array of size bytes in all, and how many
+// bytes it takes.
+func readHeader(r io.Reader, size int64) (h header, n int64, err error) {
+	var fixed [12]byte
+	if _, err := io.ReadFull(r, fixed[:8]); err != nil || string(fixed[:6]) != magic {
+		return h, 0, fmt.Errorf("offset 0: no array: it starts with %q", fixed[:6])
+	}
+	major := fixed[6]
+	width := 2
+	switch {
+	case major == 1:
+	case major == 2 || major == 3:
+		width = 4
+	default:
+		return h, 0, fmt.Errorf("offset 6: version %d.%d; wreg reads 1 to 3", major, fixed[7])
+	}
+	if _, err := io.ReadFull(r, fixed[8:8+width]); err != nil {
+		return h, 0, fmt.Errorf("offset 8: header length: %w", err)
+	}
+	length := int64(binary.LittleEndian.Uint32(fixed[8:]))
+	n = int64(8+width) + length
+	if length > MaxHeader || n > size {
+		return h, 0, fmt.Errorf("offset 8: header of %d bytes; at most %d, and no more than the %d bytes there are", length, MaxHeader, size)
+	}
+	text := make([]byte, length)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return h, 0, fmt.Errorf("offset %d: header: %w", 8+width, err)
+	}
+	l := literal{text: string(text)}
+	if h, err = l.header(); err != nil {
+		return h, 0, fmt.Errorf("offset %d: header: %w", 8+width+l.pos, err)
+	}
+	return h, n, nil
+}
+
+// literal reads the one Python literal that headers consist of: a dict with three
+// keys. Nothing is evaluated.
+type literal struct {
+	text string
+	pos  int
+}
+
+func (l *literal) fail(format string, args ...any) error { return fmt.Errorf(format, args...) }
+
+func (l *literal) peek() byte {
+	for l.pos < len(l.text) && strings.IndexByte(" \t\n\r", l.text[l.pos]) >= 0 {
+		l.pos++
+	}
+	if l.pos == len(l.text) {
+		return 0
+	}
+	return l.text[l.pos]
+}
+
+func (l *literal) take(c byte) error {
+	if l.peek() != c || l.pos == len(l.text) {
+		return l.fail("want %q, have %s", c, l.here())
+	}
+	l.pos++
+	return nil
+}
+
+func (l *literal) here() string {
+	if l.pos == len(l.text) {
+		return "the end"
+	}
+	return fmt.Sprintf("%.20q", l.text[l.pos:min(len(l.text), l.pos+20)])
+}
+
+func (l *literal) header() (h header, err error) {
+	if err := l.take('{'); err != nil {
+		return h, err
+	}
+	seen := map[string]bool{}
+	for l.peek() != '}' {
+		key, err := l.str()
+		if err != nil {
+			return h, err
+		}
+		if seen[key] {
+			return h, l.fail("%q is given twice", key)
+		}
+		seen[key] = true
+		if err := l.take(':'); err != nil {
+			return h, err
+		}
+		switch key {
+		case "descr":
+			err = l.descr(&h)
+		case "fortran_order":
+			h.fortran, err = l.boolean()
+		case "shape":
+			h.shape, err = l.tuple()
+		default:
+			err = l.fail("unknown key %q", key)
+		}
+		if err != nil {
+			return h, err
+		}
+		if l.peek() != '}' {
+			if err := l.take(','); err != nil {
+				return h, err
+			}
+		}
+	}
+	l.pos++
+	for _, key := range []string{"descr", "fortran_order", "shape"} {
+		if !seen[key] {
+			return h, l.fail("no %q", key)
+		}
+	}
+	if l.peek(); l.pos < len(l.text) {
+		return h, l.fail("goes on after its closing }: %s", l.here())
+	}
+	return h, nil
+}
+
+// str reads a string without escapes; no header needs any.
+func (l *literal) str() (string, error) {
+	quote := l.peek()
+	if quote != '\'' && quote != '"' {
+		return "", l.fail("want a string, have %s", l.here())
+	}
+	end := strings.IndexByte(l.text[l.pos+1:], quote)
+	if end < 0 {
+		return "", l.fail("string without end")
+	}
+	s := l.text[l.pos+1 : l.pos+1+end]
+	if strings.Contains(s, `\`) {
+		return "", l.fail("escape in string %.20q", s)
+	}
+	l.pos += end + 2
+	return s, nil
+}
+
+func (l *literal) boolean() (bool, error) {
+	l.peek()
+	for word, v := range map[string]bool{"True": true, "False": false} {
+		if strings.HasPrefix(l.text[l.pos:], word) {
+			l.pos += len(word)
+			return v, nil
+		}
+	}
+	return false, l.fail("want True or False, have %s", l.here())
+}
+
+// tuple reads (2, 3), (4,) or (). numpy takes the L of Python 2's long integers,
+// and so does this.
+func (l *literal) tuple() (tensor.Shape, error) {
+	shape := tensor.Shape{}
+	if err := l.take('('); err != nil {
+		return nil, err
+	}
+	comma := false
+	for l.peek() != ')' {
+		if len(shape) == tensor.MaxRank {
+			return nil, l.fail("shape has more than %d dimensions", tensor.MaxRank)
+		}
+		n, err := l.integer()
+		if err != nil {
+			return nil, err
+		}
+		shape = append(shape, n)
+		if comma = l.peek() == ','; comma {
+			l.pos++
+		} else if l.peek() != ')' {
+			return nil, l.fail("want ',' or ')', have %s", l.here())
+		}
+	}
+	l.pos++
+	if len(shape) == 1 && !comma {
+		return nil, l.fail("shape (%d) is a number, not a tuple", shape[0])
+	}
+	return shape, nil
+}
+
+func (l *literal) integer() (n int64, err error) {
+	start := l.pos
+	for ; l.pos < len(l.text) && '0' <= l.text[l.pos] && l.text[l.pos] <= '9'; l.pos++ {
+		d := int64(l.text[l.pos] - '0')
+		if n > (math.MaxInt64-d)/10 {
+			return 0, l.fail("dimension overflows 64 bits")
+		}
+		n = n*10 + d
+	}
+	if l.pos == start {
+		return 0, l.fail("want a dimension from 0 up, have %s", l.here())
+	}
+	if l.pos < len(l.text) && l.text[l.pos] == 'L' {
+		l.pos++
+	}
+	return n, nil
+}
+
+// kinds are numpy's type codes that are tensors. V2 is two opaque bytes: how mlx
+// and ml_dtypes write bf16.
+var kinds = map[string]tensor.DType{
+	"b1": tensor.Bool, "i1": tensor.I8, "u1": tensor.U8, "i2": tensor.I16, "u2": tensor.U16, "i4": tensor.I32, "u4": tensor.U32,
+	"i8": tensor.I64, "u8": tensor.U64, "f2": tensor.F16, "f4": tensor.F32, "f8": tensor.F64, "c8": tensor.C64, "c16": tensor.C128,
+	"V2": tensor.BF16,
+}
+
+// descr reads an element type.
+func (l *literal) descr(h *header) error {
+	if l.peek() == '[' {
+		return l.fail("a structured type; only arrays of plain numbers are tensors")
+	}
+	s, err := l.str()
+	if err != nil {
+		return err
+	}
+	if strings.HasSuffix(s, "O") {
+		return l.fail("type %q: an array of objects is a pickle, which is not opened", s)
+	}
+	if s != "" {
+		h.dtype = kinds[s[1:]]
+		_, size := h.dtype.Block()
+		switch {
+		case s[0] == '>' && s != ">V2":
+			h.big = size > 1
+		case s[0] == '<' || s[0] == '|' && (size == 1 || s == "|V2"):
+		default:
+			h.dtype = tensor.Invalid
+		}
+	}
+	if h.dtype == tensor.Invalid {
+		return l.fail("type %.40q is none of a tensor's", s)
+	}
+	return nil
+}
