@@ -3,8 +3,8 @@ GO          ?= go
 PYTHON      ?= python3
 VENV        := $(CURDIR)/.venv
 BIN         := $(CURDIR)/bin
-STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
 STATICCHECK_VERSION := v0.8.2
+STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME    ?= 10m
 ROUNDS      ?= 200
 
