@@ -8,13 +8,13 @@ STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME    ?= 10m
 ROUNDS      ?= 200
 
-.PHONY: demo test go-test purego arm64 darwin conformance bench lint fuzz torture build setup clean
+.PHONY: demo test go-test purego arm64 cxx conformance bench lint fuzz torture build setup clean
 
 demo:
 	$(GO) run ./cmd/wreg demo
 
 # Everything, from a bare machine with Go and Python 3.
-test: setup lint go-test purego arm64 conformance
+test: setup lint go-test purego arm64 cxx conformance
 
 build:
 	$(GO) build -o $(BIN)/wreg ./cmd/wreg
@@ -24,11 +24,15 @@ go-test:
 
 # The same bytes without a line of assembly.
 purego:
-	$(GO) test -tags purego ./accel/... ./export/...
+	WREG_TEST_KERNELS=go $(GO) test -tags purego ./accel/... ./export/...
 
 # The arm64 assembly, run by an emulated CPU.
 arm64:
-	GOARCH=arm64 $(GO) test -exec qemu-aarch64 ./accel/...
+	GOARCH=arm64 WREG_TEST_KERNELS=neon $(GO) test -exec qemu-aarch64 ./accel ./accel/cpu
+
+# The Metal kernels as C++ by two compilers, with mutants and a strict front end.
+cxx:
+	$(GO) test -tags cxx ./accel/metal
 
 # The consumers themselves: what mlx_lm, safetensors, numpy and gguf make of it.
 conformance: build $(VENV)/ready
