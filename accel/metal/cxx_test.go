@@ -10,8 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"wreg/accel/cpu"
 )
 
 // These tests compile kernels.metal with other compilers and so take g++ and
@@ -29,6 +32,14 @@ func compile(compiler, kernels, to string, more ...string) error {
 	kernels, err := filepath.Abs(kernels)
 	if err != nil {
 		return err
+	}
+	if compiler == "nvcc" { // cuda.h says why
+		cmd := exec.Command("g++", "-E", "-P", "-x", "c++", "-DFIRST", "-include", "cuda.h", kernels, "-o", to+".cu")
+		cmd.Dir = "proof"
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %v\n%s", cmd, err, out)
+		}
+		kernels = to + ".cu"
 	}
 	args := slices.Concat(compilers[compiler][1:], more, []string{fmt.Sprintf("-DKERNELS=%q", kernels), "driver.cc", "-o", to})
 	cmd := exec.Command(compilers[compiler][0], args...)
@@ -200,5 +211,49 @@ func TestStrictFrontEnd(t *testing.T) {
 		if check(strings.Replace(string(source), change[0], change[1], 1)) == nil {
 			t.Errorf("%s was taken", name)
 		}
+	}
+}
+
+// BenchmarkKernels measures kernels as the driver does: of the fastest of ten
+// launches, GB/s read and written, and that as a part of a copy on the same device.
+// It tells something only with WREG_CXX=nvcc.
+func BenchmarkKernels(b *testing.B) {
+	if os.Getenv("WREG_CXX") != "nvcc" {
+		b.Fatal("set WREG_CXX=nvcc, on a machine with a GPU")
+	}
+	driver := filepath.Join(b.TempDir(), "driver")
+	if err := compile("nvcc", "kernels.metal", driver); err != nil {
+		b.Fatal(err)
+	}
+	const numbers = 1 << 26
+	rate := func(g *process, moved int) float64 {
+		seconds, err := strconv.ParseFloat(g.seconds, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return float64(moved) / seconds / 1e9
+	}
+	g := &process{path: driver}
+	src, dst := make([]byte, 4*numbers), make([]byte, 4*numbers)
+	if err := g.run(job{&program{"copy", plain}, params{n: numbers}, [][]byte{src, dst, nil}}); err != nil {
+		b.Fatal(err)
+	}
+	copied := rate(g, 8*numbers)
+	for _, t := range cpu.Trials(numbers) {
+		b.Run(strings.ReplaceAll(t.Name, " ", "-"), func(b *testing.B) {
+			d := newDevice(g)
+			d.Strict()
+			d.tile = math.MaxInt32 // one launch
+			out := make([]byte, t.Size)
+			for b.Loop() {
+				if err := t.Call(d, out, t.Source); err != nil {
+					b.Fatal(err)
+				}
+			}
+			r := rate(g, len(t.Source)+t.Size)
+			b.ReportMetric(r, "GB/s")
+			b.ReportMetric(r/copied, "of-copy")
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }
