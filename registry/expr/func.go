@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 )
 
@@ -18,7 +19,7 @@ var functions = map[string]function{
 	"int":   {1, 1, rounding(math.Trunc)},
 	"floor": {1, 1, rounding(math.Floor)},
 	"ceil":  {1, 1, rounding(math.Ceil)},
-	"round": {1, 1, rounding(math.RoundToEven)}, // as Python rounds
+	"round": {1, 2, round}, // as Python rounds: half to even
 	"float": {1, 1, real(func(f float64) float64 { return f })},
 	"log2":  {1, 1, real(math.Log2)},
 	"sqrt":  {1, 1, real(math.Sqrt)},
@@ -99,6 +100,20 @@ func rounding(round func(float64) float64) func([]Value) (Value, error) {
 		}
 		return whole(round(f))
 	}
+}
+
+// round is round(x), or round(x, digits), which is no integer.
+func round(args []Value) (Value, error) {
+	if len(args) == 1 {
+		return rounding(math.RoundToEven)(args)
+	}
+	f, err := number(args[0])
+	digits, ok := args[1].Int()
+	if err != nil || !ok || digits < 0 || digits > 15 {
+		return Null, fmt.Errorf("want a number and up to 15 digits, not %v and %v", args[0], args[1])
+	}
+	f, err = strconv.ParseFloat(strconv.FormatFloat(f, 'f', int(digits), 64), 64)
+	return Float(f), err
 }
 
 func real(f func(float64) float64) func([]Value) (Value, error) {
