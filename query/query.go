@@ -199,7 +199,7 @@ func (q *Query) resolve(c clause) (err error) {
 func (q *Query) resolveOutput(c clause, r *resolver) (err error) {
 	q.grouping = c.Group != nil || c.Having != nil || mentionsAggregate(c, q.text)
 	for _, g := range c.Group {
-		tree, err := g.Value.Tree(q.text)
+		tree, err := treeOf(g.Value, q.text)
 		if err != nil {
 			return err
 		}
@@ -264,7 +264,7 @@ func mentionsAggregate(c clause, text string) bool {
 		return e != nil && (e.Op == expr.OpCall && slices.Contains(aggregateNames, e.Text) || slices.ContainsFunc(e.Args, look))
 	}
 	mentions := func(e *expr.Expr) bool {
-		tree, err := e.Tree(text)
+		tree, err := treeOf(e, text)
 		return err == nil && look(tree)
 	}
 	return c.Select != nil && slices.ContainsFunc(c.Select.Items, func(i *item) bool { return mentions(i.Value) }) ||

@@ -29,11 +29,34 @@ func (r *resolver) fail(at lexer.Position, format string, args ...any) error {
 
 // expression compiles what the grammar read.
 func (r *resolver) expression(e *expr.Expr) (*node, error) {
-	tree, err := e.Tree(r.text)
+	tree, err := treeOf(e, r.text)
 	if err != nil {
 		return nil, err
 	}
 	return r.compile(tree)
+}
+
+// maxParts bounds the operators, names and values of one expression.
+const maxParts = 4096
+
+// treeOf resolves an expression's precedence and checks its size.
+func treeOf(e *expr.Expr, text string) (*expr.Node, error) {
+	tree, err := e.Tree(text)
+	if err != nil {
+		return nil, err
+	}
+	open := []*expr.Node{tree}
+	for n := 0; len(open) > 0; n++ {
+		if n == maxParts {
+			return nil, expr.ErrorAt(text, e.Pos, "the expression has more than %d parts", maxParts)
+		}
+		last := open[len(open)-1]
+		open = open[:len(open)-1]
+		if last != nil {
+			open = append(open, last.Args...)
+		}
+	}
+	return tree, nil
 }
 
 // condition compiles an expression that must be true or false.
