@@ -3,6 +3,7 @@
 package export
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -21,15 +22,20 @@ func freeSpace(dir string) (int64, bool) {
 }
 
 // lockFolder opens a folder and locks it against other processes, until it is
-// closed or the process ends, however it ends.
-func lockFolder(path string) (*os.File, error) {
+// closed or the process ends, however it ends. Several may share it. A file system
+// without locks is no hindrance.
+func lockFolder(path string, shared bool) (*os.File, error) {
 	d, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	how := unix.LOCK_EX
+	if shared {
+		how = unix.LOCK_SH
+	}
+	if err := unix.Flock(int(d.Fd()), how|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 		d.Close()
-		return nil, fmt.Errorf("lock: %w", err)
+		return nil, fmt.Errorf("%s: another export is writing there", path)
 	}
 	return d, nil
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Prove       string       // "xxh3" (default) or "sha256"
 	NoSync      bool         // skip fsync
 	Resume      bool         // go on with what a killed export of the same plan left
+	Part, Parts int          // write share Part (1…Parts) only, to be landed by Finish; 0: all
+	Finish      bool         // prove and land what all shares wrote
 	Device      accel.Device // nil: accel.CPU()
 	Tool        string       // "wreg 0.1.0", for the receipt
 	Progress    func(done, total int64)

@@ -108,6 +108,12 @@ func (o Options) filled() (Options, error) {
 	default:
 		return o, fmt.Errorf("prove %q: want %s or %s", o.Prove, ProveXXH3, ProveSHA256)
 	}
+	if o.Parts != 0 && (o.Part < 1 || o.Part > o.Parts) || o.Parts < 0 {
+		return o, fmt.Errorf("part %d of %d: want 1 to the number of parts", o.Part, o.Parts)
+	}
+	if o.Finish && (o.Parts != 0 || o.Resume) {
+		return o, errors.New("finish lands what all parts wrote; it takes no part and no resume")
+	}
 	if o.Quantize != nil && o.Dequantize {
 		return o, errors.New("quantize or dequantize, not both")
 	}

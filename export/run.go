@@ -7,13 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // Run writes the plan and lands it: temp folder beside the target, read back,
-// fsync, rename. Whatever goes wrong, nothing is left under the final name.
+// fsync, rename. Whatever goes wrong, nothing is left under the final name. With
+// Options.Parts it writes one share and returns no receipt; with Options.Finish it
+// lands what the shares wrote.
 func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
 	src, err := p.source.open()
 	if err != nil {
@@ -24,57 +24,51 @@ func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
-	b, err := newBerth(p.o.Out)
+	share := p.o.Parts > 0
+	b, err := newBerth(p.o.Out, p.o.Resume || p.o.Finish || share, share)
 	if err != nil {
 		return nil, err
 	}
 	defer b.close()
 	r, err := p.fill(ctx, s, b)
-	if err == nil {
+	if err == nil && !share {
 		err = b.land(p.o.Out, !p.o.NoSync)
 	}
+	if err != nil && !share && !p.o.Finish && !p.o.Resume {
+		err = errors.Join(err, b.remove())
+	}
 	if err != nil {
-		return nil, errors.Join(err, b.remove())
+		return nil, err
 	}
 	return r, nil
 }
 
 // fill writes everything into the berth.
 func (p *Plan) fill(ctx context.Context, s *stream, b *berth) (*Receipt, error) {
-	defer func() {
-		for _, f := range s.files {
-			f.Close()
-		}
-	}()
-	for i, shard := range p.Shards {
-		f, err := b.root.OpenFile(shard.Name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
-		if err != nil {
-			return nil, err
-		}
-		s.files = append(s.files, f)
-		if err := reserve(f, shard.Bytes); err != nil {
-			return nil, fmt.Errorf("%s: %d bytes: %w", shard.Name, shard.Bytes, err)
-		}
-		if _, err := f.WriteAt(p.headers[i], 0); err != nil {
+	defer s.close()
+	jobs, err := s.remaining(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.write(ctx, jobs); err != nil {
+		return nil, err
+	}
+	if !p.o.NoSync {
+		if err := s.sync(); err != nil {
 			return nil, err
 		}
 	}
-	if err := s.write(ctx, p.o.NoSync); err != nil {
+	if p.o.Parts > 0 {
+		if !p.o.NoSync {
+			return nil, s.readJobs(ctx, jobs)
+		}
+		return nil, nil
+	}
+	if err := s.readBack(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.sources(ctx); err != nil {
 		return nil, err
-	}
-	if !p.o.NoSync {
-		for _, f := range s.files {
-			if err := f.Sync(); err != nil {
-				return nil, err
-			}
-			dropCache(f)
-		}
-		if err := s.readBack(ctx); err != nil {
-			return nil, err
-		}
 	}
 	if err := p.headersBack(s.files); err != nil {
 		return nil, err
@@ -143,105 +137,4 @@ func (p *Plan) beside(b *berth) ([]ReceiptFile, error) {
 		files = append(files, ReceiptFile{x.name, x.size, hex.EncodeToString(h.Sum(nil))})
 	}
 	return files, nil
-}
-
-// berth is the folder an export is written to before it lands: beside the target,
-// so that a rename puts it into place.
-type berth struct {
-	path string
-	root *os.Root
-	lock *os.File
-}
-
-// partial marks the name of a berth: .NAME.wreg-partial
-const partial = ".wreg-partial"
-
-func newBerth(out string) (*berth, error) {
-	path := filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+partial)
-	if lock, err := lockFolder(path); err == nil {
-		// A killed export left it; nobody holds it now.
-		err := errors.Join(os.RemoveAll(path), lock.Close())
-		if err != nil {
-			return nil, err
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w; another export is writing there", path, err)
-	}
-	if err := os.Mkdir(path, 0o755); err != nil {
-		return nil, err
-	}
-	lock, err := lockFolder(path)
-	if err != nil {
-		return nil, err
-	}
-	root, err := os.OpenRoot(path)
-	if err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	return &berth{path, root, lock}, nil
-}
-
-// writeFile writes a small file and reads it back.
-func (b *berth) writeFile(name string, data []byte, sync bool) (ReceiptFile, error) {
-	f, err := b.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return ReceiptFile{}, err
-	}
-	defer f.Close()
-	if _, err := f.Write(data); err != nil {
-		return ReceiptFile{}, err
-	}
-	if sync {
-		if err := f.Sync(); err != nil {
-			return ReceiptFile{}, err
-		}
-	}
-	back := make([]byte, len(data))
-	if _, err := f.ReadAt(back, 0); err != nil || !bytes.Equal(back, data) {
-		return ReceiptFile{}, fmt.Errorf("%s: was read back changed (%v)", name, err)
-	}
-	sum := sha256.Sum256(data)
-	return ReceiptFile{name, int64(len(data)), hex.EncodeToString(sum[:])}, nil
-}
-
-// land gives the folder its final name.
-func (b *berth) land(out string, sync bool) error {
-	if sync {
-		if err := syncFolder(b.path); err != nil {
-			return err
-		}
-	}
-	if _, err := os.Lstat(out); err == nil {
-		return fmt.Errorf("%s appeared during the export; it was left alone", out)
-	}
-	if err := os.Rename(b.path, out); err != nil {
-		return err
-	}
-	b.path = ""
-	if sync {
-		return syncFolder(filepath.Dir(out))
-	}
-	return nil
-}
-
-// remove deletes what was written, unless it landed.
-func (b *berth) remove() error {
-	if b.path == "" {
-		return nil
-	}
-	return os.RemoveAll(b.path)
-}
-
-func (b *berth) close() {
-	b.root.Close()
-	b.lock.Close()
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -18,13 +19,15 @@ import (
 
 // stream writes all tensors of a plan into open shard files and proves them.
 type stream struct {
-	plan  *Plan
-	src   *ingest.Checkpoint
-	files []*os.File // by shard
-	units []unit
-	made  [][]digest     // by tensor, by part: what was meant
-	whole []digest       // by tensor: what was read back
-	left  []atomic.Int32 // by unit: parts still to write
+	plan    *Plan
+	src     *ingest.Checkpoint
+	files   []*os.File // by shard
+	units   []unit
+	made    [][]digest     // by tensor, by part: what was meant
+	whole   []digest       // by tensor: what was read back
+	left    []atomic.Int32 // by unit: parts still to write
+	proven  []atomic.Bool  // by unit: read back already
+	journal *journal
 
 	checked sync.Map // source path → digest, of those read whole
 
@@ -61,7 +64,7 @@ func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
 		s.units = append(s.units, u)
 		i += u.n
 	}
-	s.left = make([]atomic.Int32, len(s.units))
+	s.left, s.proven = make([]atomic.Int32, len(s.units)), make([]atomic.Bool, len(s.units))
 	for i := range s.units {
 		s.left[i].Store(int32(len(s.units[i].parts)))
 	}
@@ -83,16 +86,29 @@ func (s *stream) jobs() []job {
 	return jobs
 }
 
-// write makes and writes every part. With readBack each tensor is read back as
-// soon as its last part is written.
-func (s *stream) write(ctx context.Context, readBack bool) error {
-	return each(ctx, s.plan.o.Jobs, s.jobs(), func() func(context.Context, job) error {
+// write makes and writes parts. Without fsync there is nothing to wait for: each
+// unit is read back as soon as its last part is written.
+func (s *stream) write(ctx context.Context, jobs []job) error {
+	return each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error {
 		w := newWorker(s)
 		return func(ctx context.Context, j job) error {
+			u := &s.units[j.unit]
 			if err := w.write(ctx, j); err != nil {
-				return fmt.Errorf("tensor %q: %w", s.plan.Tensors[s.units[j.unit].first].Path, err)
+				return fmt.Errorf("tensor %q: %w", s.plan.Tensors[u.first].Path, err)
 			}
-			if s.left[j.unit].Add(-1) == 0 && readBack {
+			if s.plan.o.NoSync && s.plan.o.Parts > 0 {
+				if err := w.readJob(ctx, j); err != nil {
+					return err
+				}
+			}
+			var made []digest
+			for k := range u.n {
+				made = append(made, s.made[u.first+k][j.part])
+			}
+			if err := s.journal.record(j, made); err != nil {
+				return err
+			}
+			if s.left[j.unit].Add(-1) == 0 && s.plan.o.NoSync && s.plan.o.Parts == 0 {
 				return w.readBack(ctx, j.unit)
 			}
 			return nil
@@ -100,15 +116,23 @@ func (s *stream) write(ctx context.Context, readBack bool) error {
 	})
 }
 
-// readBack reads every tensor and compares it with what was meant.
+// readBack reads every tensor that was not yet read back, and compares it with
+// what was meant.
 func (s *stream) readBack(ctx context.Context) error {
-	units := make([]int, len(s.units))
-	for i := range units {
-		units[i] = i
+	var units []int
+	for i := range s.units {
+		if !s.proven[i].Load() {
+			units = append(units, i)
+		}
 	}
 	size := func(i int) int64 { return s.plan.Tensors[s.units[i].first].Bytes }
 	slices.SortStableFunc(units, func(a, b int) int { return cmp.Compare(size(b), size(a)) })
 	return each(ctx, s.plan.o.Jobs, units, func() func(context.Context, int) error { return newWorker(s).readBack })
+}
+
+// readJobs reads parts back and compares them with what was meant.
+func (s *stream) readJobs(ctx context.Context, jobs []job) error {
+	return each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error { return newWorker(s).readJob })
 }
 
 // sources checks the used source tensors that no part read from front to back.
@@ -334,47 +358,81 @@ func (w *worker) source(ctx context.Context, path string) error {
 func (w *worker) readBack(ctx context.Context, unit int) error {
 	u := &w.s.units[unit]
 	for i := u.first; i < u.first+u.n; i++ {
-		if err := w.readTensor(ctx, i, u.parts); err != nil {
+		w.whole.reset()
+		for k := range u.parts {
+			d, err := w.readPart(ctx, i, k, len(u.parts) > 1)
+			if err != nil {
+				return err
+			}
+			if err := w.s.compare(i, k, d); err != nil {
+				return err
+			}
+			w.s.whole[i] = d
+		}
+		if len(u.parts) > 1 {
+			w.s.whole[i] = digest{sum: w.whole.sum.Sum()}
+		}
+	}
+	w.s.proven[unit].Store(true)
+	return nil
+}
+
+// readJob reads one part of a unit and compares it with what was meant.
+func (w *worker) readJob(ctx context.Context, j job) error {
+	u := &w.s.units[j.unit]
+	for i := u.first; i < u.first+u.n; i++ {
+		d, err := w.readPart(ctx, i, j.part, false)
+		if err != nil {
+			return err
+		}
+		if err := w.s.compare(i, j.part, d); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *worker) readTensor(ctx context.Context, i int, parts []part) error {
+// compare holds what was read back of a part against what was meant.
+func (s *stream) compare(i, k int, d digest) error {
+	if d.same(s.made[i][k]) {
+		return nil
+	}
+	t := &s.plan.Tensors[i]
+	p := s.unitOf(i).parts[k]
+	return fmt.Errorf("%s: tensor %q: bytes %d:%d were written as %v and read back as %v; the disk or its driver is not to be trusted",
+		s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n), s.made[i][k].sum, d.sum)
+}
+
+// unitOf is the unit that tensor i belongs to.
+func (s *stream) unitOf(i int) *unit {
+	k := sort.Search(len(s.units), func(k int) bool { return s.units[k].first > i })
+	return &s.units[k-1]
+}
+
+// readPart reads what is on disk of part k of tensor i. whole adds it to the
+// tensor's own sum.
+func (w *worker) readPart(ctx context.Context, i, k int, whole bool) (digest, error) {
 	s, t, sum := w.s, &w.s.plan.Tensors[i], w.out[0].sum
-	name := s.plan.Shards[t.Shard].Name
-	w.whole.reset()
-	for k, p := range parts {
-		sum.reset()
-		start, end := t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n)
-		for at := start; at < end; {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			buf := w.buf[:min(int64(len(w.buf)), end-at)]
-			if n, err := s.files[t.Shard].ReadAt(buf, at); n < len(buf) {
-				if err == nil || errors.Is(err, io.EOF) {
-					err = io.ErrUnexpectedEOF
-				}
-				return fmt.Errorf("%s: tensor %q: bytes %d:%d: %w", name, t.Path, at, at+int64(len(buf)), err)
-			}
-			sum.write(buf)
-			if len(parts) > 1 {
-				w.whole.sum.Write(buf)
-			}
-			at += int64(len(buf))
-			s.advance(int64(len(buf)))
+	p := s.unitOf(i).parts[k]
+	sum.reset()
+	end := t.Offset + t.share(p.first+p.n)
+	for at := t.Offset + t.share(p.first); at < end; {
+		if err := ctx.Err(); err != nil {
+			return digest{}, err
 		}
-		d := sum.digest()
-		if !d.same(s.made[i][k]) {
-			return fmt.Errorf("%s: tensor %q: bytes %d:%d were written as %v and read back as %v; the disk or its driver is not to be trusted",
-				name, t.Path, start, end, s.made[i][k].sum, d.sum)
+		buf := w.buf[:min(int64(len(w.buf)), end-at)]
+		if n, err := s.files[t.Shard].ReadAt(buf, at); n < len(buf) {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return digest{}, fmt.Errorf("%s: tensor %q: bytes %d:%d: %w", s.plan.Shards[t.Shard].Name, t.Path, at, at+int64(len(buf)), err)
 		}
-		s.whole[i] = d
+		sum.write(buf)
+		if whole {
+			w.whole.sum.Write(buf)
+		}
+		at += int64(len(buf))
+		s.advance(int64(len(buf)))
 	}
-	if len(parts) > 1 {
-		s.whole[i] = digest{sum: w.whole.sum.Sum()}
-	}
-	return nil
+	return sum.digest(), nil
 }

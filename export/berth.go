@@ -1,0 +1,148 @@
+package export
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// berth is the folder an export is written to before it lands: beside the target,
+// so that one rename puts it into place.
+type berth struct {
+	path string // "" after landing
+	root *os.Root
+	lock *os.File
+}
+
+// partial ends the name of a berth: .NAME.wreg-partial
+const partial = ".wreg-partial"
+
+// berthPath is where the export of out is written first.
+func berthPath(out string) string {
+	return filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+partial)
+}
+
+// newBerth opens the berth of an export, alone or shared with the other parts of
+// it. What a killed export left there is removed, unless it is to be continued.
+func newBerth(out string, keep, shared bool) (*berth, error) {
+	path := berthPath(out)
+	lock, err := lockFolder(path, shared)
+	if err == nil && !keep {
+		err = errors.Join(stale(path), lock.Close())
+		if err == nil {
+			lock, err = nil, fs.ErrNotExist
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.Mkdir(path, 0o755); err == nil || shared && errors.Is(err, fs.ErrExist) {
+			lock, err = lockFolder(path, shared)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &berth{path, root, lock}, nil
+}
+
+// stale removes what a killed export left; nobody holds it. The work of several
+// machines is not thrown away unasked.
+func stale(path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if isPartJournal(e.Name()) {
+			return fmt.Errorf("%s holds parts of an export; --finish it, or remove the folder", path)
+		}
+	}
+	return os.RemoveAll(path)
+}
+
+// writeFile writes a small file and reads it back.
+func (b *berth) writeFile(name string, data []byte, sync bool) (ReceiptFile, error) {
+	f, err := b.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return ReceiptFile{}, err
+	}
+	defer f.Close()
+	if _, err := f.Write(data); err != nil {
+		return ReceiptFile{}, err
+	}
+	if sync {
+		if err := f.Sync(); err != nil {
+			return ReceiptFile{}, err
+		}
+	}
+	back := make([]byte, len(data))
+	if _, err := f.ReadAt(back, 0); err != nil || !bytes.Equal(back, data) {
+		return ReceiptFile{}, fmt.Errorf("%s: was read back changed (%v)", name, err)
+	}
+	sum := sha256.Sum256(data)
+	return ReceiptFile{name, int64(len(data)), hex.EncodeToString(sum[:])}, nil
+}
+
+// land removes the journals and gives the folder its final name.
+func (b *berth) land(out string, sync bool) error {
+	journals, err := b.journals()
+	if err != nil {
+		return err
+	}
+	for _, name := range journals {
+		if err := b.root.Remove(name); err != nil {
+			return err
+		}
+	}
+	if sync {
+		if err := syncFolder(b.path); err != nil {
+			return err
+		}
+	}
+	if err := moveFolder(b.path, out); err != nil {
+		return err
+	}
+	b.path = ""
+	if sync {
+		return syncFolder(filepath.Dir(out))
+	}
+	return nil
+}
+
+// remove deletes what was written, unless it landed.
+func (b *berth) remove() error {
+	if b.path == "" {
+		return nil
+	}
+	return os.RemoveAll(b.path)
+}
+
+func (b *berth) close() {
+	b.root.Close()
+	b.lock.Close()
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// moveChecked renames a folder where the system cannot refuse a target by itself.
+func moveChecked(from, to string) error {
+	if _, err := os.Lstat(to); err == nil {
+		return fmt.Errorf("%s appeared during the export; it was left alone", to)
+	}
+	return os.Rename(from, to)
+}

@@ -1,0 +1,201 @@
+package export
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+
+	"wreg/registry/arch"
+)
+
+// A journal lies in the berth and says which parts of the output are written. It
+// is text: a first line that names the plan, then one line a part. A line that a
+// kill cut short does not count. What it says is never trusted: a part that is
+// kept is read and compared with it first.
+type journal struct {
+	mu   sync.Mutex
+	file *os.File
+}
+
+// journalName starts the names of journals; a share of an export has its own.
+const journalName = "wreg-journal"
+
+func partJournal(part, parts int) string {
+	if parts == 0 {
+		return journalName
+	}
+	return fmt.Sprintf("%s-%d-of-%d", journalName, part, parts)
+}
+
+func isPartJournal(name string) bool { return strings.HasPrefix(name, journalName+"-") }
+
+// maxJournal bounds a journal that is read.
+const maxJournal = 1 << 30
+
+type journalHead struct {
+	Version int    `json:"wreg-journal"`
+	Plan    string `json:"plan"`
+}
+
+type journalLine struct {
+	Unit    int         `json:"unit"`
+	Part    int         `json:"part"`
+	Digests [][2]string `json:"digests"` // XXH3 and SHA-256 of each tensor's share
+}
+
+// journals names the journals of a berth, sorted.
+func (b *berth) journals() ([]string, error) {
+	d, err := b.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return n != journalName && !isPartJournal(n) })
+	slices.Sort(names)
+	return names, nil
+}
+
+// openJournal opens the journal to append to, with its first line written.
+func (b *berth) openJournal(name, plan string) (*journal, error) {
+	f, err := b.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxJournal))
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	keep := int64(bytes.LastIndexByte(data, '\n') + 1) // a line cut short goes
+	if err := f.Truncate(keep); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if _, err := f.Seek(keep, io.SeekStart); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	j := &journal{file: f}
+	if keep == 0 {
+		err = j.write(journalHead{1, plan})
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return j, nil
+}
+
+func (j *journal) write(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, err = j.file.Write(append(line, '\n'))
+	return err
+}
+
+// record says that a part of a unit is written.
+func (j *journal) record(at job, made []digest) error {
+	line := journalLine{Unit: at.unit, Part: at.part}
+	for _, d := range made {
+		line.Digests = append(line.Digests, [2]string{d.sum.String(), d.hash.String()})
+	}
+	return j.write(line)
+}
+
+// readJournals reads what all journals of a berth say: the digests of each part
+// that was written, by its job.
+func (b *berth) readJournals(plan string) (map[job][]digest, error) {
+	names, err := b.journals()
+	if err != nil {
+		return nil, err
+	}
+	written := map[job][]digest{}
+	for _, name := range names {
+		data, err := b.root.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		lines := bytes.Split(data, []byte("\n"))
+		lines = lines[:len(lines)-1] // after the last newline: nothing, or a line cut short
+		if len(lines) == 0 {
+			continue
+		}
+		var head journalHead
+		if err := json.Unmarshal(lines[0], &head); err != nil || head.Version != 1 {
+			return nil, fmt.Errorf("%s in %s is no journal this wreg knows; remove the folder", name, b.path)
+		}
+		if head.Plan != plan {
+			return nil, fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; remove the folder, or export without --resume", b.path)
+		}
+		for i, text := range lines[1:] {
+			var line journalLine
+			if err := json.Unmarshal(text, &line); err != nil {
+				return nil, fmt.Errorf("%s in %s: line %d: %w", name, b.path, i+2, err)
+			}
+			var made []digest
+			for _, d := range line.Digests {
+				parsed, err := parseDigest(d[0], d[1])
+				if err != nil {
+					return nil, fmt.Errorf("%s in %s: line %d: %w", name, b.path, i+2, err)
+				}
+				made = append(made, parsed)
+			}
+			written[job{line.Unit, line.Part}] = made
+		}
+	}
+	return written, nil
+}
+
+// fingerprint names a plan and its inputs: equal for two plans exactly when they
+// write the same bytes from the same bytes.
+func (p *Plan) fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "1 %s %s %s\n", p.Model, p.Target, p.o.Prove)
+	for _, header := range p.headers {
+		h.Write(header)
+	}
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		fmt.Fprintf(h, "%q %d %v %v\n", t.Path, t.Shard, t.quant, t.spec)
+		hashNode(h, t.tree)
+	}
+	fmt.Fprintf(h, "%q\n", p.config)
+	for _, x := range p.files {
+		fmt.Fprintf(h, "%q %d\n", x.name, x.size)
+	}
+	for _, t := range p.source.tensors {
+		fmt.Fprintf(h, "%q %v %v %v\n", t.Path, t.DType, t.Shape, t.Sum)
+	}
+	for _, f := range p.source.files {
+		fmt.Fprintf(h, "%q %d", f.Name, f.Size)
+		if !p.source.hashed { // nothing else tells whether it changed
+			fmt.Fprintf(h, " %d", f.ModTime.UnixNano())
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func hashNode(w io.Writer, n *arch.Node) {
+	fmt.Fprintf(w, "%s %v %v %q %d %d %v %v %v %v %v %x", n.Op, n.DType, n.Shape, n.Path, n.Axis, n.Count, n.Start, n.Stop, n.Step, n.Perm, n.Block, math.Float64bits(n.Scalar))
+	for _, f := range n.Vector {
+		binary.Write(w, binary.LittleEndian, f)
+	}
+	fmt.Fprintf(w, " %d\n", len(n.In))
+	for _, m := range n.In {
+		hashNode(w, m)
+	}
+}
