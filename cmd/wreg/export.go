@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wreg/accel"
 	"wreg/export"
 	"wreg/ingest"
 	"wreg/registry"
@@ -21,7 +22,9 @@ import (
 type exportOptions struct {
 	export.Options
 	dtype, hfPath, arch, memory, name string
+	device                            string
 	dryRun, noRegister                bool
+	quantizeOptions
 }
 
 func exportCommand(a *app) *cobra.Command {
@@ -35,6 +38,7 @@ nothing is written. MODEL is a model of the registry, or a path, which is
 ingested first. The result is registered as MODEL-mlx.`,
 		Example: `  wreg export hunyuan --target mlx --out ./hunyuan-mlx
   wreg export hunyuan --dtype float16 --out ./hy16 --dry-run
+  wreg export hunyuan -q --q-bits 8 --q-override '*.gate.wg=keep' --out ./hy8
   wreg export --hf-path ./hunyuan --mlx-path ./hunyuan-mlx`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeModels,
@@ -66,6 +70,8 @@ ingested first. The result is registered as MODEL-mlx.`,
 	f.StringVar(&o.Prove, "prove", "xxh3", "how bytes are proven: xxh3 or sha256")
 	f.BoolVar(&o.NoSync, "no-sync", false, "skip fsync: for scratch output")
 	f.BoolVar(&o.Resume, "resume", false, "go on with an export that was killed (same plan, same inputs)")
+	f.StringVar(&o.device, "device", "", "where steps compute: auto, cpu or metal (default $WREG_DEVICE, then auto)")
+	o.quantizeOptions.flags(c)
 	c.MarkFlagsMutuallyExclusive("out", "mlx-path")
 	c.MarkFlagsOneRequired("out", "mlx-path")
 	return describe(c, "0 exported and proven, 2 trouble (a gap, a full disk, a changed source; nothing is left under the final name)")
@@ -89,6 +95,9 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	if o.Arch, err = readArch(o.arch); err != nil {
 		return err
 	}
+	if err := o.apply(c, &o.Options); err != nil {
+		return err
+	}
 	m := &meter{}
 	o.Progress = func(done, _ int64) { m.set(done) }
 	var plan *export.Plan
@@ -97,6 +106,13 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 		if source, err = s.Find(ref); err != nil {
 			return err
+		}
+		device, note, err := accel.Pick(o.device, source.Bytes)
+		if err != nil {
+			return err
+		}
+		if o.Device = device; note != "" {
+			a.say("%s", note)
 		}
 		plan, err = export.New(s, source, o.Options)
 		return err
@@ -165,10 +181,11 @@ func (a *app) modelOrPath(c *cobra.Command, model string) (ref string, err error
 	if err == nil && v != nil {
 		return v.Ref(), nil
 	}
-	if _, statErr := os.Stat(model); statErr != nil {
+	path, pathErr := checkpointPath(model)
+	if _, statErr := os.Stat(path); pathErr != nil || statErr != nil {
 		return model, err // let the registry say that it does not know it
 	}
-	v, state, err := a.ingest(c.Context(), model, ingestOptions{})
+	v, state, err := a.ingest(c.Context(), path, ingestOptions{})
 	if err != nil {
 		return "", err
 	}
@@ -182,8 +199,12 @@ func (a *app) modelOrPath(c *cobra.Command, model string) (ref string, err error
 // planReport prints a plan: one row an output tensor.
 func planReport(p *export.Plan) *report {
 	rep := &report{
-		head:    []field{{"model", p.Model}, {"target", p.Target}, {"total_size", p.TotalSize}},
+		head:    []field{{"model", p.Model}, {"target", p.Target}, {"total_size", p.TotalSize}, {"memory", p.Memory}, {"disk", p.Disk}},
 		columns: []string{"path", "dtype", "shape", "bytes", "shard", "offset", "steps", "rule"},
+	}
+	quantized := slices.ContainsFunc(p.Tensors, func(t export.PlanTensor) bool { return t.Quant != "" })
+	if quantized {
+		rep.columns = append(rep.columns, "quantization")
 	}
 	var shards []any
 	for _, s := range p.Shards {
@@ -191,7 +212,11 @@ func planReport(p *export.Plan) *report {
 	}
 	rep.head = append(rep.head, field{"shards", orEmpty(shards)})
 	for _, t := range p.Tensors {
-		rep.rows = append(rep.rows, []any{t.Path, t.DType, t.Shape, t.Bytes, p.Shards[t.Shard].Name, t.Offset, export.Steps(t.Make), t.Rule})
+		row := []any{t.Path, t.DType, t.Shape, t.Bytes, p.Shards[t.Shard].Name, t.Offset, export.Steps(t.Make), t.Rule}
+		if quantized {
+			row = append(row, t.Quant)
+		}
+		rep.rows = append(rep.rows, row)
 	}
 	return rep
 }

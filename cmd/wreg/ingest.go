@@ -33,12 +33,14 @@ func ingestCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ingest PATH...",
 		Short: "read checkpoints into the registry",
-		Long: `Reads checkpoints (a file, or a folder with shards, index and config.json; the
-format is found from content) and registers each as the next revision of a
-model. Files that did not change since (size, modification time, inode) are not
-read again. Nothing in a checkpoint is executed.`,
+		Long: `Reads checkpoints and registers each as the next revision of a model. A
+checkpoint is a file, a folder with shards, index and config.json, or
+ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
+found from content. Files that did not change since (size, modification time,
+inode) are not read again. Nothing in a checkpoint is executed.`,
 		Example: `  wreg ingest ./hunyuan
   wreg ingest ./pytorch_model.bin --name hunyuan
+  wreg ingest org/name
   wreg ingest --no-hash /mnt/models/*`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -83,6 +85,10 @@ read again. Nothing in a checkpoint is executed.`,
 
 // ingest registers one checkpoint; state says what was done.
 func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*registry.Revision, string, error) {
+	path, err := checkpointPath(path)
+	if err != nil {
+		return nil, "", err
+	}
 	c, err := ingest.Open(path, ingest.Options{Jobs: o.jobs})
 	if err != nil {
 		return nil, "", err
