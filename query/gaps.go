@@ -71,6 +71,9 @@ func (q *Query) gaps(ctx context.Context, s *registry.Snapshot, models []*regist
 			return err
 		}
 		list := q.compare(c, e)
+		if err := q.mend(s, c, e.against, list); err != nil {
+			return err
+		}
 		if c.err != nil {
 			return c.err
 		}

@@ -265,3 +265,46 @@ func expected(t testing.TB, config []byte, layout string) (list []tensor.Info) {
 	}
 	return list
 }
+
+func TestShardToFetchAgain(t *testing.T) {
+	config, hf, _ := golden(t, "hunyuan")
+	const lost = "model.layers.3.mlp.experts.2.up_proj.weight"
+	for _, c := range []struct {
+		findings []tensor.Finding
+		remedy   string
+	}{
+		{nil, "lost: nothing in the checkpoint makes it"},
+		{[]tensor.Finding{{Rule: "absent-shard", File: "model-2.safetensors"}}, "fetch model-2.safetensors again"},
+		{[]tensor.Finding{{Rule: "absent-shard", File: "a"}, {Rule: "absent-shard", File: "b"}}, "fetch again a, b"},
+		{[]tensor.Finding{{Rule: "absent-shard", File: "a"}, {Rule: "index-missing-tensor", File: "b", Tensor: lost}}, "fetch b again: the index says that it holds this tensor"},
+		{[]tensor.Finding{{Rule: "stray-shard", File: "a"}}, "lost: nothing in the checkpoint makes it"},
+	} {
+		r, err := registry.Open(filepath.Join(t.TempDir(), "registry.db"), registry.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := r.Put(context.Background(), registry.Revision{Model: "m", Config: config, Findings: c.findings}, except(hf, lost)); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "remedy", ask(t, r, "missing").text("path", "remedy"), lost+" | "+c.remedy+"\n")
+	}
+}
+
+func TestLostTensorIsFoundElsewhere(t *testing.T) {
+	config, hf, _ := golden(t, "hunyuan")
+	renamed := slices.Clone(hf)
+	for i := range renamed {
+		if renamed[i].Path == "model.norm.weight" {
+			renamed[i].Path = "model.final_norm.weight"
+		}
+	}
+	for i := range hf {
+		hf[i].File = "model.safetensors"
+	}
+	r := models(t, config, map[string][]tensor.Info{"whole": hf, "torn": except(hf, "model.norm.weight"), "renamed": renamed})
+	expect(t, "torn", ask(t, r, "missing in torn").text("path", "remedy"), "model.norm.weight | lost: nothing in the checkpoint makes it; whole@1 has one of this name and shape\n")
+	expect(t, "torn, against a model", ask(t, r, "missing in torn against whole").text("path", "remedy"), "model.norm.weight | copy it from whole@1, which holds it in model.safetensors\n")
+	expect(t, "renamed", ask(t, r, "missing in renamed").text("path", "reason", "remedy"),
+		"model.norm.weight | renamed? same bytes at model.final_norm.weight as whole@1 has here | rename model.final_norm.weight\n")
+}
