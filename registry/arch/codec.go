@@ -30,6 +30,8 @@ var codecKinds = map[string]struct{ need, may []string }{
 	"fp4":   {need: []string{"packed", "scale"}},  // two e2m1 codes a byte, a scale byte a group
 	"mxfp4": {need: []string{"blocks", "scales"}}, // gpt-oss
 	"mxfp8": {need: []string{"scale"}},            // e4m3 with e8m0 scales, kept packed
+	"nvfp4": {need: []string{"scale"}},            // e2m1 codes with e4m3 scales a group of 16, kept packed
+	"tiles": {need: []string{"scale"}},            // e4m3 or e2m1 codes with one e8m0 scale for 32 rows, or for each
 	"awq":   {need: []string{"qweight", "scales"}, may: []string{"zeros"}},
 }
 
@@ -38,7 +40,7 @@ func (r *run) read(s *scope, st *statement) error {
 	d := st.Read
 	kind, ok := codecKinds[d.Codec]
 	if !ok {
-		return fmt.Errorf("read: there is no stored form %s; known are fp8 int4 fp4 mxfp4 mxfp8 awq", d.Codec)
+		return fmt.Errorf("read: there is no stored form %s; known are fp8 int4 fp4 mxfp4 mxfp8 nvfp4 tiles awq", d.Codec)
 	}
 	c := &codec{kind: d.Codec, parts: map[string]string{}, rule: r.ruleAt(st)}
 	text, err := s.pattern(d.Pattern)

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"slices"
 	"strings"
 
 	"wreg/registry/tensor"
@@ -33,6 +34,17 @@ func (r *run) readAs(c *codec, path string, i tensor.Info, ok, build bool) (f fo
 			f, t = repacked(path, i, scale, 8, 32, build)
 		default:
 			f, t = c.fp8(path, i, scale, build)
+		}
+		return f, t, true
+	case "nvfp4", "tiles":
+		scale, has := role("scale")
+		if !ok || !has || i.DType.Float() && i.DType != tensor.F8E4M3 {
+			return form{}, nil, false
+		}
+		if c.kind == "nvfp4" {
+			f, t = repacked(path, i, scale, 4, 16, build)
+		} else {
+			f, t = r.tiles(path, i, scale, build)
 		}
 		return f, t, true
 	case "int4", "fp4", "mxfp4":
@@ -123,7 +135,7 @@ func repacked(path string, packed, scale tensor.Info, bits, group int, build boo
 	}
 	w.suffix = "weight"
 	s := storedPart("scales", scale, build)
-	if scale.DType == tensor.F8E8M0 { // mlx holds these bytes as u8
+	if scale.DType == tensor.F8E8M0 || scale.DType == tensor.F8E4M3 { // mlx holds these bytes as u8
 		s.dtype = tensor.U8
 		if build {
 			s.node = &Node{Op: OpView, DType: tensor.U8, Shape: s.shape, In: []*Node{s.node}}
@@ -135,6 +147,55 @@ func repacked(path string, packed, scale tensor.Info, bits, group int, build boo
 	if len(scale.Shape) != len(f.shape) || scale.Shape[last]*int64(group) != f.shape[last] {
 		return form{}, wrongAt(path, &scale, nil, "its scales have shape %v, not one a group of %d of %v", scale.Shape, group, f.shape)
 	}
+	return f, nil
+}
+
+// tiles takes codes whose scale byte serves 32 rows: mlx wants it for every row.
+// Whether they are of 8 or 4 bits the declared size of the last axis tells.
+func (r *run) tiles(path string, codes, scale tensor.Info, build bool) (form, *trouble) {
+	n := len(codes.Shape)
+	switch {
+	case scale.DType != tensor.U8 && scale.DType != tensor.F8E8M0:
+		return form{}, wrongAt(path, &scale, nil, "its scales are %v, not e8m0 bytes: numbers cannot be turned into them here; convert with mlx_lm", scale.DType)
+	case n < 2 || len(scale.Shape) != n || r.lastAxis <= 0 || scale.Shape[n-1] <= 0:
+		return form{}, wrongAt(path, &scale, nil, "its scales have shape %v, not one for tiles of %v", scale.Shape, codes.Shape)
+	}
+	_, size := codes.DType.Block()
+	bits := int(codes.Shape[n-1] * size * 8 / r.lastAxis)
+	group := int(r.lastAxis / scale.Shape[n-1])
+	if bits != 8 && bits != 4 || scale.Shape[n-2] == codes.Shape[n-2] {
+		return repacked(path, codes, scale, bits, group, build)
+	}
+	thin := tensor.Info{DType: scale.DType, Shape: slices.Clone(codes.Shape)}
+	thin.Shape[n-1] = scale.Shape[n-1]
+	f, t := repacked(path, codes, thin, bits, group, false)
+	if t != nil {
+		return f, t
+	}
+	if build {
+		f, _ = repacked(path, codes, thin, bits, group, true)
+	}
+	s := storedPart("scales", scale, build)
+	if s.dtype != tensor.U8 {
+		s.dtype = tensor.U8
+		if build {
+			s.node = &Node{Op: OpView, DType: tensor.U8, Shape: s.shape, In: []*Node{s.node}}
+		}
+	}
+	cuts := make([]cut, n)
+	for k := range cuts {
+		cuts[k] = cut{open: true, step: 1}
+	}
+	cuts[n-2] = cut{stop: codes.Shape[n-2], step: 1}
+	wide, err := (&making{op: OpRepeat, count: 32, axis: n - 2}).step([]part{s}, build)
+	if err == nil {
+		wide, err = (&making{op: OpSlice, cuts: cuts}).step([]part{wide}, build)
+	}
+	if err != nil {
+		return form{}, wrongAt(path, &scale, nil, "its scales have shape %v, not one for tiles of %v: %v", scale.Shape, codes.Shape, err)
+	}
+	wide.suffix = "scales"
+	f.parts[1] = wide
 	return f, nil
 }
 

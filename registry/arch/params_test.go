@@ -2,8 +2,10 @@ package arch_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,15 +68,16 @@ func TestParams(t *testing.T) {
 		if err != nil {
 			t.Fatal(f, err)
 		}
-		if !known(t, config) {
-			continue
-		}
 		a, err := arch.Find(config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
 			declared, err := a.Expect(config, arch.MLX, nil)
+			var refused *arch.Error
+			if errors.As(err, &refused) && refused.Refused && a.Name == "prism_hadamard_qwen35" {
+				return // nothing to convert: its file says why
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,6 +99,10 @@ func TestParams(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			want = slices.DeleteFunc(want, func(w arch.Want) bool { // the checkpoint decides
+				_, there := src.Lookup(w.Path)
+				return w.Optional && !there
+			})
 			for i, w := range want {
 				if i >= len(c.Params) {
 					t.Fatalf("%s (%s) is more than mlx_lm's %d", w.Path, w.Rule, len(c.Params))
