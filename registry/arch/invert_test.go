@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"wreg/registry/arch"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
