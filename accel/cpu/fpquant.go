@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"math/bits"
 	"sync"
 
 	"wreg/registry/tensor"
@@ -26,42 +27,55 @@ func f32ToE4M3(u uint32) uint8 {
 // quantizeFP does the modes whose codes are small floats. Every step rounds to dt,
 // as MLX's CPU does.
 func (d Device) quantizeFP(dst, scales, src []byte, dt tensor.DType, spec QuantSpec) {
-	var values [maxGroup]float32
+	var values [piece]float32
 	var codes [maxGroup]uint8
-	g, q := values[:spec.Group], codes[:spec.Group]
-	in, out := spec.Group*size(dt), spec.Group*spec.Bits/8
-	nearest := nearestE2M1(dt, spec.Mode)
-	load := d.loader(dt)
-	for i := 0; len(src) > 0; i++ {
-		load(g, src[:in])
-		var divisor float32
-		scales[i], divisor = fpScale(g, dt, spec.Mode)
-		for j, v := range g {
-			v = round32(dt, quiet(div, v, divisor))
-			if spec.Bits == 8 {
-				q[j] = f32ToE4M3(math.Float32bits(v))
+	q, out := codes[:spec.Group], spec.Group*spec.Bits/8
+	load, code := d.loader(dt), fpCode(dt, spec)
+	above := e2m1Above(dt)
+	for i := 0; len(src) > 0; {
+		n := min(piece, len(src)/size(dt))
+		load(values[:n], src[:n*size(dt)])
+		src = src[n*size(dt):]
+		for at := 0; at < n; at += spec.Group {
+			g := values[at : at+spec.Group]
+			top := math.Float32frombits(d.top(g))
+			var divisor float32
+			scales[i], divisor = fpScale(top, dt, spec.Mode)
+			if d.k.codes4 != nil && spec.Bits == 4 && top/divisor <= e2m1Orderly {
+				d.k.codes4(dst[:out], g, divisor, above)
 			} else {
-				q[j] = nearest(v)
+				for j, v := range g {
+					r := v / divisor
+					if divisor == 0 { // only here is a NaN made, which quiet gives its sign
+						r = quiet(div, v, divisor)
+					}
+					q[j] = code(r)
+				}
+				pack(dst[:out], q, spec.Bits)
 			}
+			dst = dst[out:]
+			i++
 		}
-		pack(dst[:out], q, spec.Bits)
-		src, dst = src[in:], dst[out:]
 	}
 }
 
-// fpScale gives a group's scale as stored and as the divisor of its elements. A
-// group that holds a NaN or an infinity has divisor 0 in the mx modes: MLX takes
-// the exponent of what is not finite as the least integer there is.
-func fpScale(g []float32, dt tensor.DType, mode string) (code uint8, divisor float32) {
-	var top float32
-	for _, v := range g {
-		if a := abs(v); a > top || a != a {
-			top = a
-		}
-		if top != top {
-			break
-		}
+// top gives the bits of the largest magnitude of a group, or of a NaN if there is
+// one: as integers those are larger than any number.
+func (d Device) top(g []float32) (top uint32) {
+	if d.k.top != nil {
+		return d.k.top(g)
 	}
+	for _, v := range g {
+		top = max(top, math.Float32bits(v)&0x7FFFFFFF)
+	}
+	return top
+}
+
+// fpScale gives a group's scale as stored and as the divisor of its elements, from
+// its largest magnitude. A group that holds a NaN or an infinity has divisor 0 in
+// the mx modes: MLX takes the exponent of what is not finite as the least integer
+// there is.
+func fpScale(top float32, dt tensor.DType, mode string) (code uint8, divisor float32) {
 	limit := float32(6)
 	if mode == MXFP8 {
 		limit = 448
@@ -78,37 +92,76 @@ func fpScale(g []float32, dt tensor.DType, mode string) (code uint8, divisor flo
 		return 0, 0
 	}
 	e := 0
-	if s != 0 {
-		var fraction float64
-		if fraction, e = math.Frexp(float64(s)); fraction == .5 {
-			e-- // s is a power of two itself
+	if u := math.Float32bits(s); u >= 1<<23 {
+		e = int(u>>23) - 127
+		if u&0x7FFFFF != 0 { // not a power of two itself
+			e++
 		}
+	} else if u != 0 { // subnormal
+		e = bits.Len32(u-1) - 149
 	}
-	return uint8(e + 127), round32(dt, float32(math.Ldexp(1, e)))
+	return uint8(e + 127), round32(dt, powerOfTwo(e))
 }
 
-// nearestE2M1 finds the code nearest to a value of dt: the first, when several are.
-// mxfp4 rounds the distances to dt, nvfp4 to float32.
-func nearestE2M1(dt tensor.DType, mode string) func(float32) uint8 {
+// powerOfTwo gives 2^e, also where it is subnormal or infinite.
+func powerOfTwo(e int) float32 {
+	if e >= -126 && e <= 127 {
+		return math.Float32frombits(uint32(e+127) << 23)
+	}
+	return float32(math.Ldexp(1, e))
+}
+
+// fpCode gives the function that rounds a quotient to dt and finds its code.
+func fpCode(dt tensor.DType, spec QuantSpec) func(float32) uint8 {
+	switch {
+	case spec.Bits == 8 && dt == tensor.F32:
+		return func(v float32) uint8 { return f32ToE4M3(math.Float32bits(v)) }
+	case spec.Bits == 8 && dt == tensor.BF16:
+		return func(v float32) uint8 { return f32ToE4M3(uint32(f32ToBF16(math.Float32bits(v))) << 16) }
+	case spec.Bits == 8:
+		return func(v float32) uint8 { return f32ToE4M3(f16ToF32(f32ToF16(math.Float32bits(v)))) }
+	}
+	// mxfp4 rounds the distances to the codes to dt, nvfp4 to float32.
 	distances := dt
-	if mode == NVFP4 {
+	if spec.Mode == NVFP4 {
 		distances = tensor.F32
 	}
 	if dt == tensor.F32 {
 		return func(v float32) uint8 {
-			if a := abs(v); a < 1<<10 {
+			if abs(v) <= e2m1Orderly {
 				return thresholdE2M1(v)
 			}
 			return searchE2M1(v, tensor.F32)
 		}
 	}
 	t := e2m1Tables[dt == tensor.F16][distances == tensor.F32]()
-	return func(v float32) uint8 {
-		if dt == tensor.BF16 {
-			return t[math.Float32bits(v)>>16]
+	return func(v float32) uint8 { return t[uint16(bitsOf(dt, v))] }
+}
+
+// e2m1Orderly is a magnitude up to which the nearest code is a matter of
+// thresholds in every type. Far beyond, distances round to the same number and the
+// first code wins.
+const e2m1Orderly = 448
+
+// e2m1Half lies half way between each two magnitudes of e2m1. What is exactly there
+// has the code nearer to zero.
+var e2m1Half = [7]float32{.25, .75, 1.25, 1.75, 2.5, 3.5, 5}
+
+// e2m1Above gives the thresholds for quotients not yet rounded to dt: half a step of
+// dt further, from where on they round to more. Half way itself they round back,
+// since the thresholds are even.
+func e2m1Above(dt tensor.DType) *[7]float32 {
+	above := e2m1Half
+	if dt != tensor.F32 {
+		for i, t := range above {
+			next := math.Float32frombits(math.Float32bits(t) + 1<<16)
+			if dt == tensor.F16 {
+				next = math.Float32frombits(math.Float32bits(t) + 1<<13)
+			}
+			above[i] = (t + next) / 2
 		}
-		return t[f32ToF16(math.Float32bits(v))]
 	}
+	return &above
 }
 
 func div(a, b float32) float32 { return a / b }
@@ -146,7 +199,7 @@ func searchE2M1(v float32, distances tensor.DType) (code uint8) {
 // between two codes the one nearer to zero comes first.
 func thresholdE2M1(v float32) (code uint8) {
 	a := abs(v)
-	for _, half := range [7]float32{.25, .75, 1.25, 1.75, 2.5, 3.5, 5} {
+	for _, half := range e2m1Half {
 		if a > half {
 			code++
 		}
@@ -176,7 +229,7 @@ func dequantizeFP(dst, src, scales []byte, dt tensor.DType, spec QuantSpec) {
 }
 
 func fpProducts(scale uint8, dt tensor.DType, spec QuantSpec) *[256]uint32 {
-	s := round32(dt, float32(math.Ldexp(1, int(scale)-127)))
+	s := round32(dt, powerOfTwo(int(scale)-127))
 	if spec.Mode == NVFP4 {
 		s = math.Float32frombits(e4m3F32[scale])
 	}

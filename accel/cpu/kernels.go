@@ -21,6 +21,11 @@ type kernels struct {
 	// one, packed two a byte when nibbles says so. Groups are multiples of 32.
 	span  func(g []float32) (lo, hi float32)
 	codes func(q []uint8, g []float32, scale, bias, most float32, nibbles bool)
+
+	// top gives the bits of the largest magnitude of a group, or of a NaN when there
+	// is one; codes4 the e2m1 codes of g/divisor, two a byte. Groups are multiples of 16.
+	top    func(g []float32) uint32
+	codes4 func(q []uint8, g []float32, divisor float32, above *[7]float32)
 }
 
 var (

@@ -40,6 +40,9 @@ func rangeAVX2(src *float32, n int) (lo, hi float32)
 //go:noescape
 func codesAVX2(q *uint8, src *float32, n int, scale, bias, most float32, nibbles bool)
 
+//go:noescape
+func codes4AVX2(q *uint8, src *float32, n int, divisor float32, above *[7]float32)
+
 // assembly gives the AVX2 kernels. x/sys/cpu does not report F16C; every processor
 // with AVX2 has it.
 func assembly() (kernels, bool) {
@@ -51,6 +54,6 @@ func assembly() (kernels, bool) {
 		f16ToF32: f16ToF32AVX2, bf16ToF16: bf16ToF16AVX2, f16ToBF16: f16ToBF16AVX2,
 		e4m3To16: e4m3To16AVX2, mulBF16: mulBF16AVX2,
 		extremes16: extremes16AVX2, extremes32: extremes32AVX2,
-		span: rangeAVX2, codes: codesAVX2,
+		span: rangeAVX2, codes: codesAVX2, codes4: codes4AVX2,
 	}.kernels("avx2"), true
 }

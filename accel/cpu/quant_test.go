@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,4 +64,47 @@ func equalsMLX(t *testing.T, d Device, v map[string]vector, name string, spec Qu
 		t.Fatal(err)
 	}
 	same(t, "elements", back, want.data, size(want.dt))
+}
+
+// TestNearestE2M1 compares the thresholds of the kernel, which sees quotients before
+// they are rounded to the type, with the search over all codes: every value of f16
+// and bf16 up to where thresholds end, and the numbers next to each half way.
+func TestNearestE2M1(t *testing.T) {
+	d := New()
+	if d.k.codes4 == nil {
+		return // plain Go has the search alone
+	}
+	for _, dt := range floats {
+		var g []float32
+		add := func(v float32) {
+			if abs(v) <= e2m1Orderly {
+				g = append(g, v, -v)
+			}
+		}
+		for i := range 1 << 15 {
+			add(math.Float32frombits(uint32(i) << 16))
+			add(math.Float32frombits(f16ToF32(uint16(i))))
+		}
+		for _, around := range [][7]float32{e2m1Half, *e2m1Above(dt)} {
+			for _, v := range around {
+				for off := range uint32(64) {
+					add(math.Float32frombits(math.Float32bits(v) + off - 32))
+				}
+			}
+		}
+		add(float32(math.NaN()))
+		for len(g)%16 != 0 {
+			g = append(g, 0)
+		}
+		got := make([]byte, len(g)/2)
+		d.k.codes4(got, g, 1, e2m1Above(dt))
+		for _, mode := range []string{MXFP4, NVFP4} {
+			code := fpCode(dt, QuantSpec{Mode: mode, Bits: 4})
+			for i, v := range g {
+				if c := got[i/2] >> (4 * (i % 2)) & 15; c != code(v) {
+					t.Fatalf("%s of %v: %g has code %d, want %d", mode, dt, v, c, code(v))
+				}
+			}
+		}
+	}
 }

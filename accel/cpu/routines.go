@@ -1,9 +1,13 @@
 package cpu
 
-import "wreg/registry/tensor"
+import (
+	"unsafe"
+
+	"wreg/registry/tensor"
+)
 
 // routines are what is written in assembly, once for each instruction set. They
-// trust their arguments: n is a multiple of lanes, and
+// trust their arguments: n is a multiple of lanes (codes4 and extremes32: of 16), and
 // not 0 for the extremes, the span and the codes.
 type routines struct {
 	f32ToBF16, bf16ToF32, f32ToF16, f16ToF32, bf16ToF16, f16ToBF16 func(dst, src *byte, n int)
@@ -14,6 +18,7 @@ type routines struct {
 	extremes32 func(src *byte, n int) (pos int32, neg uint32, zeros uint64)
 	span       func(src *float32, n int) (lo, hi float32)
 	codes      func(q *uint8, src *float32, n int, scale, bias, most float32, nibbles bool)
+	codes4     func(q *uint8, src *float32, n int, divisor float32, above *[7]float32)
 }
 
 // lanes is a multiple of the elements any routine does at a time.
@@ -65,6 +70,13 @@ func (r routines) kernels(path string) kernels {
 		span: func(g []float32) (lo, hi float32) { return r.span(&g[0], len(g)) },
 		codes: func(q []uint8, g []float32, scale, bias, most float32, nibbles bool) {
 			r.codes(&q[0], &g[0], len(g), scale, bias, most, nibbles)
+		},
+		top: func(g []float32) uint32 {
+			pos, neg, _ := r.extremes32((*byte)(unsafe.Pointer(&g[0])), len(g))
+			return max(uint32(max(pos, 0)), neg&0x7FFFFFFF)
+		},
+		codes4: func(q []uint8, g []float32, divisor float32, above *[7]float32) {
+			r.codes4(&q[0], &g[0], len(g), divisor, above)
 		},
 	}
 }
