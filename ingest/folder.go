@@ -251,7 +251,9 @@ func (c *Checkpoint) choose(d *folder, k *contents) (*plan, error) {
 				x.name, len(x.shards), x.shards[0])
 			p.index = nil
 		}
-		p.read = c.withoutIndex(chosen, files)
+		if p.read, err = c.withoutIndex(chosen, files); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range files {
 		if !slices.Contains(p.read, name) {
@@ -333,9 +335,11 @@ func (c *Checkpoint) noWeightsHere(k *contents) error {
 var numbered = regexp.MustCompile(`^(.*)-(\d{5,6})-of-(\d{5,6})(\.[a-z0-9]+)$`)
 
 // withoutIndex is the choice among the files of a family when no index decides.
-func (c *Checkpoint) withoutIndex(f *family, files []string) []string {
+// Several gguf files are several checkpoints, mostly one model in several
+// quantizations: then it is for the user to choose.
+func (c *Checkpoint) withoutIndex(f *family, files []string) ([]string, error) {
 	if slices.Contains(files, f.single) {
-		return []string{f.single}
+		return []string{f.single}, nil
 	}
 	sets := map[string][]string{}
 	var names []string
@@ -348,8 +352,15 @@ func (c *Checkpoint) withoutIndex(f *family, files []string) []string {
 			sets[set] = append(sets[set], file)
 		}
 	}
+	inSets := 0
+	for _, set := range sets {
+		inSets += len(set)
+	}
+	if f.name == "gguf" && len(names)+len(files)-inSets > 1 {
+		return nil, fmt.Errorf("%s: holds %d gguf files that are checkpoints of their own (%s, …); name one", c.root, len(names)+len(files)-inSets, files[0])
+	}
 	if len(names) == 0 {
-		return files
+		return files, nil
 	}
 	slices.Sort(names)
 	pick := names[0]
@@ -360,7 +371,7 @@ func (c *Checkpoint) withoutIndex(f *family, files []string) []string {
 		}
 	}
 	c.absentNumbers(sets[pick])
-	return sets[pick]
+	return sets[pick], nil
 }
 
 // absentNumbers reports the numbers that a set of shards lacks.

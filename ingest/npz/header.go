@@ -18,6 +18,7 @@ type header struct {
 	big     bool // big-endian
 	fortran bool // the first index is the fastest
 	shape   tensor.Shape
+	tight   bool // a comma of the shape has no space after it
 }
 
 // turned reports whether the elements are in another order than row-major. With at
@@ -136,7 +137,7 @@ func (l *literal) header() (h header, err error) {
 		case "fortran_order":
 			h.fortran, err = l.boolean()
 		case "shape":
-			h.shape, err = l.tuple()
+			h.shape, err = l.tuple(&h.tight)
 		default:
 			err = l.fail("unknown key %q", key)
 		}
@@ -192,7 +193,7 @@ func (l *literal) boolean() (bool, error) {
 
 // tuple reads (2, 3), (4,) or (). numpy takes the L of Python 2's long integers,
 // and so does this.
-func (l *literal) tuple() (tensor.Shape, error) {
+func (l *literal) tuple(tight *bool) (tensor.Shape, error) {
 	shape := tensor.Shape{}
 	if err := l.take('('); err != nil {
 		return nil, err
@@ -209,6 +210,9 @@ func (l *literal) tuple() (tensor.Shape, error) {
 		shape = append(shape, n)
 		if comma = l.peek() == ','; comma {
 			l.pos++
+			if c := l.text[l.pos:]; c != "" && c[0] != ' ' && c[0] != ')' {
+				*tight = true
+			}
 		} else if l.peek() != ')' {
 			return nil, l.fail("want ',' or ')', have %s", l.here())
 		}

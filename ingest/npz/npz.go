@@ -151,6 +151,9 @@ func (f *File) add(a *array, r io.Reader, size int64, path, file string) (err er
 	case rest > 0:
 		f.note("trailing-bytes", file, path, "array %q: %d bytes after its elements belong to none", path, rest)
 	}
+	if a.tight {
+		f.note("npy-tight-shape", file, path, "array %q: no space between the dimensions of %v: mlx 0.32 reads the first alone", path, a.shape)
+	}
 	f.arrays = append(f.arrays, *a)
 	f.tensors = append(f.tensors, tensor.Info{Path: path, DType: a.dtype, Shape: a.shape, File: file, Bytes: n, Format: "npy"})
 	return nil

@@ -46,3 +46,6 @@ var dtypeNames = func() map[tensor.DType]string {
 	}
 	return m
 }()
+
+// Holds reports whether the format has a name for a type.
+func Holds(d tensor.DType) bool { return dtypeNames[d] != "" }

@@ -1,0 +1,115 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"wreg/ingest/strictjson"
+)
+
+// Reindexed says what Reindex did.
+type Reindexed struct {
+	Name      string // of the index, in the folder
+	Shards    int
+	Tensors   int
+	TotalSize int64 // bytes of all tensors
+	Changed   bool  // false: the index was right already and was not touched
+}
+
+// Reindex writes the index that says what the shards in dir hold: beside the old
+// one, then renamed over it. The shards are read, never touched, and an old index
+// decides nothing. It refuses when the numbers of the shards say that one is
+// absent, or when two hold one tensor: an index would hide it.
+func Reindex(dir string) (*Reindexed, error) {
+	c := &Checkpoint{root: dir}
+	defer c.Close()
+	d, err := openRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	entries, err := d.list()
+	if err != nil {
+		return nil, err
+	}
+	k := sortOut(entries)
+	i := slices.IndexFunc(families, func(f family) bool { return f.single != "" && f.name != "npz" && len(k.weights[f.name]) > 0 })
+	if i < 0 {
+		return nil, fmt.Errorf("%s: no safetensors or torch weights to index", dir)
+	}
+	f := &families[i]
+	x := newFetcher(d, Options{})
+	defer x.close()
+	shards, err := c.withoutIndex(f, k.weights[f.name])
+	if err != nil {
+		return nil, err
+	}
+	if err := c.readPlan(x, &plan{read: shards}); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, f := range c.Findings() {
+		switch f.Rule {
+		case "absent-shard", "duplicate-tensor", "conflicting-tensor", "no-tensors":
+			errs = append(errs, errors.New(f.Message))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	text, total, err := c.indexText()
+	if err != nil {
+		return nil, err
+	}
+	r := &Reindexed{Name: f.single + indexSuffix, Shards: len(c.open), Tensors: len(c.tensors), TotalSize: total}
+	if old, err := d.root.ReadFile(d.prefix + r.Name); err == nil && bytes.Equal(old, text) {
+		return r, nil
+	}
+	r.Changed = true
+	return r, d.replace(r.Name, text)
+}
+
+// indexText is the index of the open checkpoint, as transformers writes it.
+func (c *Checkpoint) indexText() (text []byte, total int64, err error) {
+	var b bytes.Buffer
+	for i := range c.tensors {
+		t := &c.tensors[i]
+		total += t.Bytes
+		line, err := strictjson.AppendString([]byte("    "), t.Path)
+		if err == nil {
+			line, err = strictjson.AppendString(append(line, ": "...), t.File)
+		}
+		if err != nil {
+			return nil, 0, fmt.Errorf("tensor %q: %w", t.Path, err)
+		}
+		if i > 0 {
+			b.WriteString(",\n")
+		}
+		b.Write(line)
+	}
+	head := fmt.Sprintf("{\n  \"metadata\": {\n    \"total_size\": %d\n  },\n  \"weight_map\": {\n", total)
+	return []byte(head + b.String() + "\n  }\n}\n"), total, nil
+}
+
+// replace writes a file beside name and renames it over it.
+func (d *folder) replace(name string, text []byte) (err error) {
+	temp := d.prefix + "." + name + ".wreg"
+	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return fmt.Errorf("%s: %w; another wreg may be writing it, else remove it", "."+name+".wreg", cause(err))
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = d.root.Rename(temp, d.prefix+name)
+	}
+	if err != nil {
+		return errors.Join(named(name, err), d.root.Remove(temp))
+	}
+	return nil
+}
