@@ -24,7 +24,6 @@ type checkpoint struct {
 // rows finds a block's rows by their numbers.
 type rows struct {
 	block *registry.Block
-	names []string
 	axes  []registry.Range // the range of each number
 	row   []int32          // in a grid with holes: 1 + the row of each combination
 }

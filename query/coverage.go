@@ -16,6 +16,7 @@ type coverage struct {
 	hashless, statless string // a revision for the message
 }
 
+// newCoverage finds out what a query decides by.
 func newCoverage(q *Query, s *sink) *coverage {
 	var set columnSet
 	q.where.columns(&set)
@@ -56,6 +57,23 @@ func (c *coverage) see(p *part) {
 	if missing > 0 {
 		c.noStats += missing
 		c.statless = p.revision.Ref()
+	}
+}
+
+// seeGaps takes in the gaps before where has narrowed them.
+func (c *coverage) seeGaps(gaps []gap, ref string) {
+	for i := range gaps {
+		have := gaps[i].have
+		if have == nil || !c.hash && !c.stats {
+			continue
+		}
+		c.rows++
+		if c.hash && have.Hash.IsZero() {
+			c.noHash, c.hashless = c.noHash+1, ref
+		}
+		if c.stats && have.Stats == nil && !integer(have.DType) {
+			c.noStats, c.statless = c.noStats+1, ref
+		}
 	}
 }
 

@@ -5,29 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"wreg/registry/tensor"
 )
-
-// foldPaths writes paths of the same template as one, with sets of numbers.
-func foldPaths(paths []string) []string {
-	order := []string{}
-	byTemplate := map[string][][]int64{}
-	for _, p := range paths {
-		template, index := tensor.SplitPath(p)
-		if _, known := byTemplate[template]; !known {
-			order = append(order, template)
-		}
-		byTemplate[template] = append(byTemplate[template], index)
-	}
-	var out []string
-	for _, template := range order {
-		for _, g := range foldIndices(byTemplate[template]) {
-			out = append(out, g.path(template))
-		}
-	}
-	return out
-}
 
 // grid is a product of sets of numbers, one a placeholder.
 type grid [][]int64

@@ -58,6 +58,7 @@ type gap struct {
 
 // gaps measures each model and passes the gaps to out.
 func (q *Query) gaps(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, o Options, out *sink, r *Result) error {
+	covered := newCoverage(q, out)
 	for _, v := range models {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -77,6 +78,7 @@ func (q *Query) gaps(ctx context.Context, s *registry.Snapshot, models []*regist
 		if c.err != nil {
 			return c.err
 		}
+		covered.seeGaps(list, v.Ref())
 		b := gapBatch(list, v)
 		for _, condition := range q.conditions() {
 			keep, err := b.selected(condition)
@@ -96,7 +98,11 @@ func (q *Query) gaps(ctx context.Context, s *registry.Snapshot, models []*regist
 			return err
 		}
 	}
-	return nil
+	note, err := covered.verdict()
+	if note != "" {
+		r.Notes = append(r.Notes, note)
+	}
+	return err
 }
 
 func join(list, item string) string {
@@ -172,56 +178,6 @@ func (e *expectation) whyExtra(path string) string {
 	return "nothing of " + e.against + " is named so"
 }
 
-// castTo reports that a tensor of another float dtype is what was wanted, cast.
-func (w *want) castTo(d tensor.DType) bool {
-	return w.castable && d != w.dtype && d.Float() && w.dtype.Float() && !w.content.unlike
-}
-
-// changed compares a tensor with what it should be; nil when nothing differs.
-func changed(w *want, have tensor.Info) *gap {
-	g := &gap{path: w.path, status: arch.Changed, want: w, have: &have}
-	same := alike(w.content.stats, have.Stats)
-	switch {
-	case w.shape != nil && !w.shape.Equal(have.Shape):
-		g.reason = fmt.Sprintf("shape is %v, should be %v", have.Shape, w.shape)
-		if g.remedy = transposed(w.shape, have.Shape); g.remedy != "" && same {
-			g.reason = "transposed: " + g.reason + ", statistics are equal"
-		}
-	case w.castTo(have.DType):
-		differs := castDiffers(w.content.stats, have.Stats)
-		if differs == "" {
-			return nil
-		}
-		g.reason = fmt.Sprintf("cast from %v to %v, but %s", w.dtype, have.DType, differs)
-	case w.dtype.Valid() && w.dtype != have.DType:
-		g.reason = fmt.Sprintf("dtype is %v, should be %v", have.DType, w.dtype)
-		if have.DType.Float() && w.dtype.Float() {
-			g.reason = fmt.Sprintf("cast: %s", g.reason)
-			if differs := castDiffers(w.content.stats, have.Stats); differs != "" {
-				g.reason += ", and " + differs
-			}
-		}
-		g.remedy = fmt.Sprintf("cast to %v", w.dtype)
-	default:
-		if g.reason = w.content.differs(have); g.reason == "" {
-			return nil
-		}
-		if same {
-			g.reason += ", statistics are equal: the same values in another order?"
-			g.remedy = transposed(have.Shape, have.Shape)
-		}
-	}
-	return g
-}
-
-// transposed recognises a matrix that lies on its side.
-func transposed(want, have tensor.Shape) string {
-	if n := len(want); n == len(have) && n >= 2 && want[n-1] == have[n-2] && want[n-2] == have[n-1] && slices.Equal(want[:n-2], have[:n-2]) {
-		return "transpose the last two axes"
-	}
-	return ""
-}
-
 // sortGaps orders gaps by template, then by their numbers.
 func sortGaps(gaps []gap) {
 	type key struct {
@@ -242,110 +198,4 @@ func sortGaps(gaps []gap) {
 		sorted[i] = gaps[k.at]
 	}
 	copy(gaps, sorted)
-}
-
-// gapBatch gives gaps as rows.
-func gapBatch(gaps []gap, v *registry.Revision) *batch {
-	return &batch{n: len(gaps), weight: 1, load: func(c column) *vector {
-		values := make([]any, len(gaps))
-		for i := range gaps {
-			values[i] = gaps[i].value(c, v)
-		}
-		return vectorOf(values)
-	}}
-}
-
-// value is one column of a gap, nil when absent: a missing tensor has no shape.
-func (g *gap) value(c column, v *registry.Revision) any {
-	switch c {
-	case colPath:
-		return g.path
-	case colModel:
-		return v.Ref()
-	case colStatus:
-		return g.status
-	case colReason:
-		return textOrNil(g.reason)
-	case colRemedy:
-		return textOrNil(g.remedy)
-	case colTemplate, colLayer, colExpert:
-		template, index := tensor.SplitPath(g.path)
-		if c == colTemplate {
-			return template
-		}
-		if k := slices.Index(tensor.Placeholders(template), c.String()); k >= 0 && k < len(index) {
-			return index[k]
-		}
-		return nil
-	case colExpectedShape:
-		if g.want != nil && g.want.shape != nil {
-			return g.want.shape
-		}
-		return nil
-	case colExpectedDType:
-		if g.want != nil && g.want.dtype.Valid() {
-			return g.want.dtype.String()
-		}
-		return nil
-	}
-	if g.have == nil {
-		return nil
-	}
-	return infoValue(c, g.have)
-}
-
-func textOrNil(s string) any {
-	if s == "" {
-		return nil
-	}
-	return s
-}
-
-// infoValue is one column of a tensor's record.
-func infoValue(c column, t *tensor.Info) any {
-	switch c {
-	case colDType:
-		return t.DType.String()
-	case colShape:
-		return t.Shape
-	case colRank:
-		return int64(len(t.Shape))
-	case colNumel:
-		n, err := t.Shape.Numel()
-		if err != nil {
-			return nil
-		}
-		return n
-	case colBytes:
-		return t.Bytes
-	case colHash:
-		if t.Hash.IsZero() {
-			return nil
-		}
-		return t.Hash
-	case colFile:
-		return t.File
-	case colOffset:
-		return t.Offset
-	case colFormat:
-		return t.Format
-	}
-	if t.Stats == nil {
-		return nil
-	}
-	switch c {
-	case colMin:
-		return t.Stats.Min
-	case colMax:
-		return t.Stats.Max
-	case colAbsMax:
-		return t.Stats.AbsMax
-	case colNaNs:
-		return t.Stats.NaNs
-	case colInfs:
-		return t.Stats.Infs
-	case colZeros:
-		return t.Stats.Zeros
-	}
-	return nil
 }

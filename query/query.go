@@ -228,7 +228,11 @@ func (q *Query) resolveOutput(c clause, r *resolver) (err error) {
 			if err != nil {
 				return err
 			}
-			q.selects = append(q.selects, output{i.text(q.text), value})
+			name := i.text(q.text)
+			if slices.ContainsFunc(q.selects, func(o output) bool { return o.name == name }) {
+				return expr.ErrorAt(q.text, i.Pos, "%s is selected twice", name)
+			}
+			q.selects = append(q.selects, output{name, value})
 		}
 	case q.grouping:
 		n, err := r.aggregate(&expr.Node{Op: expr.OpCall, Text: "count"})

@@ -1,0 +1,197 @@
+package query
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/alecthomas/participle/v2/lexer"
+
+	"wreg/registry/expr"
+	"wreg/registry/tensor"
+)
+
+// operand compiles one side of a comparison. A plain word beside a column of text
+// is that text: dtype = bf16.
+func (r *resolver) operand(e, other *expr.Node) (*node, error) {
+	if e.Op == expr.OpName && other.Op == expr.OpName {
+		_, column := columnNamed(strings.ToLower(e.Text))
+		if c, ok := columnNamed(strings.ToLower(other.Text)); ok && !column && columns[c].kind == kindText {
+			return constant(e.Text), nil
+		}
+	}
+	return r.compile(e)
+}
+
+func (r *resolver) comparison(e *expr.Node) (*node, error) {
+	o := map[string]op{"=": opEqual, "!=": opNotEqual, "<": opLess, "<=": opLessEqual, ">": opGreater, ">=": opGreaterEqual}[e.Op]
+	left, err := r.operand(e.Args[0], e.Args[1])
+	if err != nil {
+		return nil, err
+	}
+	right, err := r.operand(e.Args[1], e.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	if left.kind == kindNull || right.kind == kindNull { // = null
+		if o != opEqual && o != opNotEqual {
+			return nil, r.fail(e.Pos, "null is neither above nor below anything: write = null or != null")
+		}
+		if left.kind == kindNull {
+			left = right
+		}
+		n := &node{op: opCall, kind: kindBool, function: functionNamed("present"), args: []*node{left}}
+		if o == opEqual {
+			n = &node{op: opNot, kind: kindBool, args: []*node{n}, text: left.text + " = null"}
+		}
+		return n, nil
+	}
+	if err := r.sameKind(e.Pos, left, right); err != nil {
+		return nil, err
+	}
+	return &node{op: o, kind: kindBool, args: []*node{left, right}}, nil
+}
+
+// sameKind checks that two operands compare, reading text as a hash or a dtype
+// where the other one is that.
+func (r *resolver) sameKind(at lexer.Position, a, b *node) error {
+	for _, pair := range [2][2]*node{{a, b}, {b, a}} {
+		of, value := pair[0], pair[1]
+		text, isText := value.value.(string)
+		if value.op != opConst || !isText {
+			continue
+		}
+		switch {
+		case of.kind == kindHash:
+			h, err := tensor.ParseHash(text)
+			if err != nil {
+				return r.fail(at, "%v", err)
+			}
+			value.value, value.kind = h, kindHash
+		case of.op == opColumn && (of.column == colDType || of.column == colExpectedDType):
+			d, ok := tensor.ParseDType(text)
+			if !ok {
+				return r.fail(at, "unknown dtype %q%s", text, didYouMean(strings.ToLower(text), dtypeNames()))
+			}
+			value.value = d.String()
+		}
+	}
+	if a.kind != b.kind && !(a.kind.number() && b.kind.number()) {
+		return r.fail(at, "%s is %v, %s is %v: they do not compare", a.text, a.kind, describe(b), b.kind)
+	}
+	return nil
+}
+
+func describe(n *node) string {
+	if n.op == opConst && n.text == "" {
+		return fmt.Sprint(n.value)
+	}
+	return n.text
+}
+
+func dtypeNames() (names []string) {
+	for d := tensor.DType(0); d < 255; d++ {
+		if d.Valid() {
+			names = append(names, d.String())
+		}
+	}
+	return names
+}
+
+// membership is x in (a, b) and x in 0..7, both ends included.
+func (r *resolver) membership(e *expr.Node) (*node, error) {
+	left, right := e.Args[0], e.Args[1]
+	if right.Op != expr.OpRange && right.Op != expr.OpList {
+		right = &expr.Node{Op: expr.OpList, Args: []*expr.Node{right}, Pos: right.Pos} // (a) is a
+	}
+	x, err := r.compile(left)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{op: opIn, kind: kindBool, args: []*node{x}}
+	if right.Op == expr.OpRange {
+		n.op = opBetween
+	}
+	for _, item := range right.Args {
+		v, err := r.operand(item, left)
+		if err == nil {
+			err = r.sameKind(item.Pos, x, v)
+		}
+		if err != nil {
+			return nil, err
+		}
+		n.args = append(n.args, v)
+	}
+	if e.Op == "not in" { // of a value: an absent one is neither in nor not in
+		there := &node{op: opCall, kind: kindBool, function: functionNamed("present"), args: []*node{x}, text: x.text}
+		not := &node{op: opNot, kind: kindBool, args: []*node{n}, text: e.String()}
+		return &node{op: opAnd, kind: kindBool, args: []*node{there, not}}, nil
+	}
+	return n, nil
+}
+
+// match is text ~ glob, with the rules of patterns, and text ~ /regexp/.
+func (r *resolver) match(e *expr.Node) (*node, error) {
+	x, err := r.compile(e.Args[0])
+	if err != nil {
+		return nil, err
+	}
+	if x.kind != kindText && x.kind != kindNull {
+		return nil, r.fail(e.Pos, "%s is %v; ~ wants text on its left", x.text, x.kind)
+	}
+	n := &node{op: opGlob, kind: kindBool, args: []*node{x}}
+	right := e.Args[1]
+	glob := right.Text
+	switch text, isText := right.Value.Text(); {
+	case right.Op == expr.OpRegex:
+		n.op = opRegexp
+		if n.regexp, err = regexp.Compile(right.Text); err != nil {
+			return nil, r.fail(right.Pos, "%s", strings.TrimPrefix(err.Error(), "error parsing "))
+		}
+		return n, nil
+	case isText:
+		glob = text
+	case right.Op != expr.OpGlob:
+		return nil, r.fail(right.Pos, "~ wants a pattern or /a regular expression/ on its right")
+	}
+	if n.glob, err = tensor.ParsePattern(glob); err != nil {
+		return nil, r.fail(right.Pos, "%v", err)
+	}
+	if x.op == opColumn && x.column != colPath && x.column != colTemplate { // plain text: * crosses dots
+		n.op, n.regexp = opRegexp, plainGlob(glob)
+	}
+	return n, nil
+}
+
+// plainGlob matches text that is no path: model-0*.safetensors.
+func plainGlob(glob string) *regexp.Regexp {
+	var b strings.Builder
+	b.WriteString("^(?s:")
+	depth := 0
+	for i := 0; i < len(glob); i++ {
+		switch c := glob[i]; {
+		case c == '*':
+			b.WriteString(".*")
+		case c == '?':
+			b.WriteByte('.')
+		case c == '{':
+			depth++
+			b.WriteString("(?:")
+		case c == '}':
+			depth--
+			b.WriteByte(')')
+		case c == ',' && depth > 0:
+			b.WriteByte('|')
+		case c == '\\' && i+1 < len(glob):
+			i++
+			b.WriteString(regexp.QuoteMeta(glob[i : i+1]))
+		default:
+			b.WriteString(regexp.QuoteMeta(glob[i : i+1]))
+		}
+	}
+	re, err := regexp.Compile(b.String() + ")$")
+	if err != nil { // the pattern parsed, so only its size can be too much
+		return regexp.MustCompile(regexp.QuoteMeta(glob))
+	}
+	return re
+}
