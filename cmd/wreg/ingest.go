@@ -132,6 +132,15 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	return put, "registered", nil
 }
 
+// checkpointPath is a path on disk as it is, and otherwise the snapshot of a
+// repository in the hub's cache.
+func checkpointPath(arg string) (string, error) {
+	if _, err := os.Lstat(arg); errors.Is(err, os.ErrNotExist) && ingest.IsRepoID(arg) {
+		return ingest.FindCached(arg)
+	}
+	return arg, nil
+}
+
 // latest is the newest revision of a model, nil when there is none or no
 // registry yet.
 func (a *app) latest(model string) (*registry.Revision, error) {

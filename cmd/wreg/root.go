@@ -115,7 +115,7 @@ func verbs() map[string][]func(*app) *cobra.Command {
 		"main": {demoCommand, ingestCommand, queryCommand, testCommand, exportCommand, verifyCommand},
 		"registry": {lsCommand, showCommand, coverageCommand, diffCommand, explainCommand, rmCommand,
 			checkCommand, backupCommand, compactCommand, gcCommand, mergeCommand},
-		"files": {synthCommand, archCommand, accelCommand, versionCommand},
+		"files": {lintCommand, reindexCommand, synthCommand, archCommand, accelCommand, versionCommand},
 	}
 }
 
