@@ -61,8 +61,9 @@ func packedShape(logical tensor.Shape, bits int) tensor.Shape {
 // all there is left out.
 func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it *item, m *making)) ([]Want, error) {
 	type entry struct {
-		it *item
-		m  *making
+		it   *item
+		m    *making
+		path string // before renaming
 	}
 	var wants []Want
 	var from []entry
@@ -73,17 +74,18 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 			continue
 		}
 		var clash error
-		add := func(name string, shape tensor.Shape) {
+		add := func(path, name string, shape tensor.Shape) {
 			w := Want{Path: name, Shape: shape, Optional: it.optional, Rule: it.rule}
 			if m.op == opLoad {
 				w.DType = it.dtype
 			}
 			wants = append(wants, w)
-			from = append(from, entry{it, m})
+			from = append(from, entry{it, m, path})
 		}
 		if m.op == opEach && len(r.renames) == 0 && len(r.declared) == 0 { // tens of thousands, each told once
 			for i := m.from; i < m.to; i++ {
-				add(m.each(i), tail(it.shape))
+				path := m.each(i)
+				add(path, path, tail(it.shape))
 			}
 			continue
 		}
@@ -95,7 +97,7 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 			i, ok := at[name]
 			if !ok {
 				at[name] = len(wants)
-				add(name, shape)
+				add(path, name, shape)
 				return
 			}
 			merged, ok := merge(wants[i].Shape, shape)
@@ -113,14 +115,25 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 		if !complete(wants[i].Shape) {
 			wants[i].Shape = nil
 		}
-		if visit != nil {
-			visit(wants[i], from[i].it, from[i].m)
+	}
+	if len(r.reads) == 0 && visit == nil {
+		return wants, nil
+	}
+	stored := wants[:0:0]
+	for i, w := range wants {
+		parts := r.storedAs(from[i].path, w)
+		if parts == nil {
+			parts = []Want{w}
+		}
+		if visit == nil {
+			stored = append(stored, parts...)
+			continue
+		}
+		for _, p := range parts {
+			visit(p, from[i].it, from[i].m)
 		}
 	}
-	if visit != nil {
-		return nil, nil
-	}
-	return wants, nil
+	return stored, nil
 }
 
 // hfWay is the way by which the hf layout holds an item: the first written one

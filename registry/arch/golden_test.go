@@ -110,6 +110,9 @@ func TestGoldens(t *testing.T) {
 			} else {
 				same(t, "the hf layout", want, c.Source, r.Drops)
 			}
+			if gaps, err := a.Against(config, arch.HF, newSource(c.Source)); err != nil || len(gaps) > 0 {
+				t.Errorf("against hf: %d gaps, %v", len(gaps), err)
+			}
 			if t.Failed() {
 				return
 			}
@@ -189,18 +192,30 @@ func compare(t *testing.T, c *synth.Case, r *arch.Resolution, v *synth.Variant) 
 	return made
 }
 
-// same compares a layout's expectation with the tensors that are there.
+// same compares the hf layout's expectation with the tensors that are there: each
+// expected one is, and each one that is there is expected or dropped.
 func same(t *testing.T, what string, want []arch.Want, have []tensor.Info, drops []arch.Drop) {
 	t.Helper()
 	left := newSource(have)
-	gone := map[string]bool{}
+	accounted := map[string]bool{}
 	for _, d := range drops {
-		gone[d.Path] = true
+		accounted[d.Path] = true
 	}
 	for _, w := range want {
 		i, ok := left.Lookup(w.Path)
-		if ok && !gone[w.Path] && (w.Shape == nil || !w.Shape.Equal(i.Shape)) && i.DType.Float() && i.DType != tensor.F8E4M3 {
+		switch {
+		case !ok && !w.Optional:
+			t.Errorf("%s: %s %v is expected (%s), and not there", what, w.Path, w.Shape, w.Rule)
+		case ok && !w.Shape.Equal(i.Shape):
 			t.Errorf("%s: %s is expected as %v, is %v (%s)", what, w.Path, w.Shape, i.Shape, w.Rule)
+		case ok && w.DType != tensor.Invalid && w.DType != i.DType, ok && w.DType == tensor.Invalid && !i.DType.Float():
+			t.Errorf("%s: %s is expected as %v, is %v (%s)", what, w.Path, w.DType, i.DType, w.Rule)
+		}
+		accounted[w.Path] = true
+	}
+	for _, i := range have {
+		if !accounted[i.Path] {
+			t.Errorf("%s: %s %v is not expected", what, i.Path, i.Shape)
 		}
 	}
 }

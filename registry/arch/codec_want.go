@@ -1,0 +1,128 @@
+package arch
+
+import (
+	"wreg/registry/tensor"
+)
+
+// storedAs lists what the hf layout stores for a tensor that a read statement lets
+// be stored otherwise; nil when it is expected plainly. A checkpoint that holds any
+// part of a stored form is expected to hold all of it; without one the quantization
+// that config.json declares decides.
+func (r *run) storedAs(path string, w Want) []Want {
+	if len(r.reads) == 0 || r.towardsHF {
+		return nil
+	}
+	own, plainly := r.stored(path)
+	for _, c := range r.reads {
+		if !c.pattern.Match(path) {
+			continue
+		}
+		found := map[string]tensor.Info{}
+		for role, name := range c.parts {
+			if i, ok := r.stored(sibling(path, name)); ok {
+				found[role] = i
+			}
+		}
+		coded := c.ownCodes() && plainly && (own.DType == tensor.F8E4M3 || !own.DType.Float())
+		declared := !plainly && len(found) == 0 && r.declares(c)
+		switch {
+		case plainly && !coded:
+			continue
+		case len(found) == 0 && !coded && !declared:
+			continue
+		}
+		return r.parts(c, path, w, own, found)
+	}
+	return nil
+}
+
+// ownCodes reports that the codes lie under the tensor's own name.
+func (c *codec) ownCodes() bool {
+	switch c.kind {
+	case "fp8", "mxfp8", "nvfp4", "tiles":
+		return true
+	}
+	return false
+}
+
+// declares reports that config.json says the checkpoint is quantized so.
+func (r *run) declares(c *codec) bool {
+	method, _ := r.quantMethod()
+	switch c.kind {
+	case "mxfp4":
+		return method == "mxfp4"
+	case "awq":
+		return method == "awq" || method == "gptq"
+	}
+	return false // others leave parts of a model as they are
+}
+
+// parts lists the stored tensors of one form with their shapes, where the logical
+// shape tells them.
+func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[string]tensor.Info) []Want {
+	part := func(name string, dtype tensor.DType, shape ...int64) Want {
+		p := w
+		p.Path, p.DType, p.Shape = r.hfName(sibling(path, name)), dtype, shape
+		return p
+	}
+	n := len(w.Shape)
+	if n < 2 || !complete(w.Shape) {
+		return nil
+	}
+	lead, in := w.Shape[:n-1], w.Shape[n-1]
+	over := func(last ...int64) []int64 { return append(append([]int64{}, lead...), last...) }
+	scale := func(group int64) []int64 { return over(in / max(group, 1)) }
+	group := int64(max(c.group, 32))
+	switch c.kind {
+	case "fp8":
+		s := part(c.parts["scale"], tensor.Invalid)
+		s.Shape = nil
+		if c.rows > 0 {
+			up := func(a, b int64) int64 { return (a + b - 1) / b }
+			s.Shape = append(append(tensor.Shape{}, w.Shape[:n-2]...), up(w.Shape[n-2], c.rows), up(in, c.cols))
+		}
+		if i, ok := found["scale"]; ok && broadcasts(i.Shape, w.Shape) { // one for all is as good
+			s.Shape = i.Shape
+		}
+		return []Want{w, s}
+	case "mxfp8", "nvfp4", "tiles":
+		codes := w
+		codes.DType = own.DType
+		if c.kind != "mxfp8" {
+			codes.Shape = own.Shape
+		}
+		s := part(c.parts["scale"], tensor.Invalid)
+		s.Shape = nil
+		if i, ok := found["scale"]; ok {
+			s.DType, s.Shape = i.DType, i.Shape
+		}
+		return []Want{codes, s}
+	case "int4":
+		return []Want{part(c.parts["packed"], tensor.I32, over(in/8)...), part(c.parts["scale"], tensor.Invalid, scale(group)...)}
+	case "fp4":
+		return []Want{part(c.parts["packed"], tensor.U8, over(in/2)...), part(c.parts["scale"], tensor.U8, scale(group)...)}
+	case "mxfp4":
+		return []Want{part(c.parts["blocks"], tensor.U8, over(in/32, 16)...), part(c.parts["scales"], tensor.U8, scale(32)...)}
+	case "awq":
+		return r.awqParts(c, part, w.Shape, found)
+	}
+	return nil
+}
+
+func (r *run) awqParts(c *codec, part func(string, tensor.DType, ...int64) Want, shape tensor.Shape, found map[string]tensor.Info) []Want {
+	out, in := shape[0], shape[1]
+	group := int64(128)
+	if v, ok := r.config.get("quantization_config.group_size"); ok {
+		if g, _ := v.Int(); g > 0 {
+			group = g
+		}
+	}
+	wants := []Want{
+		part(c.parts["qweight"], tensor.I32, in, out/8),
+		part(c.parts["scales"], tensor.Invalid, in/group, out),
+	}
+	if _, ok := found["zeros"]; ok {
+		wants = append(wants, part(c.parts["zeros"], tensor.I32, in/group, out/8))
+	}
+	return wants
+}
