@@ -217,3 +217,36 @@ func BenchmarkDuplicates(b *testing.B) {
 		return nil
 	})
 }
+
+// BenchmarkOpen is what a process pays before its first row: open, all records, all
+// block headers.
+func BenchmarkOpen(b *testing.B) {
+	path := million(b).Path()
+	b.ResetTimer()
+	for b.Loop() {
+		r, err := registry.Open(path, registry.Options{ReadOnly: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		err = r.View(func(s *registry.Snapshot) error {
+			models, err := s.Models()
+			if err != nil {
+				return err
+			}
+			for _, v := range models {
+				for _, err := range s.Blocks(v) {
+					if err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := r.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

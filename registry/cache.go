@@ -19,9 +19,10 @@ type cache struct {
 // state is what is known of one revision: where its blocks lie, with their bytes
 // in the mapped file.
 type state struct {
+	entry  modelEntry
 	ref    string
 	files  []string
-	blocks []rawBlock
+	raw    []rawBlock
 	heads  []*Block // decoded headers, nil where none is kept
 	starts []uint32 // first row of each block, filled by rowStarts
 	chunks []chunk  // of the content index, filled by content
@@ -40,20 +41,6 @@ const maxKeptHeads = 1 << 14
 
 func newCache() *cache {
 	return &cache{records: map[uint32]*Revision{}, states: map[uint32]*state{}}
-}
-
-// entries are all models' revisions, read once.
-func (c *cache) entries(read func() ([]modelEntry, error)) ([]modelEntry, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.models == nil {
-		list, err := read()
-		if err != nil {
-			return nil, err
-		}
-		c.models = list
-	}
-	return c.models, nil
 }
 
 // record is a copy, whose lists the caller may change too.
@@ -85,10 +72,24 @@ func (c *cache) state(id uint32) *state {
 	return c.states[id]
 }
 
-func (c *cache) keepState(id uint32, st *state) {
+func (c *cache) keepState(st *state) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.states[id] = st
+	c.states[st.entry.id] = st
+}
+
+// once gives *kept, one of a state's fields, after filling it the first time.
+func once[T any](c *cache, kept *[]T, fill func() ([]T, error)) ([]T, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if *kept == nil {
+		list, err := fill()
+		if err != nil {
+			return nil, err
+		}
+		*kept = append(make([]T, 0, len(list)), list...) // not nil, even when empty
+	}
+	return *kept, nil
 }
 
 // head is a kept header, or nil.
@@ -106,7 +107,7 @@ func (c *cache) keepHead(st *state, at int, b *Block) *Block {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if st.heads == nil {
-		st.heads = make([]*Block, len(st.blocks))
+		st.heads = make([]*Block, len(st.raw))
 	}
 	switch {
 	case st.heads[at] != nil:

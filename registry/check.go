@@ -115,7 +115,7 @@ func (c *checker) all(tx *bolt.Tx) error {
 			return err
 		}
 		if err := c.r.guard(func() error { return c.revision(e) }); err != nil {
-			c.fault(fmt.Sprintf("%s@%d", e.name, e.number), "%v", err)
+			c.fault(e.ref(), "%v", err)
 		}
 	}
 	return nil
@@ -142,8 +142,9 @@ func (c *checker) models(tx *bolt.Tx) []modelEntry {
 	if b == nil {
 		return nil
 	}
-	cursor := b.Cursor()
+	cursor, n := b.Cursor(), uint64(0)
 	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
+		n++
 		e, err := c.s.entry(k, v)
 		if err == nil {
 			err = CheckName(e.name)
@@ -153,6 +154,9 @@ func (c *checker) models(tx *bolt.Tx) []modelEntry {
 			continue
 		}
 		list = append(list, e)
+	}
+	if n != b.Sequence() {
+		c.fault("models", "%d revisions, %d were written", n, b.Sequence())
 	}
 	return list
 }
@@ -234,18 +238,18 @@ func (c *checker) dangling(tx *bolt.Tx) {
 
 // revision decodes all of one revision and compares it with the content index.
 func (c *checker) revision(e modelEntry) error {
-	ref := fmt.Sprintf("%s@%d", e.name, e.number)
+	ref := e.ref()
 	v, err := c.s.record(e)
 	if err != nil {
 		return err
 	}
-	_, st, err := c.s.state(v)
+	st, err := c.s.stateOf(e)
 	if err != nil {
 		return err
 	}
 	var want [2][]place
 	rows, bytes := 0, int64(0)
-	for _, x := range st.blocks {
+	for _, x := range st.raw {
 		b, err := decodeBlock(x.key, x.value, st.files, nil)
 		if err == nil {
 			err = b.verify()
@@ -273,7 +277,7 @@ func (c *checker) revision(e modelEntry) error {
 	if rows != v.Tensors || bytes != v.Bytes {
 		c.fault(ref, "its blocks hold %d tensors of %d bytes, its record says %d of %d", rows, bytes, v.Tensors, v.Bytes)
 	}
-	chunks, err := c.s.content(e.id, st)
+	chunks, err := c.s.content(st)
 	if err != nil {
 		return err
 	}

@@ -163,18 +163,19 @@ func harm(t *testing.T, path string, file []byte, want content, what string) (fa
 	return false
 }
 
-func TestBitFlips(t *testing.T) {
+func TestTortureBitFlips(t *testing.T) {
 	file, want := sample(t)
 	path := filepath.Join(t.TempDir(), "flipped.db")
+	n := max(1, rounds(t)/5)
 	rng := rand.New(rand.NewPCG(1, 2))
 	page := os.Getpagesize()
 	var positions []int
 	for at := 0; at < len(file); at += page {
 		// The header and first elements of every page, then any of its bytes.
-		for range 4 {
+		for range n {
 			positions = append(positions, at+rng.IntN(64))
 		}
-		for range 4 {
+		for range n {
 			positions = append(positions, at+rng.IntN(min(page, len(file)-at)))
 		}
 	}

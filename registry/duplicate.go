@@ -40,9 +40,9 @@ func (s *Snapshot) Duplicates(revisions []*Revision) iter.Seq2[[]Row, error] {
 		d := &duplicates{s: s}
 		total := 0
 		for i, v := range revisions {
-			id, st, err := s.state(v)
+			st, err := s.state(v)
 			if err == nil {
-				err = d.add(i, id, st, &total)
+				err = d.add(i, st, &total)
 			}
 			if err != nil {
 				yield(nil, err)
@@ -93,8 +93,8 @@ type prefixGroup struct {
 	first, last int32
 }
 
-func (d *duplicates) add(revision int, id uint32, st *state, total *int) error {
-	chunks, err := d.s.content(id, st)
+func (d *duplicates) add(revision int, st *state, total *int) error {
+	chunks, err := d.s.content(st)
 	if err != nil {
 		return err
 	}

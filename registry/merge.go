@@ -124,7 +124,7 @@ func (r *Registry) fingerprints(model string) (map[[32]byte]string, error) {
 // fingerprint is a hash of all that makes a revision but its number. The bytes of
 // a block follow from its tensors alone.
 func (s *Snapshot) fingerprint(e modelEntry, v Revision) (sum [32]byte, err error) {
-	_, st, err := s.state(&Revision{Model: e.name, Number: e.number})
+	st, err := s.stateOf(e)
 	if err != nil {
 		return sum, err
 	}
@@ -136,7 +136,7 @@ func (s *Snapshot) fingerprint(e modelEntry, v Revision) (sum [32]byte, err erro
 	}
 	field(encodeRecord(&v))
 	field(appendTable(nil, st.files))
-	for _, x := range st.blocks {
+	for _, x := range st.raw {
 		field([]byte(x.key))
 		field(x.value)
 	}

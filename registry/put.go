@@ -131,6 +131,7 @@ type putter struct {
 	ctx    context.Context
 	record Revision
 	blocks int
+	chunks int    // of the content index, put so far
 	id     uint32 // 0 until the first transaction
 	batch  []write
 	bytes  int
@@ -160,7 +161,10 @@ func (w *putter) run(groups []groupOf, tensors []tensor.Info) error {
 			return err
 		}
 	}
-	content := func(key, value []byte) error { return w.put(contentBucket, key, value) }
+	content := func(key, value []byte) error {
+		w.chunks++
+		return w.put(contentBucket, key, value)
+	}
 	if err := contentChunks(w.id, wholeKind, whole, content); err != nil {
 		return err
 	}
@@ -296,7 +300,10 @@ func (w *putter) finish() error {
 			return err
 		}
 		key := modelKey(w.record.Model, number)
-		if err := models.Put(key, seal(modelPlace(key), appendModel(w.id, w.blocks))); err != nil {
+		if err := models.Put(key, seal(modelPlace(key), appendModel(w.id, w.blocks, w.chunks))); err != nil {
+			return err
+		}
+		if err := countModels(models, 1); err != nil {
 			return err
 		}
 		return tx.Bucket(pendingBucket).Delete(idKey(w.id))

@@ -10,45 +10,49 @@ import (
 )
 
 // state finds a revision's blocks.
-func (s *Snapshot) state(v *Revision) (uint32, *state, error) {
+func (s *Snapshot) state(v *Revision) (*state, error) {
 	if v == nil {
-		return 0, nil, errNoRevision
+		return nil, errNoRevision
 	}
 	e, err := s.find(v.Ref())
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
+	return s.stateOf(e)
+}
+
+func (s *Snapshot) stateOf(e modelEntry) (*state, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if st := s.kept.state(e.id); st != nil {
-		return e.id, st, nil
+		return st, nil
 	}
-	st := &state{ref: v.Ref()}
+	st := &state{entry: e, ref: e.ref()}
 	own, err := s.own(e.id)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	table, err := s.r.unseal(filesPlace(e.id), own.Get(filesKey))
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	d := &reader{b: table}
 	if st.files = d.table(); d.err != "" {
-		return 0, nil, s.r.damage(filesPlace(e.id), "%s", d.err)
+		return nil, s.r.damage(filesPlace(e.id), "%s", d.err)
 	}
 	blocks := own.Bucket(blocksKey)
 	if blocks == nil {
-		return 0, nil, s.r.damage(st.ref, "the bucket of blocks is absent")
+		return nil, s.r.damage(st.ref, "the bucket of blocks is absent")
 	}
 	c := blocks.Cursor()
 	for k, value := c.First(); k != nil; k, value = c.Next() {
-		st.blocks = append(st.blocks, rawBlock{string(k), value})
+		st.raw = append(st.raw, rawBlock{string(k), value})
 	}
-	if len(st.blocks) != e.blocks {
-		return 0, nil, s.r.damage(st.ref, "%d blocks, %d were written", len(st.blocks), e.blocks)
+	if len(st.raw) != e.blocks {
+		return nil, s.r.damage(st.ref, "%d blocks, %d were written", len(st.raw), e.blocks)
 	}
-	s.kept.keepState(e.id, st)
-	return e.id, st, nil
+	s.kept.keepState(st)
+	return st, nil
 }
 
 // block reads the header of block at, once.
@@ -56,7 +60,7 @@ func (s *Snapshot) block(st *state, at int) (*Block, error) {
 	if b := s.kept.head(st, at); b != nil {
 		return b, nil
 	}
-	x := st.blocks[at]
+	x := st.raw[at]
 	b, err := decodeBlock(x.key, x.value, st.files, func(err error) { s.r.report(st.ref, err) })
 	if err != nil {
 		return nil, s.r.damage(st.ref, "%v", err)
@@ -74,12 +78,12 @@ func (s *Snapshot) Blocks(v *Revision) iter.Seq2[*Block, error] {
 // read at all. nil keeps all.
 func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) iter.Seq2[*Block, error] {
 	return func(yield func(*Block, error) bool) {
-		_, st, err := s.state(v)
+		st, err := s.state(v)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		for at, x := range st.blocks {
+		for at, x := range st.raw {
 			if keep != nil && !keep(x.template()) {
 				continue
 			}
@@ -99,12 +103,12 @@ func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) ite
 
 // Lookup finds one tensor by its path.
 func (s *Snapshot) Lookup(v *Revision, path string) (tensor.Info, bool, error) {
-	_, st, err := s.state(v)
+	st, err := s.state(v)
 	if err != nil {
 		return tensor.Info{}, false, err
 	}
 	key, index := blockKey(path)
-	at, ok := slices.BinarySearchFunc(st.blocks, key, func(x rawBlock, key string) int { return strings.Compare(x.key, key) })
+	at, ok := slices.BinarySearchFunc(st.raw, key, func(x rawBlock, key string) int { return strings.Compare(x.key, key) })
 	if !ok {
 		return tensor.Info{}, false, nil
 	}
@@ -160,12 +164,11 @@ func (s *Snapshot) ByHash(h tensor.Hash) ([]Where, error) {
 	}
 	var list []Where
 	for _, e := range all {
-		v := &Revision{Model: e.name, Number: e.number}
-		id, st, err := s.state(v)
+		st, err := s.stateOf(e)
 		if err != nil {
 			return nil, err
 		}
-		chunks, err := s.content(id, st)
+		chunks, err := s.content(st)
 		if err != nil {
 			return nil, err
 		}
@@ -205,43 +208,44 @@ func (b *Block) holds(row, slice int, h tensor.Hash) bool {
 	return b.sliceHash(start+slice) == h
 }
 
-// content reads a revision's part of the content index once a Snapshot.
-func (s *Snapshot) content(id uint32, st *state) ([]chunk, error) {
+// content reads a revision's part of the content index once.
+func (s *Snapshot) content(st *state) ([]chunk, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if st.chunks == nil {
-		chunks, err := s.r.chunks(s.tx, id)
-		if err != nil {
-			return nil, err
+	return once(s.kept, &st.chunks, func() ([]chunk, error) {
+		chunks, err := s.r.chunks(s.tx, st.entry.id)
+		if err == nil && len(chunks) != st.entry.chunks {
+			err = s.r.damage(st.ref, "%d chunks of the content index, %d were written", len(chunks), st.entry.chunks)
 		}
-		st.chunks = append([]chunk{}, chunks...)
-	}
-	return st.chunks, nil
+		return chunks, err
+	})
 }
 
 // rowStarts counts the rows before each block.
 func (s *Snapshot) rowStarts(st *state) ([]uint32, error) {
-	s.mu.Lock()
-	starts := st.starts
-	s.mu.Unlock()
-	if starts != nil || len(st.blocks) == 0 {
-		return starts, nil
-	}
-	row := uint32(0)
-	for _, x := range st.blocks {
-		starts = append(starts, row)
-		d := &reader{b: x.value}
-		d.byte()
-		n := d.uvarint()
-		if d.err != "" || n > maxRows {
-			return nil, s.r.damage(st.ref, "block %q: %d rows", x.template(), n)
+	return once(s.kept, &st.starts, func() ([]uint32, error) {
+		starts, row := make([]uint32, 0, len(st.raw)), uint32(0)
+		for _, x := range st.raw {
+			starts = append(starts, row)
+			n, err := x.rows()
+			if err != nil {
+				return nil, s.r.damage(st.ref, "%v", err)
+			}
+			row += n
 		}
-		row += uint32(n)
+		return starts, nil
+	})
+}
+
+// rows reads how many rows a block has from the beginning of its header.
+func (x rawBlock) rows() (uint32, error) {
+	d := &reader{b: x.value}
+	d.byte()
+	n := d.uvarint()
+	if d.err != "" || n > maxRows {
+		return 0, fmt.Errorf("block %q: %d rows", x.template(), n)
 	}
-	s.mu.Lock()
-	st.starts = starts
-	s.mu.Unlock()
-	return starts, nil
+	return uint32(n), nil
 }
 
 // locate finds the block a revision's row lies in, and its row there.
@@ -258,9 +262,9 @@ func (s *Snapshot) locate(st *state, row uint32) (block, at int, err error) {
 		return 0, 0, s.r.damage(st.ref, "the content index names row %d of none", row)
 	}
 	at = int(row - starts[block])
-	d := &reader{b: st.blocks[block].value[1:]}
-	if n := d.uvarint(); uint64(at) >= n {
-		return 0, 0, s.r.damage(st.ref, "the content index names row %d, block %q ends at %d", row, st.blocks[block].template(), starts[block]+uint32(n))
+	n, err := st.raw[block].rows()
+	if err != nil || at >= int(n) {
+		return 0, 0, s.r.damage(st.ref, "the content index names row %d, block %q ends at %d", row, st.raw[block].template(), starts[block]+n)
 	}
 	return block, at, nil
 }

@@ -44,11 +44,12 @@ type Registry struct {
 	swap sync.RWMutex // held by transactions; Compact changes db and file
 
 	mu         sync.Mutex
-	active     map[uint32]bool // revisions that a Put of this process is writing
-	sound      map[uint32]bool // revisions whose pages were walked by this process
-	reports    int             // of damage met in columns
-	lastReport error           //
-	broken     error           // set when a transaction panicked: no more writing
+	active     map[uint32]bool  // revisions that a Put of this process is writing
+	walk       *pageWalk        // of a registry open for reading, as far as it was used
+	walked     map[uint32]error // what it found below each revision
+	reports    int              // of damage met in columns
+	lastReport error            //
+	broken     error            // set when a transaction panicked: no more writing
 }
 
 // Revision describes one ingested checkpoint.
@@ -100,7 +101,7 @@ func (e *SchemaError) Error() string {
 }
 
 func newRegistry(path string, readOnly bool) *Registry {
-	r := &Registry{path: path, readOnly: readOnly, active: map[uint32]bool{}, sound: map[uint32]bool{}}
+	r := &Registry{path: path, readOnly: readOnly, active: map[uint32]bool{}, walked: map[uint32]error{}}
 	if readOnly {
 		r.kept = newCache()
 	}

@@ -46,6 +46,9 @@ func (r *Registry) Remove(ref string) error {
 		if len(ids) == 0 {
 			return s.notFound(ref)
 		}
+		if err := countModels(models, -len(ids)); err != nil {
+			return err
+		}
 		if kept == 0 {
 			return tx.Bucket(numbersBucket).Delete([]byte(name))
 		}

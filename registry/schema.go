@@ -153,10 +153,19 @@ func splitModelKey(key []byte) (name string, number int, ok bool) {
 	return string(key[:n]), int(binary.BigEndian.Uint32(key[n+1:])), true
 }
 
-// appendModel is the value under a modelKey: the revision's id and the number of
-// its blocks, so that one which a damaged page lost is missed.
-func appendModel(id uint32, blocks int) []byte {
-	return binary.BigEndian.AppendUint32(idKey(id), uint32(blocks))
+// appendModel is the value under a modelKey: the revision's id and how many blocks
+// and chunks of the content index it has, so that one which a damaged page lost is
+// missed.
+func appendModel(id uint32, blocks, chunks int) []byte {
+	b := binary.BigEndian.AppendUint32(idKey(id), uint32(blocks))
+	return binary.BigEndian.AppendUint32(b, uint32(chunks))
+}
+
+// countModels keeps the number of keys of the models bucket as the bucket's
+// sequence, which bbolt stores beside its root: a key that a damaged page lost is
+// missed.
+func countModels(models *bolt.Bucket, change int) error {
+	return models.SetSequence(models.Sequence() + uint64(change))
 }
 
 // Where sealed values lie, for their checksums and for errors.

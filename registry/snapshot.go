@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -49,14 +50,17 @@ type modelEntry struct {
 	number int
 	id     uint32
 	blocks int
+	chunks int
 }
+
+func (e modelEntry) ref() string { return e.name + "@" + strconv.Itoa(e.number) }
 
 // entries lists a model's revisions, oldest first; all models' for "". The caller
 // must not change the list.
 func (s *Snapshot) entries(name string) ([]modelEntry, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all, err := s.kept.entries(s.readEntries)
+	all, err := once(s.kept, &s.kept.models, s.readEntries)
 	if err != nil || name == "" {
 		return all, err
 	}
@@ -82,6 +86,9 @@ func (s *Snapshot) readEntries() ([]modelEntry, error) {
 		}
 		list = append(list, e)
 	}
+	if n := b.Sequence(); uint64(len(list)) != n {
+		return nil, s.r.damage("models", "%d revisions, %d were written", len(list), n)
+	}
 	return list, nil
 }
 
@@ -91,10 +98,11 @@ func (s *Snapshot) entry(k, v []byte) (modelEntry, error) {
 		return modelEntry{}, err
 	}
 	name, number, ok := splitModelKey(k)
-	if !ok || len(value) != 8 {
+	if !ok || len(value) != 12 {
 		return modelEntry{}, s.r.damage(modelPlace(k), "key %x with %d bytes is no revision", k, len(value))
 	}
-	return modelEntry{name, number, binary.BigEndian.Uint32(value), int(binary.BigEndian.Uint32(value[4:]))}, nil
+	be := binary.BigEndian
+	return modelEntry{name, number, be.Uint32(value), int(be.Uint32(value[4:])), int(be.Uint32(value[8:]))}, nil
 }
 
 // record reads what the registry knows of a revision: a copy of the caller's own.
@@ -220,7 +228,7 @@ func (s *Snapshot) notFound(ref string) error {
 	var near, names []string
 	for _, e := range slices.Backward(all) {
 		if e.name == name && len(near) < maxNearest {
-			near = append(near, fmt.Sprintf("%s@%d", e.name, e.number))
+			near = append(near, e.ref())
 		}
 	}
 	for _, e := range latest(all) {

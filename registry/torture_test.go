@@ -108,6 +108,19 @@ func tortureChild(seedText, path, otherPath string) error {
 	}
 }
 
+// rounds is how long to torture: WREG_ROUNDS, or a little.
+func rounds(t *testing.T) int {
+	t.Helper()
+	n := 20
+	if text := os.Getenv("WREG_ROUNDS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("WREG_ROUNDS: %v", err)
+		}
+	}
+	return n
+}
+
 // tortureState is what the parent knows of a registry.
 type tortureState struct {
 	put      map[string]int  // ref → seed of its tensors
@@ -141,14 +154,7 @@ func (s *tortureState) line(line string) {
 // said was done must be there, whole; what it had begun must be there whole or not
 // at all; and the file must pass its check.
 func TestTorture(t *testing.T) {
-	rounds := 20
-	if text := os.Getenv("WREG_ROUNDS"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil {
-			t.Fatalf("WREG_ROUNDS: %v", err)
-		}
-		rounds = n
-	}
+	rounds := rounds(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,245 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// pageWalk collects what is wrong with the pages it visits.
+type pageWalk struct {
+	file   io.ReaderAt
+	meta   *boltMeta
+	seen   pageSet
+	nested func(key []byte) bool // whether to go into a bucket of a leaf; nil is yes
+	faults []error
+}
+
+func (w *pageWalk) fault(id uint64, format string, args ...any) {
+	w.faults = append(w.faults, fmt.Errorf("page %d: %s", id, fmt.Sprintf(format, args...)))
+}
+
+// page reads a page's first bytes and takes the pages that overflow from it, after
+// its header proved sane. body is all of them.
+func (w *pageWalk) page(id uint64) (head []byte, body *io.SectionReader) {
+	if id < 2 || id >= w.meta.pages {
+		w.fault(id, "out of range 2:%d", w.meta.pages)
+		return nil, nil
+	}
+	if w.seen.has(id) {
+		w.fault(id, "is used twice")
+		return nil, nil
+	}
+	start := int64(id) * w.meta.pageSize
+	head = make([]byte, w.meta.pageSize)
+	if _, err := w.file.ReadAt(head, start); err != nil {
+		w.fault(id, "%v", err)
+		return nil, nil
+	}
+	le := binary.LittleEndian
+	self, overflow := le.Uint64(head), uint64(le.Uint32(head[12:]))
+	switch {
+	case self != id:
+		w.fault(id, "says it is page %d", self)
+		return nil, nil
+	case overflow >= w.meta.pages-id:
+		w.fault(id, "overflows by %d pages of %d", overflow, w.meta.pages)
+		return nil, nil
+	}
+	for i := id; i <= id+overflow; i++ {
+		if !w.seen.add(i) {
+			w.fault(i, "is used twice")
+			return nil, nil
+		}
+	}
+	if overflow == 0 {
+		return head, io.NewSectionReader(bytes.NewReader(head), 0, w.meta.pageSize)
+	}
+	return head, io.NewSectionReader(w.file, start, int64(1+overflow)*w.meta.pageSize)
+}
+
+// pageSet is a set of page ids below a bound, one bit each.
+type pageSet []uint64
+
+func (s pageSet) has(id uint64) bool { return s[id/64]&(1<<(id%64)) != 0 }
+
+// add reports whether the id was not there yet.
+func (s pageSet) add(id uint64) bool {
+	if s.has(id) {
+		return false
+	}
+	s[id/64] |= 1 << (id % 64)
+	return true
+}
+
+// tree walks the branch and leaf pages from id on, whose keys lie in [low, high).
+func (w *pageWalk) tree(id uint64, low, high []byte, depth int) {
+	head, body := w.page(id)
+	if head == nil {
+		return
+	}
+	if depth > maxTreeDepth {
+		w.fault(id, "lies %d deep", depth)
+		return
+	}
+	flags, count := binary.LittleEndian.Uint16(head[8:]), int(binary.LittleEndian.Uint16(head[10:]))
+	if flags != branchFlag && flags != leafFlag || flags == branchFlag && count == 0 {
+		w.fault(id, "flags %#x with %d elements are neither a branch's nor a leaf's", flags, count)
+		return
+	}
+	end := pageHeader + count*pageElement
+	if int64(end) > body.Size() {
+		w.fault(id, "%d elements do not fit %d bytes", count, body.Size())
+		return
+	}
+	if end > len(head) {
+		head = make([]byte, end)
+		if _, err := body.ReadAt(head, 0); err != nil {
+			w.fault(id, "%v", err)
+			return
+		}
+	}
+	w.elements(id, flags, head[pageHeader:end], body, low, high, depth)
+}
+
+// element is one entry of a page: a key with a child page, or with a value.
+type element struct {
+	key      []byte
+	child    uint64
+	value    *io.SectionReader
+	isBucket bool
+}
+
+// elements checks a page's elements and goes below them. table is their
+// descriptions, body the page. Keys lie in [low, high); nil is no bound.
+func (w *pageWalk) elements(id uint64, flags uint16, table []byte, body *io.SectionReader, low, high []byte, depth int) {
+	list := w.list(id, flags, table, body)
+	for i, e := range list {
+		switch last := list[max(0, i-1)].key; {
+		case i > 0 && bytes.Compare(last, e.key) >= 0:
+			w.fault(id, "element %d: key %q does not come after %q", i, e.key, last)
+			return
+		case bytes.Compare(e.key, low) < 0 || high != nil && bytes.Compare(e.key, high) >= 0:
+			w.fault(id, "element %d: key %q is not between %q and %q, as its parent says", i, e.key, low, high)
+			return
+		}
+	}
+	for i, e := range list {
+		switch {
+		case flags == branchFlag:
+			next := high
+			if i+1 < len(list) {
+				next = list[i+1].key
+			}
+			w.tree(e.child, e.key, next, depth+1)
+		case e.isBucket && (w.nested == nil || w.nested(e.key)):
+			w.bucket(id, e.key, e.value, depth+1)
+		}
+	}
+}
+
+// list reads a page's elements, nil when they do not fit it.
+func (w *pageWalk) list(id uint64, flags uint16, table []byte, body *io.SectionReader) []element {
+	le := binary.LittleEndian
+	var list []element
+	end := int64(pageHeader + len(table)) // bbolt writes keys and values without a gap
+	for i := 0; i*pageElement < len(table); i++ {
+		x := table[i*pageElement:]
+		// A branch element is pos, ksize, page; a leaf element flags, pos, ksize, vsize.
+		pos, ksize, vsize, e := int64(le.Uint32(x)), int64(le.Uint32(x[4:])), int64(0), element{child: le.Uint64(x[8:])}
+		if flags == leafFlag {
+			e.isBucket = le.Uint32(x)&bucketElement != 0
+			pos, ksize, vsize = int64(le.Uint32(x[4:])), int64(le.Uint32(x[8:])), int64(le.Uint32(x[12:]))
+		}
+		at := int64(pageHeader+i*pageElement) + pos
+		if at != end || at+ksize+vsize > body.Size() || ksize > bolt.MaxKeySize {
+			w.fault(id, "element %d of %d+%d bytes at %d, want it at %d and to end by %d", i, ksize, vsize, at, end, body.Size())
+			return nil
+		}
+		end = at + ksize + vsize
+		e.key, e.value = make([]byte, ksize), io.NewSectionReader(body, at+ksize, vsize)
+		if _, err := body.ReadAt(e.key, at); err != nil {
+			w.fault(id, "%v", err)
+			return nil
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+// bucket walks the bucket a leaf holds: a root page elsewhere, or a leaf page in
+// the value itself.
+func (w *pageWalk) bucket(id uint64, key []byte, value *io.SectionReader, depth int) {
+	var head [bucketHeader]byte
+	if _, err := value.ReadAt(head[:], 0); err != nil {
+		w.fault(id, "bucket %q has %d bytes", key, value.Size())
+		return
+	}
+	le := binary.LittleEndian
+	if root := le.Uint64(head[:]); root != 0 {
+		if value.Size() != bucketHeader {
+			w.fault(id, "bucket %q has %d bytes, want %d", key, value.Size(), bucketHeader)
+			return
+		}
+		w.tree(root, nil, nil, depth)
+		return
+	}
+	var page [pageHeader]byte
+	if _, err := value.ReadAt(page[:], bucketHeader); err != nil {
+		w.fault(id, "bucket %q has %d bytes", key, value.Size())
+		return
+	}
+	flags, count := le.Uint16(page[8:]), int64(le.Uint16(page[10:]))
+	if flags != leafFlag || pageHeader+count*pageElement > value.Size()-bucketHeader {
+		w.fault(id, "bucket %q: flags %#x with %d elements in %d bytes", key, flags, count, value.Size())
+		return
+	}
+	if count == 0 {
+		return // nothing to read, which is an EOF at the value's end
+	}
+	elements := make([]byte, count*pageElement)
+	if _, err := value.ReadAt(elements, bucketHeader+pageHeader); err != nil {
+		w.fault(id, "bucket %q: %v", key, err)
+		return
+	}
+	w.elements(id, flags, elements, io.NewSectionReader(value, bucketHeader, value.Size()-bucketHeader), nil, nil, depth)
+}
+
+// freePages checks that the free list names pages that exist and nothing uses.
+func (w *pageWalk) freePages() {
+	id := w.meta.freelist
+	if id == noFreelist {
+		return
+	}
+	head, body := w.page(id)
+	if head == nil {
+		return
+	}
+	le := binary.LittleEndian
+	flags, count, at := le.Uint16(head[8:]), int64(le.Uint16(head[10:])), int64(pageHeader)
+	if count == manyFree {
+		count, at = int64(min(le.Uint64(head[at:]), 1<<40)), at+8
+	}
+	if flags != freelistFlag || at+8*count > body.Size() {
+		w.fault(id, "flags %#x with %d free pages in %d bytes is no free list", flags, count, body.Size())
+		return
+	}
+	list := make([]byte, 8*count)
+	if _, err := body.ReadAt(list, at); err != nil && count > 0 {
+		w.fault(id, "%v", err)
+		return
+	}
+	for ; len(list) > 0; list = list[8:] {
+		switch free := le.Uint64(list); {
+		case free < 2 || free >= w.meta.pages:
+			w.fault(id, "lists page %d of %d as free", free, w.meta.pages)
+			return
+		case !w.seen.add(free):
+			w.fault(id, "lists page %d as free, which is in use", free)
+			return
+		}
+	}
+}
