@@ -105,6 +105,38 @@ func TestStatsOfFloats(t *testing.T) {
 	})
 }
 
+// TestStatsFindsOne puts one odd number at each place of a vector.
+func TestStatsFindsOne(t *testing.T) {
+	paths(t, func(t *testing.T, d Device) {
+		for _, dt := range []tensor.DType{tensor.F32, tensor.F16, tensor.BF16, tensor.F64} {
+			for _, odd := range []float64{0, math.Copysign(0, -1), math.NaN(), math.Inf(1), math.Inf(-1), 9, -9} {
+				for at := range 160 {
+					values := make([]float64, 160)
+					var src []byte
+					for i := range values {
+						values[i] = 1.5 * float64(1-i%2*2)
+					}
+					values[at] = odd
+					for _, v := range values {
+						if dt == tensor.F64 {
+							src = le.AppendUint64(src, math.Float64bits(v))
+						} else {
+							src = append(src, le.AppendUint32(nil, bitsOf(dt, float32(v)))[:size(dt)]...)
+						}
+					}
+					var got tensor.Stats
+					if err := d.Stats(&got, dt, src, true); err != nil {
+						t.Fatal(err)
+					}
+					if want := slowStats(values); got != want {
+						t.Fatalf("%v, %g at %d: %+v, want %+v", dt, odd, at, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestStatsOfSmallTypes gives every code of each type of eight bits and fewer.
 func TestStatsOfSmallTypes(t *testing.T) {
 	every := make([]byte, 256)
