@@ -55,17 +55,17 @@ func (q *Query) Explain(s *registry.Snapshot, o Options) (string, error) {
 	}
 	m := newMatcher(q.patterns)
 	for _, v := range models {
-		if err := q.explainModel(&b, s, v, m); err != nil {
+		if err := q.explainModel(&b, s, v, m, o); err != nil {
 			return "", err
 		}
 	}
 	return b.String(), nil
 }
 
-func (q *Query) explainModel(b *strings.Builder, s *registry.Snapshot, v *registry.Revision, m *matcher) error {
+func (q *Query) explainModel(b *strings.Builder, s *registry.Snapshot, v *registry.Revision, m *matcher, o Options) error {
 	fmt.Fprintf(b, "model   %s: %d tensors\n", v.Ref(), v.Tensors)
 	if q.verb != Find {
-		return nil // what is read there depends on the expectation
+		return q.explainExpectation(b, s, v, o)
 	}
 	for block, err := range s.BlocksWhere(v, m.may) {
 		if err != nil {
@@ -87,6 +87,27 @@ func (q *Query) explainModel(b *strings.Builder, s *registry.Snapshot, v *regist
 		fmt.Fprintf(b, "  block %s: %d rows, %d match, %d selected, %s\n", block.Template(), block.Len(), matched, p.len(), how)
 	}
 	return nil
+}
+
+// explainExpectation says what a model is measured against, and how it stands.
+func (q *Query) explainExpectation(b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
+	c := &checkpoint{snapshot: s, revision: v}
+	e, err := q.expect(s, c, o)
+	if err != nil {
+		return err
+	}
+	if c.err != nil {
+		return c.err
+	}
+	fmt.Fprintf(b, "  expects %s", e.against)
+	if e.layout != "" {
+		fmt.Fprintf(b, " in layout %s", e.layout)
+	}
+	fmt.Fprintf(b, ": %d gaps before where\n", len(q.compare(c, e)))
+	for _, n := range e.notes {
+		fmt.Fprintf(b, "  note %s\n", n)
+	}
+	return c.err
 }
 
 // String writes the compiled expression with every grouping explicit.
