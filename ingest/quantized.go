@@ -38,22 +38,16 @@ func FindQuantized(tensors []tensor.Info, config []byte) []Quantized {
 	}
 	for i := range tensors {
 		w := &tensors[i]
-		base, ok := strings.CutSuffix(w.Path, ".weight")
-		if !ok && strings.HasSuffix(w.Path, ".scales") || w.DType != tensor.U32 || len(w.Shape) < 2 {
+		prefix, ok := strings.CutSuffix(w.Path, "weight")
+		if !ok || prefix != "" && prefix[len(prefix)-1] != '.' || w.DType != tensor.U32 || len(w.Shape) < 2 {
 			continue
 		}
-		if !ok {
-			base = w.Path
-		}
-		scales := find(base + ".scales")
-		if scales == nil {
-			scales = find(base + "_scales")
-		}
+		scales := find(prefix + "scales")
 		if scales == nil || len(scales.Shape) != len(w.Shape) || !slices.Equal(scales.Shape[:len(w.Shape)-1], w.Shape[:len(w.Shape)-1]) {
 			continue
 		}
 		q := Quantized{Path: w.Path, Parts: []string{w.Path, scales.Path}, DType: scales.DType, Bytes: w.Bytes + scales.Bytes, Mode: "affine"}
-		biases := find(strings.TrimSuffix(scales.Path, "scales") + "biases")
+		biases := find(prefix + "biases")
 		if biases != nil {
 			q.Parts, q.Bytes = append(q.Parts, biases.Path), q.Bytes+biases.Bytes
 		}
@@ -62,7 +56,7 @@ func FindQuantized(tensors []tensor.Info, config []byte) []Quantized {
 		} else if biases == nil || !biases.Shape.Equal(scales.Shape) || biases.DType != scales.DType || !scales.DType.Float() {
 			continue
 		}
-		if settings.fit(base, &q, w.Shape[len(w.Shape)-1], scales.Shape[len(w.Shape)-1]) {
+		if settings.fit(strings.TrimSuffix(prefix, "."), &q, w.Shape[len(w.Shape)-1], scales.Shape[len(w.Shape)-1]) {
 			q.Shape = append(slices.Clone(w.Shape[:len(w.Shape)-1]), w.Shape[len(w.Shape)-1]*32/q.Bits)
 			list = append(list, q)
 		}

@@ -178,7 +178,7 @@ func (f *File) tensor(c *cursor, file string) error {
 	if err != nil {
 		return fail("%v", err)
 	}
-	dtype, ok := types[kind]
+	dtype, ok := Type(kind)
 	if !ok {
 		return fail("unknown type %d", kind)
 	}

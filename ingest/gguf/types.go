@@ -11,3 +11,9 @@ var types = map[uint32]tensor.DType{
 	22: tensor.IQ2_S, 23: tensor.IQ4_XS, 24: tensor.I8, 25: tensor.I16, 26: tensor.I32, 27: tensor.I64, 28: tensor.F64,
 	29: tensor.IQ1_M, 30: tensor.BF16, 34: tensor.TQ1_0, 35: tensor.TQ2_0, 39: tensor.MXFP4, 40: tensor.NVFP4, 41: tensor.Q1_0,
 }
+
+// Type is the element type that ggml numbers so.
+func Type(number uint32) (tensor.DType, bool) {
+	d, ok := types[number]
+	return d, ok
+}

@@ -1,0 +1,203 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zeebo/xxh3"
+
+	"wreg/ingest/safetensors"
+	"wreg/registry/tensor"
+)
+
+// writeTensors writes a safetensors file of random bytes and gives each tensor's.
+func writeTensors(t testing.TB, path string, infos ...tensor.Info) map[string][]byte {
+	t.Helper()
+	h, offsets, err := safetensors.AppendHeader(nil, infos, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	data := map[string][]byte{}
+	for i, info := range infos {
+		b := make([]byte, offsets[i+1]-offsets[i])
+		for k := range b {
+			b[k] = byte(rng.Uint32())
+		}
+		data[info.Path] = b
+		h = append(h, b...)
+	}
+	if err := os.WriteFile(path, h, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func u8(path string, shape ...int64) tensor.Info {
+	return tensor.Info{Path: path, DType: tensor.U8, Shape: shape}
+}
+
+// TestHash compares with hashes taken of the bytes in memory, at sizes around the
+// buffer and slices that end inside it.
+func TestHash(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	data := writeTensors(t, path,
+		u8("empty", 0), u8("one", 1), u8("scalar"), u8("buffer", hashBuffer), u8("buffer+1", hashBuffer+1), u8("flat", 3, hashBuffer),
+		u8("stack", 7, 5, 60_001), u8("stack of one", 1, 2, 3), u8("stack of none", 0, 2, 3), u8("empty slices", 3, 0, 2),
+		u8("many slices", maxSlices+1, 1, 1), tensor.Info{Path: "bf16", DType: tensor.BF16, Shape: tensor.Shape{2, 2, hashBuffer/4 + 1}})
+	c, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var progress atomic.Int64
+	got, err := c.Hash(context.Background(), HashOptions{Progress: func(n int64) { progress.Add(n) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var total int64
+	for _, g := range got {
+		b := data[g.Path]
+		total += g.Bytes
+		if g.Hash != tensor.Hash(sha256.Sum256(b)) {
+			t.Errorf("%s: wrong SHA-256", g.Path)
+		}
+		if sum := xxh3.Hash128(b).Bytes(); g.Sum != tensor.Sum(sum) {
+			t.Errorf("%s: XXH3 %v, want %x", g.Path, g.Sum, sum)
+		}
+		if g.Stats == nil {
+			t.Errorf("%s: no statistics", g.Path)
+		}
+		want := 0
+		if len(g.Shape) >= 3 && g.Shape[0] <= maxSlices {
+			want = int(g.Shape[0])
+		}
+		if len(g.Slices) != want {
+			t.Errorf("%s: %d slices, want %d", g.Path, len(g.Slices), want)
+			continue
+		}
+		for i, s := range g.Slices {
+			n := len(b) / want
+			if s != tensor.Hash(sha256.Sum256(b[i*n:(i+1)*n])) {
+				t.Errorf("%s: wrong SHA-256 of slice %d", g.Path, i)
+			}
+		}
+	}
+	if progress.Load() != total {
+		t.Errorf("progress of %d bytes, want %d", progress.Load(), total)
+	}
+	for _, before := range c.Tensors() {
+		if !before.Hash.IsZero() || before.Stats != nil {
+			t.Fatalf("%s: Hash wrote into Tensors", before.Path)
+		}
+	}
+}
+
+func TestHashLess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	data := writeTensors(t, path, u8("w", 2, 3, 4))
+	c, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	got, err := c.Hash(context.Background(), HashOptions{NoSHA: true, NoStats: true, Jobs: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := got[0]; !g.Hash.IsZero() || g.Slices != nil || g.Stats != nil || g.Sum != tensor.Sum(xxh3.Hash128(data["w"]).Bytes()) {
+		t.Errorf("%+v", g)
+	}
+}
+
+// TestHashChanged: a file that grew, shrank or was written to is an error that
+// names it.
+func TestHashChanged(t *testing.T) {
+	for name, change := range map[string]func(path string) error{
+		"grown":     func(p string) error { return os.Truncate(p, 1<<20) },
+		"truncated": func(p string) error { return os.Truncate(p, 60) },
+		"touched":   func(p string) error { return os.Chtimes(p, time.Time{}, time.Unix(1, 0)) },
+	} {
+		path := filepath.Join(t.TempDir(), "m.safetensors")
+		writeTensors(t, path, u8("w", 100))
+		c, err := Open(path, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := change(path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Hash(context.Background(), HashOptions{}); err == nil || !strings.Contains(err.Error(), "m.safetensors: changed") {
+			t.Errorf("%s: error %v", name, err)
+		}
+		c.Close()
+	}
+}
+
+// TestHashChangedMeanwhile: so is one that is cut while it is hashed.
+func TestHashChangedMeanwhile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	writeTensors(t, path, u8("w", 3*hashBuffer))
+	c, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.Hash(context.Background(), HashOptions{Progress: func(int64) {
+		if err := os.Truncate(path, 1000); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err == nil || !strings.Contains(err.Error(), `tensor "w"`) || !errors.Is(err, io.EOF) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestHashCancelled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	writeTensors(t, path, u8("w", 3*hashBuffer))
+	c, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	if _, err = c.Hash(ctx, HashOptions{Progress: func(int64) { cancel() }}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestBytes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	data := writeTensors(t, path, u8("a", 5), u8("b", 7))
+	c, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, info := range c.Tensors() {
+		r, err := c.Bytes(info.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(io.NewSectionReader(r, 0, 1<<40)) // no further than its own end
+		if err != nil || string(b) != string(data[info.Path]) {
+			t.Errorf("%s: %x, %v", info.Path, b, err)
+		}
+	}
+	if _, err := c.Bytes("c"); err == nil || !strings.Contains(err.Error(), `"c"`) {
+		t.Errorf("error %v", err)
+	}
+	if _, ok := c.Lookup("c"); ok {
+		t.Error("found what is not there")
+	}
+}
