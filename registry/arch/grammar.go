@@ -13,6 +13,8 @@ import (
 type file struct {
 	Names []string     `parser:"('arch' @Glob (',' @Glob)*)?"`
 	Body  []*statement `parser:"@@*"`
+
+	text string
 }
 
 // statement is one of its fields.
@@ -31,6 +33,7 @@ type statement struct {
 	Read   *read   `parser:"| @@"`
 	Refuse *refuse `parser:"| @@"`
 	Block  *block  `parser:"| @@"`
+	Note   string  `parser:"| 'note' @String"`
 }
 
 // body is statements in braces.
@@ -189,6 +192,7 @@ func parse(name, text string) (*file, error) {
 	if err != nil {
 		return nil, expr.Explain(err, text, words)
 	}
+	f.text = text
 	trees := func(fs ...*formula) {
 		for _, x := range fs {
 			if x != nil && err == nil {
@@ -196,21 +200,12 @@ func parse(name, text string) (*file, error) {
 			}
 		}
 	}
-	for _, s := range f.Body {
-		s.formulas(trees)
-	}
+	f.walk(func(s *statement) { s.formulas(trees) })
 	return f, err
 }
 
-// formulas visits every formula of a statement and of those inside it.
+// formulas visits the formulas of a statement, not of those inside it.
 func (s *statement) formulas(visit func(...*formula)) {
-	inside := func(b *body) {
-		if b != nil {
-			for _, s := range b.Statements {
-				s.formulas(visit)
-			}
-		}
-	}
 	switch {
 	case s.Let != nil:
 		visit(s.Let.Value)
@@ -219,24 +214,18 @@ func (s *statement) formulas(visit func(...*formula)) {
 		visit(s.Tensor.From...)
 	case s.For != nil:
 		visit(s.For.In, s.For.When)
-		inside(s.For.Body)
 	case s.At != nil:
 		visit(s.At.When)
-		inside(s.At.Body)
 	case s.When != nil:
-		for w := s.When; w != nil; {
+		for w := s.When; w != nil && w.If != nil; {
 			visit(w.If)
-			inside(w.Then)
 			if w.Else == nil {
-				return
+				break
 			}
-			inside(w.Else.Body)
 			w = w.Else.When
 		}
 	case s.Use != nil && s.Use.Args != nil:
 		visit(s.Use.Args.Args...)
-	case s.With != nil:
-		inside(s.With.Body)
 	case s.Source != nil:
 		visit(s.Source.Shape...)
 	case s.Read != nil && s.Read.Args != nil:
@@ -247,6 +236,5 @@ func (s *statement) formulas(visit func(...*formula)) {
 		for _, p := range s.Block.Params {
 			visit(p.Default)
 		}
-		inside(s.Block.Body)
 	}
 }

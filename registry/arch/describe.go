@@ -1,0 +1,158 @@
+package arch
+
+import (
+	"slices"
+	"strings"
+
+	"wreg/registry/expr"
+)
+
+// Text is the architecture's own file, as it was written.
+func (a *Arch) Text() string { return a.file.text }
+
+// Notes are what the file says people should know about it, and why it refuses
+// what it refuses.
+func (a *Arch) Notes() []string {
+	var notes []string
+	a.file.walk(func(s *statement) {
+		text := s.Note
+		if s.Refuse != nil {
+			text = s.Refuse.Because
+		}
+		if said, err := unquoted(text); err == nil && said != "" {
+			notes = append(notes, said)
+		}
+	})
+	return notes
+}
+
+// Steps lists the operations that turn the hf layout into the mlx one, those of
+// the blocks and architectures it uses included: stack, permute, fp8, ….
+func (a *Arch) Steps() ([]string, error) {
+	steps := map[string]bool{}
+	seen := map[string]bool{}
+	var visit func(list []*statement) error
+	visit = func(list []*statement) error {
+		var failed error
+		walk(list, func(s *statement) {
+			switch {
+			case s.Tensor != nil:
+				for _, f := range s.Tensor.From {
+					operations(f.tree, steps)
+				}
+			case s.Let != nil:
+				operations(s.Let.Value.tree, steps)
+			case s.Read != nil:
+				steps[s.Read.Codec] = true
+			case s.Rename != nil:
+				steps["rename"] = true
+			case s.Use != nil && !seen[s.Use.Name]:
+				seen[s.Use.Name] = true
+				if err := a.used(s.Use.Name, visit); err != nil && failed == nil {
+					failed = err
+				}
+			}
+		})
+		return failed
+	}
+	if err := visit(a.file.Body); err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(steps))
+	for s := range steps {
+		names = append(names, s)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (a *Arch) used(name string, visit func([]*statement) error) error {
+	b, err := a.block(name)
+	if err != nil {
+		return err
+	}
+	if b != nil {
+		return visit(b.Body.Statements)
+	}
+	other, err := ByName(name)
+	if err != nil {
+		return err
+	}
+	return visit(other.file.Body)
+}
+
+// operations collects the functions on tensors of an expression.
+func operations(n *expr.Node, steps map[string]bool) {
+	if n == nil {
+		return
+	}
+	switch n.Op {
+	case expr.OpCall:
+		switch Op(n.Text) {
+		case OpStack, OpConcat, OpPermute, OpReshape, OpCast, OpView, OpRepeat, OpL2Norm, OpMulVec:
+			steps[n.Text] = true
+		case opFlatten, opUnflatten, opSqueeze:
+			steps[string(OpReshape)] = true
+		default:
+			return // a function on numbers
+		}
+	case expr.OpIndex:
+		if slices.ContainsFunc(n.Args[1:], func(a *expr.Node) bool { return a.Op == expr.OpSlice }) {
+			steps[string(OpSlice)] = true
+		}
+	}
+	for _, arg := range n.Args {
+		operations(arg, steps)
+	}
+}
+
+// walk visits every statement of the file, blocks of its own included.
+func (f *file) walk(visit func(*statement)) { walk(f.Body, visit) }
+
+func walk(list []*statement, visit func(*statement)) {
+	for _, s := range list {
+		visit(s)
+		for _, b := range s.bodies() {
+			walk(b.Statements, visit)
+		}
+	}
+}
+
+// bodies are the statements inside a statement.
+func (s *statement) bodies() []*body {
+	switch {
+	case s.For != nil:
+		return []*body{s.For.Body}
+	case s.At != nil:
+		return []*body{s.At.Body}
+	case s.With != nil:
+		return []*body{s.With.Body}
+	case s.Block != nil:
+		return []*body{s.Block.Body}
+	case s.When != nil:
+		var out []*body
+		for w := s.When; w != nil; {
+			out = append(out, w.Then)
+			if w.Else == nil {
+				break
+			}
+			if w.Else.Body != nil {
+				out = append(out, w.Else.Body)
+			}
+			w = w.Else.When
+		}
+		return out
+	}
+	return nil
+}
+
+// Lines counts the lines of the file that are not empty.
+func (a *Arch) Lines() int {
+	n := 0
+	for line := range strings.SplitSeq(a.file.text, "\n") {
+		if strings.TrimSpace(line) != "" {
+			n++
+		}
+	}
+	return n
+}
