@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +24,7 @@ import (
 type exportOptions struct {
 	export.Options
 	dtype, hfPath, arch, memory, name string
-	device                            string
+	device, part                      string
 	dryRun, noRegister                bool
 	quantizeOptions
 }
@@ -39,7 +41,8 @@ ingested first. The result is registered as MODEL-mlx.`,
 		Example: `  wreg export hunyuan --target mlx --out ./hunyuan-mlx
   wreg export hunyuan --dtype float16 --out ./hy16 --dry-run
   wreg export hunyuan -q --q-bits 8 --q-override '*.gate.wg=keep' --out ./hy8
-  wreg export --hf-path ./hunyuan --mlx-path ./hunyuan-mlx`,
+  wreg export --hf-path ./hunyuan --mlx-path ./hunyuan-mlx
+  wreg export hunyuan --out /shared/hunyuan-mlx --part 3/8`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeModels,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -70,8 +73,11 @@ ingested first. The result is registered as MODEL-mlx.`,
 	f.StringVar(&o.Prove, "prove", "xxh3", "how bytes are proven: xxh3 or sha256")
 	f.BoolVar(&o.NoSync, "no-sync", false, "skip fsync: for scratch output")
 	f.BoolVar(&o.Resume, "resume", false, "go on with an export that was killed (same plan, same inputs)")
+	f.StringVar(&o.part, "part", "", "write share `K/N` of the shards only: in any order, on any machine")
+	f.BoolVar(&o.Finish, "finish", false, "check that every part is there, then land them as one folder")
 	f.StringVar(&o.device, "device", "", "where steps compute: auto, cpu or metal (default $WREG_DEVICE, then auto)")
 	o.quantizeOptions.flags(c)
+	c.MarkFlagsMutuallyExclusive("part", "finish")
 	c.MarkFlagsMutuallyExclusive("out", "mlx-path")
 	c.MarkFlagsOneRequired("out", "mlx-path")
 	return describe(c, "0 exported and proven, 2 trouble (a gap, a full disk, a changed source; nothing is left under the final name)")
@@ -91,6 +97,9 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		if o.Memory, err = parseSize(o.memory); err != nil {
 			return fmt.Errorf("--memory: %w", err)
 		}
+	}
+	if o.Part, o.Parts, err = parsePart(o.part); err != nil {
+		return err
 	}
 	if o.Arch, err = readArch(o.arch); err != nil {
 		return err
@@ -135,6 +144,10 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	if err != nil {
 		return err
 	}
+	if receipt == nil {
+		a.say("%s: part %s is written and proven; --finish lands all of them", o.Out, o.part)
+		return nil
+	}
 	a.say("%s: %s, %s in %s, read back and proven", o.Out, count(len(plan.Tensors), "tensor"), size(plan.TotalSize), count(len(plan.Shards), "shard"))
 	if o.noRegister {
 		return nil
@@ -172,6 +185,21 @@ func (a *app) register(ctx context.Context, o exportOptions, source *registry.Re
 		return err
 	})
 	return v, err
+}
+
+// parsePart reads K/N.
+func parsePart(text string) (part, parts int, err error) {
+	if text == "" {
+		return 0, 0, nil
+	}
+	k, n, ok := strings.Cut(text, "/")
+	if part, err = strconv.Atoi(k); err == nil {
+		parts, err = strconv.Atoi(n)
+	}
+	if !ok || err != nil || part < 1 || part > parts {
+		return 0, 0, fmt.Errorf("--part %q: want K/N with K from 1 to N", text)
+	}
+	return part, parts, nil
 }
 
 // modelOrPath gives the reference of a registered model; a path on disk that is

@@ -120,6 +120,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 			return nil, "", err
 		}
 	}
+	v.Findings = c.Findings() // with the bytes read, duplicates are told equal or not
 	v.Layout = layout(v.Config, tensors)
 	var put *registry.Revision
 	err = a.open(registry.Options{}, func(r *registry.Registry) (err error) {

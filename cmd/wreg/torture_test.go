@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // rounds is how many kills a torture test makes: a few in go test, WREG_ROUNDS
@@ -105,25 +109,47 @@ func TestIngestTorture(t *testing.T) {
 	p.must("check")
 }
 
-// A killed export leaves nothing under the final name, or all of it.
+// A killed export leaves nothing under the final name, or all of it; --resume goes
+// on and gives what an undisturbed export gives, byte for byte.
 func TestExportTorture(t *testing.T) {
 	p := newProcess(t)
 	p.must("synth", "--arch", "hunyuan", "--layers", "24", "--experts", "8", "--out", "hy")
 	p.must("ingest", "hy")
 	start := time.Now()
-	p.must("export", "hy", "--out", "whole")
+	p.must("export", "hy", "--out", "whole", "--no-register")
 	whole := time.Since(start) * 5 / 4
-	out := filepath.Join(p.dir, "out")
-	for range rounds(t) {
-		p.kill(whole, "export", "hy", "--out", "out")
-		p.must("check")
-		if _, err := os.Stat(out); err == nil {
-			p.must("verify", "out")
-			if err := os.RemoveAll(out); err != nil {
-				t.Fatal(err)
+	want := p.files("whole")
+	for i := range rounds(t) {
+		if !p.kill(whole, "export", "hy", "--out", "out", "--no-register") {
+			if _, err := os.Stat(filepath.Join(p.dir, "out")); err != nil {
+				p.must("export", "hy", "--out", "out", "--no-register", "--resume")
 			}
 		}
+		if diff := cmp.Diff(want, p.files("out")); diff != "" {
+			t.Fatalf("round %d: the folder differs from an undisturbed one (-want +got):\n%s", i, diff)
+		}
+		p.must("verify", "out")
+		if err := os.RemoveAll(filepath.Join(p.dir, "out")); err != nil {
+			t.Fatal(err)
+		}
 	}
-	p.must("export", "hy", "--out", "out", "--resume")
-	p.must("verify", "out")
+	p.must("check")
+}
+
+// files gives the hash of every file in a folder.
+func (p *process) files(dir string) map[string]string {
+	p.t.Helper()
+	entries, err := os.ReadDir(filepath.Join(p.dir, dir))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	sums := map[string]string{}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(p.dir, dir, e.Name()))
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		sums[e.Name()] = fmt.Sprintf("%x", sha256.Sum256(data))
+	}
+	return sums
 }
