@@ -28,17 +28,48 @@ func (r *Registry) Check(ctx context.Context) ([]Fault, error) {
 		if len(c.faults) == 0 {
 			// bbolt's own check trusts the shape of the pages.
 			for err := range tx.Check() {
-				c.fault("pages", "%v", err)
+				c.failed("pages", err)
 			}
 		}
 		c.s = newSnapshot(r, tx)
 		if err := c.all(tx); err != nil && ctx.Err() == nil {
-			c.fault("registry", "%v", err)
+			c.failed("registry", err)
 		}
 		return ctx.Err()
 	})
 	if err != nil {
 		return nil, err
+	}
+	return c.done(), nil
+}
+
+// CheckFile is Check for a file that may be too damaged to be opened: then its pages
+// are walked alone. It reads only. The error says what kept it from looking.
+func CheckFile(ctx context.Context, path string, o Options) ([]Fault, error) {
+	o.ReadOnly = true
+	r, err := Open(path, o)
+	if err == nil {
+		faults, err := r.Check(ctx)
+		return faults, errors.Join(err, r.Close())
+	}
+	damaged, ok := errors.AsType[*DamagedError](err)
+	if !ok {
+		return nil, err
+	}
+	r = newRegistry(damaged.Path, true)
+	c := &checker{r: r, ctx: ctx, count: map[string]int{}}
+	if err := r.open(true, defaultTimeout); err == nil {
+		if pages, err := r.walkAll(); err == nil {
+			for _, f := range pages.faults {
+				c.fault("pages", "%v", f)
+			}
+		}
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
+	}
+	if len(c.faults) == 0 {
+		c.failed("registry", damaged)
 	}
 	return c.done(), nil
 }
@@ -79,6 +110,18 @@ func (c *checker) fault(where, format string, args ...any) {
 	}
 }
 
+// failed is fault for an error, which knows a better place when it is about damage.
+func (c *checker) failed(where string, err error) {
+	if d, ok := errors.AsType[*DamagedError](err); ok {
+		if d.Where != "" && d.Where != where {
+			where += ": " + d.Where
+		}
+		c.fault(where, "%s", d.Message)
+		return
+	}
+	c.fault(where, "%v", err)
+}
+
 func (c *checker) done() []Fault {
 	var wheres []string
 	for where, n := range c.count {
@@ -96,7 +139,7 @@ func (c *checker) done() []Fault {
 // all goes through the buckets.
 func (c *checker) all(tx *bolt.Tx) error {
 	if _, err := c.r.readSchema(tx); err != nil {
-		c.fault("meta", "%v", err)
+		c.failed("meta", err)
 	}
 	c.topBuckets(tx)
 	visible := c.models(tx)
@@ -115,7 +158,7 @@ func (c *checker) all(tx *bolt.Tx) error {
 			return err
 		}
 		if err := c.r.guard(func() error { return c.revision(e) }); err != nil {
-			c.fault(e.ref(), "%v", err)
+			c.failed(e.ref(), err)
 		}
 	}
 	return nil
@@ -150,7 +193,7 @@ func (c *checker) models(tx *bolt.Tx) []modelEntry {
 			err = CheckName(e.name)
 		}
 		if err != nil {
-			c.fault(modelPlace(k), "%v", err)
+			c.failed(modelPlace(k), err)
 			continue
 		}
 		list = append(list, e)
@@ -199,7 +242,7 @@ func (c *checker) numbers(tx *bolt.Tx, visible []modelEntry) {
 		delete(last, name)
 		switch {
 		case err != nil:
-			c.fault(numberPlace(name), "%v", err)
+			c.failed(numberPlace(name), err)
 		case !ok:
 			c.fault(numberPlace(name), "no such model")
 		case d.err != "" || n < uint64(top):
@@ -234,135 +277,4 @@ func (c *checker) dangling(tx *bolt.Tx) {
 			c.fault(contentPlace(k), "no revision refers to it")
 		}
 	}
-}
-
-// revision decodes all of one revision and compares it with the content index.
-func (c *checker) revision(e modelEntry) error {
-	ref := e.ref()
-	v, err := c.s.record(e)
-	if err != nil {
-		return err
-	}
-	st, err := c.s.stateOf(e)
-	if err != nil {
-		return err
-	}
-	var want [2][]place
-	rows, bytes := 0, int64(0)
-	for _, x := range st.raw {
-		b, err := decodeBlock(x.key, x.value, st.files, nil)
-		if err == nil {
-			err = b.verify()
-		}
-		if err != nil {
-			c.fault(ref, "%v", err)
-			continue
-		}
-		sum, ok := b.Bytes().Sum()
-		if !ok || sum < 0 {
-			c.fault(ref, "block %q: sizes overflow", b.Template())
-		}
-		bytes += sum
-		for i := range b.Len() {
-			row := uint32(rows + i)
-			if h := b.Hashes().At(i); !h.IsZero() {
-				want[wholeKind] = append(want[wholeKind], place{prefixOf(h), row, -1})
-			}
-			for k, h := range b.Slices(i) {
-				want[sliceKind] = append(want[sliceKind], place{prefixOf(h), row, int32(k)})
-			}
-		}
-		rows += b.Len()
-	}
-	if rows != v.Tensors || bytes != v.Bytes {
-		c.fault(ref, "its blocks hold %d tensors of %d bytes, its record says %d of %d", rows, bytes, v.Tensors, v.Bytes)
-	}
-	chunks, err := c.s.content(st)
-	if err != nil {
-		return err
-	}
-	var have [2][]place
-	for _, part := range chunks {
-		for i := range part.n {
-			have[part.kind] = append(have[part.kind], part.at(i))
-		}
-	}
-	for kind := range want {
-		if !slices.IsSortedFunc(have[kind], comparePlace) {
-			c.fault(ref, "the content index is not sorted")
-			slices.SortFunc(have[kind], comparePlace)
-		}
-		c.compare(ref, want[kind], have[kind])
-	}
-	return nil
-}
-
-// compare reports the differences of two lists of places, want sorted here.
-func (c *checker) compare(ref string, want, have []place) {
-	slices.SortFunc(want, comparePlace)
-	for len(want) > 0 || len(have) > 0 {
-		order := 0
-		switch {
-		case len(have) == 0:
-			order = -1
-		case len(want) == 0:
-			order = 1
-		default:
-			order = comparePlace(want[0], have[0])
-		}
-		switch {
-		case order < 0:
-			c.fault(ref, "row %d slice %d: hash %016x… is not in the content index", want[0].row, want[0].slice, want[0].prefix)
-			want = want[1:]
-		case order > 0:
-			c.fault(ref, "the content index has hash %016x… at row %d slice %d, which does not", have[0].prefix, have[0].row, have[0].slice)
-			have = have[1:]
-		default:
-			want, have = want[1:], have[1:]
-		}
-	}
-}
-
-// verify decodes every column of every row.
-func (b *Block) verify() error {
-	for i := range b.grid {
-		b.prove(&b.grid[i])
-	}
-	for i := range b.cols {
-		b.prove(&b.cols[i])
-	}
-	if err := b.Err(); err != nil {
-		return err
-	}
-	for _, x := range []struct {
-		name  string
-		codes Ints
-		table int
-	}{
-		{"shape", b.column(colShape), len(b.shapes)},
-		{"file", b.column(colFile), len(b.files)},
-		{"format", b.column(colFormat), len(b.formats)},
-	} {
-		for i := range b.rows {
-			if v := x.codes.At(i); v < 0 || v >= int64(x.table) {
-				return fmt.Errorf("block %q: row %d: %s %d of %d", b.template, i, x.name, v, x.table)
-			}
-		}
-	}
-	var last []int64
-	for i := range b.rows {
-		index := b.index(i)
-		if i > 0 && slices.Compare(last, index) >= 0 {
-			return fmt.Errorf("block %q: row %d does not come after the row before", b.template, i)
-		}
-		last = index
-		t := b.Info(i)
-		if err := checkInfo(&t); err != nil {
-			return fmt.Errorf("block %q: row %d: %w", b.template, i, err)
-		}
-		if key, numbers := blockKey(t.Path); key[1:] != b.template || (key[0] == literalKey) != b.literal || !slices.Equal(numbers, index) {
-			return fmt.Errorf("block %q: row %d: path %q belongs to block %q", b.template, i, t.Path, key[1:])
-		}
-	}
-	return b.Err()
 }

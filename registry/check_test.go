@@ -77,7 +77,7 @@ func TestCheckFinds(t *testing.T) {
 		{"content dangling", func(tx *bolt.Tx) error { return tx.Bucket(contentBucket).Put(contentKey(77, 0, 0), nil) },
 			[]string{"no revision refers to it"}},
 		{"block absent", func(tx *bolt.Tx) error { return blocks(tx).Delete([]byte("tlayers.{layer}.w")) },
-			[]string{"m@1: registry", "0 blocks, 1 were written"}},
+			[]string{"m@1: 0 blocks, 1 were written"}},
 		{"block under another name", func(tx *bolt.Tx) error {
 			raw := append([]byte{}, blocks(tx).Get([]byte("tlayers.{layer}.w"))...)
 			if err := blocks(tx).Delete([]byte("tlayers.{layer}.w")); err != nil {

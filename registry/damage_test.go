@@ -246,6 +246,10 @@ func TestOpenRefuses(t *testing.T) {
 					t.Errorf("Open: %v, want a DamagedError that says %q", err, c.want)
 				}
 			}
+			faults, err := registry.CheckFile(context.Background(), path, registry.Options{})
+			if err != nil || len(faults) != 1 || !strings.Contains(faults[0].Message, c.want) {
+				t.Errorf("CheckFile: %v, %v, want a fault that says %q", faults, err, c.want)
+			}
 			if after, _ := os.ReadFile(path); !bytes.Equal(after, c.file) {
 				t.Error("Open changed the file")
 			}
@@ -262,6 +266,41 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("Open of nothing: %v", err)
 		}
 	})
+}
+
+// Every damaged page is named, not the first only.
+func TestCheckFileFindsAll(t *testing.T) {
+	file, _ := sample(t)
+	page := os.Getpagesize()
+	path := filepath.Join(t.TempDir(), "r.db")
+	want := 0
+	flat := []byte("tblock_") // in the leaves of many small blocks
+	for at := 2 * page; at < len(file); at += page {
+		leaf := binary.LittleEndian.Uint16(file[at+8:]) == 2 && binary.LittleEndian.Uint64(file[at:]) == uint64(at/page)
+		if leaf && bytes.Count(file[at:min(at+page, len(file))], flat) > 10 {
+			clear(file[at : at+page])
+			want++
+		}
+	}
+	if want < 3 {
+		t.Fatalf("%d leaves to zero: the sample has changed", want)
+	}
+	if err := os.WriteFile(path, file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	faults, err := registry.CheckFile(context.Background(), path, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, f := range faults {
+		if strings.Contains(f.Message, "says it is page 0") {
+			found++
+		}
+	}
+	if found < want {
+		t.Errorf("%d of %d zeroed pages are named: %v", found, want, faults)
+	}
 }
 
 // A file cut short while it is mapped faults in memory: an error, not a crash.
