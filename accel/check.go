@@ -6,7 +6,7 @@ import (
 )
 
 // checkNumbers is how many numbers each line of Check is about.
-const checkNumbers = 4 << 20
+const checkNumbers = 2 << 20
 
 // CheckLine is one operation on one device: whether its bytes are the reference's,
 // and how fast it is.

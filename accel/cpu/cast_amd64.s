@@ -5,18 +5,36 @@
 // Each kernel converts n elements, a multiple of 16, sixteen at a time. Nothing
 // here differs from convert.go in any bit; cast_test.go compares all patterns.
 
+// NaNs are rare: a block of sixteen that holds one takes another way.
+
+// IF_NAN goes to label when one of the sixteen float32 in Y0 and Y1 is a NaN.
+#define IF_NAN(label) \
+	VCMPPS $3, Y0, Y1, Y3 \
+	VPTEST Y3, Y3         \
+	JNZ    label
+
 // ROUND_BF16 rounds eight float32 in x to bf16 in the lower halves of their lanes.
-// Y15 = 0x7FFF, Y14 = 1, Y13 = 0x7FC0 (all 32-bit). t and m are scratch.
-#define ROUND_BF16(x, t, m) \
-	VCMPPS $3, x, x, m    \
+// Y15 = 0x7FFF, Y14 = 1 (32-bit). t is scratch.
+#define ROUND_BF16(x, t) \
 	VPSRLD $16, x, t      \
 	VPAND  Y14, t, t      \
 	VPADDD Y15, t, t      \
 	VPADDD t, x, x        \
-	VPSRLD $16, x, x      \
+	VPSRLD $16, x, x
+
+// NAN_BF16 does what ROUND_BF16 does; NaNs become 0x7FC0, which is in Y13.
+#define NAN_BF16(x, t, m) \
+	VCMPPS $3, x, x, m    \
+	ROUND_BF16(x, t)      \
 	VPBLENDVB m, Y13, x, x
 
-// BF16_CONSTANTS loads what ROUND_BF16 needs.
+// STORE_BF16 writes the sixteen bf16 in the lower halves of Y0 and Y1.
+#define STORE_BF16 \
+	VPACKUSDW Y1, Y0, Y0  \
+	VPERMQ $0xD8, Y0, Y0  \
+	VMOVDQU Y0, (DI)
+
+// BF16_CONSTANTS loads what these need.
 #define BF16_CONSTANTS \
 	MOVL $0x7FFF, AX     \
 	VMOVD AX, X15        \
@@ -28,9 +46,14 @@
 	VMOVD AX, X13        \
 	VPBROADCASTD X13, Y13
 
-// ROUND_F16 turns eight float32 each in Y0 and Y1 into sixteen f16 in Y2. NaNs
-// become sign|0x7D00. Y15 = 0x8000, Y14 = 0x7D00 (16-bit).
-#define ROUND_F16 \
+// STORE_F16 rounds the sixteen float32 in Y0 and Y1 to f16 and writes them.
+#define STORE_F16 \
+	VCVTPS2PH $0, Y0, (DI)   \
+	VCVTPS2PH $0, Y1, 16(DI)
+
+// NAN_F16 does what STORE_F16 does; NaNs become sign|0x7D00. Y15 = 0x8000, Y14 =
+// 0x7D00 (16-bit).
+#define NAN_F16 \
 	VCMPPS $3, Y0, Y0, Y3      \
 	VCMPPS $3, Y1, Y1, Y4      \
 	VPACKSSDW Y4, Y3, Y3       \
@@ -40,7 +63,8 @@
 	VINSERTI128 $1, X5, Y2, Y2 \
 	VPAND Y15, Y2, Y5          \
 	VPOR Y14, Y5, Y5           \
-	VPBLENDVB Y3, Y5, Y2, Y2
+	VPBLENDVB Y3, Y5, Y2, Y2   \
+	VMOVDQU Y2, (DI)
 
 #define F16_CONSTANTS \
 	MOVL $0x8000, AX     \
@@ -62,11 +86,12 @@ TEXT ·f32ToBF16AVX2(SB), NOSPLIT, $0-24
 loop:
 	VMOVDQU (SI), Y0
 	VMOVDQU 32(SI), Y1
-	ROUND_BF16(Y0, Y2, Y3)
-	ROUND_BF16(Y1, Y4, Y5)
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ $0xD8, Y0, Y0
-	VMOVDQU Y0, (DI)
+	IF_NAN(nan)
+	ROUND_BF16(Y0, Y2)
+	ROUND_BF16(Y1, Y4)
+	STORE_BF16
+
+next:
 	ADDQ $64, SI
 	ADDQ $32, DI
 	DECQ CX
@@ -75,6 +100,12 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+nan:
+	NAN_BF16(Y0, Y2, Y3)
+	NAN_BF16(Y1, Y4, Y5)
+	STORE_BF16
+	JMP next
 
 // func bf16ToF32AVX2(dst, src *byte, n int)
 TEXT ·bf16ToF32AVX2(SB), NOSPLIT, $0-24
@@ -112,8 +143,10 @@ TEXT ·f32ToF16AVX2(SB), NOSPLIT, $0-24
 loop:
 	VMOVDQU (SI), Y0
 	VMOVDQU 32(SI), Y1
-	ROUND_F16
-	VMOVDQU Y2, (DI)
+	IF_NAN(nan)
+	STORE_F16
+
+next:
 	ADDQ $64, SI
 	ADDQ $32, DI
 	DECQ CX
@@ -122,6 +155,10 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+nan:
+	NAN_F16
+	JMP next
 
 // func f16ToF32AVX2(dst, src *byte, n int)
 TEXT ·f16ToF32AVX2(SB), NOSPLIT, $0-24
@@ -159,8 +196,10 @@ loop:
 	VPMOVZXWD 16(SI), Y1
 	VPSLLD $16, Y0, Y0
 	VPSLLD $16, Y1, Y1
-	ROUND_F16
-	VMOVDQU Y2, (DI)
+	IF_NAN(nan)
+	STORE_F16
+
+next:
 	ADDQ $32, SI
 	ADDQ $32, DI
 	DECQ CX
@@ -169,6 +208,10 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+nan:
+	NAN_F16
+	JMP next
 
 // func f16ToBF16AVX2(dst, src *byte, n int)
 TEXT ·f16ToBF16AVX2(SB), NOSPLIT, $0-24
@@ -182,11 +225,12 @@ TEXT ·f16ToBF16AVX2(SB), NOSPLIT, $0-24
 loop:
 	VCVTPH2PS (SI), Y0
 	VCVTPH2PS 16(SI), Y1
-	ROUND_BF16(Y0, Y2, Y3)
-	ROUND_BF16(Y1, Y4, Y5)
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ $0xD8, Y0, Y0
-	VMOVDQU Y0, (DI)
+	IF_NAN(nan)
+	ROUND_BF16(Y0, Y2)
+	ROUND_BF16(Y1, Y4)
+	STORE_BF16
+
+next:
 	ADDQ $32, SI
 	ADDQ $32, DI
 	DECQ CX
@@ -195,6 +239,12 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+nan:
+	NAN_BF16(Y0, Y2, Y3)
+	NAN_BF16(Y1, Y4, Y5)
+	STORE_BF16
+	JMP next
 
 // func e4m3To16AVX2(dst, src *byte, n int, c *e4m3Constants)
 //
@@ -272,11 +322,12 @@ loop:
 	VPSLLD $16, Y1, Y1
 	VMULPS Y12, Y0, Y0
 	VMULPS Y12, Y1, Y1
-	ROUND_BF16(Y0, Y2, Y3)
-	ROUND_BF16(Y1, Y4, Y5)
-	VPACKUSDW Y1, Y0, Y0
-	VPERMQ $0xD8, Y0, Y0
-	VMOVDQU Y0, (DI)
+	IF_NAN(nan)
+	ROUND_BF16(Y0, Y2)
+	ROUND_BF16(Y1, Y4)
+	STORE_BF16
+
+next:
 	ADDQ $32, SI
 	ADDQ $32, DI
 	DECQ CX
@@ -285,3 +336,9 @@ loop:
 done:
 	VZEROUPPER
 	RET
+
+nan:
+	NAN_BF16(Y0, Y2, Y3)
+	NAN_BF16(Y1, Y4, Y5)
+	STORE_BF16
+	JMP next

@@ -115,11 +115,11 @@ func Difference(got, want []byte) string {
 	return fmt.Sprintf("%d of %d bytes differ, the first at %d: %#02x, want %#02x", n, len(want), at, got[at], want[at])
 }
 
-// Rate gives the bytes read and written per second, in GB/s: the best of three
+// Rate gives the bytes read and written per second, in GB/s: the best of eight
 // calls of run, which does the whole trial.
 func (t Trial) Rate(run func() error) (float64, error) {
 	best := math.Inf(1)
-	for range 3 {
+	for range 8 {
 		start := time.Now()
 		if err := run(); err != nil {
 			return 0, err
