@@ -26,6 +26,8 @@ const (
 	MaxHeader  = 65_535
 	MaxName    = 8192
 	MaxMembers = 1 << 20
+
+	maxRatio = 1032 // of deflate: 258 bytes in two bits
 )
 
 // File is an array file whose headers were read.
@@ -107,8 +109,8 @@ func (f *File) member(r io.ReaderAt, size int64, m *zip.File, file string, seen 
 		return fmt.Errorf("stored, but with %d bytes for %d", m.CompressedSize64, m.UncompressedSize64)
 	case m.Method != zip.Store && m.Method != zip.Deflate:
 		return fmt.Errorf("compression method %d; wreg reads stored and deflated", m.Method)
-	case m.UncompressedSize64 > 1<<62:
-		return fmt.Errorf("claims %d bytes", m.UncompressedSize64)
+	case m.UncompressedSize64/maxRatio > m.CompressedSize64:
+		return fmt.Errorf("claims %d bytes out of %d, more than deflate can pack", m.UncompressedSize64, m.CompressedSize64)
 	}
 	seen[m.Name] = true
 	path, isArray := strings.CutSuffix(m.Name, ".npy")
