@@ -97,6 +97,12 @@ func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[st
 			s.DType, s.Shape = i.DType, i.Shape
 		}
 		return []Want{codes, s}
+	case "int4", "fp4", "mxfp4":
+		if in%group != 0 { // no group ends a row: cannot be stored so
+			return nil
+		}
+	}
+	switch c.kind {
 	case "int4":
 		return []Want{part(c.parts["packed"], tensor.I32, over(in/8)...), part(c.parts["scale"], tensor.Invalid, scale(group)...)}
 	case "fp4":

@@ -1,0 +1,98 @@
+package arch_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// The hf layout of every config can be made from the config alone, with every
+// shape told, and resolves to the mlx layout with nothing left over.
+func TestHFLayout(t *testing.T) {
+	files, err := filepath.Glob("testdata/mlx/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no testdata/mlx", err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c struct {
+			Config json.RawMessage
+			Params []param
+		}
+		if err := json.Unmarshal(text, &c); err != nil {
+			t.Fatal(f, err)
+		}
+		config, err := arch.ParseConfig(c.Config)
+		if err != nil {
+			t.Fatal(f, err)
+		}
+		a, err := arch.Find(config)
+		if err != nil {
+			t.Fatal(f, err)
+		}
+		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
+			want, err := a.Expect(config, arch.HF, nil)
+			var refused *arch.Error
+			if errors.As(err, &refused) && refused.Refused && a.Name == "prism_hadamard_qwen35" {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var list []tensor.Info
+			for _, w := range want {
+				if w.Shape == nil {
+					t.Errorf("%s: its shape cannot be told (%s): a source statement is missing", w.Path, w.Rule)
+					continue
+				}
+				dt := w.DType
+				if dt == tensor.Invalid {
+					dt = tensor.BF16
+				}
+				n, err := w.Shape.Bytes(dt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				list = append(list, tensor.Info{Path: w.Path, DType: dt, Shape: w.Shape, Bytes: n})
+			}
+			if t.Failed() {
+				return
+			}
+			r, err := a.Resolve(config, newSource(list))
+			if err != nil {
+				t.Fatal(err)
+			}
+			complain(t, r)
+			made := map[string]tensor.Shape{}
+			for _, target := range r.Targets {
+				if target.Make == nil {
+					t.Errorf("%s is not made", target.Path)
+					continue
+				}
+				made[target.Path] = target.Make.Shape
+			}
+			for _, p := range c.Params {
+				if s, ok := made[p.Name]; !ok && !strings.Contains(p.Name, "lm_head") {
+					t.Errorf("mlx_lm's %s is not made", p.Name)
+				} else if ok && !s.Equal(p.Shape) && !packedOf(made, p.Name) {
+					t.Errorf("%s is made as %v, mlx_lm's is %v", p.Name, s, p.Shape)
+				}
+			}
+		})
+	}
+}
+
+// packedOf reports that the tensor is made packed: its scales are there too.
+func packedOf(made map[string]tensor.Shape, path string) bool {
+	_, ok := made[strings.TrimSuffix(path, "weight")+"scales"]
+	return ok
+}
