@@ -41,6 +41,10 @@ def fill(name, count, dtype, seed=0):
     return z.astype(f"u{SIZES[dtype]}")
 
 
+def golden_names():
+    return sorted(p.stem for p in GOLDENS.glob("*.json"))
+
+
 def golden(name):
     return json.loads((GOLDENS / f"{name}.json").read_text())
 
