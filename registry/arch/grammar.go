@@ -183,7 +183,7 @@ var parser = sync.OnceValue(func() *participle.Parser[file] {
 
 // words says in errors what the grammar's productions are.
 var words = map[string]string{
-	"Statement": "a statement", "Body": "{", "Expr": "an expression", "Chain": "an expression", "Param": "a parameter",
+	"Statement": "a statement", "Body": "{", "Expr": "an expression", "Chain": "an expression", "Param": "a parameter", "Formula": "an expression",
 }
 
 // parse reads an .arch text and resolves the precedence in its expressions.

@@ -143,6 +143,12 @@ func (s *scope) sliced(n *expr.Node) (*making, error) {
 	return m, nil
 }
 
+// onTensors holds the functions that take a tensor first.
+var onTensors = map[Op]bool{
+	OpReshape: true, OpPermute: true, opFlatten: true, opUnflatten: true, opSqueeze: true, OpView: true,
+	OpCast: true, OpRepeat: true, OpMulVec: true, OpL2Norm: true,
+}
+
 // called builds the functions on tensors. Each takes its tensors first, concat
 // its axis.
 func (s *scope) called(n *expr.Node) (*making, error) {
@@ -161,6 +167,9 @@ func (s *scope) called(n *expr.Node) (*making, error) {
 			}
 		}
 		return m, err
+	}
+	if !onTensors[Op(n.Text)] {
+		return nil, fault(n, fmt.Errorf("there is no function %s on tensors; known are stack concat reshape permute flatten unflatten squeeze view cast repeat mulvec l2norm", n.Text))
 	}
 	if len(n.Args) == 0 {
 		return nil, fault(n, fmt.Errorf("%s takes a tensor", n.Text))
@@ -279,7 +288,7 @@ func (m *making) numbers(n *expr.Node, numbers tensor.Shape) error {
 		m.count, m.axis = int(numbers[0]), int(numbers[1])
 		return nil
 	}
-	return fault(n, fmt.Errorf("there is no function %s on tensors; known are stack concat reshape permute flatten unflatten squeeze view cast repeat l2norm", n.Text))
+	return want(false, "other arguments")
 }
 
 func (s *scope) appendMaking(list []*making, n *expr.Node) ([]*making, error) {

@@ -12,7 +12,7 @@ import (
 // Limits of one application of an architecture to a config: a config from
 // anywhere may ask for 10^18 layers.
 const (
-	maxSteps = 8 << 20 // loop rounds and names
+	maxSteps = 1 << 19 // loop rounds and names; the largest models take half as many
 	maxDepth = 32      // blocks in blocks
 	maxKept  = 1 << 17 // items that a Config remembers
 )

@@ -118,8 +118,8 @@ var productions = map[string]string{
 	"string": "a string", "glob": "a pattern", "regex": "/a regular expression/", "Subscript": "an index", "|": "or",
 }
 
-// inWords makes what participle expected readable: "<ident> | \"where\"". Only
-// what comes first of a production is told: Operand Subscript* is an expression.
+// inWords makes what participle expected readable: "<ident> | \"where\"". Of a
+// sequence only the first is told: Operand Subscript* is an expression.
 func inWords(expected string, names map[string]string) string {
 	var out []string
 	for _, f := range strings.Fields(expected) {
@@ -131,8 +131,8 @@ func inWords(expected string, names map[string]string) string {
 		if !known {
 			word = bare
 		}
-		if n := len(out); n > 0 && known && f != "|" && out[n-1] != "or" {
-			continue
+		if n := len(out); n > 0 && f != "|" && out[n-1] != "or" {
+			break // what follows the first of a sequence
 		}
 		out = append(out, word)
 	}

@@ -1,0 +1,156 @@
+package arch_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wreg/registry/arch"
+	"wreg/registry/expr"
+	"wreg/registry/tensor"
+)
+
+// textCases are files that do not parse, or do not apply to the config beside them;
+// they seed the fuzzer.
+var textCases = []struct {
+	text, config string
+	line, column int
+	message      string
+}{
+	{"arch x\ntensor a.weight [n", `{}`, 2, 19, `unexpected end, expected "]"`},
+	{"arch x\ntensor [n]", `{}`, 2, 11, "unexpected end, expected \"[\""},
+	{"arch x\nlet = 3", `{}`, 2, 5, `unexpected "="`},
+	{"arch x\nfor i in 0..3 at l.{i} {\n  tensor w [4]\n", `{}`, 4, 1, "unexpected end"},
+	{"arch x\ntensor w [4] from a < b < c", `{}`, 2, 25, "comparisons do not chain"},
+	{"arch x\ntensor w [n]", `{}`, 2, 11, "n is neither bound here nor a key of config.json"},
+	{"arch x\ntensor w [n]", `{"n": 2.5}`, 2, 11, "n is 2.5, not a whole number"},
+	{"arch x\ntensor w [n]", `{"n": -1}`, 2, 11, "a dimension is never negative"},
+	{"arch x\ntensor w [n, n, n]", `{"n": 9000000000}`, 2, 1, "overflows 64 bits"},
+	{"arch x\ntensor w [n * n]", `{"n": 9000000000}`, 2, 13, "overflows 64 bits"},
+	{"arch x\nfor i in 0..n { tensor w.{i} [1] }", `{"n": 1000000000000}`, 2, 11, "a loop runs from 0 or above"},
+	{"arch x\nfor i in 0..n { for j in 0..n { for k in 0..n { tensor w.{i}.{j}.{k} [1] } } }", `{"n": 60000}`, 2, 0, "the config asks for more than"},
+	{"arch x\nuse nothing(1)", `{}`, 2, 1, "there is neither a block nor an architecture of this name"},
+	{"arch x\nuse gqa(1)", `{}`, 2, 1, "its parameter heads is not given"},
+	{"arch x\nuse swiglu(1, 2, size = 3)", `{}`, 2, 23, "has no further parameter"},
+	{"arch x\nblock b() { use b() }\nuse b()", `{}`, 2, 13, "blocks stand in blocks more than 32 deep"},
+	{"arch x\nlet a = b\nlet b = 1 / z\ntensor w [a]", `{"z": 0}`, 2, 9, "b is neither bound"},
+	{"arch x\nlet b = 1 / z\ntensor w [b]", `{"z": 0}`, 2, 11, "division by zero"},
+	{"arch x\nrefuse when n > 3 because \"too many\"", `{"n": 4}`, 2, 1, "too many"},
+	{"arch x\ndrop a.*", `{}`, 2, 1, "say why"},
+	{"arch x\nquant a.*", `{}`, 2, 1, "say how"},
+	{"arch x\nread a.weight as zip(x = y)", `{}`, 2, 1, "there is no stored form zip"},
+	{"arch x\nread a.weight as fp8(block = 128)", `{}`, 2, 1, "it needs scale = NAME"},
+	{"arch x\ntensor w [4] from blend(a, b)", `{}`, 2, 19, "there is no function blend on tensors"},
+	{"arch x\ntensor w [4] from permute(a, 0, 2)", `{}`, 2, 19, "each axis once"},
+	{"arch x\ntensor w [4] as b16", `{}`, 2, 1, "there is no dtype b16"},
+	{"arch x\ntensor w.{p in a:b, c} [4]", `{}`, 2, 1, "does not give 1 words"},
+	{"arch x\nwith text_config { tensor w [4] }", `{"text_config": 3}`, 2, 1, "config.json has no object text_config"},
+	{"arch x\ntensor {name}.w [4]", `{"name": "{name}"}`, 2, 1, "names stand in names"},
+	{"tensor w [4]", `{}`, 0, 0, "the file begins with arch NAME"},
+}
+
+func TestTextErrors(t *testing.T) {
+	for _, c := range textCases {
+		err := apply(c.text, c.config)
+		line, column := 0, 0
+		var syntax *expr.SyntaxError
+		var fault *arch.Error
+		switch {
+		case errors.As(err, &syntax):
+			line, column = syntax.Line, syntax.Column
+		case errors.As(err, &fault):
+			line, column = fault.Line, fault.Column
+		}
+		if err == nil || !strings.Contains(err.Error(), c.message) || line != c.line || c.column != 0 && column != c.column {
+			t.Errorf("%q with %s:\ngot  %v (%d:%d)\nwant %d:%d %s", c.text, c.config, err, line, column, c.line, c.column, c.message)
+		}
+	}
+}
+
+// apply parses an architecture and applies it to a config and a small checkpoint.
+func apply(text, config string) error {
+	a, err := arch.Parse("x.arch", text)
+	if err != nil {
+		return err
+	}
+	c, err := arch.ParseConfig([]byte(config))
+	if err != nil {
+		return err
+	}
+	src := newSource([]tensor.Info{
+		{Path: "w", DType: tensor.F32, Shape: tensor.Shape{4}},
+		{Path: "a", DType: tensor.BF16, Shape: tensor.Shape{4, 2}},
+		{Path: "a.0.weight", DType: tensor.F8E4M3, Shape: tensor.Shape{}},
+	})
+	for _, layout := range []string{arch.HF, arch.MLX} {
+		if _, err := a.Expect(c, layout, nil); err != nil {
+			return err
+		}
+		if _, err := a.Against(c, layout, src); err != nil {
+			return err
+		}
+	}
+	if _, err := a.Resolve(c, src); err != nil {
+		return err
+	}
+	_, err = a.Invert(c, src)
+	return err
+}
+
+func FuzzText(f *testing.F) {
+	for _, c := range textCases {
+		f.Add(c.text, c.config)
+	}
+	files, err := filepath.Glob("archs/*.arch")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for i, file := range files {
+		if i%8 != 0 {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text), `{"vocab_size": 4, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1, "intermediate_size": 4, "head_dim": 2}`)
+	}
+	f.Fuzz(func(t *testing.T, text, config string) {
+		if len(text)+len(config) > 4096 || strings.Count(config, "0") > 6 {
+			return
+		}
+		_ = apply(text, config) // must neither panic nor hang
+	})
+}
+
+func TestConfigErrors(t *testing.T) {
+	for _, c := range []struct{ config, message string }{
+		{``, "unexpected EOF"},
+		{`[]`, "want an object"},
+		{`{"a": 1, "a": 2}`, `key "a" stands twice`},
+		{`{"a": 1} x`, "something follows"},
+		{`{"a": 99999999999999999999}`, "exceeds 64 bits"},
+		{`{"a": ` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`, "nests deeper than 64"},
+		{`{"a": 1e999}`, "out of range"},
+	} {
+		_, err := arch.ParseConfig([]byte(c.config))
+		if err == nil || !strings.Contains(err.Error(), c.message) {
+			t.Errorf("%.40s: %v, want %s", c.config, err, c.message)
+		}
+	}
+	c, err := arch.ParseConfig([]byte(`{"model_type": "hunyuann", "x": {"__float__": "Infinity"}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = arch.Find(c)
+	var unknown *arch.UnknownError
+	if !errors.As(err, &unknown) || len(unknown.Nearest) == 0 || unknown.Nearest[0] != "hunyuan" {
+		t.Errorf("unknown model_type: %v", err)
+	}
+	if fmt.Sprint(err) == "" || !strings.Contains(err.Error(), "--arch FILE") {
+		t.Errorf("the error names no way out: %v", err)
+	}
+}
