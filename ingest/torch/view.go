@@ -1,0 +1,104 @@
+package torch
+
+import (
+	"fmt"
+	"math"
+
+	"wreg/registry/tensor"
+)
+
+// maxExpanded bounds a tensor that has more elements than its storage: with a
+// stride of 0 a small file can claim terabytes.
+const maxExpanded = 1 << 30
+
+// storage is a run of elements that tensors look at.
+type storage struct {
+	key     string
+	dtype   tensor.DType // Invalid: untyped, counted in bytes
+	bytes   int64        // as its persistent id claims
+	numel   int64
+	records string // folder of its record: data/ or constants/
+}
+
+// view is one tensor: a storage seen through a shape and strides, in elements.
+type view struct {
+	st        *storage
+	dtype     tensor.DType
+	offset    int64
+	shape     tensor.Shape
+	stride    []int64
+	conj, neg bool
+	meta      bool // a shape without bytes
+}
+
+// check refuses a view that leaves its storage. All arithmetic is checked.
+func (v *view) check() error {
+	n, err := v.shape.Numel()
+	if err != nil {
+		return err
+	}
+	if len(v.stride) != len(v.shape) {
+		return fmt.Errorf("shape %v has rank %d, its strides %d", v.shape, len(v.shape), len(v.stride))
+	}
+	if v.meta {
+		return nil
+	}
+	bytes, err := v.dtype.Size(n)
+	if err != nil {
+		return err
+	}
+	_, item := v.dtype.Block()
+	have := v.st.bytes / item
+	if v.offset < 0 || v.offset > have {
+		return fmt.Errorf("storage %q: offset %d is outside its %d elements", v.st.key, v.offset, have)
+	}
+	last := v.offset
+	for i, d := range v.shape {
+		if v.stride[i] < 0 {
+			return fmt.Errorf("stride %d is negative", v.stride[i])
+		}
+		if n == 0 || d < 2 || v.stride[i] == 0 {
+			continue
+		}
+		if v.stride[i] > (math.MaxInt64-last)/(d-1) {
+			return fmt.Errorf("storage %q: shape %v with strides %v overflows 64 bits", v.st.key, v.shape, v.stride)
+		}
+		last += (d - 1) * v.stride[i]
+	}
+	if n > 0 && last >= have {
+		return fmt.Errorf("storage %q: offset %d, shape %v, strides %v reach element %d of %d", v.st.key, v.offset, v.shape, v.stride, last, have)
+	}
+	if n > have && bytes > maxExpanded {
+		return fmt.Errorf("storage %q: %d elements are repeated to %v, %d bytes; more than %d are not expanded", v.st.key, have, v.shape, bytes, maxExpanded)
+	}
+	return nil
+}
+
+// dense says that the elements lie in row-major order without a gap.
+func (v *view) dense() bool {
+	next := int64(1)
+	for i := len(v.shape) - 1; i >= 0; i-- {
+		if v.shape[i] != 1 && v.stride[i] != next {
+			return false
+		}
+		next *= v.shape[i]
+	}
+	return true
+}
+
+func (v *view) empty() bool {
+	for _, d := range v.shape {
+		if d == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *view) size() int64 {
+	n, err := v.shape.Bytes(v.dtype)
+	if err != nil {
+		return 0 // check has seen it
+	}
+	return n
+}
