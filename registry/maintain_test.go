@@ -110,6 +110,44 @@ func TestCompact(t *testing.T) {
 	}
 }
 
+// Who waited for a file that a compaction replaces gets the new one.
+func TestCompactWhileAnotherWaits(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r.db")
+	r, err := registry.Open(path, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, r, "m", moe(2, 2, 1))
+	opened := make(chan bool, 16)
+	defer registry.OnOpen(func() { opened <- true })()
+	seen := make(chan int)
+	go func() {
+		defer close(seen)
+		w, err := registry.Open(path, registry.Options{ReadOnly: true, Timeout: patient})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer w.Close()
+		c, err := readAll(w)
+		if err != nil {
+			t.Error(err)
+		}
+		seen <- len(c.Revisions)
+	}()
+	<-opened // the file that is about to be replaced
+	if _, _, err := r.Compact(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	put(t, r, "m", moe(1, 1, 2))
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-seen; n != 2 {
+		t.Errorf("%d revisions, want 2: the replaced file was read", n)
+	}
+}
+
 func TestMerge(t *testing.T) {
 	dir := t.TempDir()
 	ctx := context.Background()

@@ -50,6 +50,9 @@ func Open(path string, o Options) (*Registry, error) {
 	}
 }
 
+// openFile is os.OpenFile, but for a test that must know when a file is open.
+var openFile = os.OpenFile
+
 func kindOf(m fs.FileMode) string {
 	if m.IsDir() {
 		return "folder"
@@ -95,7 +98,7 @@ func (r *Registry) open(readOnly bool, wait time.Duration) error {
 		FreelistType: bolt.FreelistMapType,
 		OpenFile: func(name string, flag int, mode fs.FileMode) (*os.File, error) {
 			// The file exists: creating it here would skip the temp file.
-			f, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
+			f, err := openFile(name, flag&^os.O_CREATE, mode)
 			if err != nil {
 				return nil, err
 			}
