@@ -27,6 +27,14 @@ func berthPath(out string) string {
 	return filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+partial)
 }
 
+// existingBerth says that there is something to land.
+func existingBerth(out string) error {
+	if _, err := os.Stat(berthPath(out)); err != nil {
+		return fmt.Errorf("nothing to finish: %w", err)
+	}
+	return nil
+}
+
 // newBerth opens the berth of an export, alone or shared with the other parts of
 // it. What a killed export left there is removed, unless it is to be continued.
 func newBerth(out string, keep, shared bool) (*berth, error) {

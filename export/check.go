@@ -20,9 +20,22 @@ const slack = 1 << 20
 // are reported together.
 func (p *Plan) check() error {
 	faults := []error{p.source.unchanged()}
+	faults = append(faults, p.memory()...)
 	faults = append(faults, p.overflow()...)
 	faults = append(faults, p.place()...)
 	return errors.Join(faults...)
+}
+
+// memory finds the buffers that the most demanding tensor takes.
+func (p *Plan) memory() (faults []error) {
+	for i := range p.Tensors {
+		_, peak, err := chunkFor(&p.Tensors[i], p.o.Memory/int64(p.o.Jobs))
+		if err != nil {
+			faults = append(faults, fmt.Errorf("tensor %q: %w", p.Tensors[i].Path, err))
+		}
+		p.Memory = max(p.Memory, peak*int64(p.o.Jobs))
+	}
+	return faults
 }
 
 // largest are the greatest finite values of the types that overflow.

@@ -183,7 +183,7 @@ func (p *Plan) parameters() int64 {
 			if t.Path == module+".bias" {
 				n += numel(t.Shape)
 			}
-		case !inner[module]:
+		case !inner[module] && module != "": // the root always holds modules
 			n += numel(t.Shape)
 		}
 	}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package export_test
 
 import (
@@ -9,15 +11,19 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"wreg/export"
 	"wreg/ingest"
 	"wreg/registry"
 	"wreg/registry/tensor"
+	"wreg/synth"
 )
 
 // A child process of these tests exports what its environment says and prints a
@@ -37,6 +43,12 @@ func TestMain(m *testing.M) {
 	o.Progress = func(int64, int64) { os.Stdout.Write([]byte(".")) }
 	switch part := os.Getenv(childPart); part {
 	case "":
+	case "full disk":
+		signal.Ignore(syscall.SIGXFSZ)
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 100_000, Max: 100_000}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
 	case "resume":
 		o.Resume = true
 	case "finish":
@@ -87,6 +99,13 @@ func childExport(source string, o export.Options) error {
 func torture(t *testing.T) (source, dir string) {
 	t.Helper()
 	source, dir = written(t, "hunyuan"), t.TempDir()
+	registered(t, source, dir)
+	return source, dir
+}
+
+// registered ingests a source into the registry that children of dir read.
+func registered(t *testing.T, source, dir string) {
+	t.Helper()
 	c, err := ingest.Open(source, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +125,6 @@ func torture(t *testing.T) (source, dir string) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return source, dir
 }
 
 // child starts a child process; its progress can be read from out.
@@ -305,4 +323,55 @@ func TestResumeReadsWhatItKeeps(t *testing.T) {
 	}
 	run(t, child(t, source, out, "finish"))
 	sameFolder(t, out, want)
+}
+
+// A disk that is full says so and leaves nothing.
+func TestFullDisk(t *testing.T) {
+	source, dir := torture(t)
+	before, _ := os.ReadDir(dir)
+	cmd := child(t, source, filepath.Join(dir, "out"), "full disk")
+	if err := cmd.Run(); err == nil || !strings.Contains(fmt.Sprint(cmd.Stderr), "model.safetensors") {
+		t.Error(err, cmd.Stderr)
+	}
+	if after, _ := os.ReadDir(dir); len(after) != len(before) {
+		t.Errorf("left %v", after)
+	}
+}
+
+// Buffers stay within their bound also when a tensor is much larger, whatever is
+// done with it: the process peaks at a fraction of the tensor.
+func TestMemoryBound(t *testing.T) {
+	const (
+		tensorBytes = 128 << 20
+		allowed     = 64 << 20 // the process, its buffers (8 MiB) and the registry
+	)
+	c, err := synth.Golden(filepath.Join(goldens, "llama.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := synth.SetSize(c.Config, "vocab", tensorBytes/2/64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	infos := c.Without()
+	for i := range infos {
+		if strings.Contains(infos[i].Path, "embed_tokens") || infos[i].Path == "lm_head.weight" {
+			infos[i].Shape = tensor.Shape{tensorBytes / 2 / 64, 64}
+		}
+	}
+	source := filepath.Join(t.TempDir(), "large")
+	if err := synth.Write(source, infos, synth.Options{Config: config}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	registered(t, source, dir)
+	cmd := child(t, source, filepath.Join(dir, "out"), "")
+	run(t, cmd)
+	peak := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+	if runtime.GOOS == "linux" {
+		peak <<= 10
+	}
+	if peak > allowed {
+		t.Errorf("peak of %d MiB exceeds %d", peak>>20, allowed>>20)
+	}
 }

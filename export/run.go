@@ -24,6 +24,11 @@ func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p.o.Finish {
+		if err := existingBerth(p.o.Out); err != nil {
+			return nil, err
+		}
+	}
 	share := p.o.Parts > 0
 	b, err := newBerth(p.o.Out, p.o.Resume || p.o.Finish || share, share)
 	if err != nil {
