@@ -2,7 +2,6 @@ package arch
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"wreg/registry/expr"
@@ -46,31 +45,6 @@ type run struct {
 	cut     map[string][]piece
 	rules   map[*statement]string
 	matched map[string]bool
-}
-
-// item is one tensor of the mlx layout.
-type item struct {
-	path     string
-	shape    tensor.Shape
-	dtype    tensor.DType
-	optional bool
-	rule     string
-	from     []*making // alternatives, in order; the tensor itself is among them
-	own      int       // which of them is the tensor itself, as it is
-	listed   int       // how many were written after from
-
-	ownListed bool // the tensor as it is was among those written
-}
-
-// nameRule is a drop, keep or quant.
-type nameRule struct {
-	pattern *tensor.Pattern
-	because string
-	rule    string
-	no      bool // quant: the consumer's predicate says no
-	never   bool // quant: the module cannot be quantized
-	bits    int
-	group   int
 }
 
 // renaming says that the tensors under to may be stored under from.
@@ -256,79 +230,6 @@ func (r *run) loop(s *scope, l *loop) error {
 	return nil
 }
 
-// use expands a block, or the whole of another architecture with the prefix and
-// the config of this place.
-func (r *run) use(s *scope, u *use) error {
-	if r.depth++; r.depth > maxDepth {
-		return fmt.Errorf("use %s: blocks stand in blocks more than %d deep", u.Name, maxDepth)
-	}
-	defer func() { r.depth-- }()
-	b, err := r.arch.block(u.Name)
-	if err != nil {
-		return err
-	}
-	in := s.child()
-	if b == nil {
-		a, err := ByName(u.Name)
-		if err != nil {
-			return fmt.Errorf("use %s: there is neither a block nor an architecture of this name", u.Name)
-		}
-		if u.Args != nil {
-			return fmt.Errorf("use %s: an architecture takes no arguments; bind names with let", u.Name)
-		}
-		in.root = s.prefix
-		return r.statements(in, a.file.Body)
-	}
-	if err := in.pass(b, u, s); err != nil {
-		return err
-	}
-	return r.statements(in, b.Body.Statements)
-}
-
-// pass binds a block's parameters: by place, then by name, then by default.
-func (s *scope) pass(b *block, u *use, caller *scope) error {
-	given := map[string]bool{}
-	if u.Args != nil {
-		for i, a := range u.Args.Args {
-			name, value := "", a.tree
-			if value.Op == "=" && value.Args[0].Op == expr.OpName {
-				name, value = value.Args[0].Text, value.Args[1]
-			} else if i < len(b.Params) {
-				name = b.Params[i].Name
-			}
-			known := false
-			for _, p := range b.Params {
-				known = known || p.Name == name
-			}
-			if !known || given[name] {
-				return fault(a.tree, fmt.Errorf("block %s has no further parameter for %v", b.Name, a.tree))
-			}
-			given[name] = true
-			s.bind(name, &binding{node: value, in: caller})
-		}
-	}
-	for _, p := range b.Params {
-		if given[p.Name] {
-			continue
-		}
-		if p.Default == nil {
-			return fmt.Errorf("use %s: its parameter %s is not given", b.Name, p.Name)
-		}
-		s.bind(p.Name, &binding{node: p.Default.tree, in: s})
-	}
-	return nil
-}
-
-// block finds a block in the architecture's own file, then among the embedded.
-func (a *Arch) block(name string) (*block, error) {
-	for _, s := range a.file.Body {
-		if s.Block != nil && s.Block.Name == name {
-			return s.Block, nil
-		}
-	}
-	return lib().block(name)
-}
-
 func (r *run) source(s *scope, d *source) error {
 	names, err := s.alternatives(d.Name)
 	if err != nil {
@@ -350,111 +251,4 @@ func (s *scope) rooted(name string) string {
 		return s.root + rest
 	}
 	return s.prefix + name
-}
-
-func (r *run) rule(s *scope, st *statement) error {
-	d := st.Rule
-	for _, text := range d.Patterns {
-		text, err := s.pattern(text)
-		if err != nil {
-			return err
-		}
-		p, err := tensor.ParsePattern(text)
-		if err != nil {
-			return err
-		}
-		n := nameRule{pattern: p, rule: r.ruleAt(st), no: d.Word == "quant" && d.No == "no", never: d.No == "never", bits: d.Bits, group: d.Group}
-		switch d.Word {
-		case "drop":
-			if n.because, err = unquoted(d.Because); err != nil || n.because == "" {
-				return fmt.Errorf(`drop %s: say why: drop … because "…"`, text)
-			}
-			r.drops = append(r.drops, n)
-		case "keep":
-			r.keeps = append(r.keeps, n)
-		case "quant":
-			if !n.no && !n.never && n.bits == 0 {
-				return fmt.Errorf("quant %s: say how: 8/64 (bits and group size), no, or never", text)
-			}
-			r.quants = append(r.quants, n)
-		}
-	}
-	return nil
-}
-
-func unquoted(text string) (string, error) {
-	if text == "" {
-		return "", nil
-	}
-	n, err := expr.Parse(text)
-	if err != nil {
-		return "", err
-	}
-	t, _ := n.Value.Text()
-	return t, nil
-}
-
-func (r *run) tensor(s *scope, st *statement) error {
-	d := st.Tensor
-	dtype := tensor.Invalid
-	if d.DType != "" {
-		var ok bool
-		if dtype, ok = tensor.ParseDType(d.DType); !ok {
-			return fmt.Errorf("tensor %s: there is no dtype %s", d.Name, d.DType)
-		}
-	}
-	names, err := s.alternatives(d.Name)
-	if err != nil {
-		return err
-	}
-	for _, v := range names {
-		if err := r.spend(&expr.Node{Pos: st.Pos}, 1); err != nil {
-			return err
-		}
-		it := &item{path: v.in.rooted(v.name), dtype: dtype, optional: d.Optional, rule: r.ruleAt(st)}
-		if it.shape, err = v.in.sizes(d.Shape); err != nil {
-			return err
-		}
-		if _, err := it.shape.Numel(); err != nil {
-			return fmt.Errorf("tensor %s: %w", it.path, err)
-		}
-		if err := r.makings(v.in, it, d.From); err != nil {
-			return err
-		}
-		r.items = append(r.items, it)
-	}
-	return nil
-}
-
-// makings lists the ways to make a tensor. The tensor itself comes first, so that
-// an mlx checkpoint is accepted as it is; where the ways written name it, they
-// know better, and it comes last.
-func (r *run) makings(s *scope, it *item, from []*formula) error {
-	itself := &making{op: opLoad, path: it.path}
-	it.listed = len(from)
-	for _, f := range from {
-		m, err := s.making(f.tree)
-		if err != nil {
-			return err
-		}
-		if m.mentions(it.path) {
-			it.own = -1
-		}
-		if m.op == opLoad && m.path == it.path {
-			it.ownListed = true
-			itself = nil
-		}
-		it.from = append(it.from, m)
-	}
-	switch {
-	case it.ownListed:
-		it.own = slices.IndexFunc(it.from, func(m *making) bool { return m.op == opLoad && m.path == it.path })
-		return nil
-	case it.own < 0:
-		it.own = len(it.from)
-		it.from = append(it.from, itself)
-	default:
-		it.from = append([]*making{itself}, it.from...)
-	}
-	return nil
 }

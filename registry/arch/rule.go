@@ -1,0 +1,61 @@
+package arch
+
+import (
+	"fmt"
+
+	"wreg/registry/expr"
+	"wreg/registry/tensor"
+)
+
+// nameRule is a drop, keep or quant.
+type nameRule struct {
+	pattern *tensor.Pattern
+	because string
+	rule    string
+	no      bool // quant: the consumer's predicate says no
+	never   bool // quant: the module cannot be quantized
+	bits    int
+	group   int
+}
+
+func (r *run) rule(s *scope, st *statement) error {
+	d := st.Rule
+	for _, text := range d.Patterns {
+		text, err := s.pattern(text)
+		if err != nil {
+			return err
+		}
+		p, err := tensor.ParsePattern(text)
+		if err != nil {
+			return err
+		}
+		n := nameRule{pattern: p, rule: r.ruleAt(st), no: d.Word == "quant" && d.No == "no", never: d.No == "never", bits: d.Bits, group: d.Group}
+		switch d.Word {
+		case "drop":
+			if n.because, err = unquoted(d.Because); err != nil || n.because == "" {
+				return fmt.Errorf(`drop %s: say why: drop … because "…"`, text)
+			}
+			r.drops = append(r.drops, n)
+		case "keep":
+			r.keeps = append(r.keeps, n)
+		case "quant":
+			if !n.no && !n.never && n.bits == 0 {
+				return fmt.Errorf("quant %s: say how: 8/64 (bits and group size), no, or never", text)
+			}
+			r.quants = append(r.quants, n)
+		}
+	}
+	return nil
+}
+
+func unquoted(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	n, err := expr.Parse(text)
+	if err != nil {
+		return "", err
+	}
+	t, _ := n.Value.Text()
+	return t, nil
+}
