@@ -26,8 +26,7 @@ type file struct {
 	info     tensor.File
 	reader   reader
 	findings []tensor.Finding
-	stray    bool  // on disk, but not among the weights: opened to compare
-	err      error // of a stray that cannot be read
+	stray    bool // on disk, but not among the weights: opened to compare
 }
 
 // folder is where names are looked up. Nothing outside root is ever opened,

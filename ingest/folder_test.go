@@ -172,6 +172,25 @@ func TestFolder(t *testing.T) {
 	}
 }
 
+// TestPart: one shard named by itself is read, and said to be a part.
+func TestPart(t *testing.T) {
+	dir := t.TempDir()
+	split := "GGUF\x03\x00\x00\x00" + strings.Repeat("\x00", 8) + "\x02" + strings.Repeat("\x00", 7) +
+		"\x08\x00\x00\x00\x00\x00\x00\x00split.no\x02\x00\x00\x00\x01\x00" + "\x0b\x00\x00\x00\x00\x00\x00\x00split.count\x02\x00\x00\x00\x03\x00"
+	writeFiles(t, dir, map[string]string{s1: shard(t, 1, "a"), "m.gguf": split, "model-00001-of-00001.safetensors": shard(t, 1, "a")})
+	for name, want := range map[string]string{s1: "part 1 of 2", "m.gguf": "part 2 of 3", "model-00001-of-00001.safetensors": ""} {
+		c, err := Open(filepath.Join(dir, name), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		i := slices.IndexFunc(c.Findings(), func(f tensor.Finding) bool { return f.Rule == "part-of-set" })
+		if (i >= 0) != (want != "") || i >= 0 && !strings.Contains(c.Findings()[i].Message, want) {
+			t.Errorf("%s: findings %v, want %q", name, c.Findings(), want)
+		}
+	}
+}
+
 // TestTwice: equal and unequal copies of a tensor are told apart by hashing, and
 // the chosen one is the index's.
 func TestTwice(t *testing.T) {

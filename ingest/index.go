@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -214,7 +215,7 @@ func plainName(name string) error {
 	case name == "" || name == "." || name == ".." || !filepath.IsLocal(name):
 		return fmt.Errorf("not the name of a file in this folder")
 	case strings.ContainsAny(name, `/\:`):
-		return fmt.Errorf("a shard lies beside its index, so its name holds none of / \\ :")
+		return errors.New("a shard lies beside its index, so its name has no slash, backslash or colon in it")
 	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return fmt.Errorf("control character in the name")
 	case len(name) > 255:

@@ -17,9 +17,11 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 
+	"wreg/ingest/gguf"
 	"wreg/registry/tensor"
 )
 
@@ -106,7 +108,23 @@ func (c *Checkpoint) openSingle() error {
 		return err
 	}
 	c.adopt(nil)
+	c.notePart(f)
 	return c.sealed()
+}
+
+// notePart reports that the one file opened is a part of a checkpoint.
+func (c *Checkpoint) notePart(f *file) {
+	part, of := "", ""
+	if m := numbered.FindStringSubmatch(c.single); m != nil {
+		part, of = strings.TrimLeft(m[2], "0"), strings.TrimLeft(m[3], "0")
+	} else if g, ok := f.reader.(*gguf.File); ok {
+		if no, count := g.Split(); count > 1 {
+			part, of = strconv.Itoa(no+1), strconv.Itoa(count)
+		}
+	}
+	if of != "" && of != "1" {
+		c.note("part-of-set", c.single, "", "%s: is part %s of %s; name its folder to read them all", c.single, part, of)
+	}
 }
 
 // Close releases the files.
