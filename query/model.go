@@ -93,7 +93,7 @@ func (q *Query) expectMapped(e *expectation, c, reference *checkpoint, ours, the
 		}
 	}
 	if quantized > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%d weights are quantized on one side only: their values are not compared", quantized))
+		e.notes = append(e.notes, fmt.Sprintf("%s quantized on one side only, values not compared", counted(quantized, "weight")))
 	}
 	return q.reasons(e, c, o)
 }
@@ -282,9 +282,25 @@ func (q *Query) noteUncompared(e *expectation, c *checkpoint) {
 		}
 	}
 	if n > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%d tensors were compared by name, shape and dtype only, as no hashes meet: %s …; wreg verify compares bytes", n, example))
+		e.notes = append(e.notes, fmt.Sprintf("%s compared by name, shape and dtype only, as no hashes meet: %s; wreg verify compares bytes", counted(n, "tensor"), andMore(example, n)))
 	}
 	if casts > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%d tensors are cast (%s …): statistics were compared where both sides have them; wreg verify compares bytes", casts, cast))
+		e.notes = append(e.notes, fmt.Sprintf("%s cast, statistics compared where both sides have them: %s; wreg verify compares bytes", counted(casts, "tensor"), andMore(cast, casts)))
 	}
+}
+
+// counted is "1 tensor" or "58 tensors".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// andMore is an example, marked where it stands for more.
+func andMore(example string, n int) string {
+	if n == 1 {
+		return example
+	}
+	return example + " …"
 }

@@ -149,8 +149,8 @@ func TestCastThatLostValues(t *testing.T) {
 		"good": edit(mlx, tensor.BF16, tensor.Stats{Min: -1, Max: 999424, AbsMax: 999424}),
 		"inf":  edit(mlx, tensor.F16, tensor.Stats{Min: -1, Max: 3, AbsMax: 3, Infs: 1}),
 	})
-	if res := ask(t, r, "gaps in good against m"); len(res.Rows) != 0 || !strings.Contains(fmt.Sprint(res.Notes), "1 tensors are cast") {
+	if res := ask(t, r, "gaps in good against m"); len(res.Rows) != 0 || !strings.Contains(fmt.Sprint(res.Notes), "1 tensor cast") {
 		t.Errorf("%v, notes %q", res.Rows, res.Notes)
 	}
-	expect(t, "infinite", ask(t, r, "gaps in inf against m").text("path", "reason"), path+" | cast from f32 to f16, but 1 values became infinite\n")
+	expect(t, "infinite", ask(t, r, "gaps in inf against m").text("path", "reason"), path+" | cast from f32 to f16, but 1 value became infinite\n")
 }
