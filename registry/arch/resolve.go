@@ -255,7 +255,7 @@ func (r *run) layout(outcomes []outcome) (layout, why string) {
 			continue
 		}
 		m := it.from[o.chosen]
-		own := m.op == opLoad && m.path == it.path
+		own := m.op == opLoad && m.path == it.path || o.form.is(it.path) // or a step that left it as it was
 		if own && o.form.bits > 0 && r.storedPlainly(it.path) {
 			packed++
 		}
@@ -264,7 +264,7 @@ func (r *run) layout(outcomes []outcome) (layout, why string) {
 			if nHF++; hf == nil {
 				hf = it
 			}
-		case o.chosen == it.own && !it.ownListed && it.listed > 0 || r.renamable(it.path):
+		case !it.ownListed && it.listed > 0 || r.renamable(it.path):
 			if nMLX++; mlx == nil {
 				mlx = it
 			}
@@ -285,6 +285,12 @@ func (r *run) layout(outcomes []outcome) (layout, why string) {
 		return MLX, strings.TrimPrefix(quantized, "; ")
 	}
 	return HF, "both layouts name these tensors alike"
+}
+
+// is reports that a form is a stored tensor as it lies there.
+func (f form) is(path string) bool {
+	n := f.parts[0].node
+	return n != nil && n.Op == OpLoad && n.Path == path
 }
 
 func (r *run) storedPlainly(path string) bool {

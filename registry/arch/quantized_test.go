@@ -1,0 +1,78 @@
+package arch_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"wreg/registry/arch"
+)
+
+// What mlx_lm quantized resolves to itself, in every mode and width, and is told
+// to be in the mlx layout.
+func TestQuantizedStays(t *testing.T) {
+	tried := 0
+	for name, c := range goldens(t) {
+		for _, v := range c.Variants {
+			if len(v.Quantization) == 0 || string(v.Quantization) == "null" {
+				continue
+			}
+			tried++
+			flags, err := json.Marshal(v.Flags)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Run(name+string(flags), func(t *testing.T) {
+				config, err := arch.ParseConfig(withKey(t, c.Config, "quantization", v.Quantization))
+				if err != nil {
+					t.Fatal(err)
+				}
+				a, err := arch.Find(config)
+				if err != nil {
+					t.Fatal(err)
+				}
+				src := newSource(v.Tensors)
+				r, err := a.Resolve(config, src)
+				if err != nil {
+					t.Fatal(err)
+				}
+				complain(t, r)
+				for _, target := range r.Targets {
+					if target.Make == nil || target.Make.Op != arch.OpLoad || target.Make.Path != target.Path {
+						t.Fatalf("%s is made by %+v", target.Path, target.Make)
+					}
+				}
+				if !strings.Contains(r.Why, "quantized") || r.Layout != arch.MLX {
+					t.Errorf("layout %s: %s", r.Layout, r.Why)
+				}
+				gaps, err := a.Against(config, arch.MLX, src)
+				if err != nil || len(gaps) > 0 {
+					t.Errorf("against mlx: %v, %d gaps: %+v", err, len(gaps), first(gaps))
+				}
+				want, err := a.Expect(config, arch.MLX, src)
+				if err != nil {
+					t.Fatal(err)
+				}
+				same(t, "the quantized mlx layout", want, v.Tensors, nil)
+			})
+		}
+	}
+	if tried == 0 {
+		t.Fatal("no golden is quantized")
+	}
+}
+
+// withKey adds a key to a JSON object.
+func withKey(t *testing.T, object []byte, key string, value json.RawMessage) []byte {
+	t.Helper()
+	m := map[string]json.RawMessage{}
+	if err := json.Unmarshal(object, &m); err != nil {
+		t.Fatal(err)
+	}
+	m[key] = value
+	out, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
