@@ -82,6 +82,9 @@ var policies = map[string]struct{ finding, refusal string }{
 	"hostile/z_no_root.pt":                {finding: "no-root-folder"},
 	"hostile/z_nonutf8_name.pt":           {},
 	"hostile/z_two_roots.pt":              {finding: "second-root"},
+	"hostile/legacy_trailing.pt":          {finding: "trailing-bytes"},
+	"hostile/tar_slip.pt":                 {finding: "other-member"},
+	"legacy/build_tensor01.pt":            {},
 	"zip/conj_neg.pt":                     {finding: "pending-operation"},
 	"zip/deflate_all.pt":                  {},
 	"zip/desc_missing.pt":                 {},
@@ -97,7 +100,7 @@ var policies = map[string]struct{ finding, refusal string }{
 func TestFixtures(t *testing.T) {
 	var manifest struct{ Marker string }
 	readJSON(t, filepath.Join(fixturesDir, "MANIFEST.json"), &manifest)
-	for _, fx := range fixtures(t, "torch-zip", "torchscript") {
+	for _, fx := range fixtures(t, "torch-zip", "torchscript", "torch-legacy", "torch-tar") {
 		t.Run(fx.File, func(t *testing.T) {
 			data, err := os.ReadFile(filepath.Join(fixturesDir, fx.File))
 			if err != nil {

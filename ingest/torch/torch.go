@@ -1,5 +1,6 @@
 // Package torch reads PyTorch checkpoints without Python and without running
-// anything: zip archives (torch >= 1.6) and what they hold.
+// anything: zip archives (torch >= 1.6), the stream of pickles before them, and
+// the tar of torch 0.1.
 //
 // Most users need Open, File.Tensors and File.Bytes.
 //
@@ -42,14 +43,28 @@ type File struct {
 	keys     [][]any // of each tensor, until paths are distinct
 }
 
-// Sniff reports whether head begins a checkpoint of torch: a zip file.
-func Sniff(head []byte) bool { return bytes.HasPrefix(head, []byte("PK\x03\x04")) }
+// Sniff reports whether head begins a checkpoint of torch: a zip file, the magic
+// number of the older stream, or a tar.
+func Sniff(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("PK\x03\x04")) || sniffStream(head) || sniffTar(head)
+}
 
 // Open reads a checkpoint's directory and pickles. Errors name file, record or
 // tensor, and offset.
 func Open(r io.ReaderAt, size int64, name string) (*File, error) {
 	f := &File{name: name, r: r, size: size, inert: map[string]int{}}
-	if err := f.openZip(); err != nil {
+	head := make([]byte, min(size, tarHeader))
+	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	open := f.openZip
+	switch {
+	case sniffTar(head):
+		open = f.openTar
+	case len(head) > 0 && !bytes.HasPrefix(head, []byte("PK")):
+		open = f.openStream
+	}
+	if err := open(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	for _, class := range slices.Sorted(maps.Keys(f.inert)) {
@@ -78,12 +93,12 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	switch {
 	case v.empty():
 		return bytes.NewReader(nil), nil
-	case v.dense() && v.offset == 0 && v.size() == rec.size:
+	case v.dense() && v.st.base == 0 && v.offset == 0 && v.size() == rec.size:
 		r = data
 	case v.dense():
-		r = io.NewSectionReader(data, v.offset*item, v.size())
+		r = io.NewSectionReader(data, v.st.base+v.offset*item, v.size())
 	default:
-		r = &gatherer{v: v, r: data}
+		r = &gatherer{v: v, r: data, first: v.st.base}
 	}
 	swap := f.swapped(v)
 	if swap || v.conj || v.neg {
@@ -291,7 +306,7 @@ func (f *File) add(t found) {
 	rec := f.records[f.root+v.st.records+v.st.key]
 	if rec.method == stored && (v.dense() || v.empty()) && !v.conj && !v.neg && !f.swapped(v) {
 		_, item := v.dtype.Block()
-		info.Offset = rec.data + v.offset*item
+		info.Offset = rec.data + v.st.base + v.offset*item
 	}
 	if v.conj || v.neg {
 		f.find("pending-operation", path, fmt.Sprintf("tensor %q is stored before its conjugation or negation; its logical bytes are read", path))

@@ -18,6 +18,7 @@ type storage struct {
 	bytes   int64        // as its persistent id claims
 	numel   int64
 	records string // folder of its record: data/ or constants/
+	base    int64  // bytes into the record, for a view of another storage
 }
 
 // view is one tensor: a storage seen through a shape and strides, in elements.

@@ -136,6 +136,12 @@ func (w *walker) pairs(pairs []pickle.Pair) error {
 
 // object walks an inert object: what it was given, filled with and set to.
 func (w *walker) object(o *pickle.Object) error {
+	if v, err := oldTensor(o); v != nil || err != nil {
+		if err != nil {
+			return fmt.Errorf("at %q: %s: %w", join(w.path), o.Class, err)
+		}
+		return w.walk(v)
+	}
 	switch o.Class.String() {
 	case "collections.OrderedDict": // Python 2 gives [[key, value], …] to the constructor
 		if len(o.Args) == 1 {

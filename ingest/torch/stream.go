@@ -1,0 +1,240 @@
+package torch
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/big"
+	"strings"
+
+	"wreg/ingest/torch/pickle"
+	"wreg/registry/tensor"
+)
+
+// The stream torch wrote before 1.6 (torch/serialization.py, _legacy_save): five
+// pickles — magic number, protocol, the writer's machine, the object, the keys of
+// its storages — and then each storage: its element count and its elements,
+// little-endian whatever the writer's machine was.
+const (
+	streamMagic    = "119547037146038801333356" // 0x1950a86a20f9469cfc6c
+	streamProtocol = 1001
+	firstWindow    = 64 << 10 // a pickle's length is known when it was read
+)
+
+var magicBytes = []byte("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19")
+
+func sniffStream(head []byte) bool {
+	head = head[:min(len(head), 64)]
+	return bytes.Contains(head, magicBytes) || bytes.HasPrefix(head, []byte("L"+streamMagic))
+}
+
+// cursor reads a stream of pickles and numbers.
+type cursor struct {
+	f    *File
+	at   int64
+	end  int64
+	what string // which member of a tar; "" for a stream
+}
+
+func (c *cursor) errorf(format string, args ...any) error {
+	return fmt.Errorf("%soffset %d: %w", c.what, c.at, fmt.Errorf(format, args...))
+}
+
+// pickle reads the next pickle and walks past it.
+func (c *cursor) pickle(what string, persistent func(any) (any, error)) (*pickle.Result, error) {
+	limit := min(c.end-c.at, inflateFree+inflateTimes*c.f.size)
+	for window := int64(firstWindow); ; window *= 4 {
+		window = min(window, limit)
+		data := make([]byte, window)
+		if n, err := c.f.r.ReadAt(data, c.at); int64(n) < window {
+			return nil, c.errorf("%s: %w", what, unexpected(err))
+		}
+		result, err := pickle.Load(data, pickle.Options{Budget: budgetFree + budgetTimes*window, Class: c.f.class, Persistent: persistent})
+		if err == nil {
+			c.at += int64(result.Size)
+			return result, nil
+		}
+		if need, cut := pickle.Truncated(err); window == limit || !cut || need > uint64(limit) {
+			return nil, c.errorf("%s: %w", what, err)
+		}
+	}
+}
+
+// number reads an int64.
+func (c *cursor) number(what string) (int64, error) {
+	if c.end-c.at < 8 {
+		return 0, c.errorf("%s: %d bytes are left of the 8 it takes", what, c.end-c.at)
+	}
+	var b [8]byte
+	if _, err := c.f.r.ReadAt(b[:], c.at); err != nil {
+		return 0, c.errorf("%s: %w", what, err)
+	}
+	c.at += 8
+	return int64(binary.LittleEndian.Uint64(b[:])), nil
+}
+
+// elements takes n elements of a storage as its record.
+func (c *cursor) elements(key string, n int64, dt tensor.DType) error {
+	if dt == tensor.Invalid {
+		dt = tensor.U8
+	}
+	size, err := dt.Size(n)
+	if err != nil {
+		return c.errorf("storage %q: %w", key, err)
+	}
+	if size > c.end-c.at {
+		return c.errorf("storage %q: %d elements of %v take %d bytes, %d are left", key, n, dt, size, c.end-c.at)
+	}
+	if c.f.records[key] != nil {
+		return c.errorf("storage %q is there twice", key)
+	}
+	c.f.records[key] = &record{name: key, data: c.at, size: size, packed: size}
+	c.at += size
+	return nil
+}
+
+func (f *File) openStream() error {
+	f.records = map[string]*record{}
+	c := &cursor{f: f, end: f.size}
+	magic, err := c.pickle("magic number", nil)
+	if err != nil {
+		return err
+	}
+	if n, ok := magic.Value.(*big.Int); !ok || n.String() != streamMagic {
+		return errors.New("not a checkpoint: it begins with a pickle that is not torch's magic number")
+	}
+	protocol, err := c.pickle("protocol", nil)
+	if err != nil {
+		return err
+	}
+	if protocol.Value != streamProtocol {
+		return c.errorf("a protocol other than %d", streamProtocol)
+	}
+	if _, err := c.pickle("machine", nil); err != nil {
+		return err
+	}
+	roots := map[string]*storage{}
+	main, err := c.pickle("object", func(id any) (any, error) { return f.streamStorage(id, roots) })
+	if err != nil {
+		return err
+	}
+	keys, err := c.pickle("storage keys", nil)
+	if err != nil {
+		return err
+	}
+	if err := c.storages(keys.Value, roots); err != nil {
+		return err
+	}
+	if c.at < c.end {
+		f.find("trailing-bytes", "", fmt.Sprintf("%d bytes follow the last storage at offset %d", c.end-c.at, c.at))
+	}
+	found, err := f.walk("object", main, nil)
+	if err != nil {
+		return err
+	}
+	for _, t := range found {
+		f.add(t)
+	}
+	return f.distinct()
+}
+
+// storages reads the storages in the order of their keys, which must be those the
+// object has named.
+func (c *cursor) storages(keys any, roots map[string]*storage) error {
+	list, ok := keys.(*pickle.List)
+	if !ok {
+		return c.errorf("storage keys: a %s instead of a list", kindOf(keys))
+	}
+	for _, k := range *list {
+		key, _ := k.(string)
+		root := roots[key]
+		if root == nil {
+			return c.errorf("storage %q: no tensor names it, so its element size is unknown", key)
+		}
+		n, err := c.number("storage " + key)
+		if err != nil {
+			return err
+		}
+		if n != root.numel {
+			return c.errorf("storage %q: %d elements, its tensors say %d", key, n, root.numel)
+		}
+		if err := c.elements(key, n, root.dtype); err != nil {
+			return err
+		}
+	}
+	for key := range roots {
+		if c.f.records[key] == nil {
+			return c.errorf("storage %q: tensors name it, and it is not in the file", key)
+		}
+	}
+	return nil
+}
+
+// streamStorage serves ('storage', class, key, device, numel, view), view being
+// None or (key, offset, numel) in elements of the storage.
+func (f *File) streamStorage(id any, roots map[string]*storage) (any, error) {
+	t, ok := id.(*pickle.Tuple)
+	if ok && t.Len() == 4 && t.Get(0) == "module" { // a class with its source
+		return t.Get(1), nil
+	}
+	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
+		return nil, errors.New("a persistent id that is neither storage nor module")
+	}
+	root, err := storageOf(t.Get(1), t.Get(2), t.Get(4))
+	if err != nil {
+		return nil, err
+	}
+	if was := roots[root.key]; was == nil {
+		roots[root.key] = root
+	} else if was.numel != root.numel || was.dtype != root.dtype {
+		return nil, fmt.Errorf("storage %q: %d elements of %v, named before as %d of %v", root.key, root.numel, root.dtype, was.numel, was.dtype)
+	}
+	if t.Len() < 6 || t.Get(5) == nil {
+		return root, nil
+	}
+	view, ok := t.Get(5).(*pickle.Tuple)
+	if !ok || view.Len() != 3 {
+		return nil, fmt.Errorf("storage %q: a view that is a %s", root.key, kindOf(t.Get(5)))
+	}
+	first, err := integer(view.Get(1))
+	if err != nil {
+		return nil, fmt.Errorf("storage %q: view offset: %w", root.key, err)
+	}
+	n, err := integer(view.Get(2))
+	if err != nil {
+		return nil, fmt.Errorf("storage %q: view size: %w", root.key, err)
+	}
+	return root.part(first, n)
+}
+
+// part is n elements of a storage from first on.
+func (st *storage) part(first, n int64) (*storage, error) {
+	if first < 0 || n < 0 || first > st.numel || n > st.numel-first {
+		return nil, fmt.Errorf("storage %q: a view of elements %d:+%d leaves its %d", st.key, first, n, st.numel)
+	}
+	item := int64(1)
+	if st.dtype != tensor.Invalid {
+		_, item = st.dtype.Block()
+	}
+	view := *st
+	view.base, view.numel, view.bytes = st.base+first*item, n, n*item
+	return &view, nil
+}
+
+// oldTensor recognises a tensor as torch 0.1 pickled it: an instance of its class
+// whose state is (storage, offset, size, stride).
+func oldTensor(o *pickle.Object) (*view, error) {
+	if o.Class.Module != "torch" && o.Class.Module != "torch.cuda" || !strings.HasSuffix(o.Class.Name, "Tensor") || len(o.State) != 1 {
+		return nil, nil
+	}
+	t, ok := o.State[0].(*pickle.Tuple)
+	if !ok || t.Len() != 4 {
+		return nil, fmt.Errorf("a state that is a %s", kindOf(o.State[0]))
+	}
+	v, err := rebuildTensor(nil, items(t))
+	if err != nil {
+		return nil, err
+	}
+	return v.(*view), nil
+}
