@@ -17,16 +17,20 @@ first. (wreg verify checks a checkpoint's files.)`,
   wreg check --registry /backup/registry.db --json`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			rep := &report{columns: []string{"where", "message"}}
-			err := a.open(registry.Options{ReadOnly: true}, func(r *registry.Registry) error {
-				faults, err := r.Check(c.Context())
-				for _, f := range faults {
-					rep.rows = append(rep.rows, []any{f.Where, f.Message})
-				}
-				return err
-			})
+			path, err := a.registryPath()
 			if err != nil {
 				return err
+			}
+			if err := mustExist(path); err != nil {
+				return err
+			}
+			faults, err := registry.CheckFile(c.Context(), path, registry.Options{})
+			if err != nil {
+				return err
+			}
+			rep := &report{head: []field{{"registry", path}}, columns: []string{"where", "message"}}
+			for _, f := range faults {
+				rep.rows = append(rep.rows, []any{f.Where, f.Message})
 			}
 			if err := a.print(rep); err != nil {
 				return err

@@ -17,7 +17,10 @@ import (
 	"wreg/synth"
 )
 
-const goldens = "../../registry/arch/testdata/goldens"
+const (
+	goldens  = "../../registry/arch/testdata/goldens"
+	fixtures = "../../ingest/testdata/fixtures"
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv("WREG_AS_MAIN") != "" { // killed and restarted by the torture tests
@@ -32,12 +35,17 @@ func TestScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	fixture, err := filepath.Abs(fixtures)
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("WREG_REGISTRY", filepath.Join(e.WorkDir, "registry.db"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("GOLDENS", golden)
+			e.Setenv("FIXTURES", fixture)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -84,6 +92,9 @@ func checkpointCmd(ts *testscript.TestScript, neg bool, args []string) {
 			continue
 		}
 		from, to, _ := strings.Cut(edit, "=")
+		if text, err := strconv.Unquote(`"` + to + `"`); err == nil {
+			to = text
+		}
 		for i := range c.Source {
 			c.Source[i].Path = strings.ReplaceAll(c.Source[i].Path, from, to)
 		}
