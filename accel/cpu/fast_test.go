@@ -164,3 +164,35 @@ func FuzzCast(f *testing.F) {
 		}
 	})
 }
+
+// FuzzQuantize takes float32 numbers of any kind through every mode, on both paths.
+func FuzzQuantize(f *testing.F) {
+	f.Add([]byte{0, 0, 0x80, 0x3F, 0, 0, 0x80, 0xBF})
+	f.Add([]byte{0, 0, 0xC0, 0x7F, 1, 0, 0, 0, 0, 0, 0x80, 0x7F})
+	f.Fuzz(func(t *testing.T, seed []byte) {
+		const cols = 128
+		if len(seed) < 4 {
+			return
+		}
+		wide := bytes.Repeat(seed[:len(seed)/4*4], 4*cols/(len(seed)/4*4)+1)[:4*cols]
+		for _, dt := range floats {
+			src := cast(t, Reference(), dt, wide, tensor.F32)
+			for _, spec := range everySpec() {
+				np, ns, nb, err := spec.Sizes(1, cols, dt)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var out [2][3][]byte
+				for i, d := range []Device{New(), Reference()} {
+					out[i] = [3][]byte{make([]byte, np), make([]byte, ns), make([]byte, nb)}
+					if err := d.Quantize(out[i][0], out[i][1], out[i][2], src, dt, 1, cols, spec); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for i, name := range []string{"codes", "scales", "biases"} {
+					same(t, fmt.Sprintf("%v %+v %s", dt, spec, name), out[0][i], out[1][i], 1)
+				}
+			}
+		}
+	})
+}

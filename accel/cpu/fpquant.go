@@ -116,10 +116,9 @@ func fpCode(dt tensor.DType, spec QuantSpec) func(float32) uint8 {
 	switch {
 	case spec.Bits == 8 && dt == tensor.F32:
 		return func(v float32) uint8 { return f32ToE4M3(math.Float32bits(v)) }
-	case spec.Bits == 8 && dt == tensor.BF16:
-		return func(v float32) uint8 { return f32ToE4M3(uint32(f32ToBF16(math.Float32bits(v))) << 16) }
 	case spec.Bits == 8:
-		return func(v float32) uint8 { return f32ToE4M3(f16ToF32(f32ToF16(math.Float32bits(v)))) }
+		t := e4m3Of16(dt)
+		return func(v float32) uint8 { return t[uint16(bitsOf(dt, v))] }
 	}
 	// mxfp4 rounds the distances to the codes to dt, nvfp4 to float32.
 	distances := dt
@@ -165,6 +164,19 @@ func e2m1Above(dt tensor.DType) *[7]float32 {
 }
 
 func div(a, b float32) float32 { return a / b }
+
+// e4m3Of16 is f32ToE4M3 for every value of a 16-bit type.
+func e4m3Of16(dt tensor.DType) *[65536]uint8 {
+	if dt == tensor.BF16 {
+		return e4m3OfBF16()
+	}
+	return e4m3OfF16()
+}
+
+var (
+	e4m3OfBF16 = sync.OnceValue(func() *[65536]uint8 { return table16(func(u uint16) uint8 { return f32ToE4M3(uint32(u) << 16) }) })
+	e4m3OfF16  = sync.OnceValue(func() *[65536]uint8 { return table16(func(u uint16) uint8 { return f32ToE4M3(f16ToF32(u)) }) })
+)
 
 // e2m1Tables is searchE2M1 for every value of bf16 (false) and f16 (true), with
 // distances rounded to that type (false) or to float32 (true).
