@@ -25,11 +25,22 @@ func (a *Arch) Invert(c *Config, src Source) (*Resolution, error) {
 	for _, w := range wants {
 		shapes[w.Path] = w.Shape
 	}
-	inv := inverter{run: r, shapes: shapes, pieces: map[string][]piecewise{}, reasons: map[string]string{}, used: map[string]bool{}}
+	inv := inverter{run: r, shapes: shapes, pieces: map[string][]piecewise{}, reasons: map[string]string{}, used: map[string]bool{}, packers: map[string]packer{}}
 	for _, it := range r.items {
 		inv.item(it, res)
 	}
 	for _, w := range wants {
+		if p, ok := inv.packers[w.Path]; ok {
+			targets, err := inv.packedTargets(w, p)
+			if err != nil {
+				res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: w, Reason: err.Error()})
+			}
+			for _, t := range targets {
+				t.Make.sources(inv.used)
+			}
+			res.Targets = append(res.Targets, targets...)
+			continue
+		}
 		t := Target{Want: w, Keep: matchesAny(r.keeps, w.Path)}
 		node, err := inv.join(w.Path)
 		reason := inv.reasons[w.Path]
@@ -63,6 +74,9 @@ type inverter struct {
 	pieces  map[string][]piecewise  // what is known of an hf tensor
 	reasons map[string]string       // why one cannot be given back
 	used    map[string]bool
+
+	part    string            // which part of a packed tensor is followed: a mark and its suffix
+	packers map[string]packer // hf tensors that go back packed
 }
 
 // piecewise is an hf tensor, or a part of it: what below made of it, cut once.
@@ -86,6 +100,9 @@ func (v *inverter) item(it *item, res *Resolution) {
 		reason = fmt.Sprintf("%s is absent", it.path)
 		res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: it.want(), Reason: "absent"})
 	case stored.DType == tensor.U32 && it.dtype != tensor.U32:
+		if v.packedBack(it, m, stored) {
+			return
+		}
 		reason = fmt.Sprintf("%s is quantized: dequantize it first", it.path)
 		v.used[it.path] = true
 	case !stored.Shape.Equal(it.shape):
@@ -159,7 +176,7 @@ func (v *inverter) below(m *making, p *piecewise) error {
 }
 
 func (v *inverter) add(path string, p piecewise) {
-	name := v.hfName(path)
+	name := v.hfName(path) + v.part
 	v.pieces[name] = append(v.pieces[name], p)
 }
 
@@ -167,7 +184,7 @@ func (v *inverter) add(path string, p piecewise) {
 func (v *inverter) shapeOf(m *making) (tensor.Shape, error) {
 	switch m.op {
 	case opLoad:
-		s := v.shapes[v.hfName(m.path)]
+		s := v.shapes[v.hfName(m.path)+v.part]
 		if s == nil {
 			return nil, fmt.Errorf("the shape of %s cannot be told", m.path)
 		}

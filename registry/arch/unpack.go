@@ -1,0 +1,118 @@
+package arch
+
+import (
+	"slices"
+	"strings"
+
+	"wreg/registry/tensor"
+)
+
+// Forms that mlx keeps packed as they were stored go back too: the same bits under
+// the names and shapes of hf.
+
+// packedBack follows a packed mlx tensor back, part by part; false when hf has no
+// form for it.
+func (v *inverter) packedBack(it *item, m *making, weight tensor.Info) bool {
+	scales, ok := v.src.Lookup(strings.TrimSuffix(it.path, "weight") + "scales")
+	if !ok || !strings.HasSuffix(it.path, ".weight") || it.lastAxis() == 0 {
+		return false
+	}
+	v.lastAxis = it.lastAxis()
+	bits, group := v.packing("", weight, scales)
+	v.lastAxis = 0
+	var c *codec
+	var paths []string
+	m.loads(func(path string) {
+		paths = append(paths, path)
+		if c == nil {
+			c = v.packer(path, bits, group, scales.DType)
+		}
+	})
+	if c == nil {
+		return false
+	}
+	for _, path := range paths {
+		logical := v.shapes[v.hfName(path)]
+		if len(logical) == 0 {
+			return false
+		}
+		n := len(logical) - 1
+		for suffix, last := range map[string]int64{"weight": logical[n] * int64(bits) / 32, "scales": logical[n] / int64(group)} {
+			shape := slices.Clone(logical)
+			shape[n] = last
+			v.shapes[v.hfName(path)+partMark+suffix] = shape
+		}
+	}
+	for suffix, i := range map[string]tensor.Info{"weight": weight, "scales": scales} {
+		v.part = partMark + suffix
+		err := v.back(m, loadNode(i), nil)
+		v.part = ""
+		if err != nil {
+			return false
+		}
+	}
+	for _, path := range paths {
+		v.packers[v.hfName(path)] = packer{c, path}
+	}
+	return true
+}
+
+// partMark separates a path from the part of it that is followed.
+const partMark = "\x00"
+
+type packer struct {
+	*codec
+	path string
+}
+
+// packer finds the stored form that such a packing came from. int4 is none: its
+// zero is always 8, and whether mlx's biases are -8 times the scales only the bytes
+// tell.
+func (v *inverter) packer(path string, bits, group int, scales tensor.DType) *codec {
+	for _, c := range v.reads {
+		if !c.pattern.Match(path) {
+			continue
+		}
+		switch c.kind {
+		case "mxfp4":
+			if bits == 4 && group == 32 && scales == tensor.U8 {
+				return c
+			}
+		case "fp4":
+			if bits == 4 && group == max(c.group, 32) && scales == tensor.U8 {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// packedTargets gives the stored tensors of one hf tensor that goes back packed.
+func (v *inverter) packedTargets(w Want, p packer) ([]Target, error) {
+	weight, err := v.join(w.Path + partMark + "weight")
+	if err != nil {
+		return nil, err
+	}
+	scales, err := v.join(w.Path + partMark + "scales")
+	if err != nil {
+		return nil, err
+	}
+	target := func(role string, n *Node) Target {
+		t := Target{Want: w, Make: n}
+		t.Path, t.Shape, t.DType = v.hfName(sibling(p.path, p.parts[role])), n.Shape, n.DType
+		return t
+	}
+	shape := slices.Clone(weight.Shape)
+		shape[len(shape)-1] *= ratio
+		return &Node{Op: OpView, DType: dtype, Shape: shape, In: []*Node{weight}}
+	}
+	shape := slices.Clone(weight.Shape)
+	n := len(shape) - 1
+	shape[n] *= 4
+	codes := &Node{Op: OpView, DType: tensor.U8, Shape: shape, In: []*Node{weight}}
+	if p.kind == "fp4" {
+		return []Target{target("packed", codes), target("scale", scales)}, nil
+	}
+	blocks := append(slices.Clone(shape[:n]), shape[n]/16, 16)
+	return []Target{target("blocks", reshaped(codes, blocks)), target("scales", scales)}, nil
+}
