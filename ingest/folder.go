@@ -112,6 +112,9 @@ func (c *Checkpoint) openFolder(o Options) error {
 			return err
 		}
 	}
+	if len(k.weights) == 0 && k.distributed() {
+		return c.openDistributed(d)
+	}
 	p, err := c.choose(d, k)
 	if err != nil {
 		return err

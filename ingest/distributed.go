@@ -1,0 +1,60 @@
+package ingest
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"wreg/ingest/torch"
+)
+
+// The files of torch.distributed.checkpoint: a folder's directory, and its shards.
+const (
+	metadataName    = ".metadata"
+	distcpExtension = ".distcp"
+	maxMetadata     = 256 << 20
+)
+
+// distributed says whether the folder is a distributed checkpoint of torch.
+func (k *contents) distributed() bool {
+	return slices.Contains(k.other, metadataName) && slices.ContainsFunc(k.other, func(name string) bool { return strings.HasSuffix(name, distcpExtension) })
+}
+
+// openDistributed reads a distributed checkpoint: its tensors belong to .metadata,
+// whose chunks lie in the other files.
+func (c *Checkpoint) openDistributed(d *folder) error {
+	meta, err := d.open(metadataName)
+	if err != nil {
+		return err
+	}
+	c.open = append(c.open, meta)
+	meta.info.Format = "torch"
+	if meta.info.Size > maxMetadata {
+		return fmt.Errorf("%s: %d bytes; more than %d are not read", metadataName, meta.info.Size, maxMetadata)
+	}
+	text := make([]byte, meta.info.Size)
+	if _, err := meta.disk.ReadAt(text, 0); err != nil && err != io.EOF {
+		return named(metadataName, err)
+	}
+	shards := map[string]*file{}
+	all, err := torch.OpenDistributed(text, metadataName, func(name string) (io.ReaderAt, int64, error) {
+		f := shards[name]
+		if f == nil {
+			var err error
+			if f, err = d.open(name); err != nil {
+				return nil, 0, err
+			}
+			f.info.Format, f.reader = "torch", &torch.File{} // its chunks are the tensors' of .metadata
+			shards[name] = f
+			c.open = append(c.open, f)
+		}
+		return f.disk, f.info.Size, nil
+	})
+	if err != nil {
+		return err
+	}
+	meta.reader = all
+	c.adopt(nil)
+	return c.sealed()
+}
