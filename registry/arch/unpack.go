@@ -103,10 +103,6 @@ func (v *inverter) packedTargets(w Want, p packer) ([]Target, error) {
 		return t
 	}
 	shape := slices.Clone(weight.Shape)
-		shape[len(shape)-1] *= ratio
-		return &Node{Op: OpView, DType: dtype, Shape: shape, In: []*Node{weight}}
-	}
-	shape := slices.Clone(weight.Shape)
 	n := len(shape) - 1
 	shape[n] *= 4
 	codes := &Node{Op: OpView, DType: tensor.U8, Shape: shape, In: []*Node{weight}}
