@@ -4,7 +4,9 @@
 // docs/arch-language.md.
 //
 // Most users need Find, Arch.Resolve (a checkpoint against its architecture:
-// targets, gaps, unused) and Arch.Expect (what a layout must hold).
+// targets, gaps, unused), Arch.Expect (what a layout must hold), Arch.Against (what
+// a checkpoint lacks of it, and what would mend it) and Arch.Invert (the way back
+// from mlx to hf).
 //
 // Rules that bite: names, shapes and counts are declared and then checked, what
 // was found never defines what was expected; every source tensor is used by a
