@@ -17,7 +17,8 @@ GIB = float(os.environ.get("BENCH_GIB", "2.3"))
 
 
 class Run:
-    """One finished process: wall and CPU seconds, peak memory in MiB."""
+    """One finished process: wall and CPU seconds, peak memory in MiB (never less than
+    this Python's own, which Linux counts to its children)."""
 
     def __init__(self, wall, usage):
         self.wall, self.cpu, self.mib = wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
@@ -76,7 +77,7 @@ def main(filters):
     os.environ["WREG_REGISTRY"] = f"{folder}/registry.db"
     try:
         for module in (ingests, exports, queries):
-            for name, fn in vars(module).items():
+            for name, fn in list(vars(module).items()):
                 if name.startswith("bench_") and (not filters or any(f in f"{module.__name__}.{name}" for f in filters)):
                     print(f"\n{fn.__doc__}")
                     fn(folder)

@@ -34,7 +34,7 @@ def checks():
     import formats
     import queries
     for module in (convert, formats, queries, architectures):
-        for name, fn in vars(module).items():
+        for name, fn in list(vars(module).items()):
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):
                     label = f"{module.__name__}.{name[6:]}" + (f"[{case}]" if case else "")
