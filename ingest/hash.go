@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -26,10 +28,15 @@ type HashOptions struct {
 	Progress func(bytes int64) // called with bytes done since the last call, from any worker
 }
 
-// Limits of Hash. hashBuffer is a multiple of every block size, so that statistics
-// see whole elements; a worker holds one buffer, whatever the tensors.
+// Limits of Hash. All are multiples of every block size that has statistics, so
+// that those see whole elements. A worker holds one buffer and one window, whatever
+// the tensors.
 const (
-	hashBuffer = 768 << 10
+	hashBuffer  = 768 << 10
+	stretch     = 24 << 10
+	windowBytes = 12 << 20
+	minWindow   = 256 << 10 // less is faster read than mapped
+
 	// maxSlices bounds the slice hashes of one tensor: a stack of experts has
 	// hundreds, a hostile shape [1000000000, 1, 1] would take 32 GB of hashes.
 	maxSlices = 65_536
@@ -59,6 +66,7 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	var wg sync.WaitGroup
 	for w := range errs {
 		wg.Go(func() {
+			debug.SetPanicOnFault(true) // of this goroutine; see window
 			h := newHasher(o)
 			for {
 				i := int(next.Add(1)) - 1
@@ -151,82 +159,162 @@ type hasher struct {
 	sha, slice hash.Hash
 	sum        *Summer
 	o          HashOptions
+
+	// Of the tensor at hand:
+	t           *tensor.Info
+	stats       *tensor.Stats
+	done        int64 // bytes
+	pending     int64 // bytes not yet told to Progress
+	width, left int64 // of a slice, 0 when none are taken; left of the current one
 }
 
 func newHasher(o HashOptions) *hasher {
-	return &hasher{make([]byte, hashBuffer), sha256.New(), sha256.New(), NewSummer(), o}
+	return &hasher{buf: make([]byte, hashBuffer), sha: sha256.New(), slice: sha256.New(), sum: NewSummer(), o: o}
 }
 
 // hashOne reads one tensor and fills in what was asked for.
 func (c *Checkpoint) hashOne(ctx context.Context, h *hasher, t *task) error {
-	r, err := c.at(t.at)
-	if err == nil {
-		err = h.read(ctx, r, t.into)
-	}
-	if err != nil && ctx.Err() == nil {
+	h.start(t.into)
+	err := c.feed(ctx, h, t)
+	if err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fmt.Errorf("%s: tensor %q: %w", t.into.File, t.into.Path, err)
 	}
-	return err
+	h.finish()
+	return nil
 }
 
-func (h *hasher) read(ctx context.Context, r io.ReaderAt, t *tensor.Info) error {
-	h.sha.Reset()
-	h.slice.Reset()
-	h.sum.Reset()
-	bySlice := !h.o.NoSHA && sliced(t)
-	var size, left int64 // of a slice; left of the current one
-	if bySlice {
-		t.Slices = make([]tensor.Hash, 0, t.Shape[0])
-		if t.Shape[0] > 1 {
-			size = t.Bytes / t.Shape[0]
-			left = size
+// feed gives the hasher all bytes of a tensor: mapped where they lie plainly in the
+// file and are many, else read into the buffer.
+func (c *Checkpoint) feed(ctx context.Context, h *hasher, t *task) error {
+	n := t.into.Bytes
+	if t.into.Offset >= 0 && n >= minWindow {
+		f := c.open[t.at.file].disk
+		for h.done < n {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			mapped, err := h.window(f, t.into.Offset+h.done, min(windowBytes, n-h.done))
+			if err != nil {
+				return err
+			}
+			if !mapped {
+				break
+			}
 		}
 	}
-	var stats *tensor.Stats
-	if !h.o.NoStats && accel.Scannable(t.DType) {
-		stats = &tensor.Stats{}
+	r, err := c.at(t.at)
+	if err != nil {
+		return err
 	}
-	for off := int64(0); off < t.Bytes; {
+	for h.done < n {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p := h.buf[:min(int64(len(h.buf)), t.Bytes-off)]
-		if n, err := r.ReadAt(p, off); n < len(p) {
-			return fmt.Errorf("byte %d of %d: %w", off+int64(n), t.Bytes, orShort(err))
+		p := h.buf[:min(int64(len(h.buf)), n-h.done)]
+		if m, err := r.ReadAt(p, h.done); m < len(p) {
+			return fmt.Errorf("byte %d of %d: %w", h.done+int64(m), n, orShort(err))
 		}
-		h.sum.Write(p)
+		if err := h.write(p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// window hashes n bytes of a file by mapping them; mapped is false when that
+// cannot be done. Touching a page that was cut from the file meanwhile is a fault,
+// which the worker has asked to get as a panic.
+func (h *hasher) window(f *os.File, off, n int64) (mapped bool, err error) {
+	data, whole := mapWindow(f, off, n)
+	if data == nil {
+		return false, nil
+	}
+	defer func() {
+		if fault := recover(); fault != nil {
+			if _, ok := fault.(interface{ Addr() uintptr }); !ok {
+				panic(fault)
+			}
+			err = fmt.Errorf("byte %d of %d: the file was cut while it was read, or its disk failed: %w", h.done, h.t.Bytes, io.ErrUnexpectedEOF)
+		}
+		err = errors.Join(err, unmapWindow(whole))
+	}()
+	return true, h.write(data)
+}
+
+func (h *hasher) start(t *tensor.Info) {
+	h.sha.Reset()
+	h.slice.Reset()
+	h.sum.Reset()
+	h.t, h.done, h.width, h.stats = t, 0, 0, nil
+	if !h.o.NoSHA && sliced(t) {
+		t.Slices = make([]tensor.Hash, 0, t.Shape[0])
+		if t.Shape[0] > 1 {
+			h.width = t.Bytes / t.Shape[0]
+			h.left = h.width
+		}
+	}
+	if !h.o.NoStats && accel.Scannable(t.DType) {
+		h.stats = &tensor.Stats{}
+	}
+}
+
+// write takes all sums of p, a stretch at a time that stays in the nearest cache
+// from one sum to the next.
+func (h *hasher) write(p []byte) error {
+	for len(p) > 0 {
+		q := p[:min(len(p), stretch)]
+		p = p[len(q):]
 		if !h.o.NoSHA {
-			h.sha.Write(p)
+			h.sha.Write(q)
 		}
-		if stats != nil {
-			if err := accel.Stats(stats, t.DType, p, off == 0); err != nil {
+		h.sum.Write(q)
+		if h.stats != nil {
+			if err := accel.Stats(h.stats, h.t.DType, q, h.done == 0); err != nil {
 				return err
 			}
 		}
-		for q := p; size > 0 && len(q) > 0; {
-			n := min(left, int64(len(q)))
-			h.slice.Write(q[:n])
-			if q, left = q[n:], left-n; left == 0 {
-				t.Slices = append(t.Slices, tensor.Hash(h.slice.Sum(nil)))
-				h.slice.Reset()
-				left = size
+		if h.width > 0 {
+			h.slices(q)
+		}
+		h.done += int64(len(q))
+		if h.pending += int64(len(q)); h.pending >= hashBuffer || h.done == h.t.Bytes {
+			if h.o.Progress != nil {
+				h.o.Progress(h.pending)
 			}
-		}
-		off += int64(len(p))
-		if h.o.Progress != nil {
-			h.o.Progress(int64(len(p)))
+			h.pending = 0
 		}
 	}
-	t.Sum, t.Stats = h.sum.Sum(), stats
-	if !h.o.NoSHA {
-		t.Hash = tensor.Hash(h.sha.Sum(nil))
+	return nil
+}
+
+// slices adds q to the hashes of the slices it lies in.
+func (h *hasher) slices(q []byte) {
+	for len(q) > 0 {
+		n := min(h.left, int64(len(q)))
+		h.slice.Write(q[:n])
+		if q, h.left = q[n:], h.left-n; h.left == 0 {
+			h.t.Slices = append(h.t.Slices, tensor.Hash(h.slice.Sum(nil)))
+			h.slice.Reset()
+			h.left = h.width
+		}
 	}
-	if bySlice { // one slice is the whole; empty slices are all alike
+}
+
+func (h *hasher) finish() {
+	t := h.t
+	t.Sum, t.Stats = h.sum.Sum(), h.stats
+	if h.o.NoSHA {
+		return
+	}
+	t.Hash = tensor.Hash(h.sha.Sum(nil))
+	if t.Slices != nil { // one slice is the whole; empty slices are all alike
 		for int64(len(t.Slices)) < t.Shape[0] {
 			t.Slices = append(t.Slices, t.Hash)
 		}
 	}
-	return nil
 }
 
 // unchanged fails when an open file is not as it was at Open.

@@ -51,7 +51,7 @@ func u8(path string, shape ...int64) tensor.Info {
 func TestHash(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.safetensors")
 	data := writeTensors(t, path,
-		u8("empty", 0), u8("one", 1), u8("scalar"), u8("buffer", hashBuffer), u8("buffer+1", hashBuffer+1), u8("flat", 3, hashBuffer),
+		u8("empty", 0), u8("one", 1), u8("scalar"), u8("buffer", hashBuffer), u8("buffer+1", hashBuffer+1), u8("flat", 3, hashBuffer), u8("window", windowBytes), u8("window+1", windowBytes+1), u8("stack of windows", 3, 2, windowBytes/3+1),
 		u8("stack", 7, 5, 60_001), u8("stack of one", 1, 2, 3), u8("stack of none", 0, 2, 3), u8("empty slices", 3, 0, 2),
 		u8("many slices", maxSlices+1, 1, 1), tensor.Info{Path: "bf16", DType: tensor.BF16, Shape: tensor.Shape{2, 2, hashBuffer/4 + 1}})
 	c, err := Open(path, Options{})
@@ -146,19 +146,21 @@ func TestHashChanged(t *testing.T) {
 // TestHashChangedMeanwhile: so is one that is cut while it is hashed.
 func TestHashChangedMeanwhile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.safetensors")
-	writeTensors(t, path, u8("w", 3*hashBuffer))
-	c, err := Open(path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_, err = c.Hash(context.Background(), HashOptions{Progress: func(int64) {
-		if err := os.Truncate(path, 1000); err != nil {
-			t.Error(err)
+	for _, size := range []int64{minWindow - 1, 3 * hashBuffer, 3 * windowBytes} { // read, mapped, mapped anew
+		writeTensors(t, path, u8("v", size), u8("w", size))
+		c, err := Open(path, Options{})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}})
-	if err == nil || !strings.Contains(err.Error(), `tensor "w"`) || !errors.Is(err, io.EOF) {
-		t.Errorf("error %v", err)
+		_, err = c.Hash(context.Background(), HashOptions{Jobs: 1, Progress: func(int64) {
+			if err := os.Truncate(path, 1000); err != nil {
+				t.Error(err)
+			}
+		}})
+		if err == nil || !strings.Contains(err.Error(), `m.safetensors: tensor "`) || !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d bytes: error %v", size, err)
+		}
+		c.Close()
 	}
 }
 
