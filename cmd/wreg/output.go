@@ -195,7 +195,7 @@ func (o object) MarshalJSON() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, err := marshal(f.value)
+		value, err := marshal(jsonValue(f.value))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.name, err)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wreg/ingest"
 	"wreg/registry"
 )
 
@@ -28,7 +29,9 @@ func showCommand(a *app) *cobra.Command {
 				}
 				if len(args) == 1 {
 					rows = showRevision(v)
-					return nil
+					quantized, err := showQuantized(s, v)
+					rows = append(rows, field{"quantized", quantized})
+					return err
 				}
 				t, ok, err := s.Lookup(v, args[1])
 				if err != nil {
@@ -74,6 +77,25 @@ func showRevision(v *registry.Revision) object {
 		o = append(o, field{"receipt", jsonText(v.Receipt)})
 	}
 	return o
+}
+
+// showQuantized lists the logical tensors that MLX stores as packed weight, scales
+// and biases.
+func showQuantized(s *registry.Snapshot, v *registry.Revision) ([]any, error) {
+	var all infos
+	for t, err := range s.Tensors(v) {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	all.sort()
+	list := []any{}
+	for _, q := range ingest.FindQuantized(all, v.Config) {
+		list = append(list, object{{"path", q.Path}, {"shape", q.Shape}, {"dtype", q.DType}, {"bytes", q.Bytes}, {"mode", q.Mode},
+			{"bits", q.Bits}, {"group_size", q.Group}, {"assumed", q.Assumed}, {"parts", q.Parts}})
+	}
+	return list, nil
 }
 
 func orEmpty(list []any) []any {

@@ -25,7 +25,7 @@ func parseSize(text string) (int64, error) {
 			continue
 		}
 		f, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
-		if err != nil || f <= 0 || f*u.factor >= math.MaxInt64 {
+		if err != nil || !(f > 0 && f*u.factor < math.MaxInt64) { // NaN is neither
 			break
 		}
 		return int64(f * u.factor), nil

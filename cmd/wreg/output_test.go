@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"encoding/xml"
+	"io"
+	"math"
+	"strings"
+	"testing"
+	"unicode"
+
+	"wreg/registry/tensor"
+)
+
+// hostile are names that files may hold.
+var hostile = []string{
+	"plain.weight", "", " ", "tab\there", "line\nbreak", "return\rhere", "\x1b[31mred\x1b[0m", "bell\a", "nul\x00",
+	"del\x7f", "csi\u009b31m", "rtl\u202etxet", "zero\u200bwidth", "bom\ufeff", "tag\U000e0041", "bad\xff\xfeutf", `back\slash`,
+	`quo"te`, "comma,semi;", "=HYPERLINK()", "+1", "-1", "@x", "<script>&amp;", "]]>", "::error::x", "%0A", "pipe|pipe", "`code`",
+	"ünïcödé", "层.权重",
+}
+
+func TestEscape(t *testing.T) {
+	seen := map[string]string{}
+	for _, name := range hostile {
+		e := escape(name)
+		for _, r := range e {
+			if r != ' ' && !unicode.IsGraphic(r) || unicode.Is(unicode.Bidi_Control, r) {
+				t.Errorf("escape(%q) = %q holds %U", name, e, r)
+			}
+		}
+		if was, ok := seen[e]; ok {
+			t.Errorf("%q and %q both print as %s", name, was, e)
+		}
+		seen[e] = name
+	}
+	if got := escape("ünïcödé 层"); got != "ünïcödé 层" {
+		t.Errorf("readable text is escaped: %s", got)
+	}
+	if got := escapeLines("a\n  b\\c\x1b"); got != "a\n  b\\c\\x1b" {
+		t.Errorf("escapeLines = %q", got)
+	}
+}
+
+// Every format stays well-formed whatever the names, and shows every row.
+func TestFormatsHoldHostileNames(t *testing.T) {
+	rep := &report{
+		head:    []field{{"query", "find * where x < 3"}},
+		columns: []string{"path", "file", "status", "reason", "shape", "dtype", "hash", "bytes", "min"},
+	}
+	for _, name := range hostile {
+		rep.rows = append(rep.rows, []any{name, name, "missing", name, tensor.Shape{2, 3}, tensor.BF16, tensor.Hash{1}, int64(12), math.NaN()})
+	}
+	rep.rows = append(rep.rows, []any{"none", nil, nil, nil, nil, nil, tensor.Hash{}, nil, nil})
+	for _, format := range formats {
+		var out bytes.Buffer
+		a := &app{out: &out, err: io.Discard, format: format}
+		if err := a.print(rep); err != nil {
+			t.Errorf("%s: %v", format, err)
+			continue
+		}
+		s := out.String()
+		if i := strings.IndexFunc(s, func(r rune) bool { return r != '\n' && !safe(r) && !(format == "tsv" && r == '\t') }); i >= 0 {
+			t.Errorf("%s: %q reaches the terminal", format, s[max(0, i-20):i+1])
+		}
+		lines := strings.Count(s, "\n")
+		switch format {
+		case "json":
+			var v struct {
+				Query string
+				Rows  []map[string]any
+				Count int
+			}
+			if err := json.Unmarshal(out.Bytes(), &v); err != nil {
+				t.Errorf("json: %v", err)
+			} else if v.Count != len(rep.rows) || v.Query != "find * where x < 3" || v.Rows[0]["hash"] != "sha256:01"+strings.Repeat("00", 31) ||
+				v.Rows[0]["min"] != nil || v.Rows[0]["dtype"] != "bf16" || v.Rows[len(hostile)]["hash"] != nil {
+				t.Errorf("json: %v", v)
+			}
+			for i, name := range hostile {
+				if want := strings.ToValidUTF8(name, "\ufffd\ufffd"); v.Rows[i]["path"] != want {
+					t.Errorf("json: %q became %q", want, v.Rows[i]["path"])
+				}
+			}
+		case "sarif":
+			if !json.Valid(out.Bytes()) {
+				t.Error("sarif is not JSON")
+			}
+		case "ndjson", "tsv", "github":
+			if lines != len(rep.rows) {
+				t.Errorf("%s: %d lines for %d rows", format, lines, len(rep.rows))
+			}
+		case "csv":
+			records, err := csv.NewReader(&out).ReadAll()
+			if err != nil || len(records) != len(rep.rows)+1 {
+				t.Errorf("csv: %d records, %v", len(records), err)
+			}
+			for _, r := range records {
+				if strings.ContainsAny(r[0][:min(1, len(r[0]))], "=+-@") {
+					t.Errorf("csv: %q is a formula", r[0])
+				}
+			}
+		case "junit":
+			var v struct {
+				Tests int `xml:"tests,attr"`
+			}
+			if err := xml.Unmarshal(out.Bytes(), &v); err != nil || v.Tests != len(rep.rows) {
+				t.Errorf("junit: %d tests, %v", v.Tests, err)
+			}
+		default: // a header, and a rule under it in Markdown
+			if want := len(rep.rows) + 1; lines != want && lines != want+1 {
+				t.Errorf("%s: %d lines for %d rows", format, lines, len(rep.rows))
+			}
+		}
+	}
+}
+
+func TestFormatNone(t *testing.T) {
+	rep := &report{columns: []string{"path"}}
+	for format, want := range map[string]string{"tsv": "", "csv": "path\n", "ndjson": "", "github": "",
+		"json": "{\n  \"columns\": [\"path\"],\n  \"rows\": [],\n  \"count\": 0\n}\n"} {
+		var out bytes.Buffer
+		a := &app{out: &out, err: io.Discard, format: format}
+		if err := a.print(rep); err != nil || out.String() != want {
+			t.Errorf("%s: %q, %v; want %q", format, out.String(), err, want)
+		}
+	}
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]int64{"1": 1, "1024": 1024, "512MiB": 512 << 20, "2GB": 2e9, "1.5 KiB": 1536, "4g": 4 << 30, "7B": 7} {
+		if got, err := parseSize(text); err != nil || got != want {
+			t.Errorf("parseSize(%q) = %d, %v; want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "MiB", "-1", "0", "1e30GiB", "12 parsecs", "NaN", "Inf"} {
+		if n, err := parseSize(text); err == nil {
+			t.Errorf("parseSize(%q) = %d", text, n)
+		}
+	}
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1 KiB", 838860: "819 KiB", 5 << 30: "5 GiB", math.MaxInt64: "8 EiB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func TestShellLine(t *testing.T) {
+	if got := shellLine([]string{"query", "find *", "it's", "", "a/b"}); got != `query 'find *' 'it'\''s' '' a/b` {
+		t.Error(got)
+	}
+}
