@@ -186,28 +186,25 @@ func (c *Checkpoint) hashOne(ctx context.Context, h *hasher, t *task) error {
 	return nil
 }
 
-// feed gives the hasher all bytes of a tensor: mapped where they lie plainly in the
-// file and are many, else read into the buffer.
+// feed gives the hasher all bytes of a tensor: mapped where they are a section of
+// the file as it is and many, else read into the buffer.
 func (c *Checkpoint) feed(ctx context.Context, h *hasher, t *task) error {
-	n := t.into.Bytes
-	if t.into.Offset >= 0 && n >= minWindow {
-		f := c.open[t.at.file].disk
-		for h.done < n {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			mapped, err := h.window(f, t.into.Offset+h.done, min(windowBytes, n-h.done))
-			if err != nil {
-				return err
-			}
-			if !mapped {
-				break
-			}
-		}
-	}
 	r, err := c.at(t.at)
 	if err != nil {
 		return err
+	}
+	n := t.into.Bytes
+	if s, ok := r.(*io.SectionReader); ok && n >= minWindow {
+		outer, off, _ := s.Outer()
+		f, mapped := outer.(*os.File)
+		for mapped && h.done < n {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if mapped, err = h.window(f, off+h.done, min(windowBytes, n-h.done)); err != nil {
+				return err
+			}
+		}
 	}
 	for h.done < n {
 		if err := ctx.Err(); err != nil {

@@ -9,7 +9,6 @@
 package npz
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/binary"
 	"fmt"
@@ -18,16 +17,14 @@ import (
 	"strings"
 
 	"wreg/ingest/pathsort"
+	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
 
 // Limits of a file. numpy itself reads no header over 10,000 bytes.
 const (
-	MaxHeader  = 65_535
-	MaxName    = 8192
-	MaxMembers = 1 << 20
-
-	maxRatio = 1032 // of deflate: 258 bytes in two bits
+	MaxHeader = 65_535
+	MaxName   = 8192
 )
 
 // File is an array file whose headers were read.
@@ -40,9 +37,9 @@ type File struct {
 // array says where the elements of one tensor are.
 type array struct {
 	header
-	r    io.ReaderAt // of the member's bytes; nil when it is deflated
-	zip  *zip.File
-	skip int64 // bytes before the elements
+	r      io.ReaderAt     // of the file
+	member *zipfile.Record // nil for a file that is one array
+	skip   int64           // bytes before the elements
 }
 
 // Sniff reports whether head begins a zip whose first member is an array.
@@ -61,28 +58,22 @@ func SniffNPY(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 // ReadNPY reads a file that is one array. The tensor is called after the file.
 func ReadNPY(r io.ReaderAt, size int64, name string) (*File, error) {
 	f := &File{}
-	a := array{r: r}
-	if err := f.add(&a, io.NewSectionReader(r, 0, size), size, strings.TrimSuffix(path.Base(name), ".npy"), name); err != nil {
+	if err := f.add(&array{r: r}, io.NewSectionReader(r, 0, size), size, strings.TrimSuffix(path.Base(name), ".npy"), name); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	f.tensors[0].Offset = f.offset(&a, 0)
 	return f, nil
 }
 
 // Read reads a zip of arrays. A tensor is called after its member, without .npy.
 func Read(r io.ReaderAt, size int64, name string) (*File, error) {
-	z, err := zip.NewReader(r, size)
+	members, err := zipfile.Read(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	if len(z.File) > MaxMembers {
-		return nil, fmt.Errorf("%s: %d members exceed %d", name, len(z.File), MaxMembers)
-	}
 	f := &File{}
-	seen := make(map[string]bool, len(z.File))
-	for _, m := range z.File {
-		if err := f.member(r, size, m, name, seen); err != nil {
-			return nil, fmt.Errorf("%s: member %q: %w", name, m.Name, err)
+	for i := range members {
+		if err := f.member(r, &members[i], name); err != nil {
+			return nil, fmt.Errorf("%s: member %q: %w", name, members[i].Name, err)
 		}
 	}
 	f.sort()
@@ -92,50 +83,16 @@ func Read(r io.ReaderAt, size int64, name string) (*File, error) {
 	return f, nil
 }
 
-func (f *File) member(r io.ReaderAt, size int64, m *zip.File, file string, seen map[string]bool) error {
-	at, err := m.DataOffset()
-	switch {
-	case err != nil:
-		return err
-	case len(m.Name) > MaxName:
+func (f *File) member(r io.ReaderAt, m *zipfile.Record, file string) error {
+	if len(m.Name) > MaxName {
 		return fmt.Errorf("name of %d bytes exceeds %d", len(m.Name), MaxName)
-	case seen[m.Name]:
-		return fmt.Errorf("given twice")
-	case m.Flags&1 != 0:
-		return fmt.Errorf("it is encrypted")
-	case m.CompressedSize64 > uint64(size-at):
-		return fmt.Errorf("%d bytes at offset %d end past the file's %d; the file was cut", m.CompressedSize64, at, size)
-	case m.Method == zip.Store && m.CompressedSize64 != m.UncompressedSize64:
-		return fmt.Errorf("stored, but with %d bytes for %d", m.CompressedSize64, m.UncompressedSize64)
-	case m.Method != zip.Store && m.Method != zip.Deflate:
-		return fmt.Errorf("compression method %d; wreg reads stored and deflated", m.Method)
-	case m.UncompressedSize64/maxRatio > m.CompressedSize64:
-		return fmt.Errorf("claims %d bytes out of %d, more than deflate can pack", m.UncompressedSize64, m.CompressedSize64)
 	}
-	seen[m.Name] = true
 	path, isArray := strings.CutSuffix(m.Name, ".npy")
 	if !isArray {
 		f.note("not-an-array", file, "", "member %q is no array; it was passed over", m.Name)
 		return nil
 	}
-	a := array{zip: m}
-	var head io.Reader
-	if m.Method == zip.Store {
-		a.r = io.NewSectionReader(r, at, int64(m.UncompressedSize64))
-		head = io.NewSectionReader(a.r, 0, int64(m.UncompressedSize64))
-	} else {
-		o, err := m.Open()
-		if err != nil {
-			return err
-		}
-		defer o.Close()
-		head = o
-	}
-	if err := f.add(&a, head, int64(m.UncompressedSize64), path, file); err != nil {
-		return err
-	}
-	f.tensors[len(f.tensors)-1].Offset = f.offset(&a, at)
-	return nil
+	return f.add(&array{r: r, member: m}, io.NewSectionReader(m.Open(r), 0, m.Size), m.Size, path, file)
 }
 
 // add reads the header of an array of size bytes in all.
@@ -157,17 +114,20 @@ func (f *File) add(a *array, r io.Reader, size int64, path, file string) (err er
 		f.note("npy-tight-shape", file, path, "array %q: no space between the dimensions of %v: mlx 0.32 reads the first alone", path, a.shape)
 	}
 	f.arrays = append(f.arrays, *a)
-	f.tensors = append(f.tensors, tensor.Info{Path: path, DType: a.dtype, Shape: a.shape, File: file, Bytes: n, Format: "npy"})
+	f.tensors = append(f.tensors, tensor.Info{Path: path, DType: a.dtype, Shape: a.shape, File: file, Offset: a.offset(), Bytes: n, Format: "npy"})
 	return nil
 }
 
 // offset is where the elements lie in the file when they lie there plainly, -1
 // else.
-func (f *File) offset(a *array, at int64) int64 {
-	if a.r == nil || a.big || a.turned() {
+func (a *array) offset() int64 {
+	switch {
+	case a.big || a.turned() || a.member != nil && a.member.Deflated:
 		return -1
+	case a.member != nil:
+		return a.member.Offset + a.skip
 	}
-	return at + a.skip
+	return a.skip
 }
 
 // Tensors lists the tensors sorted by path. The caller must not modify the slice.
@@ -177,15 +137,22 @@ func (f *File) Tensors() []tensor.Info { return f.tensors }
 func (f *File) Findings() []tensor.Finding { return f.findings }
 
 // Bytes gives the logical bytes of tensor i of Tensors. A deflated or turned array
-// is best read from front to back.
+// is best read from front to back: then the CRC of its member is checked too.
 func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	a, n := &f.arrays[i], f.tensors[i].Bytes
 	r := a.r
-	if r == nil {
-		r = &inflated{member: a.zip}
+	if a.member != nil {
+		r = a.member.Open(a.r)
+		if _, err := r.ReadAt(make([]byte, a.skip), 0); err != nil && err != io.EOF { // the CRC begins there
+			return nil, err
+		}
 	}
-	r = io.NewSectionReader(r, a.skip, n)
+	elements := io.NewSectionReader(r, a.skip, n)
+	if !a.big && !a.turned() {
+		return elements, nil
+	}
 	_, size := a.dtype.Block()
+	r = elements
 	if a.big {
 		r = &swapped{r, a.word(), n}
 	}

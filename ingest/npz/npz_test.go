@@ -272,6 +272,19 @@ func TestZip(t *testing.T) {
 	if err != nil || f.Tensors()[0].Path != "a" || f.Tensors()[1].Path != "b" {
 		t.Errorf("%v, %v", f, err)
 	}
+	data := int(f.Tensors()[0].Offset)
+	broken := bytes.Clone(good)
+	broken[data] ^= 1
+	if f, err = Read(bytes.NewReader(broken), int64(len(broken)), "m"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.Bytes(0)
+	if err == nil {
+		_, err = r.ReadAt(make([]byte, 4), 0)
+	}
+	if err == nil || !strings.Contains(err.Error(), "CRC") {
+		t.Errorf("a flipped bit: error %v", err)
+	}
 	odd := build("a.npy", "readme.txt")
 	if f, err := Read(bytes.NewReader(odd), int64(len(odd)), "m"); err != nil || len(f.Findings()) != 1 || f.Findings()[0].Rule != "not-an-array" {
 		t.Errorf("%v, %v", f, err)

@@ -1,49 +1,12 @@
 package npz
 
 import (
-	"archive/zip"
 	"fmt"
 	"io"
 	"sync"
 
 	"wreg/registry/tensor"
 )
-
-// inflated reads a deflated member. Reading on where the last read ended is cheap;
-// reading before it starts anew.
-type inflated struct {
-	member *zip.File
-	mu     sync.Mutex
-	open   io.ReadCloser
-	pos    int64
-}
-
-func (z *inflated) ReadAt(p []byte, off int64) (int, error) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	if z.open == nil || off < z.pos {
-		if z.open != nil {
-			z.open.Close()
-		}
-		var err error
-		if z.open, err = z.member.Open(); err != nil {
-			z.open = nil
-			return 0, err
-		}
-		z.pos = 0
-	}
-	skipped, err := io.CopyN(io.Discard, z.open, off-z.pos)
-	z.pos += skipped
-	if err != nil {
-		return 0, err
-	}
-	n, err := io.ReadFull(z.open, p)
-	z.pos += int64(n)
-	if err == io.ErrUnexpectedEOF {
-		err = io.EOF
-	}
-	return n, err
-}
 
 // swapped turns the bytes of each word around.
 type swapped struct {
