@@ -1,0 +1,72 @@
+// Package zipfile reads the directory of a zip archive strictly: it finds where
+// each record's bytes lie, and refuses an archive that two readers could
+// understand differently.
+//
+// Most users need Read, Record.Offset, Record.Open and Record.Read.
+//
+// Rules that bite: names are matched whole and never become paths; every entry of
+// the directory is compared with its local header, and no two records share a
+// byte; a name that is there twice, an encrypted record, or a method other than
+// stored and deflated is refused. The CRC of a record is checked while its bytes
+// are read, not before; writers may leave it 0, which says nothing. A data
+// descriptor may be absent although its flag is set: some writers have it so.
+package zipfile
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Read reads the directory of the archive of size bytes in r, and every local
+// header. Records are in the order of the directory; entries that are directories
+// are left out. Errors name record and offset.
+func Read(r io.ReaderAt, size int64) ([]Record, error) {
+	dir, err := findDirectory(r, size)
+	if err != nil {
+		return nil, err
+	}
+	records, err := readDirectory(r, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkLocals(r, records, dir.offset); err != nil {
+		return nil, err
+	}
+	names := make(map[string]bool, len(records))
+	kept := records[:0]
+	for _, rec := range records {
+		if names[rec.Name] {
+			return nil, fmt.Errorf("record %q is in the archive twice", rec.Name)
+		}
+		names[rec.Name] = true
+		if !strings.HasSuffix(rec.Name, "/") {
+			kept = append(kept, rec)
+		} else if rec.Size != 0 {
+			return nil, fmt.Errorf("record %q is a directory of %d bytes", rec.Name, rec.Size)
+		}
+	}
+	return kept, nil
+}
+
+// checkLocals compares each record with its local header, finds where its bytes
+// begin, and makes sure that records neither overlap nor reach into the directory.
+func checkLocals(r io.ReaderAt, records []Record, dirOffset int64) error {
+	order := make([]*Record, len(records))
+	for i := range records {
+		order[i] = &records[i]
+	}
+	slices.SortFunc(order, func(a, b *Record) int { return cmp.Compare(a.header, b.header) })
+	for i, rec := range order {
+		next := dirOffset
+		if i+1 < len(order) {
+			next = order[i+1].header
+		}
+		if err := rec.checkLocal(r, next); err != nil {
+			return fmt.Errorf("record %q: %w", rec.Name, err)
+		}
+	}
+	return nil
+}
