@@ -17,9 +17,26 @@ func reserve(f *os.File, size int64) error {
 	return err
 }
 
-// dropCache asks the system to forget what it has in memory of a synced file, so
-// that reading it back reads the disk.
-func dropCache(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
+// startWriting has the system write a range to disk, now rather than later.
+func startWriting(f *os.File, off, n int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
+}
+
+// settle waits until a range is on the disk and has the system forget it, so that
+// reading it back reads the disk. It does not replace fsync.
+func settle(f *os.File, off, n int64) error {
+	const all = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+	err := unix.SyncFileRange(int(f.Fd()), off, n, all)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ESPIPE) { // the file system cannot
+		err = f.Sync()
+	}
+	if err != nil {
+		return err
+	}
+	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED)
+	_ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED)
+	return nil
+}
 
 // moveFolder renames a folder; a target that exists is an error, even when it is
 // an empty folder.

@@ -7,8 +7,11 @@ import "os"
 // reserve sets a file's size.
 func reserve(f *os.File, size int64) error { return f.Truncate(size) }
 
-// dropCache does nothing here: what is read back may come from memory.
-func dropCache(*os.File) {}
+// startWriting does nothing here: fsync comes at the end.
+func startWriting(*os.File, int64, int64) {}
+
+// settle makes a file durable. What is read back may still come from memory.
+func settle(f *os.File, _, _ int64) error { return f.Sync() }
 
 // moveFolder renames a folder; a target that exists is an error.
 func moveFolder(from, to string) error { return moveChecked(from, to) }

@@ -14,9 +14,10 @@ import (
 // modelOptFile is where NVIDIA's exporter keeps its quantization settings.
 const modelOptFile = "hf_quant_config.json"
 
-// rewrite does to config.json what mlx_lm's loader does when the source's weights
-// are stored quantized, and prepares -q.
+// rewrite does to config.json what mlx_lm's loader does, also when the source's
+// weights are stored quantized, and prepares -q.
 func (p *Plan) rewrite(doc *document, targets []arch.Target) (err error) {
+	doc.edit()
 	if err := p.hoist(doc); err != nil {
 		return err
 	}

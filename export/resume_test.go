@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -168,24 +167,6 @@ func killAfter(t *testing.T, cmd *exec.Cmd, steps int) {
 	cmd.Wait() // killed, or done before
 }
 
-// contents reads a folder: name → bytes.
-func contents(t *testing.T, dir string) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := os.ReadFile(path)
-		out[path[len(dir)+1:]] = string(data)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
 // sameFolder reports where two folders differ.
 func sameFolder(t *testing.T, got, want string) {
 	t.Helper()
@@ -249,15 +230,14 @@ func TestTortureResume(t *testing.T) {
 	}
 }
 
-// Seven shares written by seven processes in random order, one of them killed
-// first, and a finish give the folder of a single run.
+// Seven shares written by seven processes in random order, the last one killed
+// and run again, and a finish give the folder of a single run.
 func TestTortureShares(t *testing.T) {
 	source, dir := torture(t)
 	want, out := filepath.Join(dir, "want"), filepath.Join(dir, "out")
 	run(t, child(t, source, want, ""))
 	random := rand.New(rand.NewPCG(2, uint64(os.Getpid())))
 	order := random.Perm(7)
-	killAfter(t, child(t, source, out, fmt.Sprintf("%d/7", order[0]+1)), 5)
 	for _, k := range order[1:] {
 		run(t, child(t, source, out, fmt.Sprintf("%d/7", k+1)))
 	}
@@ -270,6 +250,7 @@ func TestTortureShares(t *testing.T) {
 	if _, err := os.Stat(out); err == nil {
 		t.Error("an unfinished export has the final name")
 	}
+	killAfter(t, child(t, source, out, fmt.Sprintf("%d/7", order[0]+1)), 5)
 	run(t, child(t, source, out, fmt.Sprintf("%d/7", order[0]+1)))
 	run(t, child(t, source, out, "finish"))
 	sameFolder(t, out, want)
@@ -342,8 +323,8 @@ func TestFullDisk(t *testing.T) {
 // done with it: the process peaks at a fraction of the tensor.
 func TestMemoryBound(t *testing.T) {
 	const (
-		tensorBytes = 128 << 20
-		allowed     = 64 << 20 // the process, its buffers (8 MiB) and the registry
+		tensorBytes = 192 << 20
+		allowed     = 96 << 20 // the process, its buffers (8 MiB) and the registry
 	)
 	c, err := synth.Golden(filepath.Join(goldens, "llama.json"))
 	if err != nil {

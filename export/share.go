@@ -127,14 +127,12 @@ func (s *stream) open(b *berth) error {
 	return nil
 }
 
-// sync makes the shards durable and has the system forget them, so that reading
-// back reads the disk.
+// sync makes the shards durable.
 func (s *stream) sync() error {
 	for _, f := range s.files {
 		if err := f.Sync(); err != nil {
 			return err
 		}
-		dropCache(f)
 	}
 	return nil
 }

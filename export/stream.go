@@ -86,17 +86,33 @@ func (s *stream) jobs() []job {
 	return jobs
 }
 
-// write makes and writes parts. Without fsync there is nothing to wait for: each
-// unit is read back as soon as its last part is written.
+// cold reports that what is read back must come from the disk. That costs as much
+// as reading the output anew, so it goes with the proof that costs more anyway.
+func (s *stream) cold() bool { return !s.plan.o.NoSync && s.plan.o.Prove == ProveSHA256 }
+
+// write makes and writes parts, and reads back each unit whose last part is
+// written: at once, from memory most likely, or behind the writers, as soon as the
+// disk has it.
 func (s *stream) write(ctx context.Context, jobs []job) error {
-	return each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	settled := make(chan int, len(s.units))
+	var prover sync.WaitGroup
+	if s.cold() {
+		prover.Go(func() {
+			if err := s.prove(ctx, settled); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	err := each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error {
 		w := newWorker(s)
 		return func(ctx context.Context, j job) error {
 			u := &s.units[j.unit]
 			if err := w.write(ctx, j); err != nil {
 				return fmt.Errorf("tensor %q: %w", s.plan.Tensors[u.first].Path, err)
 			}
-			if s.plan.o.NoSync && s.plan.o.Parts > 0 {
+			if s.plan.o.Parts > 0 { // nobody else has the rest of the unit
 				if err := w.readJob(ctx, j); err != nil {
 					return err
 				}
@@ -108,12 +124,43 @@ func (s *stream) write(ctx context.Context, jobs []job) error {
 			if err := s.journal.record(j, made); err != nil {
 				return err
 			}
-			if s.left[j.unit].Add(-1) == 0 && s.plan.o.NoSync && s.plan.o.Parts == 0 {
+			switch last := s.left[j.unit].Add(-1) == 0; {
+			case !last || s.plan.o.Parts > 0:
+			case s.cold():
+				settled <- j.unit
+			default:
 				return w.readBack(ctx, j.unit)
 			}
 			return nil
 		}
 	})
+	if err != nil {
+		cancel(err)
+	}
+	close(settled)
+	prover.Wait()
+	return context.Cause(ctx)
+}
+
+// prove reads units back from the disk as they come.
+func (s *stream) prove(ctx context.Context, settled <-chan int) error {
+	w := newWorker(s)
+	for unit := range settled {
+		if ctx.Err() != nil {
+			return nil // the cause is known
+		}
+		u := &s.units[unit]
+		for i := u.first; i < u.first+u.n; i++ {
+			t := &s.plan.Tensors[i]
+			if err := settle(s.files[t.Shard], t.Offset, t.Bytes); err != nil {
+				return fmt.Errorf("%s: %w", s.plan.Shards[t.Shard].Name, err)
+			}
+		}
+		if err := w.readBack(ctx, unit); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readBack reads every tensor that was not yet read back, and compares it with
@@ -128,11 +175,6 @@ func (s *stream) readBack(ctx context.Context) error {
 	size := func(i int) int64 { return s.plan.Tensors[s.units[i].first].Bytes }
 	slices.SortStableFunc(units, func(a, b int) int { return cmp.Compare(size(b), size(a)) })
 	return each(ctx, s.plan.o.Jobs, units, func() func(context.Context, int) error { return newWorker(s).readBack })
-}
-
-// readJobs reads parts back and compares them with what was meant.
-func (s *stream) readJobs(ctx context.Context, jobs []job) error {
-	return each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error { return newWorker(s).readJob })
 }
 
 // sources checks the used source tensors that no part read from front to back.
@@ -195,6 +237,7 @@ type worker struct {
 	buf   []byte // what the tree gives, or what is read back
 	out   [3]output
 	whole *digester
+	sha   bool // prove with SHA-256
 }
 
 // output is where one tensor of a unit is made and summed.
@@ -207,8 +250,8 @@ type output struct {
 func newWorker(s *stream) *worker {
 	sha := s.plan.o.Prove == ProveSHA256
 	w := &worker{
-		s: s, buf: make([]byte, maxChunk), whole: newDigester(sha),
-		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes, sha: sha},
+		s: s, buf: make([]byte, maxChunk), whole: newDigester(false), sha: sha,
+		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes},
 	}
 	for i := range w.out {
 		w.out[i].sum = newDigester(sha)
@@ -220,14 +263,17 @@ func newWorker(s *stream) *worker {
 func (w *worker) write(ctx context.Context, j job) error {
 	u := &w.s.units[j.unit]
 	t, p := &w.s.plan.Tensors[u.first], u.parts[j.part]
+	path, copies := plain(p.node)
+	copies = copies && !t.quant
 	w.eval.reset()
 	w.eval.limit = gather * u.chunk
+	// A copy is hashed when it is read back: that it is what the registry has then
+	// proves its source, too.
+	w.eval.sha = w.sha && !copies
 	v, err := w.eval.value(p.node)
 	if err != nil {
 		return err
 	}
-	_, copies := plain(p.node)
-	copies = copies && !t.quant
 	for k := range u.n {
 		out := &w.s.plan.Tensors[u.first+k]
 		w.out[k].sum.reset()
@@ -254,6 +300,10 @@ func (w *worker) write(ctx context.Context, j job) error {
 	}
 	for _, l := range w.eval.loads {
 		if d, ok := l.whole(); ok {
+			if copies && w.sha {
+				src, _ := w.s.plan.source.Lookup(path)
+				d.hash = src.Hash
+			}
 			if err := w.s.check(l.node, d); err != nil {
 				return err
 			}
@@ -265,6 +315,9 @@ func (w *worker) write(ctx context.Context, j job) error {
 	for k := range u.n {
 		if !copies {
 			w.s.made[u.first+k][j.part] = w.out[k].sum.digest()
+		}
+		if out := &w.s.plan.Tensors[u.first+k]; !w.s.plan.o.NoSync {
+			startWriting(w.s.files[out.Shard], out.Offset+out.share(p.first), out.share(p.n))
 		}
 	}
 	return nil
@@ -331,6 +384,7 @@ func (s *stream) check(n *arch.Node, d digest) error {
 func (w *worker) source(ctx context.Context, path string) error {
 	info, _ := w.s.plan.source.Lookup(path)
 	w.eval.reset()
+	w.eval.sha = w.sha
 	v, err := w.eval.value(&arch.Node{Op: arch.OpLoad, Path: path, DType: info.DType, Shape: info.Shape})
 	if err != nil {
 		return err
@@ -367,6 +421,7 @@ func (w *worker) readBack(ctx context.Context, unit int) error {
 			if err := w.s.compare(i, k, d); err != nil {
 				return err
 			}
+			w.s.made[i][k].hash = d.hash // of a copy whose source was never hashed
 			w.s.whole[i] = d
 		}
 		if len(u.parts) > 1 {

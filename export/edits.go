@@ -1,0 +1,74 @@
+package export
+
+import "encoding/json"
+
+// mlx_lm reads config.json into objects that fill in and rename keys of the very
+// dictionaries it later writes out, so these edits show in the output's
+// config.json. They are listed by model_type (mlx_lm 0.32.2, models/*.py,
+// ModelArgs.__post_init__); all happen in text_config.
+var configEdits = map[string][]configEdit{
+	"gemma3":         gemmaEdits("262208", "4"),
+	"gemma4":         gemmaEdits("262144", "1"),
+	"gemma4_unified": gemmaEdits("262144", "1"),
+	"mistral3":       {{key: "tie_word_embeddings", value: false, keep: true}},
+	"llava":          {{key: "tie_word_embeddings", value: false, keep: true}},
+	"pixtral":        {{key: "tie_word_embeddings", value: false}, {key: "num_attention_heads", value: json.Number("32"), keep: true}},
+	"lfm2-vl":        {{key: "tie_word_embeddings", value: false}},
+	"qwen3_5":        ropeType,
+	"qwen3_5_moe":    ropeType,
+
+	"prism_hadamard_qwen35": ropeType,
+}
+
+// ropeType renames rope_parameters.rope_type.
+var ropeType = []configEdit{{key: "rope_type", in: "rope_parameters", rename: "type"}}
+
+// configEdit sets or renames a key of text_config.
+type configEdit struct {
+	key    string
+	value  any
+	top    string // the value comes from this key of config.json when that is there
+	keep   bool   // only when the key is absent
+	rename string // instead of a value: the key's new name, unless that is there
+	in     string // of this object in text_config (or, without one, in config.json)
+}
+
+func gemmaEdits(vocab, kvHeads string) []configEdit {
+	return []configEdit{
+		{key: "vocab_size", value: json.Number(vocab), top: "vocab_size"},
+		{key: "num_attention_heads", value: json.Number("8"), keep: true},
+		{key: "num_key_value_heads", value: json.Number(kvHeads), keep: true},
+	}
+}
+
+// edit applies the edits of the document's model_type.
+func (o *document) edit() {
+	modelType, _ := o.text("model_type")
+	for _, e := range configEdits[modelType] {
+		at := o.object("text_config")
+		if e.in != "" {
+			if at == nil {
+				at = o
+			}
+			at = at.object(e.in)
+		}
+		if at == nil {
+			continue
+		}
+		_, there := at.values[e.key]
+		switch {
+		case e.rename != "":
+			if _, taken := at.values[e.rename]; there && !taken {
+				v := at.values[e.key]
+				at.remove(e.key)
+				at.set(e.rename, v)
+			}
+		case !there || !e.keep:
+			v := e.value
+			if top, ok := o.values[e.top]; ok {
+				v = top
+			}
+			at.set(e.key, v)
+		}
+	}
+}
