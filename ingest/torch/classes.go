@@ -54,7 +54,7 @@ func (f *File) class(module, name string) (*pickle.Class, error) {
 		return nil, fmt.Errorf("it names %s: no tensor needs it and nothing is run; the file is not to be trusted", c)
 	case inertByNature(module, name):
 	default:
-		f.inert[c.String()]++
+		f.inert[c.String()] = true
 	}
 	return c, nil
 }

@@ -1,6 +1,7 @@
 package torch
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -27,8 +28,8 @@ const maxChunks = 4096
 // OpenDistributed reads .metadata and the header of every chunk. open gives a
 // .distcp file by its name, which is checked to be a plain one.
 func OpenDistributed(metadata []byte, name string, open func(file string) (io.ReaderAt, int64, error)) (*Distributed, error) {
-	f := &File{name: name, size: int64(len(metadata)), inert: map[string]int{}}
-	result, err := pickle.Load(metadata, pickle.Options{Budget: budgetFree + budgetTimes*int64(len(metadata)), Class: f.class})
+	f := newFile(bytes.NewReader(metadata), int64(len(metadata)), name)
+	result, err := f.load(metadata, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

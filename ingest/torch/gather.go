@@ -1,16 +1,22 @@
 package torch
 
 import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
-
-	"wreg/registry/tensor"
 )
 
-// maxSpan is how much of a storage is held in memory to gather a strided tensor
-// from it. Beyond, elements are read where they lie.
-const maxSpan = 64 << 20
+// A strided tensor is gathered block by block, each from as few reads as its
+// strides allow.
+const (
+	blockBytes = 4 << 20  // of the tensor, held at once
+	spanBytes  = 4 << 20  // of the storage, read at once
+	smallSpan  = 64 << 10 // read at once however little of it is wanted
+	wasteTimes = 4        // else, how many times more than wanted may be read
+)
 
 // gatherer gives the logical bytes of a strided view.
 type gatherer struct {
@@ -18,19 +24,31 @@ type gatherer struct {
 	r     io.ReaderAt // the storage's record
 	first int64       // bytes into it
 
-	once sync.Once
-	span []byte // from the view's first element to its last, when not over maxSpan
-	err  error
+	mu    sync.Mutex
+	block []byte // the tensor's bytes from at on
+	at    int64
+	span  []byte // the storage's bytes they are taken from
 }
 
+// axis is one dimension of a block: how many elements, and how far apart they are
+// in the storage and in the block, in bytes.
+type axis struct{ n, src, dst int64 }
+
 func (g *gatherer) ReadAt(p []byte, off int64) (int, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	size := g.v.size()
-	if off < 0 || off >= size {
-		return 0, io.EOF
-	}
-	n := int(min(int64(len(p)), size-off))
-	if err := g.gather(p[:n], off); err != nil {
-		return 0, err
+	n := 0
+	for n < len(p) && off >= 0 && off < size {
+		if off < g.at || off >= g.at+int64(len(g.block)) {
+			if err := g.fill(off); err != nil {
+				g.block = g.block[:0]
+				return n, err
+			}
+		}
+		k := copy(p[n:], g.block[off-g.at:])
+		n += k
+		off += int64(k)
 	}
 	if n < len(p) {
 		return n, io.EOF
@@ -38,118 +56,141 @@ func (g *gatherer) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// gather copies run by run: as many trailing dimensions as lie together.
-func (g *gatherer) gather(p []byte, off int64) error {
-	_, item := g.v.dtype.Block()
-	dims, strides, run := g.v.runs()
-	runBytes := run * item
-	index := make([]int64, len(dims))
-	for rest, i := off/runBytes, len(dims)-1; i >= 0; i-- {
-		index[i], rest = rest%dims[i], rest/dims[i]
+// fill gathers the block that holds the tensor's byte off: a range of one
+// dimension and all of those after it.
+func (g *gatherer) fill(off int64) error {
+	v := g.v
+	_, item := v.dtype.Block()
+	inner, d := item, len(v.shape)-1 // bytes of one index of dimension d
+	for d > 0 && inner*v.shape[d] <= blockBytes {
+		inner *= v.shape[d]
+		d--
 	}
-	skip := off % runBytes
-	for len(p) > 0 {
-		at := g.v.offset
-		for i, k := range index {
-			at += k * strides[i]
+	// The block ends with its dimension: the next row starts elsewhere.
+	rows := max(1, blockBytes/inner)
+	outer, row := off/inner/v.shape[d], off/inner%v.shape[d]/rows*rows
+	rows = min(rows, v.shape[d]-row)
+	g.at = (outer*v.shape[d] + row) * inner
+
+	src := (v.offset + row*v.stride[d]) * item
+	for i := d - 1; i >= 0; i-- {
+		src += outer % v.shape[i] * v.stride[i] * item
+		outer /= v.shape[i]
+	}
+	if n := rows * inner; n > int64(cap(g.block)) {
+		g.block = make([]byte, n)
+	} else {
+		g.block = g.block[:n]
+	}
+	var axes []axis
+	for i, dst := len(v.shape)-1, item; i >= d; i-- {
+		n := v.shape[i]
+		if i == d {
+			n = rows
 		}
-		n := min(int64(len(p)), runBytes-skip)
-		if err := g.copy(p[:n], at*item+skip); err != nil {
-			return err
+		if n > 1 {
+			axes = append(axes, axis{n, v.stride[i] * item, dst})
 		}
-		p, skip = p[n:], 0
-		for i := len(index) - 1; i >= 0; i-- {
-			if index[i]++; index[i] < dims[i] {
-				break
+		dst *= n
+	}
+	slices.SortStableFunc(axes, func(a, b axis) int { return cmp.Compare(b.src, a.src) })
+	return g.gather(merge(axes), item, src, 0)
+}
+
+// merge joins neighbours that are one dimension in both places.
+func merge(axes []axis) []axis {
+	for i := len(axes) - 2; i >= 0; i-- {
+		if a, b := axes[i], axes[i+1]; a.src == b.n*b.src && a.dst == b.n*b.dst {
+			axes[i] = axis{a.n * b.n, b.src, b.dst}
+			axes = slices.Delete(axes, i+1, i+2)
+		}
+	}
+	return axes
+}
+
+// gather fills the block from dst on with the elements that axes, farthest apart
+// first, reach from src on. What lies close together is read at once.
+func (g *gatherer) gather(axes []axis, item, src, dst int64) error {
+	extent, want := item, item
+	for _, a := range axes {
+		extent += (a.n - 1) * a.src
+		want *= a.n
+	}
+	if len(axes) > 0 && extent > min(spanBytes, max(smallSpan, wasteTimes*want)) {
+		for i := range axes[0].n {
+			if err := g.gather(axes[1:], item, src+i*axes[0].src, dst+i*axes[0].dst); err != nil {
+				return err
 			}
-			index[i] = 0
 		}
+		return nil
 	}
+	if extent > int64(cap(g.span)) {
+		g.span = make([]byte, extent)
+	}
+	g.span = g.span[:extent]
+	if n, err := g.r.ReadAt(g.span, g.first+src); int64(n) < extent {
+		return fmt.Errorf("storage %q: %d bytes at %d: %w", g.v.st.key, extent, g.first+src, unexpected(err))
+	}
+	spread(g.block[dst:], g.span, axes, item)
 	return nil
 }
 
-// runs splits the shape into outer dimensions and a run of adjacent elements.
-func (v *view) runs() (dims, strides []int64, run int64) {
-	run = 1
-	k := len(v.shape)
-	for k > 0 && (v.shape[k-1] == 1 || v.stride[k-1] == run) {
-		k--
-		run *= v.shape[k]
-	}
-	return v.shape[:k], v.stride[:k], run
-}
-
-func (g *gatherer) copy(p []byte, at int64) error {
-	_, item := g.v.dtype.Block()
-	last := g.v.offset
-	for i, d := range g.v.shape {
-		last += (d - 1) * g.v.stride[i]
-	}
-	from, length := g.v.offset*item, (last+1-g.v.offset)*item
-	if length > maxSpan {
-		_, err := io.ReadFull(io.NewSectionReader(g.r, g.first+at, int64(len(p))), p)
-		return err
-	}
-	g.once.Do(func() {
-		g.span = make([]byte, length)
-		if n, err := g.r.ReadAt(g.span, g.first+from); n < len(g.span) {
-			g.err = unexpected(err)
+// spread copies elements from where axes find them in src to where they belong
+// in dst.
+func spread(dst, src []byte, axes []axis, item int64) {
+	switch len(axes) {
+	case 0:
+		copy(dst[:item], src)
+	case 1:
+		stride(dst, src, axes[0], item)
+	case 2:
+		// In tiles: one of the two walks across cache lines, and comes back to them.
+		a, b := axes[0], axes[1]
+		if b.src == item && b.dst == item {
+			for i := range a.n {
+				copy(dst[i*a.dst:][:b.n*item], src[i*a.src:])
+			}
+			return
 		}
-	})
-	if g.err == nil {
-		copy(p, g.span[at-from:])
-	}
-	return g.err
-}
-
-// logical turns stored bytes into logical ones: the other byte order, a pending
-// conjugation or negation.
-type logical struct {
-	r    io.ReaderAt
-	v    *view
-	swap bool
-}
-
-func (l *logical) ReadAt(p []byte, off int64) (int, error) {
-	unit := int64(component(l.v.dtype))
-	_, item := l.v.dtype.Block()
-	lo, hi := off/item*item, min((off+int64(len(p))+item-1)/item*item, l.v.size())
-	if lo >= hi {
-		return 0, io.EOF
-	}
-	b := p
-	if lo != off || hi != off+int64(len(p)) {
-		b = make([]byte, hi-lo)
-	}
-	n, err := l.r.ReadAt(b, lo)
-	if n < len(b) {
-		return 0, unexpected(err)
-	}
-	for i := int64(0); i < int64(len(b)); i += unit {
-		c := b[i : i+unit]
-		if l.swap {
-			slices.Reverse(c)
+		for j := int64(0); j < b.n; j += tile {
+			row := axis{min(tile, b.n-j), b.src, b.dst}
+			for i := range a.n {
+				stride(dst[i*a.dst+j*b.dst:], src[i*a.src+j*b.src:], row, item)
+			}
 		}
-		imaginary := item != unit && (i/unit)%2 == 1
-		if l.v.neg != (l.v.conj && imaginary) {
-			c[unit-1] ^= 0x80
+	default:
+		for i := range axes[0].n {
+			spread(dst[i*axes[0].dst:], src[i*axes[0].src:], axes[1:], item)
 		}
 	}
-	n = len(p)
-	if &b[0] != &p[0] {
-		n = copy(p, b[off-lo:])
-	}
-	if n < len(p) {
-		return n, io.EOF
-	}
-	return n, nil
 }
 
-// signed reports whether a pending negation is a flip of the sign bit.
-func signed(dt tensor.DType) bool {
-	switch dt {
-	case tensor.F16, tensor.BF16, tensor.F32, tensor.F64, tensor.C32, tensor.C64, tensor.C128:
-		return true
+// tile is how many elements apart the inner loop of a transposition goes before
+// the outer one steps.
+const tile = 32
+
+// stride copies one axis.
+func stride(dst, src []byte, a axis, item int64) {
+	if a.src == item && a.dst == item {
+		copy(dst[:a.n*item], src)
+		return
 	}
-	return false
+	le := binary.LittleEndian
+	from, to := int64(0), int64(0)
+	for range a.n {
+		switch d, s := dst[to:], src[from:]; item {
+		case 1:
+			d[0] = s[0]
+		case 2:
+			le.PutUint16(d, le.Uint16(s))
+		case 4:
+			le.PutUint32(d, le.Uint32(s))
+		case 8:
+			le.PutUint64(d, le.Uint64(s))
+		default:
+			copy(d[:item], s)
+		}
+		from += a.src
+		to += a.dst
+	}
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"strings"
 
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
 
@@ -22,43 +24,70 @@ const (
 	firstWindow    = 64 << 10 // a pickle's length is known when it was read
 )
 
-var magicBytes = []byte("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19")
-
-func sniffStream(head []byte) bool {
-	head = head[:min(len(head), 64)]
-	return bytes.Contains(head, magicBytes) || bytes.HasPrefix(head, []byte("L"+streamMagic))
+// sniffPickle knows a pickle by its first opcode: the protocol, or, in protocol 0,
+// the magic number as text. The header length of a safetensors file can begin
+// with the same two bytes, but then a brace follows.
+func sniffPickle(head []byte) bool {
+	if bytes.HasPrefix(head, []byte("L"+streamMagic)) {
+		return true
+	}
+	return len(head) > 2 && head[0] == 0x80 && head[1] >= 1 && head[1] <= 5 && !(len(head) > 8 && head[8] == '{' && head[7] == 0)
 }
 
 // cursor reads a stream of pickles and numbers.
 type cursor struct {
-	f    *File
-	at   int64
-	end  int64
-	what string // which member of a tar; "" for a stream
+	f      *File
+	at     int64
+	end    int64
+	what   string // which member of a tar; "" for a stream
+	window []byte // reused from pickle to pickle: its values keep nothing of it
 }
 
 func (c *cursor) errorf(format string, args ...any) error {
 	return fmt.Errorf("%soffset %d: %w", c.what, c.at, fmt.Errorf(format, args...))
 }
 
-// pickle reads the next pickle and walks past it.
+// pickle reads the next pickle and walks past it. How long it is shows only when
+// it was read, so it is tried with ever more of the file.
 func (c *cursor) pickle(what string, persistent func(any) (any, error)) (*pickle.Result, error) {
-	limit := min(c.end-c.at, inflateFree+inflateTimes*c.f.size)
-	for window := int64(firstWindow); ; window *= 4 {
-		window = min(window, limit)
-		data := make([]byte, window)
-		if n, err := c.f.r.ReadAt(data, c.at); int64(n) < window {
-			return nil, c.errorf("%s: %w", what, unexpected(err))
+	limit := min(c.end-c.at, pickle.MaxSize)
+	for window := min(firstWindow, limit); ; {
+		if err := c.fill(window); err != nil {
+			return nil, c.errorf("%s: %w", what, err)
 		}
-		result, err := pickle.Load(data, pickle.Options{Budget: budgetFree + budgetTimes*window, Class: c.f.class, Persistent: persistent})
+		result, err := c.f.load(c.window, persistent)
 		if err == nil {
 			c.at += int64(result.Size)
 			return result, nil
 		}
-		if need, cut := pickle.Truncated(err); window == limit || !cut || need > uint64(limit) {
+		need, cut := pickle.Truncated(err)
+		if !cut || window == limit || need > uint64(limit) {
 			return nil, c.errorf("%s: %w", what, err)
 		}
+		window = min(max(4*window, int64(need)), limit)
 	}
+}
+
+// fill reads the next n bytes into the window.
+func (c *cursor) fill(n int64) error {
+	if grow := n - int64(cap(c.window)); grow > 0 {
+		if err := c.f.spend(grow); err != nil {
+			return err
+		}
+		c.window = make([]byte, n)
+	}
+	c.window = c.window[:n]
+	if k, err := c.f.r.ReadAt(c.window, c.at); int64(k) < n {
+		return fmt.Errorf("reading %d bytes: %w", n, unexpected(err))
+	}
+	return nil
+}
+
+func unexpected(err error) error {
+	if err == nil || err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // number reads an int64.
@@ -89,13 +118,12 @@ func (c *cursor) elements(key string, n int64, dt tensor.DType) error {
 	if c.f.records[key] != nil {
 		return c.errorf("storage %q is there twice", key)
 	}
-	c.f.records[key] = &record{name: key, data: c.at, size: size, packed: size}
+	c.f.records[key] = &zipfile.Record{Name: key, Offset: c.at, Size: size, Stored: size}
 	c.at += size
 	return nil
 }
 
 func (f *File) openStream() error {
-	f.records = map[string]*record{}
 	c := &cursor{f: f, end: f.size}
 	magic, err := c.pickle("magic number", nil)
 	if err != nil {
@@ -129,14 +157,7 @@ func (f *File) openStream() error {
 	if c.at < c.end {
 		f.find("trailing-bytes", "", fmt.Sprintf("%d bytes follow the last storage at offset %d", c.end-c.at, c.at))
 	}
-	found, err := f.walk("object", main, nil)
-	if err != nil {
-		return err
-	}
-	for _, t := range found {
-		f.add(t)
-	}
-	return f.distinct()
+	return f.list(rooted{nil, main})
 }
 
 // storages reads the storages in the order of their keys, which must be those the
@@ -185,6 +206,7 @@ func (f *File) streamStorage(id any, roots map[string]*storage) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	root.record = root.key
 	if was := roots[root.key]; was == nil {
 		roots[root.key] = root
 	} else if was.numel != root.numel || was.dtype != root.dtype {

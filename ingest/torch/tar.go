@@ -24,7 +24,6 @@ func sniffTar(head []byte) bool {
 // members storages, tensors and pickle. Nothing is ever extracted; other members
 // are not looked at.
 func (f *File) openTar() error {
-	f.records = map[string]*record{}
 	members := map[string]*cursor{}
 	section := io.NewSectionReader(f.r, 0, f.size)
 	for archive := tar.NewReader(section); ; {
@@ -42,7 +41,7 @@ func (f *File) openTar() error {
 		switch {
 		case h.Typeflag != tar.TypeReg || h.Name != "storages" && h.Name != "tensors" && h.Name != "pickle":
 			if h.Name != "sys_info" && h.Typeflag != tar.TypeDir {
-				f.find("other-member", "", fmt.Sprintf("tar member %q is none of torch's; it is not read", text(h.Name)))
+				f.find("other-member", "", fmt.Sprintf("tar member %q is none of torch's; it is not read", h.Name))
 			}
 		case members[h.Name] != nil:
 			return fmt.Errorf("tar: member %q is there twice", h.Name)
@@ -85,14 +84,7 @@ func (f *File) openTar() error {
 	if err != nil {
 		return err
 	}
-	found, err := f.walk("pickle", result, nil)
-	if err != nil {
-		return err
-	}
-	for _, t := range found {
-		f.add(t)
-	}
-	return f.distinct()
+	return f.list(rooted{nil, result})
 }
 
 // tarKey reads a reference: an int, or its decimal text.
@@ -154,6 +146,7 @@ func (c *cursor) tarStorages() (map[string]*storage, error) {
 		if err := c.elements(key, numel, st.dtype); err != nil {
 			return nil, err
 		}
+		st.record = key
 		all[key] = st
 	}
 	result, err := c.pickle("storage views", nil)

@@ -7,18 +7,22 @@ import (
 	"wreg/registry/tensor"
 )
 
-// maxExpanded bounds a tensor that has more elements than its storage: with a
-// stride of 0 a small file can claim terabytes.
-const maxExpanded = 1 << 30
+// Tensors may have more elements than their storage: with a stride of 0 a small
+// file can claim terabytes. maxExpanded bounds the bytes of one such tensor, and
+// of all of a file together with expandedTimes the file's size.
+const (
+	maxExpanded   = 1 << 30
+	expandedTimes = 8
+)
 
 // storage is a run of elements that tensors look at.
 type storage struct {
-	key     string
-	dtype   tensor.DType // Invalid: untyped, counted in bytes
-	bytes   int64        // as its persistent id claims
-	numel   int64
-	records string // folder of its record: data/ or constants/
-	base    int64  // bytes into the record, for a view of another storage
+	key    string
+	record string       // that holds it
+	dtype  tensor.DType // Invalid: untyped, counted in bytes
+	bytes  int64        // as its persistent id claims
+	numel  int64
+	base   int64 // bytes into the record, for a view of another storage
 }
 
 // view is one tensor: a storage seen through a shape and strides, in elements.
@@ -86,6 +90,19 @@ func (v *view) dense() bool {
 	}
 	return true
 }
+
+// extent is the bytes of the storage from the first element to the last.
+func (v *view) extent() (from, to int64) {
+	_, item := v.dtype.Block()
+	last := v.offset
+	for i, d := range v.shape {
+		last += (d - 1) * v.stride[i]
+	}
+	return v.offset * item, (last + 1) * item
+}
+
+// repeats says that the tensor has more bytes than its storage.
+func (v *view) repeats() bool { return v.size() > v.st.bytes }
 
 func (v *view) empty() bool {
 	for _, d := range v.shape {

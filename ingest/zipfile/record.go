@@ -42,13 +42,14 @@ func (rec *Record) Read(r io.ReaderAt, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("record %q: %d bytes, more than the %d that are read at once from a file of this size", rec.Name, rec.Size, limit)
 	}
 	b := make([]byte, rec.Size)
-	if n, err := rec.Open(r).ReadAt(b, 0); n < len(b) {
-		return nil, fmt.Errorf("record %q: %w", rec.Name, unexpected(err))
+	n, err := rec.Open(r).ReadAt(b, 0)
+	if n == len(b) && (err == nil || err == io.EOF) {
+		return b, nil
 	}
-	if rec.CRC != 0 && crc32.ChecksumIEEE(b) != rec.CRC {
-		return nil, rec.badCRC()
+	if err == nil || err == io.EOF {
+		err = fmt.Errorf("record %q: %w", rec.Name, unexpected(err))
 	}
-	return b, nil
+	return nil, err
 }
 
 func (rec *Record) badCRC() error {

@@ -35,7 +35,7 @@ const (
 	costText   = 24
 	costNumber = 8
 	costObject = 160
-	costMade   = 320 // what a rebuild function makes: a tensor, its shape and strides
+	costMade   = 240 // what a rebuild function makes: a tensor, its shape and strides
 	costMemo   = 96  // a place in the machine's memo
 )
 

@@ -27,7 +27,7 @@ import (
 
 // The limits of one pickle.
 const (
-	maxSize     = 1 << 30 // bytes: a state dict of eight million tensors
+	MaxSize     = 1 << 30 // bytes: a state dict of eight million tensors
 	maxStack    = 1 << 20 // values; torch stacks a thousand a mark
 	maxMarks    = 1000    // marks open at once
 	maxProtocol = 5
@@ -47,15 +47,16 @@ type Options struct {
 // Result is a pickle that was read.
 type Result struct {
 	Value any
-	Size  int // bytes of data it took, up to and with STOP
-	Ops   int // opcodes run: a bound on the edges between values
+	Size  int   // bytes of data it took, up to and with STOP
+	Ops   int   // opcodes run: a bound on the edges between values
+	Bytes int64 // estimated memory of the values
 }
 
 // Load reads the pickle at the start of data. Errors name the byte at which the
 // offending opcode starts; Truncated recognizes those that more data would mend.
 func Load(data []byte, o Options) (*Result, error) {
-	if len(data) > maxSize {
-		data = data[:maxSize]
+	if len(data) > MaxSize {
+		data = data[:MaxSize]
 	}
 	m := machine{data: data, options: &o, globals: map[string]uint32{}}
 	if err := m.run(); err != nil {
@@ -67,7 +68,7 @@ func Load(data []byte, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Value = value
+	r.Value, r.Bytes = value, m.live-int64(len(m.memo))*memoBytes-int64(m.slots)*costMemo
 	return r, nil
 }
 

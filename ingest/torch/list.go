@@ -1,0 +1,151 @@
+package torch
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"wreg/ingest/torch/pickle"
+	"wreg/registry/tensor"
+)
+
+// rooted is a pickle's value and the keys that its paths begin with.
+type rooted struct {
+	prefix []any
+	*pickle.Result
+}
+
+// listed is the memory of a tensor in File, besides its path.
+const listed = 256
+
+// list walks values for tensors and lists them. Where plain paths are not
+// distinct it walks once more, now writing those with brackets.
+func (f *File) list(values ...rooted) error {
+	before := len(f.findings)
+	if err := f.walk(values, nil); err != nil {
+		return err
+	}
+	count := make(map[string]int, len(f.tensors))
+	repeated := false
+	for _, t := range f.tensors {
+		count[t.Path]++
+		repeated = repeated || count[t.Path] > 1 || strings.HasPrefix(t.Path, "[")
+	}
+	if !repeated {
+		return nil
+	}
+	f.views, f.tensors, f.findings, f.expanded = nil, nil, f.findings[:before], 0
+	if err := f.walk(values, count); err != nil {
+		return err
+	}
+	clear(count)
+	for _, t := range f.tensors {
+		if count[t.Path]++; count[t.Path] > 1 {
+			return fmt.Errorf("two tensors are called %.200q", t.Path)
+		}
+	}
+	return nil
+}
+
+// walk lists the tensors of values. count is how many tensors have each plain
+// path; nil in the first walk.
+func (f *File) walk(values []rooted, count map[string]int) error {
+	for _, v := range values {
+		w := walker{
+			f: f, count: count, path: v.prefix, length: len(join(v.prefix)),
+			visits: int64(v.Ops)*visitsPerOp + freeVisits, on: map[any]bool{},
+		}
+		if err := w.walk(v.Value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add lists one tensor.
+func (f *File) add(at string, v *view) error {
+	if err := f.spend(listed + 2*int64(len(at))); err != nil {
+		return err
+	}
+	if v.meta {
+		f.find("meta-tensor", at, fmt.Sprintf("tensor %q has a shape %v and no bytes; it is not listed", at, v.shape))
+		return nil
+	}
+	if v.repeats() {
+		if f.expanded += v.size(); f.expanded > maxExpanded+expandedTimes*f.size {
+			return fmt.Errorf("tensor %q: with it, tensors that repeat their storage make %d bytes; a file of %d bytes may hold %d",
+				at, f.expanded, f.size, maxExpanded+expandedTimes*f.size)
+		}
+	}
+	info := tensor.Info{Path: at, DType: v.dtype, Shape: v.shape, File: f.name, Offset: -1, Bytes: v.size(), Format: "torch"}
+	_, item := v.dtype.Block()
+	rec := f.records[v.st.record]
+	if !rec.Deflated && (v.dense() || v.empty()) && !v.conj && !v.neg && !f.swapped(v) {
+		info.Offset = rec.Offset + v.st.base + v.offset*item
+	}
+	if v.conj || v.neg {
+		f.find("pending-operation", at, fmt.Sprintf("tensor %q is stored before its conjugation or negation; its logical bytes are read", at))
+	}
+	if f.big && v.st.dtype == tensor.Invalid && item > 1 {
+		f.find("byte-order", at, fmt.Sprintf("tensor %q lies untyped in a big-endian file; its bytes are read as they are, as torch does", at))
+	}
+	f.tensors = append(f.tensors, info)
+	f.views = append(f.views, v)
+	return nil
+}
+
+// Bytes that no tensor looks at are worth a word when they are many: a file of
+// which a tenth, and at least a MiB, is waste, or hides something.
+const (
+	unusedFree  = 1 << 20
+	unusedShare = 10
+)
+
+// findUnused reports storage that no tensor looks at: a slice that was saved with
+// all it was cut from, or a record that nothing refers to.
+func (f *File) findUnused() {
+	type span struct{ from, to int64 }
+	used := map[string][]span{}
+	for _, v := range f.views {
+		if !v.empty() {
+			from, to := v.extent()
+			used[v.st.record] = append(used[v.st.record], span{v.st.base + from, v.st.base + to})
+		}
+	}
+	var total, most int64
+	var worst string
+	for name, rec := range f.records {
+		if !isStorage(name) {
+			continue
+		}
+		spans := used[name]
+		slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+		unused, end := rec.Size, int64(0)
+		for _, s := range spans {
+			if s.to > end {
+				unused -= s.to - max(s.from, end)
+				end = s.to
+			}
+		}
+		total += unused
+		if unused > most || unused == most && unused > 0 && name < worst {
+			most, worst = unused, name
+		}
+	}
+	if total >= unusedFree && total > f.size/unusedShare {
+		f.find("unused-bytes", "", fmt.Sprintf("%d bytes of storage belong to no tensor, %d of them in %q; clone slices before saving them", total, most, worst))
+	}
+}
+
+// isStorage tells storages from the other records of a zip: they are called by
+// number, as all records of the older formats are.
+func isStorage(record string) bool {
+	folder, key := path.Split(record)
+	switch path.Base(folder) {
+	case ".", "data", "constants":
+		return digits(key)
+	}
+	return false
+}
