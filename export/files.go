@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/accel"
 	"wreg/registry/arch"
 )
 
@@ -49,13 +50,17 @@ type extra struct {
 }
 
 // finish plans everything that is no weight: config.json and the files to copy.
-func (p *Plan) finish(doc *document) error {
+func (p *Plan) finish(config []byte, doc *document) error {
 	root, err := os.OpenRoot(p.source.folder())
 	if err != nil {
 		return fmt.Errorf("source of %s: %w", p.Model, err)
 	}
 	defer root.Close()
 	if p.files, err = extras(root); err != nil {
+		return err
+	}
+	if p.Target == arch.HF { // the same model, under its own names
+		p.config, err = configBack(config, doc)
 		return err
 	}
 	if p.config, err = configFor(doc, root); err != nil {
@@ -123,6 +128,24 @@ func configFor(doc *document, root *os.Root) ([]byte, error) {
 	return out.sorted().python()
 }
 
+// configBack is config.json for the hf layout: as it is, but for mlx's own
+// quantization block, which transformers must not see. Only mxfp4 has packed hf
+// tensors that it stands for.
+func configBack(config []byte, doc *document) ([]byte, error) {
+	q := doc.object("quantization")
+	if q == nil {
+		return slices.Clone(config), nil
+	}
+	doc.remove("quantization")
+	doc.remove("quantization_config")
+	if mode, _ := q.text("mode"); mode == accel.MXFP4 {
+		back := newDocument()
+		back.set("quant_method", mode)
+		doc.set("quantization_config", back)
+	}
+	return doc.sorted().python()
+}
+
 // truthy is Python's truth of a JSON value.
 func truthy(v any) bool {
 	switch v := v.(type) {
@@ -147,7 +170,9 @@ func truthy(v any) bool {
 func (p *Plan) index() ([]byte, error) {
 	meta, files := newDocument(), newDocument()
 	meta.set("total_size", p.TotalSize)
-	meta.set("total_parameters", p.parameters())
+	if p.Target == arch.MLX {
+		meta.set("total_parameters", p.parameters())
+	}
 	for _, t := range p.Tensors {
 		files.set(t.Path, p.Shards[t.Shard].Name)
 	}

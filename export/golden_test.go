@@ -3,8 +3,10 @@ package export_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -141,6 +143,16 @@ func TestGoldens(t *testing.T) {
 // compare holds an exported folder against a golden's variant.
 func compare(t *testing.T, what, out string, v synth.Variant, r *export.Receipt) {
 	t.Helper()
+	compareTensors(t, what, out, v, r)
+	config, err := os.ReadFile(filepath.Join(out, "config.json"))
+	if err != nil {
+		t.Error(what, err)
+	}
+	compareQuantization(t, what, config, v)
+}
+
+func compareTensors(t *testing.T, what, out string, v synth.Variant, r *export.Receipt) {
+	t.Helper()
 	c, err := ingest.Open(out, ingest.Options{})
 	if err != nil {
 		t.Error(what, err)
@@ -189,8 +201,12 @@ func compare(t *testing.T, what, out string, v synth.Variant, r *export.Receipt)
 	for path := range want {
 		t.Errorf("%s: %s: missing", what, path)
 	}
+}
+
+func compareQuantization(t *testing.T, what string, configJSON []byte, v synth.Variant) {
+	t.Helper()
 	var config struct{ Quantization, QuantizationConfig any }
-	if err := json.Unmarshal(bytes.ReplaceAll(c.Config(), []byte("quantization_config"), []byte("quantizationconfig")), &config); err != nil {
+	if err := json.Unmarshal(bytes.ReplaceAll(configJSON, []byte("quantization_config"), []byte("quantizationconfig")), &config); err != nil {
 		t.Error(what, err)
 	}
 	var quantization any
@@ -216,5 +232,34 @@ func TestTorchGolden(t *testing.T) {
 			out, r := exported(t, "../ingest/testdata/fixtures/hunyuan-bin", o)
 			compare(t, fmt.Sprint(v.Flags), out, v, r)
 		}
+	}
+}
+
+// To mlx and back gives every tensor the source had, byte for byte.
+func TestBackToHF(t *testing.T) {
+	for _, name := range []string{"hunyuan", "hunyuan-fused", "llama", "mixtral", "dbrx", "deepseek_v3"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, err := synth.Golden(filepath.Join(goldens, name+".json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			src := written(t, name)
+			mlx, _ := exported(t, src, export.Options{NoSync: true})
+			back, r := exported(t, mlx, export.Options{Target: arch.HF, NoSync: true})
+			if f := verify(t, back); f != nil {
+				t.Error(f)
+			}
+			want := synth.Variant{Quantization: nil}
+			for _, w := range c.Source {
+				b := make([]byte, w.Bytes)
+				if err := synth.Fill(b, w.Path, c.Seed, w.DType, 0); err != nil {
+					t.Fatal(err)
+				}
+				w.Hash = sha256.Sum256(b)
+				want.Tensors = append(want.Tensors, w)
+			}
+			compareTensors(t, name, back, want, r)
+		})
 	}
 }

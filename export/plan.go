@@ -41,7 +41,11 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 			return nil, err
 		}
 	}
-	r, err := o.Arch.Resolve(c, src)
+	lay := o.Arch.Resolve
+	if o.Target == arch.HF {
+		lay = o.Arch.Invert
+	}
+	r, err := lay(c, src)
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +57,12 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: config.json: %w", v.Ref(), err)
 	}
-	if p.DType, err = castType(o.DType, doc); err != nil {
-		return nil, err
-	}
-	if err := p.rewrite(doc, r.Targets); err != nil {
-		return nil, err
+	p.DType = o.DType
+	if o.Target == arch.MLX {
+		p.DType = castType(o.DType, doc)
+		if err := p.rewrite(doc, r.Targets); err != nil {
+			return nil, err
+		}
 	}
 	targets := r.Targets
 	if o.Dequantize {
@@ -73,8 +78,10 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 	if err := p.layout(); err != nil {
 		return nil, err
 	}
-	p.recordQuantization(doc)
-	if err := p.finish(doc); err != nil {
+	if o.Target == arch.MLX {
+		p.recordQuantization(doc)
+	}
+	if err := p.finish(v.Config, doc); err != nil {
 		return nil, err
 	}
 	return p, p.check()
@@ -85,8 +92,11 @@ func (o Options) filled() (Options, error) {
 	if o.Target == "" {
 		o.Target = arch.MLX
 	}
-	if o.Target != arch.MLX {
-		return o, fmt.Errorf("target %q: only mlx can be written", o.Target)
+	switch {
+	case o.Target != arch.MLX && o.Target != arch.HF:
+		return o, fmt.Errorf("target %q: want %s or %s", o.Target, arch.MLX, arch.HF)
+	case o.Target == arch.HF && (o.Quantize != nil || o.Dequantize):
+		return o, errors.New("target hf: quantization is mlx's; dequantize with target mlx first")
 	}
 	if o.Out == "" {
 		return o, errors.New("no output folder given")
@@ -152,9 +162,9 @@ func (p *Plan) complete(r *arch.Resolution) error {
 // castType is the dtype floats are cast to: the one asked for, else
 // config.torch_dtype, else text_config.dtype. mlx_lm acts on three names only and
 // never reads the top-level dtype.
-func castType(asked tensor.DType, config *document) (tensor.DType, error) {
+func castType(asked tensor.DType, config *document) tensor.DType {
 	if asked != tensor.Invalid {
-		return asked, nil
+		return asked
 	}
 	name, ok := config.text("torch_dtype")
 	if !ok {
@@ -164,13 +174,13 @@ func castType(asked tensor.DType, config *document) (tensor.DType, error) {
 	}
 	switch name {
 	case "float16":
-		return tensor.F16, nil
+		return tensor.F16
 	case "bfloat16":
-		return tensor.BF16, nil
+		return tensor.BF16
 	case "float32":
-		return tensor.F32, nil
+		return tensor.F32
 	}
-	return tensor.Invalid, nil
+	return tensor.Invalid
 }
 
 // mlxFloat are the types mlx calls floating. It reads float8 as bytes.
@@ -187,7 +197,7 @@ func (p *Plan) add(t arch.Target) error {
 	if !t.Keep {
 		n = castTo(n, p.DType)
 	}
-	if n.DType == tensor.F64 {
+	if n.DType == tensor.F64 && p.Target == arch.MLX {
 		return errors.New("f64 does not exist in mlx; give --dtype")
 	}
 	if err := checkNode(n, p.source.Lookup); err != nil {
@@ -215,6 +225,9 @@ func (p *Plan) add(t arch.Target) error {
 	p.Tensors = append(p.Tensors, x)
 	return nil
 }
+
+// headerFormat is what shards say of themselves: transformers and mlx look at it.
+var headerFormat = map[string]string{arch.MLX: "mlx", arch.HF: "pt"}
 
 // layout gives each tensor its shard and offset: in order, a new shard when the
 // next tensor would exceed the limit, a larger one alone. It writes the headers,
@@ -245,7 +258,7 @@ func (p *Plan) layout() error {
 		if shards > 1 {
 			name = fmt.Sprintf("model-%05d-of-%05d.safetensors", shard+1, shards)
 		}
-		header, offsets, err := safetensors.AppendHeader(nil, infos, map[string]string{"format": "mlx"})
+		header, offsets, err := safetensors.AppendHeader(nil, infos, map[string]string{"format": headerFormat[p.Target]})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

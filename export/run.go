@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"wreg/registry/arch"
 )
 
 // Run writes the plan and lands it: temp folder beside the target, read back,
@@ -116,10 +118,18 @@ func (p *Plan) beside(b *berth) ([]ReceiptFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range []struct {
+	type file struct {
 		name string
 		data []byte
-	}{{configFile, p.config}, {indexFile, index}, {readmeFile, []byte(readme)}} {
+	}
+	written := []file{{configFile, p.config}, {indexFile, index}, {readmeFile, []byte(readme)}}
+	if p.Target == arch.HF { // transformers wants an index only for several shards
+		written = written[:1]
+		if len(p.Shards) > 1 {
+			written = append(written, file{indexFile, index})
+		}
+	}
+	for _, f := range written {
 		x, err := b.writeFile(f.name, f.data, !p.o.NoSync)
 		if err != nil {
 			return nil, err
