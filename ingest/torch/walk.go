@@ -14,7 +14,7 @@ const (
 	maxDepth     = 200
 	visitsPerOp  = 4
 	freeVisits   = 1000
-	maxPathBytes = 64 << 10
+	maxPathBytes = 8192
 	textPerVisit = 64 // bytes of a key that cost as much as a visit
 )
 
