@@ -20,7 +20,7 @@ type fixture struct {
 	Verdict string
 	Reason  string
 	Tensors []struct {
-		Keys   []string
+		Keys   []any
 		Path   string
 		Shape  []int64
 		Dims   []int64
@@ -89,7 +89,7 @@ var policies = map[string]struct {
 }
 
 func TestFixtures(t *testing.T) {
-	for _, f := range readFixtures(t, "torch-dcp", "torch-sharded", "safetensors", "safetensors-sharded", "hf-index", "gguf", "npy", "npz") {
+	for _, f := range readFixtures(t, "torch-dcp", "torch-sharded", "safetensors", "safetensors-sharded", "hf-index", "gguf", "npy", "npz", "torch-sharded") {
 		t.Run(f.File, func(t *testing.T) {
 			c, err := Open(filepath.Join(fixturesDir, f.File), Options{})
 			policy, decided := policies[f.File]
@@ -117,6 +117,54 @@ func TestFixtures(t *testing.T) {
 			f.check(t, c)
 		})
 	}
+}
+
+// TestEveryFixture goes the way of a user through all formats: what must be read
+// has the hashes its writer took, what must be refused is, in reading its header or
+// its bytes, and nothing is executed.
+func TestEveryFixture(t *testing.T) {
+	var manifest struct {
+		Marker   string
+		Fixtures []struct{ Format string }
+	}
+	decode(t, filepath.Join(fixturesDir, "MANIFEST.json"), &manifest)
+	var formats []string
+	for _, m := range manifest.Fixtures {
+		formats = append(formats, m.Format)
+	}
+	all := readFixtures(t, formats...)
+	if len(all) != len(manifest.Fixtures) {
+		t.Errorf("%d fixtures of %d", len(all), len(manifest.Fixtures))
+	}
+	for _, f := range all {
+		got, err := hashed(filepath.Join(fixturesDir, f.File))
+		switch {
+		case f.Verdict == "reject" && err == nil:
+			t.Errorf("%s was read; want a refusal: %s", f.File, f.Reason)
+		case f.Verdict == "reject" && !strings.Contains(err.Error(), filepath.Base(f.File)) && !strings.HasPrefix(f.Format, "torch-dcp"):
+			t.Errorf("%s: error %q does not name the file", f.File, err)
+		case (f.Verdict == "ok" || f.Verdict == "opaque") && err != nil:
+			t.Errorf("%s: %v", f.File, err)
+		case f.Verdict == "ok":
+			for _, want := range f.Tensors {
+				if want.SHA256 != "" && !slices.ContainsFunc(got, func(t tensor.Info) bool { return hex.EncodeToString(t.Hash[:]) == want.SHA256 }) {
+					t.Errorf("%s: no tensor has the bytes of %q", f.File, want.Path)
+				}
+			}
+		}
+	}
+	if _, err := os.Stat(manifest.Marker); err == nil {
+		t.Errorf("%s is there: something was executed", manifest.Marker)
+	}
+}
+
+func hashed(path string) ([]tensor.Info, error) {
+	c, err := Open(path, Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Hash(context.Background(), HashOptions{})
 }
 
 // check compares every tensor with what the fixture's writer said of it.
