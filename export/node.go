@@ -243,74 +243,65 @@ func castable(from, to tensor.DType) error {
 	return nil
 }
 
-// loads lists the source tensors of a tree, each once, in the order of use.
-func loads(n *arch.Node) []string {
-	var out []string
-	seen := map[string]bool{}
-	var walk func(*arch.Node)
-	walk = func(n *arch.Node) {
-		if n.Op == arch.OpLoad && !seen[n.Path] {
-			seen[n.Path] = true
-			out = append(out, n.Path)
-		}
-		for _, m := range n.In {
-			walk(m)
-		}
-	}
-	walk(n)
-	return out
+// numel is the number of elements of a shape that was checked before.
+func numel(s tensor.Shape) int64 {
+	n, _ := s.Numel()
+	return n
 }
 
-// parts cuts a tensor where its inputs end, so that workers can share a stack and
-// each source is read from front to back by one of them.
-func parts(n *arch.Node) []part {
-	numel, _ := n.Shape.Numel()
+// unpacked checks what opDequantize, OpAWQ, OpAWQBias and OpL2Norm are given.
+func unpacked(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+	in := n.In[0]
+	last := len(in.Shape) - 1
+	bad := fmt.Errorf("of %v %v", in.DType, in.Shape)
+	if last < 0 {
+		return 0, nil, bad
+	}
 	switch n.Op {
-	case arch.OpStack, arch.OpConcat:
-		outer := int64(1)
-		if n.Op == arch.OpConcat {
-			for _, d := range n.Shape[:n.Axis] {
-				outer *= d
+	case arch.OpL2Norm:
+		if n.Axis != last && (n.Axis != 0 || last != 1) {
+			return 0, nil, fmt.Errorf("axis %d of %v: only rows, or columns of a matrix", n.Axis, in.Shape)
+		}
+		if in.DType == tensor.F32 {
+			return in.DType, in.Shape, nil
+		}
+		return in.DType, in.Shape, castable(in.DType, tensor.F32)
+	case arch.OpAWQ:
+		if last != 1 || in.DType != tensor.I32 || in.Shape[0]%8 != 0 {
+			return 0, nil, bad
+		}
+		return tensor.U32, tensor.Shape{8 * in.Shape[1], in.Shape[0] / 8}, nil
+	case arch.OpAWQBias:
+		if last != 1 || !mlxFloat(in.DType) {
+			return 0, nil, bad
+		}
+		if len(n.In) == 2 {
+			z := n.In[1]
+			if z.DType != tensor.I32 || len(z.Shape) != 2 || z.Shape[0] != in.Shape[1] || z.Shape[1]*8 != in.Shape[0] {
+				return 0, nil, fmt.Errorf("zeros %v %v do not fit scales %v", z.DType, z.Shape, in.Shape)
 			}
 		}
-		if outer != 1 {
-			break
-		}
-		var out []part
-		at := int64(0)
-		for _, m := range n.In {
-			for _, p := range parts(m) {
-				out = append(out, part{at + p.first, p.n, p.node})
-			}
-			k, _ := m.Shape.Numel()
-			at += k
-		}
-		return out
-	case arch.OpReshape: // the same elements in the same order
-		return parts(n.In[0])
-	case arch.OpCast, arch.OpAdd, arch.OpMul:
-		in := parts(n.In[0])
-		for i, p := range in {
-			m := *n
-			m.In, m.Shape = []*arch.Node{p.node}, p.node.Shape
-			in[i].node = &m
-		}
-		return in
+		return in.DType, in.Shape, nil
 	}
-	return []part{{0, numel, n}}
-}
-
-// part is a range of elements of an output tensor, and the tree that makes just
-// these.
-type part struct {
-	first, n int64
-	node     *arch.Node
-}
-
-// plain reports that a tree only copies one source tensor.
-func plain(n *arch.Node) (path string, ok bool) {
-	for n.Op == arch.OpReshape || n.Op == arch.OpView {
-		n = n.In[0]
+	scales := n.In[1]
+	spec, err := packing(arch.Packed{Bits: n.Axis, GroupSize: n.Count}, scales.DType)
+	if err != nil || in.DType != tensor.U32 {
+		return 0, nil, fmt.Errorf("%w: %v", bad, err)
 	}
-	return n.Path, n.Op == arch.OpLoad
+	shape := append(tensor.Shape(nil), in.Shape...)
+	shape[last] = shape[last] * 32 / int64(spec.Bits)
+	groups := append(tensor.Shape(nil), shape...)
+	groups[last] /= int64(spec.Group)
+	for _, m := range n.In[1:] {
+		if !m.Shape.Equal(groups) || m.DType != scales.DType || shape[last]%int64(spec.Group) != 0 {
+			return 0, nil, fmt.Errorf("scales %v %v do not fit %v of %d bits in groups of %d", m.DType, m.Shape, in.Shape, spec.Bits, spec.Group)
+		}
+	}
+	if (spec.Mode == accel.Affine) != (len(n.In) == 3) {
+		return 0, nil, fmt.Errorf("%s with %d inputs", spec.Mode, len(n.In))
+	}
+	if spec.Mode == accel.Affine {
+		return scales.DType, shape, castable(scales.DType, scales.DType)
+	}
+	return tensor.BF16, shape, nil
 }

@@ -1,11 +1,8 @@
 package export
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 
 	"wreg/accel"
 	"wreg/registry/arch"
@@ -30,27 +27,13 @@ type Override struct {
 	Bits, Group int    // 0: the export's own, or the mode's when Mode is given
 }
 
-// recipes are mlx_lm's mixed recipes: bits for most weights, and for those that
-// lose most.
-var recipes = map[string][2]int{"mixed_2_6": {2, 6}, "mixed_3_4": {3, 4}, "mixed_3_6": {3, 6}, "mixed_4_6": {4, 6}}
-
-// Recipes names the mixed recipes.
-func Recipes() []string {
-	var names []string
-	for name := range recipes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
 // The operations that only an export plans.
 const (
 	opQuantize   arch.Op = "quantize"   // In[0] to packed codes, scales or biases
 	opDequantize arch.Op = "dequantize" // In: packed codes, scales, biases (affine)
 )
 
-// Made is what quantizing gives of a weight, in mlx's order.
+// quantParts are what quantizing makes of a weight, in mlx's order.
 var quantParts = []string{"weight", "scales", "biases"}
 
 // quantizer decides about each weight.
@@ -90,42 +73,6 @@ func newQuantizer(asked Quantize, was *document, targets []arch.Target) (*quanti
 		return q, q.recipe(targets)
 	}
 	return q, nil
-}
-
-// recipe finds where in a path the layer stands, and how many there are.
-func (q *quantizer) recipe(targets []arch.Target) error {
-	if _, ok := recipes[q.asked.Recipe]; !ok {
-		return fmt.Errorf("recipe %q: want one of %s", q.asked.Recipe, strings.Join(Recipes(), ", "))
-	}
-	if q.spec.Mode != accel.Affine {
-		return fmt.Errorf("recipe %s: recipes are affine, not %s", q.asked.Recipe, q.spec.Mode)
-	}
-	found := false
-	for _, t := range targets {
-		segments := strings.Split(t.Path, ".")
-		if !found && strings.Contains(parent(t.Path), "down_proj") {
-			found = true
-			if q.place = slices.IndexFunc(segments, isDigits); q.place < 0 {
-				q.place = len(segments) - 2
-			}
-		}
-	}
-	if !found {
-		return fmt.Errorf("recipe %s: the architecture has no down_proj to measure layers by", q.asked.Recipe)
-	}
-	for _, t := range targets {
-		if segments := strings.Split(t.Path, "."); len(segments) > q.place && isDigits(segments[q.place]) {
-			n, err := strconv.ParseInt(segments[q.place], 10, 32)
-			if err == nil {
-				q.layers = max(q.layers, n+1)
-			}
-		}
-	}
-	return nil
-}
-
-func isDigits(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
 // decide says whether a weight is quantized and how; why explains it to people.
@@ -207,26 +154,6 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 	return q.spec, nil, "default", true, nil
 }
 
-// recipeBits is mlx_lm's mixed predicate: the first and last eighth of the layers
-// and every third between get more bits for their v_proj and down_proj.
-func (q *quantizer) recipeBits(module string) (int, error) {
-	segments := strings.Split(module, ".")
-	n, layer := q.layers, int64(0)
-	if len(segments) > q.place {
-		var err error
-		if layer, err = strconv.ParseInt(segments[q.place], 10, 32); err != nil {
-			return 0, fmt.Errorf("recipe %s: %q has no layer in segment %d", q.asked.Recipe, module, q.place)
-		}
-	}
-	has := func(part string) bool { return strings.Contains(module, part) }
-	more := layer < n/8 || layer >= 7*n/8 || ((layer-n/8)%3+3)%3 == 2
-	bits := recipes[q.asked.Recipe]
-	if more && (has("v_proj") || has("v_a_proj") || has("v_b_proj") || has("down_proj")) || has("lm_head") {
-		return bits[1], nil
-	}
-	return bits[0], nil
-}
-
 // specDocument is a module's entry in config.json. mlx_lm writes a recipe's group
 // as null when none was asked for, and no mode for an architecture's own rules.
 func specDocument(s accel.QuantSpec, mode bool) *document {
@@ -273,84 +200,4 @@ func (p *Plan) quantized(t arch.Target, n *arch.Node, spec accel.QuantSpec, why 
 	}
 	p.Tensors[len(p.Tensors)-len(list)].bits = spec.Bits
 	return nil
-}
-
-// dequantized turns the three stored parts of a module into its weight; other
-// targets stay. mlx_lm does it for linear, embedding and expert layers.
-func dequantizedTargets(targets []arch.Target, dtype tensor.DType) ([]arch.Target, error) {
-	byPath := map[string]*arch.Target{}
-	for i := range targets {
-		byPath[targets[i].Path] = &targets[i]
-	}
-	var out []arch.Target
-	found := false
-	for _, t := range targets {
-		module := parent(t.Path)
-		scales, weight := byPath[module+".scales"], byPath[module+".weight"]
-		if t.Packed.Bits == 0 || scales == nil || weight == nil || weight.Make == nil || scales.Make == nil || multi(module) {
-			out = append(out, t)
-			continue
-		}
-		if t.Path != module+".weight" {
-			if t.Path != module+".scales" && t.Path != module+".biases" {
-				out = append(out, t)
-			}
-			continue
-		}
-		found = true
-		spec, err := packing(t.Packed, scales.Make.DType)
-		if err != nil {
-			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
-		}
-		n := &arch.Node{Op: opDequantize, In: []*arch.Node{t.Make, scales.Make}, DType: tensor.BF16, Shape: slices.Clone(t.Make.Shape)}
-		n.Shape[len(n.Shape)-1] = n.Shape[len(n.Shape)-1] * 32 / int64(spec.Bits)
-		n.Axis, n.Count = spec.Bits, spec.Group
-		if spec.Mode == accel.Affine {
-			biases := byPath[module+".biases"]
-			if biases == nil || biases.Make == nil {
-				return nil, fmt.Errorf("tensor %q: %s.biases is missing", t.Path, module)
-			}
-			n.In = []*arch.Node{t.Make, castTo(scales.Make, dtype), castTo(biases.Make, dtype)}
-			n.DType = n.In[1].DType
-		}
-		t.Make, t.Packed, t.Keep = n, arch.Packed{}, true
-		t.Shape = n.Shape
-		out = append(out, t)
-	}
-	if !found {
-		return nil, errors.New("nothing to dequantize: the model holds no quantized weights")
-	}
-	return out, nil
-}
-
-// multi reports a layer that mlx_lm leaves quantized: its per-head projections.
-func multi(module string) bool {
-	return strings.HasSuffix(module, ".embed_q") || strings.HasSuffix(module, ".unembed_out")
-}
-
-// packing tells a stored packing from its numbers: all but affine have U8 scales,
-// and each of them allows one pair of bits and group.
-func packing(p arch.Packed, scales tensor.DType) (accel.QuantSpec, error) {
-	spec := accel.QuantSpec{Bits: p.Bits, Group: p.GroupSize, Mode: accel.Affine}
-	if scales == tensor.U8 {
-		switch {
-		case p.Bits == 4 && p.GroupSize == 16:
-			spec.Mode = accel.NVFP4
-		case p.Bits == 4 && p.GroupSize == 32:
-			spec.Mode = accel.MXFP4
-		case p.Bits == 8 && p.GroupSize == 32:
-			spec.Mode = accel.MXFP8
-		default:
-			return spec, fmt.Errorf("%d bits in groups of %d are no packing with u8 scales", p.Bits, p.GroupSize)
-		}
-	}
-	return spec.Resolve()
-}
-
-// castTo casts floats, when a dtype is wanted that they do not have.
-func castTo(n *arch.Node, dtype tensor.DType) *arch.Node {
-	if dtype == tensor.Invalid || !mlxFloat(n.DType) || n.DType == dtype {
-		return n
-	}
-	return &arch.Node{Op: arch.OpCast, In: []*arch.Node{n}, DType: dtype, Shape: n.Shape}
 }

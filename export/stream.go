@@ -3,9 +3,7 @@ package export
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"sort"
@@ -230,144 +228,6 @@ func (s *stream) advance(n int64) {
 	s.plan.o.Progress(s.done/2, s.plan.TotalSize)
 }
 
-// worker holds the buffers of one goroutine.
-type worker struct {
-	s     *stream
-	eval  evaluator
-	buf   []byte // what the tree gives, or what is read back
-	out   [3]output
-	whole *digester
-	sha   bool // prove with SHA-256
-}
-
-// output is where one tensor of a unit is made and summed.
-type output struct {
-	buf []byte // used only when quantizing
-	sum *digester
-	at  int64 // in the shard
-}
-
-func newWorker(s *stream) *worker {
-	sha := s.plan.o.Prove == ProveSHA256
-	w := &worker{
-		s: s, buf: make([]byte, maxChunk), whole: newDigester(false), sha: sha,
-		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes},
-	}
-	for i := range w.out {
-		w.out[i].sum = newDigester(sha)
-	}
-	return w
-}
-
-// write makes one part, chunk by chunk, and writes it to its place.
-func (w *worker) write(ctx context.Context, j job) error {
-	u := &w.s.units[j.unit]
-	t, p := &w.s.plan.Tensors[u.first], u.parts[j.part]
-	path, copies := plain(p.node)
-	copies = copies && !t.quant
-	w.eval.reset()
-	w.eval.limit = gather * u.chunk
-	// A copy is hashed when it is read back: that it is what the registry has then
-	// proves its source, too.
-	w.eval.sha = w.sha && !copies
-	v, err := w.eval.value(p.node)
-	if err != nil {
-		return err
-	}
-	for k := range u.n {
-		out := &w.s.plan.Tensors[u.first+k]
-		w.out[k].sum.reset()
-		w.out[k].at = out.Offset + out.share(p.first)
-	}
-	step := count(p.node.DType, u.chunk) / blockElems * blockElems
-	for first := int64(0); first < p.n; first += step {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		n := min(step, p.n-first)
-		buf := w.buf[:sizeOf(p.node.DType, n)]
-		if err := v.read(buf, first); err != nil {
-			return err
-		}
-		if t.quant {
-			err = w.quantize(u, p.node.DType, buf, n)
-		} else {
-			err = w.put(t, &w.out[0], buf, !copies)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for _, l := range w.eval.loads {
-		if d, ok := l.whole(); ok {
-			if copies && w.sha {
-				src, _ := w.s.plan.source.Lookup(path)
-				d.hash = src.Hash
-			}
-			if err := w.s.check(l.node, d); err != nil {
-				return err
-			}
-			if copies {
-				w.s.made[u.first][j.part] = d
-			}
-		}
-	}
-	for k := range u.n {
-		if !copies {
-			w.s.made[u.first+k][j.part] = w.out[k].sum.digest()
-		}
-		if out := &w.s.plan.Tensors[u.first+k]; !w.s.plan.o.NoSync {
-			startWriting(w.s.files[out.Shard], out.Offset+out.share(p.first), out.share(p.n))
-		}
-	}
-	return nil
-}
-
-// share is the bytes that the first n elements of the tree take in this tensor.
-func (t *PlanTensor) share(n int64) int64 {
-	if !t.quant {
-		return sizeOf(t.DType, n)
-	}
-	if t.bits != 0 {
-		return n / 8 * int64(t.spec.Bits)
-	}
-	return sizeOf(t.DType, n/int64(t.spec.Group))
-}
-
-// quantize writes the codes, scales and biases of n elements.
-func (w *worker) quantize(u *unit, dtype tensor.DType, src []byte, n int64) error {
-	var bufs [3][]byte
-	for k := range u.n {
-		size := w.s.plan.Tensors[u.first+k].share(n)
-		if int64(cap(w.out[k].buf)) < size {
-			w.out[k].buf = make([]byte, size)
-		}
-		bufs[k] = w.out[k].buf[:size]
-	}
-	if err := w.s.plan.o.Device.Quantize(bufs[0], bufs[1], bufs[2], src, dtype, 1, int(n), w.s.plan.Tensors[u.first].spec); err != nil {
-		return err
-	}
-	for k := range u.n {
-		if err := w.put(&w.s.plan.Tensors[u.first+k], &w.out[k], bufs[k], true); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// put writes the next bytes of a tensor.
-func (w *worker) put(t *PlanTensor, out *output, buf []byte, sum bool) error {
-	if sum {
-		out.sum.write(buf)
-	}
-	if _, err := w.s.files[t.Shard].WriteAt(buf, out.at); err != nil {
-		return err
-	}
-	out.at += int64(len(buf))
-	w.s.advance(int64(len(buf)))
-	return nil
-}
-
 // check compares a source tensor with what it was when it was ingested.
 func (s *stream) check(n *arch.Node, d digest) error {
 	was, _ := s.plan.source.Lookup(n.Path)
@@ -377,73 +237,6 @@ func (s *stream) check(n *arch.Node, d digest) error {
 			n.Path, s.plan.Model, d.sum, was.Sum)
 	}
 	s.checked.Store(n.Path, d)
-	return nil
-}
-
-// source reads a source tensor from front to back only to check it.
-func (w *worker) source(ctx context.Context, path string) error {
-	info, _ := w.s.plan.source.Lookup(path)
-	w.eval.reset()
-	w.eval.sha = w.sha
-	v, err := w.eval.value(&arch.Node{Op: arch.OpLoad, Path: path, DType: info.DType, Shape: info.Shape})
-	if err != nil {
-		return err
-	}
-	n, _ := info.Shape.Numel()
-	step := count(info.DType, int64(len(w.buf))) / blockElems * blockElems
-	for first := int64(0); first < n; first += step {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := v.read(w.buf[:sizeOf(info.DType, min(step, n-first))], first); err != nil {
-			return err
-		}
-	}
-	l := w.eval.loads[0]
-	d, ok := l.whole()
-	if !ok {
-		return fmt.Errorf("tensor %q: was not read whole", path)
-	}
-	return w.s.check(l.node, d)
-}
-
-// readBack reads the written tensors of a unit and compares each part with what
-// was meant.
-func (w *worker) readBack(ctx context.Context, unit int) error {
-	u := &w.s.units[unit]
-	for i := u.first; i < u.first+u.n; i++ {
-		w.whole.reset()
-		for k := range u.parts {
-			d, err := w.readPart(ctx, i, k, len(u.parts) > 1)
-			if err != nil {
-				return err
-			}
-			if err := w.s.compare(i, k, d); err != nil {
-				return err
-			}
-			w.s.made[i][k].hash = d.hash // of a copy whose source was never hashed
-			w.s.whole[i] = d
-		}
-		if len(u.parts) > 1 {
-			w.s.whole[i] = digest{sum: w.whole.sum.Sum()}
-		}
-	}
-	w.s.proven[unit].Store(true)
-	return nil
-}
-
-// readJob reads one part of a unit and compares it with what was meant.
-func (w *worker) readJob(ctx context.Context, j job) error {
-	u := &w.s.units[j.unit]
-	for i := u.first; i < u.first+u.n; i++ {
-		d, err := w.readPart(ctx, i, j.part, false)
-		if err != nil {
-			return err
-		}
-		if err := w.s.compare(i, j.part, d); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -462,32 +255,4 @@ func (s *stream) compare(i, k int, d digest) error {
 func (s *stream) unitOf(i int) *unit {
 	k := sort.Search(len(s.units), func(k int) bool { return s.units[k].first > i })
 	return &s.units[k-1]
-}
-
-// readPart reads what is on disk of part k of tensor i. whole adds it to the
-// tensor's own sum.
-func (w *worker) readPart(ctx context.Context, i, k int, whole bool) (digest, error) {
-	s, t, sum := w.s, &w.s.plan.Tensors[i], w.out[0].sum
-	p := s.unitOf(i).parts[k]
-	sum.reset()
-	end := t.Offset + t.share(p.first+p.n)
-	for at := t.Offset + t.share(p.first); at < end; {
-		if err := ctx.Err(); err != nil {
-			return digest{}, err
-		}
-		buf := w.buf[:min(int64(len(w.buf)), end-at)]
-		if n, err := s.files[t.Shard].ReadAt(buf, at); n < len(buf) {
-			if err == nil || errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return digest{}, fmt.Errorf("%s: tensor %q: bytes %d:%d: %w", s.plan.Shards[t.Shard].Name, t.Path, at, at+int64(len(buf)), err)
-		}
-		sum.write(buf)
-		if whole {
-			w.whole.sum.Write(buf)
-		}
-		at += int64(len(buf))
-		s.advance(int64(len(buf)))
-	}
-	return sum.digest(), nil
 }

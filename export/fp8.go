@@ -1,8 +1,6 @@
 package export
 
 import (
-	"math"
-
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
@@ -23,46 +21,6 @@ func rows(first, n, width int64, piece func(row, col, rows, cols int64) error) e
 		first, n = first+k*cols, n-k*cols
 	}
 	return nil
-}
-
-// mulVec multiplies each index of axis 0 by its own factor.
-type mulVec struct {
-	e      *evaluator
-	in     value
-	dtype  tensor.DType
-	width  int64
-	vector []byte // of dtype
-	slot   int
-}
-
-func newMulVec(e *evaluator, n *arch.Node, in value) (value, error) {
-	width := int64(1)
-	for _, d := range n.Shape[1:] {
-		width *= d
-	}
-	wide := make([]byte, 8*len(n.Vector))
-	for i, f := range n.Vector {
-		le.PutUint64(wide[8*i:], math.Float64bits(f))
-	}
-	vector := make([]byte, sizeOf(n.DType, int64(len(n.Vector))))
-	if err := e.device.Cast(vector, n.DType, wide, tensor.F64); err != nil {
-		return nil, err
-	}
-	return &mulVec{e, in, n.DType, width, vector, e.slot()}, nil
-}
-
-func (v *mulVec) read(dst []byte, first int64) error {
-	src := v.e.buffer(v.slot, int64(len(dst)))
-	if err := v.in.read(src, first); err != nil {
-		return err
-	}
-	size := sizeOf(v.dtype, 1)
-	return rows(first, count(v.dtype, dst), v.width, func(row, col, rows, cols int64) error {
-		n := rows * cols * size
-		err := v.e.device.MulVec(dst[:n], src[:n], v.dtype, int(rows), int(cols), v.vector[row*size:(row+rows)*size])
-		dst, src = dst[n:], src[n:]
-		return err
-	})
 }
 
 // fp8 multiplies e4m3 codes by scales. The scales are few, so they are read whole.

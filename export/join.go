@@ -1,0 +1,85 @@
+package export
+
+import (
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// join is stack and concat: seen from the axis, the result consists of outer rows,
+// each holding one run of every input.
+type join struct {
+	e     *evaluator
+	in    []value
+	runs  []int64 // elements of each input's run
+	row   int64   // their sum
+	dtype tensor.DType
+	slot  int
+}
+
+func newJoin(e *evaluator, n *arch.Node, in []value) value {
+	j := &join{e: e, in: in, dtype: n.DType, slot: e.slot()}
+	for _, m := range n.In {
+		run := int64(1)
+		for _, d := range m.Shape[min(n.Axis, len(m.Shape)):] {
+			run *= d
+		}
+		j.runs = append(j.runs, run)
+		j.row += run
+	}
+	return j
+}
+
+func (j *join) read(dst []byte, first int64) error {
+	last := first + count(j.dtype, dst) // one past
+	if first == last {
+		return nil
+	}
+	start := int64(0) // of the input's run in a row
+	for i, run := range j.runs {
+		// Rows lo..hi of the input hold what is wanted, in one piece.
+		from := clampRun(first, j.row, start, run)
+		to := clampRun(last, j.row, start, run)
+		if from < to {
+			if err := j.scatter(j.in[i], dst, first, start, run, from, to); err != nil {
+				return err
+			}
+		}
+		start += run
+	}
+	return nil
+}
+
+// clampRun gives how many elements of an input lie before element at of the
+// result.
+func clampRun(at, row, start, run int64) int64 {
+	if row == 0 {
+		return 0
+	}
+	return at/row*run + min(max(at%row-start, 0), run)
+}
+
+// scatter reads elements from..to of an input and puts each run in its place.
+func (j *join) scatter(in value, dst []byte, first, start, run, from, to int64) error {
+	place := func(at int64) int64 { return sizeOf(j.dtype, at/run*j.row+start+at%run-first) }
+	if to-from <= run-from%run { // within one run: no detour
+		p := place(from)
+		return in.read(dst[p:p+sizeOf(j.dtype, to-from)], from)
+	}
+	step := to - from
+	if most := count(j.dtype, j.e.limit); step > most {
+		step = max(most/run*run, blockElems)
+	}
+	for at := from; at < to; at += step {
+		end := min(at+step, to)
+		buf := j.e.buffer(j.slot, sizeOf(j.dtype, end-at))
+		if err := in.read(buf, at); err != nil {
+			return err
+		}
+		for p := at; p < end; {
+			n := min(run-p%run, end-p)
+			copy(dst[place(p):], buf[sizeOf(j.dtype, p-at):sizeOf(j.dtype, p-at+n)])
+			p += n
+		}
+	}
+	return nil
+}

@@ -1,0 +1,77 @@
+package export
+
+import (
+	"wreg/registry/arch"
+)
+
+// loads lists the source tensors of a tree, each once, in the order of use.
+func loads(n *arch.Node) []string {
+	var out []string
+	seen := map[string]bool{}
+	var walk func(*arch.Node)
+	walk = func(n *arch.Node) {
+		if n.Op == arch.OpLoad && !seen[n.Path] {
+			seen[n.Path] = true
+			out = append(out, n.Path)
+		}
+		for _, m := range n.In {
+			walk(m)
+		}
+	}
+	walk(n)
+	return out
+}
+
+// parts cuts a tensor where its inputs end, so that workers can share a stack and
+// each source is read from front to back by one of them.
+func parts(n *arch.Node) []part {
+	numel, _ := n.Shape.Numel()
+	switch n.Op {
+	case arch.OpStack, arch.OpConcat:
+		outer := int64(1)
+		if n.Op == arch.OpConcat {
+			for _, d := range n.Shape[:n.Axis] {
+				outer *= d
+			}
+		}
+		if outer != 1 {
+			break
+		}
+		var out []part
+		at := int64(0)
+		for _, m := range n.In {
+			for _, p := range parts(m) {
+				out = append(out, part{at + p.first, p.n, p.node})
+			}
+			k, _ := m.Shape.Numel()
+			at += k
+		}
+		return out
+	case arch.OpReshape: // the same elements in the same order
+		return parts(n.In[0])
+	case arch.OpCast, arch.OpAdd, arch.OpMul:
+		in := parts(n.In[0])
+		for i, p := range in {
+			m := *n
+			m.In, m.Shape = []*arch.Node{p.node}, p.node.Shape
+			in[i].node = &m
+		}
+		return in
+	}
+	return []part{{0, numel, n}}
+}
+
+// part is a range of elements of an output tensor, and the tree that makes just
+// these.
+type part struct {
+	first, n int64
+	node     *arch.Node
+}
+
+// plain reports that a tree only copies one source tensor.
+func plain(n *arch.Node) (path string, ok bool) {
+	for n.Op == arch.OpReshape || n.Op == arch.OpView {
+		n = n.In[0]
+	}
+	return n.Path, n.Op == arch.OpLoad
+}
