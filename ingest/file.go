@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"wreg/registry/tensor"
@@ -72,7 +73,7 @@ func (d *folder) list() ([]fs.DirEntry, error) {
 	if len(entries) > maxEntries {
 		return nil, fmt.Errorf("%s holds more than %d files; name one of them", dir.Name(), maxEntries)
 	}
-	sortEntries(entries)
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, nil
 }
 
