@@ -158,13 +158,17 @@ func (r *resolver) match(e *expr.Node) (*node, error) {
 		return nil, r.fail(right.Pos, "%v", err)
 	}
 	if x.op == opColumn && x.column != colPath && x.column != colTemplate { // plain text: * crosses dots
-		n.op, n.regexp = opRegexp, plainGlob(glob)
+		n.op = opRegexp
+		if n.regexp, err = plainGlob(glob); err != nil {
+			return nil, r.fail(right.Pos, "%q cannot be matched with text: %v", glob, err)
+		}
 	}
 	return n, nil
 }
 
-// plainGlob matches text that is no path: model-0*.safetensors.
-func plainGlob(glob string) *regexp.Regexp {
+// plainGlob matches text that is no path: model-0*.safetensors. It fails when the
+// pattern is no UTF-8 or too much for a regular expression.
+func plainGlob(glob string) (*regexp.Regexp, error) {
 	var b strings.Builder
 	b.WriteString("^(?s:")
 	depth := 0
@@ -189,9 +193,5 @@ func plainGlob(glob string) *regexp.Regexp {
 			b.WriteString(regexp.QuoteMeta(glob[i : i+1]))
 		}
 	}
-	re, err := regexp.Compile(b.String() + ")$")
-	if err != nil { // the pattern parsed, so only its size can be too much
-		return regexp.MustCompile(regexp.QuoteMeta(glob))
-	}
-	return re
+	return regexp.Compile(b.String() + ")$")
 }
