@@ -114,7 +114,7 @@ func TestRead(t *testing.T) {
 		"local flags":      {entries: with(func(e *entry) { e.localFlags = 1 }), want: "disagrees with the directory about flags"},
 		"larger":           {entries: with(func(e *entry) { e.size = 1 }), want: "reach"},
 		"much larger":      {entries: with(func(e *entry) { e.size = 1 << 30 }), want: "reach past the directory"},
-		"crc":              {entries: with(func(e *entry) { e.crc = 1 }), want: "CRC"},
+		"crc":              {entries: with(func(e *entry) { e.crc = 1 }), want: "its local header has CRC"},
 		"header elsewhere": {entries: with(func(e *entry) { e.header = 1 }), want: "no local header"},
 		"header far away":  {entries: with(func(e *entry) { e.header = 1 << 20 }), want: "reach past the directory"},
 		"encrypted":        {entries: with(func(e *entry) { e.flags = 1 }), want: "encrypted"},
