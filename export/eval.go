@@ -28,7 +28,8 @@ type evaluator struct {
 	slots   int
 	loads   []*load // of the current tree
 	limit   int64   // bytes one gather may read at once
-	sha     bool    // take the SHA-256 of sources, too
+	when    thresholds
+	sha     bool // take the SHA-256 of sources, too
 }
 
 // reset forgets the current tree and keeps its buffers.

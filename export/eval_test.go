@@ -283,7 +283,8 @@ func TestEvaluatorEqualsReference(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := b.reference(n)
-		e := &evaluator{device: accel.CPU(), open: b.open, limit: int64(rapid.SampledFrom([]int{256, 4096, 1 << 20}).Draw(t, "limit"))}
+		e := &evaluator{device: accel.CPU(), open: b.open, limit: int64(rapid.SampledFrom([]int{256, 4096, 1 << 20}).Draw(t, "limit")),
+			when: rapid.SampledFrom([]thresholds{usual, {0, 0}, {0, 1 << 30}, {64, 4}}).Draw(t, "when")}
 		numel, _ := shape.Numel()
 		got := make([]byte, len(want))
 		for _, p := range parts(n) {

@@ -19,7 +19,7 @@ func (b bench) evaluate(t *testing.T, n *arch.Node, random *rand.Rand) []byte {
 	if err := checkNode(n, func(path string) (tensor.Info, bool) { return b.info(n, path) }); err != nil {
 		t.Fatal(err)
 	}
-	e := &evaluator{device: accel.CPU(), open: b.open, limit: 1 << 20}
+	e := &evaluator{device: accel.CPU(), open: b.open, limit: 1 << 20, when: usual}
 	if random != nil {
 		e.limit = 4096
 	}

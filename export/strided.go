@@ -1,7 +1,10 @@
 package export
 
 import (
+	"cmp"
 	"encoding/binary"
+	"math"
+	"slices"
 
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -108,12 +111,15 @@ func (s *strided) flat(dst []byte, dims []axis, base, first, last int64) error {
 	return nil
 }
 
-// A box is read in one go when that reads at most waste times what is wanted;
-// spans of tiny bytes are always read.
-const (
-	waste = 8
-	tiny  = 4096
-)
+// waste is how many times what is wanted a box may read when it is read in one go.
+const waste = 8
+
+// Sizes in bytes that choose between ways to read a box: spans of up to span are
+// always read in one go; a run of neighbours is worth a read of its own from run
+// on.
+type thresholds struct{ span, run int64 }
+
+var usual = thresholds{span: 4096, run: 64}
 
 // box fills dst, in which the box's first element comes first, from the input.
 func (s *strided) box(dst []byte, dims []axis, base int64) error {
@@ -134,13 +140,17 @@ func (s *strided) box(dst []byte, dims []axis, base int64) error {
 	if one && dims[widest].in == 1 && dims[widest].out == 1 {
 		return s.in.read(dst[:sizeOf(s.dtype, numel)], base)
 	}
-	if bytes := sizeOf(s.dtype, span); bytes <= tiny || bytes <= s.e.limit && span <= waste*numel {
+	if bytes := sizeOf(s.dtype, span); bytes <= s.e.when.span || bytes <= s.e.limit && span <= waste*numel {
 		src := s.e.buffer(s.slot, bytes)
 		if err := s.in.read(src, low); err != nil {
 			return err
 		}
 		pick(dst, 0, src, base-low, sizeOf(s.dtype, 1), dims)
 		return nil
+	}
+	if run := slices.IndexFunc(dims, func(d axis) bool { return d.in == 1 && d.n > 1 }); run >= 0 && run != widest &&
+		sizeOf(s.dtype, dims[run].n) >= s.e.when.run && sizeOf(s.dtype, numel) <= s.e.limit {
+		return s.runs(dst, dims, base, numel)
 	}
 	half := dims[widest].n / 2
 	left, right := append([]axis(nil), dims...), append([]axis(nil), dims...)
@@ -149,6 +159,51 @@ func (s *strided) box(dst []byte, dims []axis, base int64) error {
 		return err
 	}
 	return s.box(dst[sizeOf(s.dtype, half*dims[widest].out):], right, base+half*dims[widest].in)
+}
+
+// reach orders axes by how far apart their indices lie in the input; one that
+// repeats the same element is walked outermost.
+func reach(d axis) int64 {
+	if d.in == 0 {
+		return math.MaxInt64
+	}
+	return abs(d.in)
+}
+
+// runs fills dst from a sparse box: it reads its runs, packs them densely in the
+// order they have in the input, and picks from there.
+func (s *strided) runs(dst []byte, dims []axis, base, numel int64) error {
+	order := slices.Clone(dims)
+	slices.SortStableFunc(order, func(a, b axis) int { return cmp.Compare(reach(b), reach(a)) })
+	src := s.e.buffer(s.slot, sizeOf(s.dtype, numel))
+	order = slices.DeleteFunc(order, func(d axis) bool { return d.n == 1 })
+	run := sizeOf(s.dtype, order[len(order)-1].n)
+	index := make([]int64, len(order)-1)
+	for at := int64(0); at < int64(len(src)); at += run {
+		if err := s.in.read(src[at:at+run], base); err != nil {
+			return err
+		}
+		for k := len(index) - 1; k >= 0; k-- {
+			base += order[k].in
+			if index[k]++; index[k] < order[k].n {
+				break
+			}
+			base -= order[k].in * order[k].n
+			index[k] = 0
+		}
+	}
+	for k, dense := len(order)-1, int64(1); k >= 0; k-- {
+		order[k].in = dense
+		dense *= order[k].n
+	}
+	// Back into the order of the result.
+	slices.SortStableFunc(order, func(a, b axis) int { return cmp.Compare(b.out, a.out) })
+	size := sizeOf(s.dtype, 1)
+	if len(order) == 2 && order[0].in == 1 && order[1].out == 1 && order[0].out == order[1].n && (size == 1 || size == 2 || size == 4 || size == 8) {
+		return s.e.device.Permute2(dst[:len(src)], src, 1, int(order[1].n), int(order[0].n), int(size))
+	}
+	pick(dst, 0, src, 0, size, order)
+	return nil
 }
 
 // tile is the side of the square blocks in which two dimensions are walked, so

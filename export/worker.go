@@ -31,7 +31,7 @@ func newWorker(s *stream) *worker {
 	sha := s.plan.o.Prove == ProveSHA256
 	w := &worker{
 		s: s, buf: make([]byte, maxChunk), whole: newDigester(false), sha: sha,
-		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes},
+		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes, when: usual},
 	}
 	for i := range w.out {
 		w.out[i].sum = newDigester(sha)

@@ -1,0 +1,56 @@
+package export
+
+import (
+	"testing"
+
+	"wreg/accel"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// BenchmarkSteps makes a tensor from memory, chunk by chunk, on one core; rates
+// count the bytes of the result.
+func BenchmarkSteps(b *testing.B) {
+	const rows, cols = 4096, 4096
+	load := func(path string, dtype tensor.DType, shape ...int64) *arch.Node {
+		return &arch.Node{Op: arch.OpLoad, Path: path, DType: dtype, Shape: shape}
+	}
+	bf16, f32 := load("bf16", tensor.BF16, rows, cols), load("f32", tensor.F32, rows, cols)
+	shape := tensor.Shape{rows, cols}
+	for name, n := range map[string]*arch.Node{
+		"copy":      bf16,
+		"cast":      {Op: arch.OpCast, In: []*arch.Node{f32}, DType: tensor.BF16, Shape: shape},
+		"transpose": {Op: arch.OpPermute, In: []*arch.Node{bf16}, DType: tensor.BF16, Shape: shape, Perm: []int{1, 0}},
+		"interleave": {Op: arch.OpSlice, In: []*arch.Node{bf16}, DType: tensor.BF16, Shape: tensor.Shape{rows / 2, cols},
+			Start: []int64{1, 0}, Stop: []int64{rows, cols}, Step: []int64{2, 1}},
+		"columns": {Op: arch.OpSlice, In: []*arch.Node{bf16}, DType: tensor.BF16, Shape: tensor.Shape{rows, cols / 2},
+			Start: []int64{0, 0}, Stop: []int64{rows, cols / 2}, Step: []int64{1, 1}},
+		"fp8": {Op: arch.OpFP8, In: []*arch.Node{load("fp8", tensor.F8E4M3, rows, cols), load("scale", tensor.F32, rows/128, cols/128)},
+			DType: tensor.BF16, Shape: shape, Block: [2]int64{128, 128}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			m := bench{}
+			for _, path := range loads(n) {
+				info, _ := m.info(n, path)
+				m[path] = noise(info.DType, sizeOf(info.DType, numel(info.Shape)), 1)
+			}
+			e := &evaluator{device: accel.CPU(), open: m.open, limit: gather * maxChunk, when: usual}
+			buf := make([]byte, maxChunk)
+			b.SetBytes(sizeOf(n.DType, numel(n.Shape)))
+			for b.Loop() {
+				e.reset()
+				v, err := e.value(n)
+				if err != nil {
+					b.Fatal(err)
+				}
+				step := count(n.DType, int64(maxChunk))
+				for first := int64(0); first < numel(n.Shape); first += step {
+					k := min(step, numel(n.Shape)-first)
+					if err := v.read(buf[:sizeOf(n.DType, k)], first); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
