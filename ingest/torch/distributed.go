@@ -47,6 +47,7 @@ func OpenDistributed(metadata []byte, name string, open func(file string) (io.Re
 		return nil, fmt.Errorf("%s: storage_data: %w", name, err)
 	}
 	d := &Distributed{}
+	names := make(map[string]bool, len(*tensors))
 	for _, e := range *tensors {
 		fqn, ok := e.Key.(string)
 		if !ok {
@@ -56,6 +57,10 @@ func OpenDistributed(metadata []byte, name string, open func(file string) (io.Re
 		if o != nil && o.Class.Name == "BytesStorageMetadata" {
 			continue // a pickled value beside the tensors, as numbers are in a state dict
 		}
+		if names[fqn] {
+			return nil, fmt.Errorf("%s: tensor %q is there twice", name, plain(fqn))
+		}
+		names[fqn] = true
 		if err := d.add(plain(fqn), fqn, e.Value, where, open); err != nil {
 			return nil, fmt.Errorf("%s: tensor %q: %w", name, plain(fqn), err)
 		}
@@ -100,8 +105,11 @@ func storageData(entries []pickle.Pair) (map[string]place, error) {
 			}
 		}
 		var p place
-		if p.file, ok = info["relative_path"].(string); !ok || p.file != path.Base(p.file) || strings.ContainsAny(p.file, "/\\\x00") || p.file == ".." || p.file == "." {
-			return nil, fmt.Errorf("chunk of %q: %q is no plain file name", plain(fqn), info["relative_path"])
+		if p.file, ok = info["relative_path"].(string); !ok {
+			return nil, fmt.Errorf("chunk of %q: its file is a %s", plain(fqn), kindOf(info["relative_path"]))
+		}
+		if p.file != path.Base(p.file) || strings.ContainsAny(p.file, "/\\\x00") || p.file == ".." || p.file == "." {
+			return nil, fmt.Errorf("chunk of %q: %q is no plain file name", plain(fqn), p.file)
 		}
 		if l, ok := info["transform_descriptors"].(*pickle.List); ok && len(*l) > 0 {
 			return nil, fmt.Errorf("chunk of %q: it is stored transformed, which is not read", plain(fqn))
@@ -115,7 +123,11 @@ func storageData(entries []pickle.Pair) (map[string]place, error) {
 		if allZero(origin) {
 			origin = nil // a whole tensor has offset None or zeros
 		}
-		all[chunkKey(fqn, origin)] = p
+		key := chunkKey(fqn, origin)
+		if _, twice := all[key]; twice {
+			return nil, fmt.Errorf("chunk of %q at %v is there twice", plain(fqn), origin)
+		}
+		all[key] = p
 	}
 	return all, nil
 }
@@ -361,8 +373,8 @@ func (c chunk) read(p []byte, off int64, a *assembled) error {
 		if lo >= hi {
 			break
 		}
-		if n, err := c.data.ReadAt(p[lo-off:hi-off], i*run+lo-at); int64(n) < hi-lo {
-			return unexpected(err)
+		if err := readFull(c.data, p[lo-off:hi-off], i*run+lo-at); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -25,11 +25,11 @@ var dtypes = map[string]tensor.DType{
 
 // component is the size of what is swapped in a file of the other byte order: a
 // complex number is two.
-func component(dt tensor.DType) int {
+func component(dt tensor.DType) int64 {
 	_, size := dt.Block()
 	switch dt {
 	case tensor.C32, tensor.C64, tensor.C128, tensor.BC32:
 		size /= 2
 	}
-	return int(size)
+	return size
 }

@@ -60,7 +60,7 @@ func (g *gatherer) ReadAt(p []byte, off int64) (int, error) {
 // dimension and all of those after it.
 func (g *gatherer) fill(off int64) error {
 	v := g.v
-	_, item := v.dtype.Block()
+	item := v.item()
 	inner, d := item, len(v.shape)-1 // bytes of one index of dimension d
 	for d > 0 && inner*v.shape[d] <= blockBytes {
 		inner *= v.shape[d]
@@ -128,8 +128,8 @@ func (g *gatherer) gather(axes []axis, item, src, dst int64) error {
 		g.span = make([]byte, extent)
 	}
 	g.span = g.span[:extent]
-	if n, err := g.r.ReadAt(g.span, g.first+src); int64(n) < extent {
-		return fmt.Errorf("storage %q: %d bytes at %d: %w", g.v.st.key, extent, g.first+src, unexpected(err))
+	if err := readFull(g.r, g.span, g.first+src); err != nil {
+		return fmt.Errorf("storage %q: %d bytes at %d: %w", g.v.st.key, extent, g.first+src, err)
 	}
 	spread(g.block[dst:], g.span, axes, item)
 	return nil

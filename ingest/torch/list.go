@@ -80,7 +80,7 @@ func (f *File) add(at string, v *view) error {
 		}
 	}
 	info := tensor.Info{Path: at, DType: v.dtype, Shape: v.shape, File: f.name, Offset: -1, Bytes: v.size(), Format: "torch"}
-	_, item := v.dtype.Block()
+	item := v.item()
 	rec := f.records[v.st.record]
 	if !rec.Deflated && (v.dense() || v.empty()) && !v.conj && !v.neg && !f.swapped(v) {
 		info.Offset = rec.Offset + v.st.base + v.offset*item

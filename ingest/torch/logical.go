@@ -16,19 +16,19 @@ type logical struct {
 }
 
 func (l *logical) ReadAt(p []byte, off int64) (int, error) {
-	unit := int64(component(l.v.dtype))
-	_, item := l.v.dtype.Block()
-	lo, hi := off/item*item, min((off+int64(len(p))+item-1)/item*item, l.v.size())
-	if lo >= hi {
+	unit, item := component(l.v.dtype), l.v.item()
+	size := l.v.size()
+	if off < 0 || off >= size {
 		return 0, io.EOF
 	}
+	end := min(int64(len(p)), size-off) + off
+	lo, hi := off/item*item, (end+item-1)/item*item // whole elements
 	b := p
 	if lo != off || hi != off+int64(len(p)) {
 		b = make([]byte, hi-lo)
 	}
-	n, err := l.r.ReadAt(b, lo)
-	if n < len(b) {
-		return 0, unexpected(err)
+	if err := readFull(l.r, b, lo); err != nil {
+		return 0, err
 	}
 	for i := int64(0); i < int64(len(b)); i += unit {
 		c := b[i : i+unit]
@@ -40,20 +40,29 @@ func (l *logical) ReadAt(p []byte, off int64) (int, error) {
 			c[unit-1] ^= 0x80
 		}
 	}
-	n = len(p)
-	if &b[0] != &p[0] {
-		n = copy(p, b[off-lo:])
+	if len(b) > 0 && len(p) > 0 && &b[0] != &p[0] {
+		copy(p, b[off-lo:end-lo])
 	}
-	if n < len(p) {
+	if n := int(end - off); n < len(p) {
 		return n, io.EOF
 	}
-	return n, nil
+	return len(p), nil
+}
+
+// readFull reads all of p, or says why not. That bytes came is no proof that they
+// are right: a CRC is found wrong with the last of them.
+func readFull(r io.ReaderAt, p []byte, off int64) error {
+	n, err := r.ReadAt(p, off)
+	if n == len(p) && (err == nil || err == io.EOF) {
+		return nil
+	}
+	return unexpected(err)
 }
 
 // signed reports whether a pending negation is a flip of the sign bit.
 func signed(dt tensor.DType) bool {
 	switch dt {
-	case tensor.F16, tensor.BF16, tensor.F32, tensor.F64, tensor.C32, tensor.C64, tensor.C128:
+	case tensor.F16, tensor.BF16, tensor.F32, tensor.F64, tensor.C32, tensor.BC32, tensor.C64, tensor.C128:
 		return true
 	}
 	return false

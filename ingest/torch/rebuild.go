@@ -16,7 +16,6 @@ type attributed struct {
 
 // parts is a tensor that is stored as several.
 type parts struct {
-	kind   string
 	names  []string
 	values []any
 }
@@ -36,6 +35,7 @@ func init() { // they call one another by way of the table
 		"torch._utils._rebuild_qtensor":                       rebuildQuantized,
 		"torch._utils._rebuild_sparse_tensor":                 rebuildSparse,
 		"torch._utils._rebuild_sparse_csr_tensor":             rebuildSparse,
+		"torch._utils._rebuild_nested_tensor":                 rebuildNested,
 		"torch._utils._rebuild_meta_tensor_no_storage":        rebuildMeta,
 		"torch._utils._rebuild_device_tensor_from_numpy":      rebuildOther,
 		"torch._utils._rebuild_device_tensor_from_cpu_tensor": rebuildFirst,
@@ -61,7 +61,9 @@ func rebuildTensor(f *File, args []any) (any, error) {
 		v.dtype = tensor.U8
 	}
 	if len(args) == 7 {
-		v.metadata(args[6])
+		if err := v.metadata(args[6]); err != nil {
+			return nil, err
+		}
 	}
 	return v, v.check()
 }
@@ -79,13 +81,15 @@ func rebuildTensor3(f *File, args []any) (any, error) {
 		return nil, err
 	}
 	if len(args) == 8 {
-		v.metadata(args[7])
+		if err := v.metadata(args[7]); err != nil {
+			return nil, err
+		}
 	}
 	return v, v.check()
 }
 
 func rebuildQuantized(f *File, args []any) (any, error) {
-	if len(args) < 4 {
+	if len(args) < 5 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
 	v, err := viewOf(args[:4])
@@ -96,10 +100,20 @@ func rebuildQuantized(f *File, args []any) (any, error) {
 	if err := v.check(); err != nil {
 		return nil, err
 	}
-	if len(args) > 4 { // its scale and zero point, tensors when they are per channel
-		return &attributed{v, args[4]}, nil
+	// (scheme, scales, zero points, axis), tensors when they are per channel.
+	if t, ok := args[4].(*pickle.Tuple); ok && t.Len() > 2 {
+		return &attributed{v, &pickle.Dict{{Key: "scales", Value: t.Get(1)}, {Key: "zero_points", Value: t.Get(2)}}}, nil
 	}
 	return v, nil
+}
+
+// rebuildNested is (buffer, sizes, strides, offsets).
+func rebuildNested(f *File, args []any) (any, error) {
+	names := []string{"buffer", "sizes", "strides", "offsets"}
+	if len(args) < len(names) {
+		return nil, fmt.Errorf("%d arguments", len(args))
+	}
+	return &parts{names: names, values: args[:len(names)]}, nil
 }
 
 func rebuildParameter(f *File, args []any) (any, error) {
@@ -165,7 +179,7 @@ func rebuildSparse(f *File, args []any) (any, error) {
 	if data.Len() < len(names) {
 		return nil, fmt.Errorf("%s of %d components", kind, data.Len())
 	}
-	return &parts{kind: kind, names: names, values: items(data)[:len(names)]}, nil
+	return &parts{names: names, values: items(data)[:len(names)]}, nil
 }
 
 // rebuildMeta is (dtype, size, stride, requires_grad).
@@ -218,25 +232,30 @@ func viewOf(args []any) (*view, error) {
 }
 
 // metadata takes the pending operations of a tensor: its bytes are not its values.
-func (v *view) metadata(m any) {
+func (v *view) metadata(m any) error {
 	d, ok := m.(*pickle.Dict)
 	if !ok {
-		return
+		return nil
 	}
 	for _, e := range *d {
 		on, _ := e.Value.(bool)
 		switch e.Key {
 		case "conj":
-			v.conj = on
+			v.conj = on && component(v.dtype) != v.item()
 		case "neg":
 			v.neg = on
 		}
 	}
+	if v.neg && !signed(v.dtype) {
+		return fmt.Errorf("a pending negation of %v", v.dtype)
+	}
+	return nil
 }
 
+// isTensor lets inert objects pass: subclasses of Tensor are such.
 func isTensor(v any) error {
 	switch v.(type) {
-	case *view, *attributed, *parts:
+	case *view, *attributed, *parts, *pickle.Object:
 		return nil
 	}
 	return fmt.Errorf("a %s stands where a tensor belongs", kindOf(v))

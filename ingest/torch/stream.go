@@ -77,8 +77,8 @@ func (c *cursor) fill(n int64) error {
 		c.window = make([]byte, n)
 	}
 	c.window = c.window[:n]
-	if k, err := c.f.r.ReadAt(c.window, c.at); int64(k) < n {
-		return fmt.Errorf("reading %d bytes: %w", n, unexpected(err))
+	if err := readFull(c.f.r, c.window, c.at); err != nil {
+		return fmt.Errorf("reading %d bytes: %w", n, err)
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	}
 	rec := f.records[v.st.record]
 	data := rec.Open(f.r)
-	_, item := v.dtype.Block()
+	item := v.item()
 	var r io.ReaderAt
 	switch {
 	case v.dense() && v.st.base == 0 && v.offset == 0 && v.size() == rec.Size:

@@ -52,8 +52,7 @@ func (v *view) check() error {
 	if err != nil {
 		return err
 	}
-	_, item := v.dtype.Block()
-	have := v.st.bytes / item
+	have := v.st.bytes / v.item()
 	if v.offset < 0 || v.offset > have {
 		return fmt.Errorf("storage %q: offset %d is outside its %d elements", v.st.key, v.offset, have)
 	}
@@ -93,12 +92,17 @@ func (v *view) dense() bool {
 
 // extent is the bytes of the storage from the first element to the last.
 func (v *view) extent() (from, to int64) {
-	_, item := v.dtype.Block()
 	last := v.offset
 	for i, d := range v.shape {
 		last += (d - 1) * v.stride[i]
 	}
-	return v.offset * item, (last + 1) * item
+	return v.offset * v.item(), (last + 1) * v.item()
+}
+
+// item is the size of an element.
+func (v *view) item() int64 {
+	_, n := v.dtype.Block()
+	return n
 }
 
 // repeats says that the tensor has more bytes than its storage.

@@ -64,6 +64,7 @@ type machine struct {
 	options *Options
 
 	pos, ops int
+	last     int // where the opcode before pos begins
 	frame    int // where the current frame ends; 0 outside
 	stack    []slot
 	marks    []int // heights of the stack
@@ -104,7 +105,7 @@ func (m *machine) rewind() {
 func (m *machine) class(index, _ string) (any, error) {
 	i, err := strconv.Atoi(index)
 	if err != nil || i < 0 || i >= len(m.classes) {
-		return nil, fmt.Errorf("byte %d: no global %q", m.pos, index)
+		return nil, fmt.Errorf("no global %q", index)
 	}
 	return m.classes[i], nil
 }

@@ -20,6 +20,7 @@
 package pickle
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/nlpodyssey/gopickle/pickle"
@@ -77,7 +78,7 @@ func Load(data []byte, o Options) (*Result, error) {
 func build(m *machine) (value any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			value, err = nil, fmt.Errorf("byte %d: the opcode machine gave up: %v", m.pos, p)
+			value, err = nil, fmt.Errorf("byte %d: the opcode machine gave up: %v", m.last, p)
 		}
 	}()
 	f := &feed{m: m}
@@ -85,19 +86,18 @@ func build(m *machine) (value any, err error) {
 	u.FindClass = m.class
 	u.PersistentLoad = func(id any) (any, error) {
 		if m.options.Persistent == nil {
-			return nil, fmt.Errorf("byte %d: a persistent id where none belongs", m.pos)
+			return nil, errors.New("a persistent id where none belongs")
 		}
-		v, err := m.options.Persistent(id)
-		if err != nil {
-			return nil, fmt.Errorf("byte %d: %w", m.pos, err)
-		}
-		return v, nil
+		return m.options.Persistent(id)
 	}
 	value, err = u.Load()
-	if f.err != nil {
+	switch {
+	case f.err != nil:
 		return nil, f.err
+	case err != nil:
+		return nil, fmt.Errorf("byte %d: %w", m.last, err)
 	}
-	return value, err
+	return value, nil
 }
 
 // feed is the stream the second run writes and gopickle reads.

@@ -21,7 +21,7 @@ func (m *machine) step() error {
 	if err := m.apply(o); err != nil {
 		return fmt.Errorf("byte %d: %s %w", o.pos, opcodes[o.code].name, err)
 	}
-	m.pos = o.end
+	m.last, m.pos = m.pos, o.end
 	return nil
 }
 
@@ -168,9 +168,15 @@ func (m *machine) number(o op) error {
 	return m.made(scalar, costNumber+int64(len(o.arg)))
 }
 
-// long emits LONG1 in its shortest form. gopickle makes an int of up to eight
-// bytes and a big.Int of more, whatever the value.
+// long emits LONG1, in its shortest form when it is long or empty: gopickle makes
+// an int of up to eight bytes and a big.Int of more, whatever the value, and
+// panics without any.
 func (m *machine) long(b []byte) {
+	if len(b) > 0 && len(b) <= 8 {
+		m.write(0x8a, byte(len(b)))
+		m.write(b...)
+		return
+	}
 	v := new(big.Int)
 	for i := len(b) - 1; i >= 0; i-- {
 		v.Lsh(v, 8).Or(v, big.NewInt(int64(b[i])))
