@@ -33,6 +33,7 @@ func TestFindCached(t *testing.T) {
 		{"org/none", "", "no snapshots"},
 		{"org/evil", "", "not there"},
 		{"org/two@../../x", "", "not the name of a repository"},
+		{"org/two@/x", "", "not the name of a branch"},
 		{"org/absent", "", "not in the hf cache"},
 		{"../two", "", "not the name"},
 		{"org/two/three", "", "not the name"},
