@@ -12,7 +12,13 @@ import duckdb
 from run import WREG, best, line, run
 
 ROWS = "model, path, layer, expert, dtype, bytes, hash"
-# name: (SQL, the query in wreg's language is BenchmarkMillion's of the same name)
+# What query's BenchmarkMillion asks, and the same in SQL.
+WORDS = {
+    "count": "find **.experts.*.up_proj.weight in * where layer < 8 select count()",
+    "having": "find experts.*.up_proj.weight in m007 group by layer select layer, count() having count() != 15",
+    "duplicates": "find * in * group by hash select hash, count() having count() > 1",
+    "sum": "find * in * group by dtype, expert select dtype, expert, sum(bytes)",
+}
 SQL = {
     "count": "select count(*) from t where path like '%.experts.%.up_proj.weight' and layer < 8",
     "having": "select layer, count(*) from t where model = 'm007' and path like '%experts.%.up_proj.weight' group by layer having count(*) != 15",
@@ -55,12 +61,13 @@ def databases(folder):
     if not os.path.exists(duck):
         import numpy as np
         cols = list(zip(*rows()))
-        db = duckdb.connect(duck)
+        db = duckdb.connect()
+        db.execute(f"attach '{duck}' as d (storage_version 'v1.4.0')")  # so that the command line client reads it too
         t = {"model": np.array(cols[0], dtype=object), "path": np.array(cols[1], dtype=object), "layer": np.array(cols[2], dtype=np.int32),
              "expert": np.array([-1 if e is None else e for e in cols[3]], dtype=np.int32), "dtype": np.array(cols[4], dtype=object),
              "bytes": np.array(cols[5], dtype=np.int64), "hash": np.array([h.hex() for h in cols[6]], dtype=object)}
-        db.execute("create table t as select model, path, layer, nullif(expert, -1) expert, dtype, bytes, unhex(hash) hash from t")
-        db.execute("checkpoint")
+        db.execute("create table d.t as select model, path, layer, nullif(expert, -1) expert, dtype, bytes, unhex(hash) hash from t")
+        db.execute("checkpoint d")
         db.close()
     return lite, duck
 
@@ -75,21 +82,38 @@ def clock(fn, times):
     return min(found) * 1e3
 
 
+def go_bench(name, env=None):
+    """Milliseconds of each part of a benchmark of package query."""
+    out = subprocess.run(["go", "test", "./query", "-run", "^$", "-bench", f"^{name}$"], check=True, text=True, capture_output=True,
+                         env=dict(os.environ, **(env or {}))).stdout
+    return {m[1]: float(m[2]) / 1e6 for m in re.finditer(name + r"/(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op", out)}
+
+
 def bench_million(folder):
     """query: in process, over 1,003,520 tensors, against SQLite (indexed) and DuckDB over the same rows"""
     lite, duck = databases(folder)
     ours = f"{folder}/million.db"
-    out = subprocess.run(["go", "test", "./query", "-run", "^$", "-bench", "BenchmarkMillion"], check=True, text=True, capture_output=True,
-                         env=dict(os.environ, WREG_BENCH_REGISTRY=ours)).stdout
-    wreg = {m[1]: float(m[2]) / 1e6 for m in re.finditer(r"BenchmarkMillion/(\S+?)(?:-\d+)?\s+\d+\s+([\d.]+) ns/op", out)}
+    wreg = go_bench("BenchmarkMillion", {"WREG_BENCH_REGISTRY": ours})
     a, b = sqlite3.connect(lite), duckdb.connect(duck, read_only=True)
     for name, sql in SQL.items():
         s, d = clock(lambda: a.execute(sql).fetchall(), 3), clock(lambda: b.execute(sql).fetchall(), 7)
         print(f"{name:12} wreg {wreg[name]:8.2f} ms   SQLite {s:8.1f} ms = {s / wreg[name]:7.1f}x   DuckDB {d:8.2f} ms = {d / wreg[name]:6.2f}x   goal 10x, 1x")
     a.close()
     b.close()
-    if os.path.exists(ours):
-        print(f"file: wreg {os.path.getsize(ours) >> 20} MiB, SQLite {os.path.getsize(lite) >> 20} MiB: {os.path.getsize(ours) / os.path.getsize(lite):.2f}   goal 0.50")
-        cold = best(5, lambda: run(WREG, "query", "--registry", ours, "find **.experts.*.up_proj.weight in * where layer < 8 select count()"))
-        theirs = best(5, lambda: run(sys.executable, "-c", f"import duckdb\nduckdb.connect({duck!r}, read_only=True).execute({SQL['count']!r}).fetchall()"))
-        line("cold process: wreg query / Python and DuckDB", cold, theirs)
+    size, theirs = os.path.getsize(ours), os.path.getsize(lite)
+    print(f"file: wreg {size >> 20} MiB, SQLite {theirs >> 20} MiB: {size / theirs:.2f}   goal 0.50")
+
+    print("\nquery: a process from start to end, against one of DuckDB over the same rows")
+    client = os.path.join(os.path.dirname(sys.executable), "duckdb")
+    for name, words in WORDS.items():
+        cold = best(7, lambda: run(WREG, "query", "--registry", ours, words))
+        line(f"cold {name}: wreg query / duckdb -c", cold, best(5, lambda: run(client, "-readonly", "-csv", duck, "-c", SQL[name])), "goal 1.00x")
+    python = f"import duckdb\nduckdb.connect({duck!r}, read_only=True).execute({SQL['count']!r}).fetchall()"
+    cold = best(7, lambda: run(WREG, "query", "--registry", ours, WORDS["count"]))
+    line("cold count: wreg query / Python and DuckDB", cold, best(3, lambda: run(sys.executable, "-c", python)), "goal 1.00x")
+
+
+def bench_missing(folder):
+    """query: missing against a spec of 64 layers x 256 experts, in process"""
+    for name, ms in go_bench("BenchmarkMissing").items():
+        print(f"missing, {name:10} {ms:8.2f} ms   goal 5.00 ms")
