@@ -59,6 +59,7 @@ func TestRefusedBeforeTheFirstByte(t *testing.T) {
 		"override": {export.Options{Out: filepath.Join(dir, "out"), Quantize: &export.Quantize{Group: 32, Overrides: []export.Override{{Pattern: "**.q_proj", Group: 128}}}},
 			"no multiple of the group of 128"},
 		"part":   {export.Options{Out: filepath.Join(dir, "out"), Part: 4, Parts: 3}, "part 4 of 3"},
+		"parts":  {export.Options{Out: filepath.Join(dir, "out"), Part: 1, Parts: 1_000_000_000}, "at most 10000 parts"},
 		"finish": {export.Options{Out: filepath.Join(dir, "out"), Part: 1, Parts: 3, Finish: true}, "takes no part"},
 	} {
 		before := contents(t, src)

@@ -53,7 +53,7 @@ type extra struct {
 func (p *Plan) finish(config []byte, doc *document) error {
 	root, err := os.OpenRoot(p.source.folder())
 	if err != nil {
-		return fmt.Errorf("source of %s: %w", p.Model, err)
+		return p.source.moved(err)
 	}
 	defer root.Close()
 	if p.files, err = extras(root); err != nil {

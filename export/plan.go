@@ -3,6 +3,7 @@ package export
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -17,6 +18,10 @@ import (
 // shardLimit is mlx_lm's MAX_FILE_SIZE_GB in bytes of tensor data.
 const shardLimit = 5 << 30
 
+// maxParts bounds in how many shares an export may be made: each is looked at for
+// every piece that is dealt.
+const maxParts = 10_000
+
 // New plans an export of v and checks it: gaps (*GapError), unused tensors
 // (*UnusedError), overflow foretold by statistics, disk space, output not an
 // input. It writes nothing.
@@ -28,6 +33,9 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 	src, err := readSource(s, v)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(src.root); err != nil {
+		return nil, src.moved(err)
 	}
 	if v.Config == nil {
 		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown", v.Ref())
@@ -120,6 +128,9 @@ func (o Options) filled() (Options, error) {
 	}
 	if o.Parts != 0 && (o.Part < 1 || o.Part > o.Parts) || o.Parts < 0 {
 		return o, fmt.Errorf("part %d of %d: want 1 to the number of parts", o.Part, o.Parts)
+	}
+	if o.Parts > maxParts {
+		return o, fmt.Errorf("part %d of %d: at most %d parts are dealt", o.Part, o.Parts, maxParts)
 	}
 	if o.Finish && (o.Parts != 0 || o.Resume) {
 		return o, errors.New("finish lands what all parts wrote; it takes no part and no resume")

@@ -67,13 +67,18 @@ func (s *source) folder() string {
 	return s.root
 }
 
+// moved says that files are not where they were ingested.
+func (s *source) moved(err error) error {
+	return fmt.Errorf("a file of %s is not where it was ingested (%w); put it back, or ingest the checkpoint where it is now", s.ref, err)
+}
+
 // unchanged compares every file of the source with what it was when ingested.
 func (s *source) unchanged() error {
 	for _, f := range s.files {
 		path := filepath.Join(s.folder(), filepath.FromSlash(f.Name))
 		info, err := os.Stat(path)
 		if err != nil {
-			return fmt.Errorf("source of %s: %w", s.ref, err)
+			return s.moved(err)
 		}
 		if info.Size() != f.Size || !info.ModTime().Equal(f.ModTime) {
 			return fmt.Errorf("%s changed since %s was ingested (%d bytes of %s, now %d bytes of %s); ingest it again",

@@ -98,6 +98,11 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 			return fmt.Errorf("--memory: %w", err)
 		}
 	}
+	if o.name != "" { // known wrong before hours of copying, not after
+		if err := registry.CheckName(o.name); err != nil {
+			return err
+		}
+	}
 	if o.Part, o.Parts, err = parsePart(o.part); err != nil {
 		return err
 	}
