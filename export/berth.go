@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // berth is the folder an export is written to before it lands: beside the target,
@@ -39,6 +40,9 @@ func existingBerth(out string) error {
 // it. What a killed export left there is removed, unless it is to be continued.
 func newBerth(out string, keep, shared bool) (*berth, error) {
 	path := berthPath(out)
+	if info, err := os.Lstat(path); err == nil && !info.IsDir() { // a link would lead elsewhere
+		return nil, fmt.Errorf("%s is in the way and no folder; remove it", path)
+	}
 	lock, err := lockFolder(path, shared)
 	if err == nil && !keep {
 		err = errors.Join(stale(path), lock.Close())
@@ -97,6 +101,26 @@ func (b *berth) writeFile(name string, data []byte, sync bool) (ReceiptFile, err
 	}
 	sum := sha256.Sum256(data)
 	return ReceiptFile{name, int64(len(data)), hex.EncodeToString(sum[:])}, nil
+}
+
+// strangers refuses to land what an export did not write: a consumer loads every
+// shard it finds in a folder.
+func (b *berth) strangers(wrote []string) error {
+	d, err := b.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	entries, err := d.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if name := e.Name(); !e.Type().IsRegular() || !slices.Contains(wrote, name) && name != journalName && !isPartJournal(name) {
+			return fmt.Errorf("%s holds %q, which is not of this export; remove it, and --resume or --finish", b.path, name)
+		}
+	}
+	return nil
 }
 
 // land removes the journals and gives the folder its final name.

@@ -20,7 +20,7 @@ import (
 
 // A journal lies in the berth and says which parts of the output are written. It
 // is text: a first line that names the plan, then one line a part. A line that a
-// kill cut short does not count. What it says is never trusted: a part that is
+// kill cut short, or that is damaged, does not count. What it says is never trusted: a part that is
 // kept is read and compared with it first.
 type journal struct {
 	mu   sync.Mutex
@@ -141,23 +141,28 @@ func (b *berth) readJournals(plan string) (map[job][]digest, error) {
 		if head.Plan != plan {
 			return nil, fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; remove the folder, or export without --resume", b.path)
 		}
-		for i, text := range lines[1:] {
-			var line journalLine
-			if err := json.Unmarshal(text, &line); err != nil {
-				return nil, fmt.Errorf("%s in %s: line %d: %w", name, b.path, i+2, err)
+		for _, text := range lines[1:] {
+			if at, made, err := parseLine(text); err == nil { // damaged: its part is written again
+				written[at] = made
 			}
-			var made []digest
-			for _, d := range line.Digests {
-				parsed, err := parseDigest(d[0], d[1])
-				if err != nil {
-					return nil, fmt.Errorf("%s in %s: line %d: %w", name, b.path, i+2, err)
-				}
-				made = append(made, parsed)
-			}
-			written[job{line.Unit, line.Part}] = made
 		}
 	}
 	return written, nil
+}
+
+func parseLine(text []byte) (at job, made []digest, err error) {
+	var line journalLine
+	if err := json.Unmarshal(text, &line); err != nil {
+		return at, nil, err
+	}
+	for _, d := range line.Digests {
+		parsed, err := parseDigest(d[0], d[1])
+		if err != nil {
+			return at, nil, err
+		}
+		made = append(made, parsed)
+	}
+	return job{line.Unit, line.Part}, made, nil
 }
 
 // fingerprint names a plan and its inputs: equal for two plans exactly when they

@@ -38,6 +38,15 @@ func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
 	}
 	defer b.close()
 	r, err := p.fill(ctx, s, b)
+	if err != nil && ctx.Err() == nil {
+		// A source cut short or overwritten shows as all kinds of errors; this is the cause.
+		if changed := p.source.unchanged(); changed != nil {
+			err = fmt.Errorf("the source changed during the export: %w", changed)
+		}
+	}
+	if err == nil && !share {
+		err = b.strangers(p.names(r))
+	}
 	if err == nil && !share {
 		err = b.land(p.o.Out, !p.o.NoSync)
 	}
@@ -48,6 +57,18 @@ func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// names are those of all files of the output.
+func (p *Plan) names(r *Receipt) []string {
+	names := []string{receiptFile}
+	for _, s := range p.Shards {
+		names = append(names, s.Name)
+	}
+	for _, f := range r.Files {
+		names = append(names, f.Name)
+	}
+	return names
 }
 
 // fill writes everything into the berth.
@@ -78,7 +99,7 @@ func (p *Plan) fill(ctx context.Context, s *stream, b *berth) (*Receipt, error) 
 		return nil, err
 	}
 	if err := p.source.unchanged(); err != nil {
-		return nil, fmt.Errorf("the source changed during the export: %w", err)
+		return nil, err // said by Run
 	}
 	files, err := p.beside(b)
 	if err != nil {

@@ -115,7 +115,12 @@ func (s *stream) open(b *berth) error {
 		if err != nil {
 			return err
 		}
-		if info.Size() != shard.Bytes {
+		if info.Size() > shard.Bytes {
+			if err := f.Truncate(shard.Bytes); err != nil {
+				return err
+			}
+		}
+		if info.Size() < shard.Bytes {
 			if err := reserve(f, shard.Bytes); err != nil {
 				return fmt.Errorf("%s: %d bytes: %w", shard.Name, shard.Bytes, err)
 			}
