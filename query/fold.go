@@ -20,7 +20,8 @@ const foldedCount = "tensors"
 //
 // The last column of the result counts the tensors of a line; bytes are added up.
 // Layers and experts are left out, as the path shows them. A result without a
-// path column is returned as it is. The paths are patterns that find the tensors.
+// path column is returned as it is. The paths are patterns that find the tensors,
+// but for names that hold a pattern's own characters.
 func (r *Result) Fold() *Result {
 	at := r.column("path")
 	if at < 0 || len(r.Rows) == 0 {
@@ -54,6 +55,7 @@ type folder struct {
 	names  []string
 	groups map[string]*foldGroup
 	order  []*foldGroup
+	seen   map[string]int // how often a path came up with the same values
 }
 
 type foldGroup struct {
@@ -70,6 +72,7 @@ type line struct {
 	names    []string // what each set of numbers counts
 	cells    []any
 	soft     []bool // by cell: shapes of merged lines may differ
+	prose    []bool // by cell: a text that may name the path's words and numbers
 	count    int
 	bytes    int64
 }
@@ -86,9 +89,11 @@ func (f *folder) add(row []any) {
 			v = nil
 		case f.names[i] == "bytes":
 			if n, ok := v.(int64); ok {
+				// Lines of a group share them out, so they must be the same.
 				g.bytes, v = n, nil
+				key += fmt.Sprint("\x00", n)
 			}
-		case f.names[i] == "reason" || f.names[i] == "remedy":
+		case isProse(f.names[i]):
 			if text, ok := v.(string); ok {
 				v = takeNumbers(text, template, index)
 			}
@@ -97,8 +102,12 @@ func (f *folder) add(row []any) {
 		key += "\x00" + fmt.Sprint(v)
 	}
 	if f.groups == nil {
-		f.groups = map[string]*foldGroup{}
+		f.groups, f.seen = map[string]*foldGroup{}, map[string]int{}
 	}
+	// The same path again, of another model, must be counted again.
+	again := fmt.Sprint(path, "\x00", key)
+	f.seen[again]++
+	key += fmt.Sprint("\x00", f.seen[again])
 	if known := f.groups[key]; known != nil {
 		known.bytes += g.bytes
 		g = known
@@ -110,14 +119,15 @@ func (f *folder) add(row []any) {
 }
 
 func (f *folder) lines() (lines []line) {
-	soft := make([]bool, len(f.names))
+	soft, prose := make([]bool, len(f.names)), make([]bool, len(f.names))
 	for i, name := range f.names {
 		soft[i] = name == "expected_shape" && !slices.Contains(f.names, "shape")
+		prose[i] = isProse(name)
 	}
 	for _, g := range f.order {
 		grids := foldIndices(g.tuples)
 		for _, numbers := range grids {
-			l := line{segments: strings.Split(g.template, "."), numbers: numbers, cells: slices.Clone(g.cells), soft: soft, count: numbers.size()}
+			l := line{segments: strings.Split(g.template, "."), numbers: numbers, cells: slices.Clone(g.cells), soft: soft, prose: prose, count: numbers.size()}
 			if len(numbers) > 0 {
 				l.names = tensor.Placeholders(g.template)
 			} else {
@@ -171,7 +181,7 @@ func (l *line) row(f *folder) []any {
 			v = path
 		case f.names[i] == "bytes" && v == nil:
 			v = l.bytes
-		case isText && (f.names[i] == "reason" || f.names[i] == "remedy"):
+		case isText && l.prose[i]:
 			for k, name := range l.names {
 				if k < len(l.numbers) {
 					text = strings.ReplaceAll(text, "{"+name+"}", numbers(l.numbers[k]))
@@ -184,109 +194,5 @@ func (l *line) row(f *folder) []any {
 	return append(row, int64(l.count))
 }
 
-// mergeWords puts lines together that differ in one segment of the path, and in
-// that word in their texts: {down,gate,up}_proj.
-func mergeWords(lines []line) []line {
-	most := 0
-	for _, l := range lines {
-		most = max(most, len(l.segments))
-	}
-	for back := 1; back <= most; back++ {
-		groups := map[string][]int{}
-		for i, l := range lines {
-			if at := len(l.segments) - back; at >= 0 && !strings.HasPrefix(l.segments[at], "{") {
-				k := l.keyWithout(at)
-				groups[k] = append(groups[k], i)
-			}
-		}
-		gone := map[int]bool{}
-		for i := range lines {
-			at := len(lines[i].segments) - back
-			if at < 0 || gone[i] || strings.HasPrefix(lines[i].segments[at], "{") {
-				continue
-			}
-			members := groups[lines[i].keyWithout(at)]
-			if len(members) < 2 || members[0] != i {
-				continue
-			}
-			words := make([]string, len(members))
-			for k, m := range members {
-				words[k] = lines[m].segments[at]
-				gone[m] = k > 0
-			}
-			lines[i] = lines[i].merged(at, words, lines, members)
-		}
-		kept := lines[:0:0]
-		for i, l := range lines {
-			if !gone[i] {
-				kept = append(kept, l)
-			}
-		}
-		lines = kept
-	}
-	return lines
-}
-
-// keyWithout is the same for lines that differ in nothing but segment at.
-func (l *line) keyWithout(at int) string {
-	word := l.segments[at]
-	key := fmt.Sprint(strings.Join(l.segments[:at], "."), "\x00", strings.Join(l.segments[at+1:], "."), l.numbers)
-	for i, c := range l.cells {
-		if text, ok := c.(string); ok {
-			c = strings.ReplaceAll(text, word, "\x01")
-		} else if l.soft[i] {
-			c = nil
-		}
-		key += fmt.Sprint("\x00", c)
-	}
-	return key
-}
-
-func (l line) merged(at int, words []string, lines []line, members []int) line {
-	folded := foldWords(words)
-	out := l
-	out.segments = slices.Clone(l.segments)
-	out.segments[at] = folded
-	out.cells = slices.Clone(l.cells)
-	for i, c := range out.cells {
-		switch v := c.(type) {
-		case string:
-			out.cells[i] = strings.ReplaceAll(v, words[0], folded)
-		case tensor.Shape:
-			var texts []string
-			for _, m := range members {
-				if t := fmt.Sprint(lines[m].cells[i]); !slices.Contains(texts, t) {
-					texts = append(texts, t)
-				}
-			}
-			if len(texts) > 1 {
-				out.cells[i] = strings.Join(texts, " or ")
-			}
-		}
-	}
-	for _, m := range members[1:] {
-		out.count += lines[m].count
-		out.bytes += lines[m].bytes
-	}
-	return out
-}
-
-// foldWords writes down_proj and up_proj as {down,up}_proj.
-func foldWords(words []string) string {
-	tail := words[0]
-	for _, w := range words[1:] {
-		for !strings.HasSuffix(w, tail) {
-			tail = tail[1:]
-		}
-	}
-	if i := strings.IndexAny(tail, "_-"); i >= 0 {
-		tail = tail[i:]
-	} else {
-		tail = ""
-	}
-	heads := make([]string, len(words))
-	for i, w := range words {
-		heads[i] = strings.TrimSuffix(w, tail)
-	}
-	return "{" + strings.Join(heads, ",") + "}" + tail
-}
+// isProse names the columns whose texts say something about a row's own path.
+func isProse(column string) bool { return column == "reason" || column == "remedy" }

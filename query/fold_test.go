@@ -78,6 +78,11 @@ func TestFold(t *testing.T) {
 		{"{q,k}.w from {q,k}", []string{"q.w from q", "k.w from k"}},
 		{"q.w from k; k.w from q", []string{"q.w from k", "k.w from q"}},
 		{"layers.3.experts.{0,2}.w expert {0,2} of 4 absent in layer 3", []string{"layers.3.experts.0.w expert 0 of 4 absent in layer 3", "layers.3.experts.2.w expert 2 of 4 absent in layer 3"}},
+		{"layers.{0,1}.w", []string{"layers.0.w", "layers.1.w"}},
+		{"{a,b}.w absent", []string{"a.w absent", "b.w absent"}}, // a and b stand in the reason, but not as words
+		{"; .", []string{"", "."}},
+		{"a,b.w; c.w", []string{"a,b.w", "c.w"}},
+		{"a.{b1,b10,b11,b12,b2,b3,b4,b5,b6,b7,b8,b9}.w; a.c.w", []string{"a.b1.w", "a.b2.w", "a.b3.w", "a.b4.w", "a.b5.w", "a.b6.w", "a.b7.w", "a.b8.w", "a.b9.w", "a.b10.w", "a.b11.w", "a.b12.w", "a.c.w"}},
 		{"", nil},
 	} {
 		lines := slices.Clone(c.lines)
@@ -86,5 +91,28 @@ func TestFold(t *testing.T) {
 		if got != c.want && path(lines...) != c.want {
 			t.Errorf("%q fold to %q, want %q", c.lines, got, c.want)
 		}
+	}
+}
+
+// What does not differ in the path alone is never written as if it did.
+func TestFoldKeepsValuesApart(t *testing.T) {
+	r := &Result{Columns: []string{"path", "dtype", "bytes"}, Rows: [][]any{
+		{"", "f32", int64(8)}, {".", "f32", int64(8)},
+		{"x.f32.w", "f32", int64(8)}, {"x.f16.w", "f16", int64(8)},
+		{"layers.0.w", "f32", int64(4)}, {"layers.1.w", "f32", int64(12)}, {"layers.3.w", "f32", int64(4)},
+		{"layers.0.w", "f32", int64(4)}, {"y", "f32", int64(1)}, {"y", "f32", int64(1)},
+	}}
+	bytes, count := int64(0), int64(0)
+	for _, row := range r.Fold().Rows {
+		if dtype := row[1]; dtype != "f32" && dtype != "f16" {
+			t.Errorf("%v: dtype %v", row[0], dtype)
+		}
+		if p := row[0].(string); strings.Contains(p, "f32,") || strings.Contains(p, "{,") {
+			t.Errorf("folded to %q", p)
+		}
+		bytes, count = bytes+row[2].(int64), count+row[3].(int64)
+	}
+	if bytes != 58 || count != 10 {
+		t.Errorf("%d tensors of %d bytes, want 10 of 58: %v", count, bytes, r.Fold().Rows)
 	}
 }
