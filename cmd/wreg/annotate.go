@@ -85,6 +85,7 @@ func printJUnit(w io.Writer, rep *report) error {
 		Name     string     `xml:"name,attr"`
 		Tests    int        `xml:"tests,attr"`
 		Failures int        `xml:"failures,attr"`
+		Errors   int        `xml:"errors,attr"` // always 0, but its schema wants it
 		Cases    []testcase `xml:"testcase"`
 	}
 	s := testsuite{Name: rep.title()}

@@ -104,15 +104,28 @@ func TestFormatsHoldHostileNames(t *testing.T) {
 			}
 		case "junit":
 			var v struct {
-				Tests int `xml:"tests,attr"`
+				Tests  int  `xml:"tests,attr"`
+				Errors *int `xml:"errors,attr"`
 			}
-			if err := xml.Unmarshal(out.Bytes(), &v); err != nil || v.Tests != len(rep.rows) {
-				t.Errorf("junit: %d tests, %v", v.Tests, err)
+			if err := xml.Unmarshal(out.Bytes(), &v); err != nil || v.Tests != len(rep.rows) || v.Errors == nil {
+				t.Errorf("junit: %+v, %v", v, err)
 			}
 		default: // a header, and a rule under it in Markdown
 			if want := len(rep.rows) + 1; lines != want && lines != want+1 {
 				t.Errorf("%s: %d lines for %d rows", format, lines, len(rep.rows))
 			}
+		}
+	}
+}
+
+func TestPlainMarkdown(t *testing.T) {
+	for text, want := range map[string]string{
+		"model.layers.{0..3}.q_proj.weight": "model.layers.{0..3}.q_proj.weight", "[4, 64]": "[4, 64]",
+		"__init__": `\_\_init\_\_`, "*star*": `\*star\*`, "`code`": "\\`code\\`", "<script>": `\<script>`, "&amp;": `\&amp;`,
+		"[x](javascript:y)": `[x\](javascript:y)`, `back\slash`: `back\\slash`, "~~gone~~": `\~\~gone\~\~`, "": "",
+	} {
+		if got := plainMarkdown(text); got != want {
+			t.Errorf("plainMarkdown(%q) = %s, want %s", text, got, want)
 		}
 	}
 }

@@ -31,6 +31,9 @@ func printTable(w io.Writer, rep *report, markdown bool) error {
 		row := make(table.Row, len(r))
 		for i, v := range r {
 			row[i] = cell(v)
+			if markdown {
+				row[i] = plainMarkdown(cell(v))
+			}
 		}
 		t.AppendRow(row)
 	}
@@ -57,6 +60,35 @@ func printTable(w io.Writer, rep *report, markdown bool) error {
 		}
 	}
 	return nil
+}
+
+// plainMarkdown makes text stand for itself: names neither become markup nor lose
+// a character to it. go-pretty sees to the bars of a table.
+func plainMarkdown(s string) string {
+	if !strings.ContainsAny(s, "\\`*_<&~]") {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; c {
+		case '\\', '`', '*', '<', '&', '~':
+			b.WriteByte('\\')
+		case '_': // within a word it is no markup
+			if i == 0 || i+1 == len(s) || !wordByte(s[i-1]) || !wordByte(s[i+1]) {
+				b.WriteByte('\\')
+			}
+		case ']':
+			if i+1 < len(s) && s[i+1] == '(' { // a link
+				b.WriteByte('\\')
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func wordByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
 // numeric says that column i holds only numbers, so that it is aligned right.
