@@ -119,6 +119,9 @@ func TestGoldens(t *testing.T) {
 			_, _, again := resolve(t, c, made)
 			complain(t, again)
 			for _, target := range again.Targets {
+				if a.Name == "baichuan_m1" && target.Path == "lm_head.weight" {
+					continue // nothing tells a normalized head from a raw one: its file says so
+				}
 				if target.Make == nil || target.Make.Op != arch.OpLoad || target.Make.Path != target.Path {
 					t.Errorf("an mlx checkpoint must stay as it is, but %s is made by %+v", target.Path, target.Make)
 					break

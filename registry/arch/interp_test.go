@@ -51,6 +51,8 @@ func interpret(n *arch.Node, load func(path string) ([]byte, error)) ([]byte, er
 		return fp8(n, in[0], in[1])
 	case arch.OpAWQ, arch.OpAWQBias:
 		return awq(n, in)
+	case arch.OpL2Norm:
+		return l2norm(n, in[0]), nil
 	}
 	return nil, fmt.Errorf("no %s", n.Op)
 }
@@ -158,6 +160,30 @@ func elementwise(n *arch.Node, in []byte) ([]byte, error) {
 		out = put(out, x, n.DType)
 	}
 	return out, nil
+}
+
+// l2norm divides by the length along one axis of a matrix, summed in order as mlx
+// does on x86-64.
+func l2norm(n *arch.Node, in []byte) []byte {
+	rows, cols := int(n.Shape[0]), int(n.Shape[1])
+	line := func(i int) int { // which sum element i belongs to
+		if n.Axis == 0 {
+			return i % cols
+		}
+		return i / cols
+	}
+	sums := make([]float32, max(rows, cols))
+	for i := range rows * cols {
+		x := get(in, i, n.DType)
+		square := float32(x * x) // the conversion keeps it from being fused with the sum
+		sums[line(i)] += square
+	}
+	var out []byte
+	for i := range rows * cols {
+		length := float32(math.Sqrt(float64(sums[line(i)])))
+		out = put(out, get(in, i, n.DType)/(length+1e-7), n.DType)
+	}
+	return out
 }
 
 func fp8(n *arch.Node, codes, scales []byte) ([]byte, error) {

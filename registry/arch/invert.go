@@ -239,8 +239,10 @@ func undo(m *making, node *Node, in tensor.Shape) (*Node, error) {
 		return nil, fmt.Errorf("its rows were multiplied and rounded")
 	case OpAdd:
 		return nil, fmt.Errorf("%v was added and rounded", m.scalar)
+	case OpL2Norm:
+		return nil, fmt.Errorf("it was divided by its length and rounded")
 	case OpCast:
-		return nil, fmt.Errorf("it was cast to %v", m.dtype)
+		return nil, fmt.Errorf("it was cast to %v and rounded", m.dtype)
 	}
 	return nil, fmt.Errorf("%s has no way back", m.op)
 }
