@@ -14,7 +14,7 @@ import (
 // report with a column result are findings unless they pass.
 type finding struct {
 	rule, file, name, message string
-	passed                    bool
+	passed, broken            bool // broken: a check that could not run
 }
 
 // findings reads rows by the names of their columns; what is none of rule, file
@@ -37,7 +37,7 @@ func (r *report) findings() []finding {
 			case "path", "tensor", "check":
 				f.name = text
 			case "result":
-				f.passed = text == "pass"
+				f.passed, f.broken = text == "pass", text == "error"
 			case "reason", "message":
 				words = slices.Insert(words, 0, text)
 			default:
@@ -79,13 +79,14 @@ func printJUnit(w io.Writer, rep *report) error {
 		Class   string   `xml:"classname,attr"`
 		Name    string   `xml:"name,attr"`
 		Failure *failure `xml:"failure"`
+		Error   *failure `xml:"error"`
 	}
 	type testsuite struct {
 		XMLName  xml.Name   `xml:"testsuite"`
 		Name     string     `xml:"name,attr"`
 		Tests    int        `xml:"tests,attr"`
 		Failures int        `xml:"failures,attr"`
-		Errors   int        `xml:"errors,attr"` // always 0, but its schema wants it
+		Errors   int        `xml:"errors,attr"`
 		Cases    []testcase `xml:"testcase"`
 	}
 	s := testsuite{Name: rep.title()}
@@ -95,7 +96,11 @@ func printJUnit(w io.Writer, rep *report) error {
 			name = f.message
 		}
 		c := testcase{Class: s.Name, Name: name}
-		if !f.passed {
+		switch {
+		case f.broken:
+			s.Errors++
+			c.Error = &failure{f.rule, f.message}
+		case !f.passed:
 			s.Failures++
 			c.Failure = &failure{f.rule, f.message}
 		}

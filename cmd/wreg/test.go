@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -37,11 +38,17 @@ an in clause.`,
 			}
 			rep := &report{head: []field{{"checks", file}}, columns: []string{"check", "result", "expected", "rows", "message"}}
 			failed := 0
+			var broken []error
 			err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 				for _, check := range checks {
 					res, err := check.query.Run(c.Context(), s, opts)
-					if err != nil {
-						return fmt.Errorf("%s:%d: check %q: %w", file, check.line, check.name, err)
+					if err := c.Context().Err(); err != nil {
+						return err
+					}
+					if err != nil { // the others are still worth knowing
+						broken = append(broken, fmt.Errorf("%s:%d: check %q: %w", file, check.line, check.name, err))
+						rep.rows = append(rep.rows, []any{check.name, "error", check.expect.text, nil, err.Error()})
+						continue
 					}
 					n, result, message := len(res.Rows), "pass", ""
 					if !check.expect.ok(n) {
@@ -58,6 +65,10 @@ an in clause.`,
 			}
 			if err := a.print(rep); err != nil {
 				return err
+			}
+			if len(broken) > 0 {
+				a.say("%d passed, %d failed, %d could not run", len(checks)-failed-len(broken), failed, len(broken))
+				return errors.Join(broken...)
 			}
 			a.say("%d passed, %d failed", len(checks)-failed, failed)
 			if failed > 0 {
