@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"wreg/ingest"
 )
@@ -19,6 +20,10 @@ func (v *verifier) files(dir string, r *Receipt) error {
 		return err
 	}
 	defer root.Close()
+	v.strangers(root, r)
+	for _, s := range r.Shards {
+		v.shard(root, s)
+	}
 	for _, x := range r.Files {
 		f, err := root.Open(x.Name)
 		if err != nil {
@@ -36,6 +41,54 @@ func (v *verifier) files(dir string, r *Receipt) error {
 		}
 	}
 	return nil
+}
+
+// shard compares a shard's size and header. What its tensors hold is read later.
+func (v *verifier) shard(root *os.Root, s ReceiptShard) {
+	f, err := root.Open(s.Name)
+	if err != nil {
+		v.fault(s.Name, "", -1, "%v", err)
+		return
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		v.fault(s.Name, "", -1, "%v", err)
+		return
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(f, s.Header)); err != nil {
+		v.fault(s.Name, "", -1, "%v", err)
+	} else if got := hex.EncodeToString(h.Sum(nil)); info.Size() != s.Bytes || got != s.SHA256 {
+		v.fault(s.Name, "", -1, "its header is not what was written (sha256 %s, %d bytes in all; should be %s, %d)", got, info.Size(), s.SHA256, s.Bytes)
+	}
+}
+
+// strangers says which files no receipt can speak for.
+func (v *verifier) strangers(root *os.Root, r *Receipt) {
+	d, err := root.Open(".")
+	if err != nil {
+		v.skip("%v", err)
+		return
+	}
+	defer d.Close()
+	names, err := d.Readdirnames(-1)
+	if err != nil {
+		v.skip("%v", err)
+	}
+	slices.Sort(names)
+	known := map[string]bool{receiptFile: true}
+	for _, x := range r.Files {
+		known[x.Name] = true
+	}
+	for _, s := range r.Shards {
+		known[s.Name] = true
+	}
+	for _, name := range names {
+		if !known[name] {
+			v.skip("%q: the receipt does not list it", name)
+		}
+	}
 }
 
 // accounts checks that the receipt accounts for every source tensor, and that

@@ -2,6 +2,8 @@ package export
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -26,6 +28,7 @@ type Receipt struct {
 	Root         string          `json:"root"` // where the source lay
 	Inputs       []ReceiptFile   `json:"inputs"`
 	Files        []ReceiptFile   `json:"files"`
+	Shards       []ReceiptShard  `json:"shards"`
 	Tensors      []ReceiptTensor `json:"tensors"`
 	Sources      []ReceiptSource `json:"sources"`
 
@@ -38,7 +41,15 @@ type Receipt struct {
 type ReceiptFile struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256,omitempty"` // of small files; shards are proven tensor by tensor
+	SHA256 string `json:"sha256,omitempty"` // of the output's
+}
+
+// ReceiptShard is a shard of the output. Its tensors are proven one by one.
+type ReceiptShard struct {
+	Name   string `json:"name"`
+	Bytes  int64  `json:"bytes"`
+	Header int64  `json:"header"` // bytes before the first tensor
+	SHA256 string `json:"sha256"` // of the header
 }
 
 // ReceiptTensor is an output tensor: how it was made and what it is.
@@ -87,6 +98,10 @@ func (s *stream) receipt(files []ReceiptFile) *Receipt {
 	}
 	for _, f := range p.source.files {
 		r.Inputs = append(r.Inputs, ReceiptFile{Name: f.Name, Bytes: f.Size})
+	}
+	for i, shard := range p.Shards {
+		sum := sha256.Sum256(p.headers[i])
+		r.Shards = append(r.Shards, ReceiptShard{shard.Name, shard.Bytes, int64(len(p.headers[i])), hex.EncodeToString(sum[:])})
 	}
 	into := map[string][]string{}
 	for _, u := range s.units {
@@ -190,6 +205,20 @@ func (s *stream) info(i int, parts []part) tensor.Info {
 	return info
 }
 
+// seal begins the end of a receipt: the SHA-256 of everything before it, so that a
+// receipt that lies alone shows damage to itself.
+const seal = ",\n \"sha256\": \""
+
+// sealed reports whether a receipt's seal is there and fits.
+func sealed(data []byte) bool {
+	cut := max(bytes.LastIndex(data, []byte(seal)), 0)
+	return bytes.Equal(data[cut:], appendSeal(nil, data[:cut]))
+}
+
+func appendSeal(dst, data []byte) []byte {
+	return fmt.Appendf(dst, "%s%x\"\n}\n", seal, sha256.Sum256(data))
+}
+
 // JSON is wreg-receipt.json: one line for each tensor, so that two receipts can be
 // compared line by line.
 func (r *Receipt) JSON() ([]byte, error) {
@@ -208,8 +237,7 @@ func (r *Receipt) JSON() ([]byte, error) {
 	if err := appendLines(b, "sources", r.Sources); err != nil {
 		return nil, err
 	}
-	b.WriteString("\n}\n")
-	return b.Bytes(), nil
+	return appendSeal(b.Bytes(), b.Bytes()), nil
 }
 
 func appendLines[T any](b *bytes.Buffer, key string, items []T) error {

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -72,6 +73,11 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, er
 		}
 	}
 	v := &verifier{o: o}
+	if o.Receipt != nil {
+		if there, err := readReceipt(dir); err != nil || !bytes.Equal(there, o.Receipt) {
+			v.fault(receiptFile, "", -1, "is not the receipt that was registered")
+		}
+	}
 	if data == nil {
 		v.skip("there is no %s: the bytes were compared with the registry, not with a source", receiptFile)
 		return v.run(ctx, dir, nil, fromInfos(o.Tensors))
@@ -79,6 +85,9 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, er
 	var r Receipt
 	if err := json.Unmarshal(data, &r); err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, receiptFile), err)
+	}
+	if !sealed(data) {
+		v.fault(receiptFile, "", -1, "was changed after it was written: its last line is not the sha256 of the rest")
 	}
 	if r.Format != receiptFormat {
 		return nil, fmt.Errorf("%s: version %d is not known to this wreg (it knows %d)", filepath.Join(dir, receiptFile), r.Format, receiptFormat)
