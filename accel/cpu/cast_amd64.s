@@ -1,344 +1,174 @@
 //go:build !purego
 
 #include "textflag.h"
+#include "amd64.h"
 
-// Each kernel converts n elements, a multiple of 16, sixteen at a time. Nothing
-// here differs from convert.go in any bit; cast_test.go compares all patterns.
+// Each kernel converts n elements, a multiple of 32, thirty-two at a time. Nothing
+// here differs from convert.go in any bit; fast_test.go compares all patterns.
+//
+// NaNs take no branch: a tensor that holds many is as fast as one without.
+//
+// stream writes past the caches (dst is aligned to 64 bytes then): a store would
+// first read the line it is about to overwrite, which is a third of all traffic
+// where dst does not fit the caches.
 
-// NaNs are rare: a block of sixteen that holds one takes another way.
+// F32_BF16 rounds sixteen float32 at off(SI) to bf16 in a; Y13 = 0x7FC0, their NaN.
+#define F32_BF16(off, a, b, t, u, m) \
+	VMOVDQU off(SI), a         \
+	VMOVDQU off+32(SI), b      \
+	VCMPPS $3, a, a, m         \
+	VCMPPS $3, b, b, t         \
+	VPACKSSDW t, m, m          \
+	ROUND_BF16(a, b, t, u)     \
+	VPBLENDVB m, Y13, a, a     \
+	PACKED(a)
 
-// IF_NAN goes to label when one of the sixteen float32 in Y0 and Y1 is a NaN.
-#define IF_NAN(label) \
-	VCMPPS $3, Y0, Y1, Y3 \
-	VPTEST Y3, Y3         \
-	JNZ    label
+// STORE4 writes Y0 to Y3, 32 elements of four bytes.
+#define STORE4 \
+	TESTL R8, R8         \
+	JNZ  past            \
+	VMOVDQU Y0, (DI)     \
+	VMOVDQU Y1, 32(DI)   \
+	VMOVDQU Y2, 64(DI)   \
+	VMOVDQU Y3, 96(DI)   \
+	ADDQ $128, DI        \
+	DECQ CX              \
+	JNZ  loop            \
+	JMP  done            \
+past:                        \
+	AHEAD                \
+	VMOVNTDQ Y0, (DI)    \
+	VMOVNTDQ Y1, 32(DI)  \
+	VMOVNTDQ Y2, 64(DI)  \
+	VMOVNTDQ Y3, 96(DI)  \
+	ADDQ $128, DI        \
+	DECQ CX              \
+	JNZ  loop            \
+	SFENCE               \
+done:                        \
+	VZEROUPPER           \
+	RET
 
-// ROUND_BF16 rounds eight float32 in x to bf16 in the lower halves of their lanes.
-// Y15 = 0x7FFF, Y14 = 1 (32-bit). t is scratch.
-#define ROUND_BF16(x, t) \
-	VPSRLD $16, x, t      \
-	VPAND  Y14, t, t      \
-	VPADDD Y15, t, t      \
-	VPADDD t, x, x        \
-	VPSRLD $16, x, x
+// func f32ToBF16AVX2(dst, src *byte, n int, stream bool)
+TEXT ·f32ToBF16AVX2(SB), NOSPLIT, $0-25
+	MOVBLZX stream+24(FP), R8
+	ARGUMENTS
+	CONSTANT32($0x7FFF, X15, Y15)
+	CONSTANT32($1, X14, Y14)
+	CONSTANT($0x7FC0, X13, Y13)
 
-// NAN_BF16 does what ROUND_BF16 does; NaNs become 0x7FC0, which is in Y13.
-#define NAN_BF16(x, t, m) \
-	VCMPPS $3, x, x, m    \
-	ROUND_BF16(x, t)      \
-	VPBLENDVB m, Y13, x, x
+loop:
+	F32_BF16(0, Y0, Y2, Y4, Y5, Y6)
+	F32_BF16(64, Y1, Y3, Y7, Y8, Y9)
+	ADDQ $128, SI
+	STORE2
 
-// STORE_BF16 writes the sixteen bf16 in the lower halves of Y0 and Y1.
-#define STORE_BF16 \
-	VPACKUSDW Y1, Y0, Y0  \
-	VPERMQ $0xD8, Y0, Y0  \
-	VMOVDQU Y0, (DI)
+// func bf16ToF32AVX2(dst, src *byte, n int, stream bool)
+TEXT ·bf16ToF32AVX2(SB), NOSPLIT, $0-25
+	MOVBLZX stream+24(FP), R8
+	ARGUMENTS
 
-// BF16_CONSTANTS loads what these need.
-#define BF16_CONSTANTS \
-	MOVL $0x7FFF, AX     \
-	VMOVD AX, X15        \
-	VPBROADCASTD X15, Y15 \
-	MOVL $1, AX          \
-	VMOVD AX, X14        \
-	VPBROADCASTD X14, Y14 \
-	MOVL $0x7FC0, AX     \
-	VMOVD AX, X13        \
-	VPBROADCASTD X13, Y13
+loop:
+	VPMOVZXWD (SI), Y0
+	VPMOVZXWD 16(SI), Y1
+	VPMOVZXWD 32(SI), Y2
+	VPMOVZXWD 48(SI), Y3
+	VPSLLD $16, Y0, Y0
+	VPSLLD $16, Y1, Y1
+	VPSLLD $16, Y2, Y2
+	VPSLLD $16, Y3, Y3
+	ADDQ $64, SI
+	STORE4
 
-// STORE_F16 rounds the sixteen float32 in Y0 and Y1 to f16 and writes them.
-#define STORE_F16 \
-	VCVTPS2PH $0, Y0, (DI)   \
-	VCVTPS2PH $0, Y1, 16(DI)
-
-// NAN_F16 does what STORE_F16 does; NaNs become sign|0x7D00. Y15 = 0x8000, Y14 =
-// 0x7D00 (16-bit).
-#define NAN_F16 \
-	VCMPPS $3, Y0, Y0, Y3      \
-	VCMPPS $3, Y1, Y1, Y4      \
-	VPACKSSDW Y4, Y3, Y3       \
-	VPERMQ $0xD8, Y3, Y3       \
-	VCVTPS2PH $0, Y0, X2       \
-	VCVTPS2PH $0, Y1, X5       \
-	VINSERTI128 $1, X5, Y2, Y2 \
-	VPAND Y15, Y2, Y5          \
-	VPOR Y14, Y5, Y5           \
-	VPBLENDVB Y3, Y5, Y2, Y2   \
-	VMOVDQU Y2, (DI)
-
+// F16_CONSTANTS are for the NaN of f16: its magnitude, the infinity that NaNs lie
+// beyond, the sign it keeps.
 #define F16_CONSTANTS \
-	MOVL $0x8000, AX     \
-	VMOVD AX, X15        \
-	VPBROADCASTW X15, Y15 \
-	MOVL $0x7D00, AX     \
-	VMOVD AX, X14        \
-	VPBROADCASTW X14, Y14
+	CONSTANT($0x7D00, X15, Y15) \
+	CONSTANT($0x7C00, X14, Y14) \
+	CONSTANT($0x7FFF, X13, Y13)
 
-// func f32ToBF16AVX2(dst, src *byte, n int)
-TEXT ·f32ToBF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
-	BF16_CONSTANTS
-	SHRQ $4, CX
-	JZ   done
+// TO_F16 rounds the float32 in a and b to f16 in a; NaNs become sign|0x7D00.
+#define TO_F16(a, xa, b, xb, t) \
+	VCVTPS2PH $0, a, xa         \
+	VCVTPS2PH $0, b, xb         \
+	VINSERTI128 $1, xb, a, a    \
+	VPAND Y13, a, b             \
+	VPANDN a, Y13, t            \
+	VPCMPGTW Y14, b, b          \
+	VPOR Y15, t, t              \
+	VPBLENDVB b, t, a, a
 
-loop:
-	VMOVDQU (SI), Y0
-	VMOVDQU 32(SI), Y1
-	IF_NAN(nan)
-	ROUND_BF16(Y0, Y2)
-	ROUND_BF16(Y1, Y4)
-	STORE_BF16
-
-next:
-	ADDQ $64, SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ  loop
-
-done:
-	VZEROUPPER
-	RET
-
-nan:
-	NAN_BF16(Y0, Y2, Y3)
-	NAN_BF16(Y1, Y4, Y5)
-	STORE_BF16
-	JMP next
-
-// func bf16ToF32AVX2(dst, src *byte, n int)
-TEXT ·bf16ToF32AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
-	SHRQ $4, CX
-	JZ   done
-
-loop:
-	VPMOVZXWD (SI), Y0
-	VPMOVZXWD 16(SI), Y1
-	VPSLLD $16, Y0, Y0
-	VPSLLD $16, Y1, Y1
-	VMOVDQU Y0, (DI)
-	VMOVDQU Y1, 32(DI)
-	ADDQ $32, SI
-	ADDQ $64, DI
-	DECQ CX
-	JNZ  loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func f32ToF16AVX2(dst, src *byte, n int)
-TEXT ·f32ToF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
+// func f32ToF16AVX2(dst, src *byte, n int, stream bool)
+TEXT ·f32ToF16AVX2(SB), NOSPLIT, $0-25
+	MOVBLZX stream+24(FP), R8
+	ARGUMENTS
 	F16_CONSTANTS
-	SHRQ $4, CX
-	JZ   done
 
 loop:
 	VMOVDQU (SI), Y0
-	VMOVDQU 32(SI), Y1
-	IF_NAN(nan)
-	STORE_F16
+	VMOVDQU 32(SI), Y2
+	VMOVDQU 64(SI), Y1
+	VMOVDQU 96(SI), Y3
+	TO_F16(Y0, X0, Y2, X2, Y4)
+	TO_F16(Y1, X1, Y3, X3, Y5)
+	ADDQ $128, SI
+	STORE2
 
-next:
-	ADDQ $64, SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ  loop
-
-done:
-	VZEROUPPER
-	RET
-
-nan:
-	NAN_F16
-	JMP next
-
-// func f16ToF32AVX2(dst, src *byte, n int)
-TEXT ·f16ToF32AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
-	SHRQ $4, CX
-	JZ   done
+// func f16ToF32AVX2(dst, src *byte, n int, stream bool)
+TEXT ·f16ToF32AVX2(SB), NOSPLIT, $0-25
+	MOVBLZX stream+24(FP), R8
+	ARGUMENTS
 
 loop:
 	VCVTPH2PS (SI), Y0
 	VCVTPH2PS 16(SI), Y1
-	VMOVDQU Y0, (DI)
-	VMOVDQU Y1, 32(DI)
-	ADDQ $32, SI
-	ADDQ $64, DI
-	DECQ CX
-	JNZ  loop
+	VCVTPH2PS 32(SI), Y2
+	VCVTPH2PS 48(SI), Y3
+	ADDQ $64, SI
+	STORE4
 
-done:
-	VZEROUPPER
-	RET
-
-// func bf16ToF16AVX2(dst, src *byte, n int)
-TEXT ·bf16ToF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
+// func bf16ToF16AVX2(dst, src *byte, n int, stream bool)
+TEXT ·bf16ToF16AVX2(SB), NOSPLIT, $0-25
+	MOVBLZX stream+24(FP), R8
+	ARGUMENTS
 	F16_CONSTANTS
-	SHRQ $4, CX
-	JZ   done
 
 loop:
 	VPMOVZXWD (SI), Y0
-	VPMOVZXWD 16(SI), Y1
+	VPMOVZXWD 16(SI), Y2
+	VPMOVZXWD 32(SI), Y1
+	VPMOVZXWD 48(SI), Y3
 	VPSLLD $16, Y0, Y0
 	VPSLLD $16, Y1, Y1
-	IF_NAN(nan)
-	STORE_F16
+	VPSLLD $16, Y2, Y2
+	VPSLLD $16, Y3, Y3
+	TO_F16(Y0, X0, Y2, X2, Y4)
+	TO_F16(Y1, X1, Y3, X3, Y5)
+	ADDQ $64, SI
+	STORE2
 
-next:
-	ADDQ $32, SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ  loop
+// F16_BF16 rounds sixteen f16 at off(SI) to bf16 in a. Y12 = 0x7FFF, Y11 = 0x7C00.
+#define F16_BF16(off, a, b, t, u, m) \
+	VPAND off(SI), Y12, m      \
+	VCVTPH2PS off(SI), a       \
+	VCVTPH2PS off+16(SI), b    \
+	VPCMPGTW Y11, m, m         \
+	ROUND_BF16(a, b, t, u)     \
+	PACKED(a)                  \
+	VPBLENDVB m, Y13, a, a
 
-done:
-	VZEROUPPER
-	RET
-
-nan:
-	NAN_F16
-	JMP next
-
-// func f16ToBF16AVX2(dst, src *byte, n int)
-TEXT ·f16ToBF16AVX2(SB), NOSPLIT, $0-24
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
-	BF16_CONSTANTS
-	SHRQ $4, CX
-	JZ   done
-
-loop:
-	VCVTPH2PS (SI), Y0
-	VCVTPH2PS 16(SI), Y1
-	IF_NAN(nan)
-	ROUND_BF16(Y0, Y2)
-	ROUND_BF16(Y1, Y4)
-	STORE_BF16
-
-next:
-	ADDQ $32, SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ  loop
-
-done:
-	VZEROUPPER
-	RET
-
-nan:
-	NAN_BF16(Y0, Y2, Y3)
-	NAN_BF16(Y1, Y4, Y5)
-	STORE_BF16
-	JMP next
-
-// func e4m3To16AVX2(dst, src *byte, n int, c *e4m3Constants)
-//
-// A code without its sign, moved left and given another exponent bias, is the
-// result, but for the eight subnormals, which are looked up, and the NaN.
-TEXT ·e4m3To16AVX2(SB), NOSPLIT, $0-32
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
-	MOVQ c+24(FP), DX
-	VBROADCASTI128 (DX), Y15 // subnormals: lower bytes, then upper bytes
-	VPBROADCASTW 16(DX), Y14 // exponent bias
-	VPBROADCASTW 18(DX), Y13 // NaN
-	VPBROADCASTW 20(DX), Y12 // the sign a NaN keeps
-	VMOVD 24(DX), X11        // shift
-	MOVL $0x007F, AX
-	VMOVD AX, X10
-	VPBROADCASTW X10, Y10
-	MOVL $0x8000, AX
-	VMOVD AX, X9
-	VPBROADCASTW X9, Y9
-	MOVL $0x0800, AX
-	VMOVD AX, X8
-	VPBROADCASTW X8, Y8
-	MOVL $8, AX
-	VMOVD AX, X7
-	VPBROADCASTW X7, Y7
-	SHRQ $4, CX
-	JZ   done
+// func f16ToBF16AVX2(dst, src *byte, n int, stream bool)
+TEXT ·f16ToBF16AVX2(SB), NOSPLIT, $0-25
+	MOVBLZX stream+24(FP), R8
+	ARGUMENTS
+	CONSTANT32($0x7FFF, X15, Y15)
+	CONSTANT32($1, X14, Y14)
+	CONSTANT($0x7FC0, X13, Y13)
+	CONSTANT($0x7FFF, X12, Y12)
+	CONSTANT($0x7C00, X11, Y11)
 
 loop:
-	VPMOVZXBW (SI), Y0
-	VPAND Y10, Y0, Y1        // the code without its sign
-	VPSLLW $8, Y0, Y0
-	VPAND Y9, Y0, Y0         // the sign
-	VPSLLW $8, Y1, Y2
-	VPOR Y1, Y2, Y2
-	VPADDW Y8, Y2, Y2        // each lane: (code, code+8)
-	VPSHUFB Y2, Y15, Y2      // the value, were it subnormal
-	VPCMPGTW Y1, Y7, Y3      // is it?
-	VPCMPEQW Y1, Y10, Y4     // is it NaN?
-	VPSLLW X11, Y1, Y1
-	VPADDW Y14, Y1, Y1
-	VPBLENDVB Y3, Y2, Y1, Y1
-	VPOR Y0, Y1, Y1
-	VPAND Y12, Y0, Y0
-	VPOR Y13, Y0, Y0
-	VPBLENDVB Y4, Y0, Y1, Y1
-	VMOVDQU Y1, (DI)
-	ADDQ $16, SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ  loop
-
-done:
-	VZEROUPPER
-	RET
-
-// func mulBF16AVX2(dst, src *byte, n int, c float32)
-//
-// Each bf16 times c, rounded to float32, then to bf16. dst may be src.
-TEXT ·mulBF16AVX2(SB), NOSPLIT, $0-28
-	MOVQ dst+0(FP), DI
-	MOVQ src+8(FP), SI
-	MOVQ n+16(FP), CX
-	VBROADCASTSS c+24(FP), Y12
-	BF16_CONSTANTS
-	SHRQ $4, CX
-	JZ   done
-
-loop:
-	VPMOVZXWD (SI), Y0
-	VPMOVZXWD 16(SI), Y1
-	VPSLLD $16, Y0, Y0
-	VPSLLD $16, Y1, Y1
-	VMULPS Y12, Y0, Y0
-	VMULPS Y12, Y1, Y1
-	IF_NAN(nan)
-	ROUND_BF16(Y0, Y2)
-	ROUND_BF16(Y1, Y4)
-	STORE_BF16
-
-next:
-	ADDQ $32, SI
-	ADDQ $32, DI
-	DECQ CX
-	JNZ  loop
-
-done:
-	VZEROUPPER
-	RET
-
-nan:
-	NAN_BF16(Y0, Y2, Y3)
-	NAN_BF16(Y1, Y4, Y5)
-	STORE_BF16
-	JMP next
+	F16_BF16(0, Y0, Y2, Y4, Y5, Y6)
+	F16_BF16(32, Y1, Y3, Y7, Y8, Y9)
+	ADDQ $64, SI
+	STORE2

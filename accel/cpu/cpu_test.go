@@ -204,3 +204,42 @@ func TestDequantFP8Blocks(t *testing.T) {
 		}
 	})
 }
+
+// TestDequantFP8Scales meets every code with scales of every kind, in blocks that
+// kernels take whole, in part and not at all.
+func TestDequantFP8Scales(t *testing.T) {
+	const rows, cols = 3, 9 * 128
+	src := make([]byte, rows*cols)
+	for i := range src {
+		src[i] = byte(i)
+	}
+	inf := float32(math.Inf(1))
+	odd := []float32{
+		0.0123, 0, float32(math.Copysign(0, -1)), -3, 1e-38, math.SmallestNonzeroFloat32, -1e-45, 0x1p-133, 0x1.8p-126,
+		0x1p119, 0x1p120, -0x1.fffffep119, 0x1.fffffep127, math.MaxFloat32, inf, -inf, float32(math.NaN()), 0x1.0101p100, 2.4e-7,
+	}
+	paths(t, func(t *testing.T, d Device) {
+		for _, blockCols := range []int{1, 31, 32, 33, 64, 96, 128, 1000, cols, cols + 1} {
+			for first := range odd {
+				scaleCols := (cols-1)/blockCols + 1
+				var scale []byte
+				for i := range 2 * scaleCols { // rows 0 and 1, row 2
+					s := odd[0]
+					if i%3 == 0 { // most sets of blocks have none or one that is odd
+						s = odd[(first+i/64)%len(odd)]
+					}
+					scale = le.AppendUint32(scale, math.Float32bits(s))
+				}
+				got, want := make([]byte, 2*len(src)), make([]byte, 2*len(src))
+				if err := d.DequantFP8(got, src, 0, rows, cols, scale, tensor.F32, 2, blockCols); err != nil {
+					t.Fatal(err)
+				}
+				for i, code := range src {
+					s := loadF32(tensor.F32, scale, i/cols/2*scaleCols+i%cols/blockCols)
+					le.PutUint16(want[2*i:], f32ToBF16(math.Float32bits(math.Float32frombits(e4m3ToF32(code))*s)))
+				}
+				same(t, fmt.Sprintf("blocks of %d, scale %g", blockCols, odd[first]), got, want, 2)
+			}
+		}
+	})
+}

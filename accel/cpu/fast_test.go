@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"testing"
+	"unsafe"
 
 	"wreg/registry/tensor"
 )
@@ -91,6 +92,30 @@ func TestCastsAtEveryLength(t *testing.T) {
 				if len(bytes.Trim(out[:offset], "\xA5"))+len(bytes.Trim(out[offset+len(dst):], "\xA5")) > 0 {
 					t.Fatalf("%s: wrote beside dst", what)
 				}
+			}
+		}
+	}
+}
+
+// TestLongCasts: from streamBytes on, results go past the caches, from the first
+// aligned address on, if there is one.
+func TestLongCasts(t *testing.T) {
+	for p := range New().k.casts {
+		n := streamBytes/size(p.to) + 2*lanes + 5
+		src := patterns(p.from)
+		src = bytes.Repeat(src, n*size(p.from)/len(src)+1)[:n*size(p.from)]
+		want := cast(t, Reference(), p.to, src, p.from)
+		out := make([]byte, len(want)+2*streamAlign)
+		for _, offset := range []int{0, size(p.to), 1, streamAlign - size(p.to)} {
+			at := int(-uintptr(unsafe.Pointer(&out[0]))%streamAlign) + offset
+			dst := out[at:][:len(want)]
+			clear(out)
+			if err := New().Cast(dst, p.to, src, p.from); err != nil {
+				t.Fatal(err)
+			}
+			same(t, fmt.Sprintf("%v to %v, %d bytes past a line", p.from, p.to, offset), dst, want, size(p.to))
+			if len(bytes.Trim(out[:at], "\x00"))+len(bytes.Trim(out[at+len(dst):], "\x00")) > 0 {
+				t.Fatalf("%v to %v, %d bytes past a line: wrote beside dst", p.from, p.to, offset)
 			}
 		}
 	}

@@ -18,7 +18,8 @@ func (d Device) DequantFP8(dst, src []byte, row0, rows, cols int, scale []byte, 
 	if cols == 0 {
 		return nil
 	}
-	f := fp8{widen: d.k.casts[pair{tensor.F8E4M3, tensor.BF16}], mul: d.k.mulBF16}
+	f := fp8{kernel: d.k.dequantE4M3}
+	blockCols = min(blockCols, cols)
 	scaleCols := (cols-1)/blockCols + 1
 	for r := 0; r < rows; {
 		band := (row0 + r) / blockRows
@@ -32,7 +33,7 @@ func (d Device) DequantFP8(dst, src []byte, row0, rows, cols int, scale []byte, 
 			c0 := b0 * blockCols
 			c1 := c0 + (n-1)*blockCols
 			c1 += min(blockCols, cols-c1)
-			f.prepare(scales[:n], high*blockCols)
+			f.prepare(scales[:n], high, blockCols)
 			for row := r; row < r+high; row++ {
 				f.line(dst[2*(row*cols+c0):2*(row*cols+c1)], src[row*cols+c0:row*cols+c1], scales[:n], blockCols)
 			}
@@ -48,17 +49,30 @@ func (d Device) DequantFP8(dst, src []byte, row0, rows, cols int, scale []byte, 
 const fp8Blocks = 64
 
 // fp8 multiplies codes by their blocks' scales: with assembly, with a table per
-// block, or one by one, whichever is quicker.
+// block, or one by one, whichever is quicker. prepare says which.
 type fp8 struct {
-	widen  func(dst, src []byte) int
-	mul    func(dst, src []byte, c float32) int
-	tables [][256]uint16
+	kernel  func(dst, src []byte, blockCols int, factors []float32)
+	factors []float32     // for the kernel; none when it cannot be used
+	tables  [][256]uint16 // one for each block; none when they would not pay
 }
 
-// prepare makes the tables when a block has enough elements to pay for one.
-func (f *fp8) prepare(scales []float32, blockElements int) {
-	f.tables = f.tables[:0]
-	if f.mul != nil || blockElements < 2*256 {
+// kernelScale is what the factors of the kernel are larger than the scales.
+const kernelScale = 256
+
+// prepare is told the scales of the blocks that line is called with, high times. A
+// scale that is not a number, or too large for the kernel, is a matter for plain Go.
+func (f *fp8) prepare(scales []float32, high, blockCols int) {
+	f.factors, f.tables = f.factors[:0], f.tables[:0]
+	if f.kernel != nil && blockCols >= lanes {
+		for _, s := range scales {
+			if !(abs(s) <= math.MaxFloat32/kernelScale) {
+				f.factors = f.factors[:0]
+				break
+			}
+			f.factors = append(f.factors, s*kernelScale)
+		}
+	}
+	if len(f.factors) > 0 || high < 2*256/blockCols+1 {
 		return
 	}
 	for _, s := range scales {
@@ -73,21 +87,25 @@ func (f *fp8) prepare(scales []float32, blockElements int) {
 // line does one row of the blocks that prepare was told of. The product is rounded
 // to float32, then to bf16: MLX rounds twice too.
 func (f *fp8) line(dst, src []byte, scales []float32, blockCols int) {
-	for i, s := range scales {
+	at := 0
+	if n := len(src) / blockCols; len(f.factors) > 0 && blockCols%lanes == 0 && n > 0 {
+		f.kernel(dst, src, blockCols, f.factors[:n]) // all but a narrower block at the end
+		dst, src, at = dst[2*n*blockCols:], src[n*blockCols:], n
+	}
+	for ; at < len(scales); at++ {
 		n := min(blockCols, len(src))
 		out, in := dst[:2*n], src[:n]
 		dst, src = dst[2*n:], src[n:]
-		switch {
-		case len(f.tables) > 0:
-			lookup8to2(out, in, &f.tables[i])
+		if len(f.tables) > 0 {
+			lookup8to2(out, in, &f.tables[at])
 			continue
-		case f.mul != nil:
-			done := f.widen(out, in) // every e4m3 but its NaN is a bf16
-			f.mul(out[:2*done], out[:2*done], s)
+		}
+		if done := n / lanes * lanes; len(f.factors) > 0 && done > 0 {
+			f.kernel(out, in, done, f.factors[at:at+1])
 			out, in = out[2*done:], in[done:]
 		}
 		for j, code := range in {
-			le.PutUint16(out[2*j:], scaled(code, s))
+			le.PutUint16(out[2*j:], scaled(code, scales[at]))
 		}
 	}
 }

@@ -9,9 +9,9 @@ type kernels struct {
 	path  string
 	casts map[pair]func(dst, src []byte) (done int)
 
-	// mulBF16 multiplies bf16 by a factor, rounding to float32 and then to bf16. dst
-	// may be src.
-	mulBF16 func(dst, src []byte, c float32) (done int)
+	// dequantE4M3 does blocks side by side: blockCols codes each, a multiple of lanes,
+	// times a factor each, 256 times the scale and finite.
+	dequantE4M3 func(dst, src []byte, blockCols int, factors []float32)
 
 	// extremes16 and extremes32 are whole: they do their own rest.
 	extremes16 func(b []byte) (pos int16, neg uint16, zero bool)

@@ -10,15 +10,15 @@ import (
 // trust their arguments: n is a multiple of lanes (codes4 and extremes32: of 16), and
 // not 0 for the extremes, the span and the codes.
 type routines struct {
-	f32ToBF16, bf16ToF32, f32ToF16, f16ToF32, bf16ToF16, f16ToBF16 func(dst, src *byte, n int)
+	f32ToBF16, bf16ToF32, f32ToF16, f16ToF32, bf16ToF16, f16ToBF16 func(dst, src *byte, n int, stream bool)
 
-	e4m3To16   func(dst, src *byte, n int, c *e4m3Constants)
-	mulBF16    func(dst, src *byte, n int, c float32)
-	extremes16 func(src *byte, n int) (pos int16, neg uint16, zeros uint64)
-	extremes32 func(src *byte, n int) (pos int32, neg uint32, zeros uint64)
-	span       func(src *float32, n int) (lo, hi float32)
-	codes      func(q *uint8, src *float32, n int, scale, bias, most float32, nibbles bool)
-	codes4     func(q *uint8, src *float32, n int, divisor float32, above *[7]float32)
+	e4m3To16    func(dst, src *byte, n int, c *e4m3Constants, stream bool)
+	dequantE4M3 func(dst, src *byte, blocks, blockCols int, factors *float32)
+	extremes16  func(src *byte, n int) (pos int16, neg uint16, zeros uint64)
+	extremes32  func(src *byte, n int) (pos int32, neg uint32, zeros uint64)
+	span        func(src *float32, n int) (lo, hi float32)
+	codes       func(q *uint8, src *float32, n int, scale, bias, most float32, nibbles bool)
+	codes4      func(q *uint8, src *float32, n int, divisor float32, above *[7]float32)
 }
 
 // lanes is a multiple of the elements any routine does at a time.
@@ -26,8 +26,8 @@ const lanes = 32
 
 // kernels wraps the routines so that slices of any length are safe to hand in.
 func (r routines) kernels(path string) kernels {
-	e4m3 := func(c *e4m3Constants) func(dst, src *byte, n int) {
-		return func(dst, src *byte, n int) { r.e4m3To16(dst, src, n, c) }
+	e4m3 := func(c *e4m3Constants) func(dst, src *byte, n int, stream bool) {
+		return func(dst, src *byte, n int, stream bool) { r.e4m3To16(dst, src, n, c, stream) }
 	}
 	return kernels{
 		path: path,
@@ -42,12 +42,8 @@ func (r routines) kernels(path string) kernels {
 			{tensor.F8E4M3, tensor.F16}:  whole(e4m3(e4m3ToF16), 2, 1),
 			{tensor.F8E4M3, tensor.F32}:  bothSteps(whole(e4m3(e4m3ToTop16), 2, 1), whole(r.bf16ToF32, 4, 2), 4, 1),
 		},
-		mulBF16: func(dst, src []byte, c float32) int {
-			n := min(len(dst), len(src)) / 2 / lanes * lanes
-			if n > 0 {
-				r.mulBF16(&dst[0], &src[0], n, c)
-			}
-			return n
+		dequantE4M3: func(dst, src []byte, blockCols int, factors []float32) {
+			r.dequantE4M3(&dst[0], &src[0], len(factors), blockCols, &factors[0])
 		},
 		extremes16: func(b []byte) (int16, uint16, bool) {
 			n := len(b) / 2 / lanes * lanes
@@ -81,14 +77,31 @@ func (r routines) kernels(path string) kernels {
 	}
 }
 
+// streamBytes is the length of a result from which on a kernel writes past the
+// caches: more than a second-level cache holds, so what comes next must read it from
+// memory anyhow. Export's chunks are smaller.
+const streamBytes = 4 << 20
+
+// streamAlign is what the results must be aligned to for that: a cache line.
+const streamAlign = 64
+
 // whole makes a kernel of a routine that converts multiples of lanes elements.
-func whole(routine func(dst, src *byte, n int), sizeTo, sizeFrom int) func(dst, src []byte) int {
+func whole(routine func(dst, src *byte, n int, stream bool), sizeTo, sizeFrom int) func(dst, src []byte) int {
 	return func(dst, src []byte) int {
 		n := min(len(dst)/sizeTo, len(src)/sizeFrom) / lanes * lanes
-		if n > 0 {
-			routine(&dst[0], &src[0], n)
+		if n == 0 {
+			return 0
 		}
-		return n
+		skip := int(-uintptr(unsafe.Pointer(&dst[0])) % streamAlign)
+		if n*sizeTo < streamBytes || skip%sizeTo != 0 {
+			routine(&dst[0], &src[0], n, false)
+			return n
+		}
+		routine(&dst[0], &src[0], lanes, false) // at least up to the first whole line
+		skip /= sizeTo
+		n = (n - skip) / lanes * lanes
+		routine(&dst[skip*sizeTo], &src[skip*sizeFrom], n, true)
+		return skip + n
 	}
 }
 
