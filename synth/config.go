@@ -27,7 +27,7 @@ var sizeKeys = map[string][]string{
 func Config(name string) ([]byte, error) {
 	data, err := configs.ReadFile("configs/" + name + ".json")
 	if err != nil {
-		return nil, fmt.Errorf("architecture %q: no small config is kept for it (there is one for %s)", name, strings.Join(ConfigNames(), ", "))
+		return nil, fmt.Errorf("architecture %q: no small config is kept for it; wreg arch ls lists the names", name)
 	}
 	return data, nil
 }

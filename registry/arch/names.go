@@ -275,7 +275,7 @@ func (s *scope) bounds(n *expr.Node) (from, to int64, err error) {
 	if to, err = s.integer(n.Args[1]); err != nil {
 		return 0, 0, err
 	}
-	if from < 0 || to-from > maxAlternatives {
+	if from < 0 || to < 0 || to-from > maxAlternatives {
 		return 0, 0, fault(n, fmt.Errorf("%v is %d..%d: a loop runs from 0 or above, over at most %d numbers", n, from, to, maxAlternatives))
 	}
 	return from, to, s.run.spend(n, max(0, to-from))

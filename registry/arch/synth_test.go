@@ -10,6 +10,7 @@ import (
 
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
+	"wreg/synth"
 )
 
 // The hf layout of every config can be made from the config alone, with every
@@ -67,6 +68,9 @@ func TestHFLayout(t *testing.T) {
 			if t.Failed() {
 				return
 			}
+			if none, err := a.Resolve(config, newSource(nil)); err != nil || len(none.Gaps) == 0 {
+				t.Errorf("a checkpoint without a tensor: %v, want gaps", err)
+			}
 			r, err := a.Resolve(config, newSource(list))
 			if err != nil {
 				t.Fatal(err)
@@ -88,6 +92,32 @@ func TestHFLayout(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Every model_type that is served has a small config, so that wreg synth can make
+// a checkpoint of it.
+func TestSmallConfigs(t *testing.T) {
+	for _, name := range arch.Names() {
+		a, err := arch.ByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, served := range append(a.Aliases, a.Name) {
+			text, err := synth.Config(served)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			config, err := arch.ParseConfig(text)
+			if err != nil {
+				t.Error(served, err)
+				continue
+			}
+			if found, err := arch.Find(config); err != nil || found.Name != name {
+				t.Errorf("%s: its small config finds %v, %v", served, found, err)
+			}
+		}
 	}
 }
 
