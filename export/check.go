@@ -22,6 +22,7 @@ func (p *Plan) check() error {
 	faults := []error{p.source.unchanged()}
 	faults = append(faults, p.memory()...)
 	faults = append(faults, p.overflow()...)
+	faults = append(faults, p.nonFinite()...)
 	faults = append(faults, p.place()...)
 	return errors.Join(faults...)
 }
@@ -57,6 +58,29 @@ func (p *Plan) overflow() (faults []error) {
 			if src.Stats != nil && mlxFloat(src.DType) && src.DType != t.DType && src.Stats.AbsMax > limit {
 				faults = append(faults, fmt.Errorf("tensor %q: values up to %g do not fit %v (at most %g) in %q; choose another --dtype",
 					path, src.Stats.AbsMax, t.DType, limit, t.Path))
+			}
+		}
+	}
+	return faults
+}
+
+// nonFinite finds NaN and infinity in the statistics taken at ingest. A copy or a
+// cast keeps them, which is only noted; quantizing makes numbers of them silently.
+func (p *Plan) nonFinite() (faults []error) {
+	for i, t := range p.Tensors {
+		if t.quant && i > 0 && p.Tensors[i-1].tree == t.tree {
+			continue // the scales of a weight that was looked at
+		}
+		for _, path := range loads(t.tree) {
+			src, _ := p.source.Lookup(path)
+			if src.Stats == nil || src.Stats.NaNs+src.Stats.Infs == 0 {
+				continue
+			}
+			text := fmt.Sprintf("tensor %q: %d NaN and %d infinite values", path, src.Stats.NaNs, src.Stats.Infs)
+			if t.quant {
+				faults = append(faults, fmt.Errorf("%s would become numbers in %q; --q-override '%s=keep' leaves it as it is", text, t.Path, parent(t.Path)))
+			} else {
+				p.Notes = append(p.Notes, fmt.Sprintf("%s, as in the source: %s", text, t.Path))
 			}
 		}
 	}

@@ -88,6 +88,27 @@ func TestOverflowForetold(t *testing.T) {
 	exported(t, src, export.Options{DType: tensor.F16, NoSync: true})
 }
 
+// NaN and infinity are said before the first byte; to quantize them is refused,
+// unless that weight is kept.
+func TestNonFinite(t *testing.T) {
+	const module = "model.layers.1.mlp.up_proj"
+	src := written(t, "llama")
+	patch(t, src, module+".weight", []byte{0xc0, 0x7f, 0x80, 0x7f, 0x80, 0xff}) // NaN, ±infinity in bf16
+	o := export.Options{Out: filepath.Join(t.TempDir(), "out")}
+	p, err := plan(t, src, o)
+	if err != nil || len(p.Notes) != 1 || !strings.Contains(p.Notes[0], module+`.weight": 1 NaN and 2 infinite values`) {
+		t.Fatal(p, err)
+	}
+	o.Quantize = &export.Quantize{Group: 32}
+	if _, err := plan(t, src, o); err == nil || strings.Count(err.Error(), "1 NaN and 2 infinite") != 1 || !strings.Contains(err.Error(), "'"+module+"=keep'") {
+		t.Error(err)
+	}
+	o.Quantize.Overrides = []export.Override{{Pattern: module, Keep: true}}
+	if _, err := plan(t, src, o); err != nil {
+		t.Error(err)
+	}
+}
+
 // patch overwrites the first bytes of a tensor.
 func patch(t *testing.T, dir, path string, data []byte) {
 	t.Helper()

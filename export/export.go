@@ -57,6 +57,7 @@ type Plan struct {
 	Shards    []Shard      `json:"shards"`
 	Drops     []arch.Drop  `json:"dropped"`
 	Unused    []string     `json:"unused"`
+	Notes     []string     `json:"notes"`      // what is odd about the source and stops nothing
 	TotalSize int64        `json:"total_size"` // bytes of all output tensors
 	Memory    int64        `json:"memory"`     // most bytes held in buffers while running
 	Disk      int64        `json:"disk"`       // bytes the output folder will take

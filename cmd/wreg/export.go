@@ -140,6 +140,9 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	for _, u := range plan.Unused {
 		a.say("%s: unused: no rule knows it", u)
 	}
+	for _, n := range plan.Notes {
+		a.say("%s", n)
+	}
 	if o.dryRun {
 		return a.print(planReport(plan))
 	}
