@@ -1,17 +1,33 @@
 """Every architecture against mlx_lm itself: the mlx side of each .arch is what the
 module expects, and a checkpoint in the hub's layout, exported, loads strictly."""
 import json
+import pkgutil
 from pathlib import Path
 
-from mlx_lm.utils import load_model
-
-import expected_params
+import expected_params  # first: it lets every module be imported
+import mlx_lm.models
+from mlx_lm.utils import MODEL_REMAPPING, load_model
 
 MLX = Path(__file__).parent.parent / "registry/arch/testdata/mlx"
 
 # Modules whose checkpoints exist in the mlx layout only: wreg says so instead
 # (docs/architectures.md).
 REFUSED = ["prism_hadamard_qwen35"]
+
+
+def check_complete(folder, wreg):
+    """Every module of mlx_lm, and every model_type it renames, has an architecture
+    that was asked here."""
+    modules = {m.name for m in pkgutil.iter_modules(mlx_lm.models.__path__)
+               if "class Model(" in Path(mlx_lm.models.__path__[0], m.name + ".py").read_text()}
+    served = set()
+    for row in json.loads(wreg("arch", "ls", "--json"))["rows"]:
+        served |= {row["arch"], *row["aliases"].replace(",", " ").split()}
+    want = modules | set(MODEL_REMAPPING)
+    assert want <= served, f"no architecture for {sorted(want - served)}"
+    asked = {json.loads(p.read_text())["config"]["model_type"] for p in MLX.glob("*.json")}
+    asked |= {MODEL_REMAPPING.get(m, m) for m in asked}
+    assert modules <= asked, f"mlx_lm was not asked about {sorted(modules - asked)}"
 
 
 def check_expects(folder, wreg, name):

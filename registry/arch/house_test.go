@@ -1,0 +1,131 @@
+package arch_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"wreg/registry/arch"
+)
+
+// familiesInGo lists every model_type that Go code may name, and why a file of
+// archs/ cannot say it.
+var familiesInGo = map[string]string{
+	"registry/arch/load.go: bailing_hybrid": "the one model_type that the class in config.json renames",
+	"registry/arch/load.go: bailing_moe_v3": "what it is renamed to",
+
+	"export/edits.go: gemma3":                "what mlx_lm changes in config.json when it reads it, as a table",
+	"export/edits.go: gemma4":                "the same",
+	"export/edits.go: gemma4_unified":        "the same",
+	"export/edits.go: mistral3":              "the same",
+	"export/edits.go: llava":                 "the same",
+	"export/edits.go: pixtral":               "the same",
+	"export/edits.go: lfm2-vl":               "the same",
+	"export/edits.go: qwen3_5":               "the same",
+	"export/edits.go: qwen3_5_moe":           "the same",
+	"export/edits.go: prism_hadamard_qwen35": "the same",
+
+	"cmd/wreg/demo.go: hunyuan": "the model that the demo makes",
+}
+
+// No family needs Go: outside of tests no string of the program is a model_type,
+// but for those listed with their reason.
+func TestNoFamilyInGo(t *testing.T) {
+	served := map[string]bool{}
+	for _, name := range arch.Names() {
+		a, err := arch.ByName(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range append(a.Aliases, name) {
+			served[n] = true
+		}
+	}
+	found := map[string]bool{}
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && (name == "testdata" || strings.HasPrefix(name, ".") && path != root) {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		where, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			lit, ok := n.(*ast.BasicLit)
+			if !ok || lit.Kind != token.STRING {
+				return true
+			}
+			text, err := strconv.Unquote(lit.Value)
+			if err != nil || !served[text] {
+				return true
+			}
+			at := filepath.ToSlash(where) + ": " + text
+			found[at] = true
+			if familiesInGo[at] == "" {
+				t.Errorf("%s is named in Go: say it in archs/, or list it here with a reason", at)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := range familiesInGo {
+		if !found[at] {
+			t.Errorf("%s is not there any more: take it off the list", at)
+		}
+	}
+}
+
+// mlx_lm was asked about every architecture: what testdata/mlx holds covers all.
+func TestEveryFamilyAsked(t *testing.T) {
+	files, err := filepath.Glob("testdata/mlx/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]bool{}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var c struct{ Config json.RawMessage }
+		if err := json.Unmarshal(text, &c); err != nil {
+			t.Fatal(f, err)
+		}
+		config, err := arch.ParseConfig(c.Config)
+		if err != nil {
+			t.Fatal(f, err)
+		}
+		a, err := arch.Find(config)
+		if err != nil {
+			t.Fatal(f, err)
+		}
+		asked[a.Name] = true
+	}
+	for _, name := range arch.Names() {
+		if !asked[name] {
+			t.Errorf("%s: no testdata/mlx; conformance/expected_params.py makes it", name)
+		}
+	}
+}
