@@ -97,6 +97,9 @@ func extras(root *os.Root) ([]extra, error) {
 		if info.Size() > maxExtra {
 			return nil, fmt.Errorf("%s: %d bytes exceed the %d that a file beside the weights may have", name, info.Size(), maxExtra)
 		}
+		if i := slices.IndexFunc(out, func(x extra) bool { return strings.EqualFold(x.name, name) }); i >= 0 {
+			return nil, fmt.Errorf("%s and %s differ only in case; many file systems cannot hold both: remove one from the source", out[i].name, name)
+		}
 		out = append(out, extra{name, info.Size()})
 		if len(out) > maxExtras {
 			return nil, fmt.Errorf("more than %d files to copy", maxExtras)

@@ -48,6 +48,19 @@ func TestDiskSpaceForetold(t *testing.T) {
 	}
 }
 
+// Files beside the weights that many a disk would make one of are refused.
+func TestCopiesThatDifferInCase(t *testing.T) {
+	src := written(t, "llama")
+	must(t, os.WriteFile(filepath.Join(src, "tokenizer.model"), nil, 0o644), os.WriteFile(filepath.Join(src, "Tokenizer.model"), nil, 0o644))
+	if both, _ := filepath.Glob(filepath.Join(src, "?okenizer.model")); len(both) < 2 {
+		return // this disk is one of them
+	}
+	_, err := plan(t, src, export.Options{Out: filepath.Join(t.TempDir(), "out")})
+	if err == nil || !strings.Contains(err.Error(), "Tokenizer.model and tokenizer.model differ only in case") {
+		t.Error(err)
+	}
+}
+
 // What lies in the way of the partial folder is neither written through nor landed.
 func TestStrangersInTheBerth(t *testing.T) {
 	src := written(t, "llama")
