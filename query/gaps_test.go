@@ -204,6 +204,22 @@ func TestExportComparedExpertByExpert(t *testing.T) {
 		"model.layers.3.mlp.switch_mlp.up_proj.weight | missing | expert 2 of 4 absent in layer 3\n")
 }
 
+// A scale is no tensor of the architecture, yet it is read: it may be asked about.
+func TestScalesAreExpected(t *testing.T) {
+	config, hf, _ := golden(t, "deepseek_v3-fp8")
+	const scale = "model.layers.0.mlp.up_proj.weight_scale_inv"
+	stray := append(slices.Clone(hf), tensor.Info{Path: "stray_scale_inv", DType: tensor.F32, Shape: tensor.Shape{1}, Bytes: 4})
+	r := models(t, config, map[string][]tensor.Info{"whole": hf, "torn": except(hf, scale), "stray": stray})
+	expect(t, "whole", ask(t, r, "missing *_scale_inv in whole").text("path"), "")
+	expect(t, "changed", ask(t, r, "changed *_scale_inv in whole").text("path"), "")
+	expect(t, "torn", ask(t, r, "missing *_scale_inv in torn").text("path"), scale+"\n")
+	for _, text := range []string{"missing *_scale in whole", "missing stray_scale_inv in stray", "missing *_scale_inv in whole as mlx"} {
+		if res, err := run(r, text); err == nil {
+			t.Errorf("%s: %d rows, want an error: nothing is named so", text, len(res.Rows))
+		}
+	}
+}
+
 func TestNoExpectationIsAnError(t *testing.T) {
 	config, hf, _ := golden(t, "hunyuan")
 	unknown := bytes.Replace(config, []byte(`"model_type":"hunyuan"`), []byte(`"model_type":"hunyuam"`), 1)

@@ -96,8 +96,14 @@ func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout,
 	if err != nil {
 		return nil, err
 	}
-	if extras && !named {
+	switch {
+	case named:
+	case extras:
 		named = q.namesPresent(c)
+	case layout == own:
+		if named, err = q.namesUsed(a, config, c); err != nil {
+			return nil, err
+		}
 	}
 	if !named {
 		return nil, nil
@@ -131,6 +137,31 @@ func (q *Query) namesPresent(c *checkpoint) (found bool) {
 		return !found
 	})
 	return found
+}
+
+// namesUsed reports that the pattern names something that is there and that the
+// architecture reads without listing it: the scale of a packed weight.
+func (q *Query) namesUsed(a *arch.Arch, config *arch.Config, c *checkpoint) (bool, error) {
+	if !q.namesPresent(c) {
+		return false, nil
+	}
+	r, err := a.Resolve(config, c)
+	if err != nil {
+		return false, err
+	}
+	unused := map[string]bool{}
+	for _, path := range r.Unused {
+		unused[path] = true
+	}
+	for _, d := range r.Drops {
+		unused[d.Path] = true
+	}
+	used := false
+	c.each(false, func(t tensor.Info) bool {
+		used = q.matches(t.Path) && !unused[t.Path]
+		return !used
+	})
+	return used, nil
 }
 
 // matchesAll reports that every path is asked about.
