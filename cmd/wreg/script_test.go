@@ -39,6 +39,10 @@ func TestScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	checks, err := filepath.Abs("../../docs/checks")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
@@ -46,12 +50,14 @@ func TestScript(t *testing.T) {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("GOLDENS", golden)
 			e.Setenv("FIXTURES", fixture)
+			e.Setenv("CHECKS", checks)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":     statusCmd,
 			"checkpoint": checkpointCmd,
 			"flip":       flipCmd,
+			"copy":       copyCmd,
 			"lines":      linesCmd,
 		},
 	})
@@ -122,6 +128,25 @@ func flipCmd(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = f.WriteAt(b, at)
 	ts.Check(err)
 	ts.Check(f.Close())
+}
+
+// copy FILE FROM TO gives a tensor in a safetensors file the bytes of another.
+func copyCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: copy file from to")
+	}
+	file := ts.MkAbs(args[0])
+	from, err := findTensor(file, args[1])
+	ts.Check(err)
+	to, err := findTensor(file, args[2])
+	ts.Check(err)
+	if from.Bytes != to.Bytes {
+		ts.Fatalf("%s has %d bytes, %s %d", args[1], from.Bytes, args[2], to.Bytes)
+	}
+	data, err := os.ReadFile(file)
+	ts.Check(err)
+	copy(data[to.Offset:to.Offset+to.Bytes], data[from.Offset:from.Offset+from.Bytes])
+	ts.Check(os.WriteFile(file, data, 0o644))
 }
 
 // lines N checks how many lines the last command wrote to stdout.
