@@ -2,10 +2,12 @@ package arch_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
 	"wreg/registry/arch"
+	"wreg/registry/tensor"
 )
 
 // What mlx_lm quantized resolves to itself, in every mode and width, and is told
@@ -75,4 +77,22 @@ func withKey(t *testing.T, object []byte, key string, value json.RawMessage) []b
 		t.Fatal(err)
 	}
 	return out
+}
+
+// A module that mlx_lm reads as floats only cannot be stored in four bits: told
+// as a gap, where the bits would stop the loader.
+func TestPackedWhereFloatsAreRead(t *testing.T) {
+	c := goldens(t)["deepseek_v3-int4"]
+	const gate = "model.layers.1.mlp.gate.weight"
+	list := slices.Clone(c.Source)
+	i := find(list, gate)
+	rows, cols := list[i].Shape[0], list[i].Shape[1]
+	list = append(slices.Delete(list, i, i+1),
+		tensor.Info{Path: gate + "_packed", DType: tensor.I32, Shape: tensor.Shape{rows, cols / 8}},
+		tensor.Info{Path: gate + "_scale", DType: tensor.BF16, Shape: tensor.Shape{rows, cols / 32}},
+		tensor.Info{Path: gate + "_shape", DType: tensor.I64, Shape: tensor.Shape{2}})
+	_, _, r := resolve(t, c, list)
+	if len(r.Gaps) != 1 || r.Gaps[0].Path != gate || r.Gaps[0].Status != arch.Changed || !strings.Contains(r.Gaps[0].Reason, "4 bits") {
+		t.Errorf("gaps: %+v", r.Gaps)
+	}
 }

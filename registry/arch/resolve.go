@@ -45,6 +45,9 @@ func (it *item) check(r *run, m *making, f form) *trouble {
 	switch {
 	case !f.shape.Equal(it.shape):
 		wrong = fmt.Sprintf("shape %v, expected %v", f.shape, it.shape)
+	case f.bits > 0 && r.raw(it):
+		g := Gap{Status: Changed, Want: it.want(), Reason: fmt.Sprintf("stored in %d bits, and the consumer reads it as floats only", f.bits)}
+		return &trouble{wrong: []Gap{g}, total: 1}
 	case f.bits > 0:
 		return nil
 	case it.dtype == tensor.Invalid && !f.dtype.Float():
@@ -213,6 +216,12 @@ func (r *run) quantRule(it *item) QuantRule {
 		}
 	}
 	return q
+}
+
+// raw reports that a rule calls the weight's module one that cannot be quantized.
+func (r *run) raw(it *item) bool {
+	module, isWeight := strings.CutSuffix(it.path, ".weight")
+	return isWeight && slices.ContainsFunc(r.quants, func(n nameRule) bool { return n.never && n.pattern.Match(module) })
 }
 
 // leftover sorts the source tensors that no rule used: dropped by name, or
