@@ -2,7 +2,9 @@ package export
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,6 +59,35 @@ func (s *source) All(yield func(tensor.Info) bool) {
 			return
 		}
 	}
+}
+
+// inFile is the file that a tensor's bytes lie in, as they are, and where; not ok:
+// they have to be read.
+func inFile(r io.ReaderAt) (f *os.File, off int64, ok bool) {
+	for {
+		switch outer := r.(type) {
+		case *os.File:
+			return outer, off, true
+		case *io.SectionReader:
+			var at int64
+			r, at, _ = outer.Outer()
+			off += at
+		default:
+			return nil, 0, false
+		}
+	}
+}
+
+// readFull reads all of buf, at off.
+func readFull(r io.ReaderAt, buf []byte, off int64) error {
+	n, err := r.ReadAt(buf, off)
+	if n == len(buf) {
+		return nil
+	}
+	if err == nil || errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("bytes %d:%d: %w", off, off+int64(len(buf)), err)
 }
 
 // folder is where the source's files lie.

@@ -69,21 +69,6 @@ func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
 	return s, nil
 }
 
-// jobs lists all parts, the largest first, so that no worker is left with a large
-// one at the end.
-func (s *stream) jobs() []job {
-	var jobs []job
-	for i := range s.units {
-		for k := range s.units[i].parts {
-			jobs = append(jobs, job{i, k})
-		}
-	}
-	slices.SortStableFunc(jobs, func(a, b job) int {
-		return cmp.Compare(s.units[b.unit].parts[b.part].n, s.units[a.unit].parts[a.part].n)
-	})
-	return jobs
-}
-
 // cold reports that what is read back must come from the disk. That costs as much
 // as reading the output anew, so it goes with the proof that costs more anyway.
 func (s *stream) cold() bool { return !s.plan.o.NoSync && s.plan.o.Prove == ProveSHA256 }
@@ -103,38 +88,22 @@ func (s *stream) write(ctx context.Context, jobs []job) error {
 			}
 		})
 	}
-	err := each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error {
-		w := newWorker(s)
-		return func(ctx context.Context, j job) error {
-			u := &s.units[j.unit]
-			if err := w.write(ctx, j); err != nil {
-				return fmt.Errorf("tensor %q: %w", s.plan.Tensors[u.first].Path, err)
-			}
-			if s.plan.o.Parts > 0 { // nobody else has the rest of the unit
-				if err := w.readJob(ctx, j); err != nil {
-					return err
+	queue := s.schedule(jobs)
+	unstop := context.AfterFunc(ctx, queue.stop)
+	defer unstop()
+	var workers sync.WaitGroup
+	for range min(s.plan.o.Jobs, len(jobs)) {
+		workers.Go(func() {
+			w := newWorker(s)
+			for t, ok := queue.next(s); ok; t, ok = queue.next(s) {
+				if err := w.do(ctx, t, queue, settled); err != nil {
+					cancel(err)
+					return
 				}
 			}
-			var made []digest
-			for k := range u.n {
-				made = append(made, s.made[u.first+k][j.part])
-			}
-			if err := s.journal.record(j, made); err != nil {
-				return err
-			}
-			switch last := s.left[j.unit].Add(-1) == 0; {
-			case !last || s.plan.o.Parts > 0:
-			case s.cold():
-				settled <- j.unit
-			default:
-				return w.readBack(ctx, j.unit)
-			}
-			return nil
-		}
-	})
-	if err != nil {
-		cancel(err)
+		})
 	}
+	workers.Wait()
 	close(settled)
 	prover.Wait()
 	return context.Cause(ctx)
@@ -209,6 +178,7 @@ func each[T any](ctx context.Context, workers int, items []T, start func() func(
 				}
 				if err := work(ctx, items[i]); err != nil {
 					cancel(err)
+					return
 				}
 			}
 		})
@@ -238,17 +208,6 @@ func (s *stream) check(n *arch.Node, d digest) error {
 	}
 	s.checked.Store(n.Path, d)
 	return nil
-}
-
-// compare holds what was read back of a part against what was meant.
-func (s *stream) compare(i, k int, d digest) error {
-	if d.same(s.made[i][k]) {
-		return nil
-	}
-	t := &s.plan.Tensors[i]
-	p := s.unitOf(i).parts[k]
-	return fmt.Errorf("%s: tensor %q: bytes %d:%d were written as %v and read back as %v; the disk or its driver is not to be trusted",
-		s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n), s.made[i][k].sum, d.sum)
 }
 
 // unitOf is the unit that tensor i belongs to.

@@ -31,7 +31,7 @@ func newWorker(s *stream) *worker {
 	sha := s.plan.o.Prove == ProveSHA256
 	w := &worker{
 		s: s, buf: make([]byte, maxChunk), whole: newDigester(false), sha: sha,
-		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes, when: usual},
+		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes, when: usual, sha: sha},
 	}
 	for i := range w.out {
 		w.out[i].sum = newDigester(sha)
@@ -39,17 +39,93 @@ func newWorker(s *stream) *worker {
 	return w
 }
 
-// write makes one part, chunk by chunk, and writes it to its place.
-func (w *worker) write(ctx context.Context, j job) error {
+// do writes a part and says so in the journal, or reads a unit back.
+func (w *worker) do(ctx context.Context, t task, queue *schedule, settled chan<- int) error {
+	if t.prove {
+		return w.readBack(ctx, t.unit)
+	}
+	s, u := w.s, &w.s.units[t.unit]
+	last := false
+	defer func() { queue.done(t.job, last && !s.cold()) }()
+	var err error
+	if _, ok := s.copied(t.job); ok {
+		err = w.copy(ctx, t.job)
+		queue.free(s, t.job)
+	} else {
+		err = w.make(ctx, t.job)
+	}
+	if err != nil {
+		return fmt.Errorf("tensor %q: %w", s.plan.Tensors[u.first].Path, err)
+	}
+	if s.plan.o.Parts > 0 { // nobody else has the rest of the unit
+		if err := w.readJob(ctx, t.job); err != nil {
+			return err
+		}
+	}
+	var made []digest
+	for k := range u.n {
+		made = append(made, s.made[u.first+k][t.part])
+		if out := &s.plan.Tensors[u.first+k]; !s.plan.o.NoSync {
+			p := u.parts[t.part]
+			startWriting(s.files[out.Shard], out.Offset+out.share(p.first), out.share(p.n))
+		}
+	}
+	if err := s.journal.record(t.job, made); err != nil {
+		return err
+	}
+	last = s.left[t.unit].Add(-1) == 0 && s.plan.o.Parts == 0
+	if last && s.cold() {
+		settled <- t.unit
+	}
+	return nil
+}
+
+// copy writes a part that is a source tensor as it is. It is hashed when it is
+// read back: being what the registry has then proves its source, too.
+func (w *worker) copy(ctx context.Context, j job) error {
 	u := &w.s.units[j.unit]
 	t, p := &w.s.plan.Tensors[u.first], u.parts[j.part]
-	path, copies := plain(p.node)
-	copies = copies && !t.quant
+	info, _ := w.s.copied(j)
+	src, err := w.s.src.Bytes(info.Path)
+	if err != nil {
+		return err
+	}
+	file, off, direct := inFile(src)
+	dst, at, size := w.s.files[t.Shard], t.Offset+t.share(p.first), t.share(p.n)
+	for done := int64(0); done < size; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n := min(maxChunk, size-done)
+		var copied int64
+		if direct {
+			copied = copyRange(dst, at+done, file, off+done, n)
+		}
+		if buf := w.buf[:n-copied]; len(buf) > 0 {
+			if err := readFull(src, buf, done+copied); err != nil {
+				return fmt.Errorf("source tensor %q: %w", info.Path, err)
+			}
+			if _, err := dst.WriteAt(buf, at+done+copied); err != nil {
+				return err
+			}
+		}
+		done += n
+		w.s.advance(n)
+	}
+	made := digest{sum: info.Sum}
+	if w.sha {
+		made.hash = info.Hash
+	}
+	w.s.made[u.first][j.part] = made
+	return nil
+}
+
+// make makes one part, chunk by chunk, and writes it to its place.
+func (w *worker) make(ctx context.Context, j job) error {
+	u := &w.s.units[j.unit]
+	t, p := &w.s.plan.Tensors[u.first], u.parts[j.part]
 	w.eval.reset()
 	w.eval.limit = gather * u.chunk
-	// A copy is hashed when it is read back: that it is what the registry has then
-	// proves its source, too.
-	w.eval.sha = w.sha && !copies
 	v, err := w.eval.value(p.node)
 	if err != nil {
 		return err
@@ -72,7 +148,7 @@ func (w *worker) write(ctx context.Context, j job) error {
 		if t.quant {
 			err = w.quantize(u, p.node.DType, buf, n)
 		} else {
-			err = w.put(t, &w.out[0], buf, !copies)
+			err = w.put(t, &w.out[0], buf)
 		}
 		if err != nil {
 			return err
@@ -80,25 +156,13 @@ func (w *worker) write(ctx context.Context, j job) error {
 	}
 	for _, l := range w.eval.loads {
 		if d, ok := l.whole(); ok {
-			if copies && w.sha {
-				src, _ := w.s.plan.source.Lookup(path)
-				d.hash = src.Hash
-			}
 			if err := w.s.check(l.node, d); err != nil {
 				return err
-			}
-			if copies {
-				w.s.made[u.first][j.part] = d
 			}
 		}
 	}
 	for k := range u.n {
-		if !copies {
-			w.s.made[u.first+k][j.part] = w.out[k].sum.digest()
-		}
-		if out := &w.s.plan.Tensors[u.first+k]; !w.s.plan.o.NoSync {
-			startWriting(w.s.files[out.Shard], out.Offset+out.share(p.first), out.share(p.n))
-		}
+		w.s.made[u.first+k][j.part] = w.out[k].sum.digest()
 	}
 	return nil
 }
@@ -128,7 +192,7 @@ func (w *worker) quantize(u *unit, dtype tensor.DType, src []byte, n int64) erro
 		return err
 	}
 	for k := range u.n {
-		if err := w.put(&w.s.plan.Tensors[u.first+k], &w.out[k], bufs[k], true); err != nil {
+		if err := w.put(&w.s.plan.Tensors[u.first+k], &w.out[k], bufs[k]); err != nil {
 			return err
 		}
 	}
@@ -136,10 +200,8 @@ func (w *worker) quantize(u *unit, dtype tensor.DType, src []byte, n int64) erro
 }
 
 // put writes the next bytes of a tensor.
-func (w *worker) put(t *PlanTensor, out *output, buf []byte, sum bool) error {
-	if sum {
-		out.sum.write(buf)
-	}
+func (w *worker) put(t *PlanTensor, out *output, buf []byte) error {
+	out.sum.write(buf)
 	if _, err := w.s.files[t.Shard].WriteAt(buf, out.at); err != nil {
 		return err
 	}
@@ -152,7 +214,6 @@ func (w *worker) put(t *PlanTensor, out *output, buf []byte, sum bool) error {
 func (w *worker) source(ctx context.Context, path string) error {
 	info, _ := w.s.plan.source.Lookup(path)
 	w.eval.reset()
-	w.eval.sha = w.sha
 	v, err := w.eval.value(&arch.Node{Op: arch.OpLoad, Path: path, DType: info.DType, Shape: info.Shape})
 	if err != nil {
 		return err
@@ -186,10 +247,13 @@ func (w *worker) readBack(ctx context.Context, unit int) error {
 			if err != nil {
 				return err
 			}
-			if err := w.s.compare(i, k, d); err != nil {
+			if err := w.compare(ctx, i, job{unit, k}, d); err != nil {
 				return err
 			}
-			w.s.made[i][k].hash = d.hash // of a copy whose source was never hashed
+			if src, ok := w.s.copied(job{unit, k}); ok {
+				w.s.made[i][k].hash = d.hash // of a source that was never hashed
+				w.s.checked.Store(src.Path, d)
+			}
 			w.s.whole[i] = d
 		}
 		if len(u.parts) > 1 {
@@ -208,11 +272,28 @@ func (w *worker) readJob(ctx context.Context, j job) error {
 		if err != nil {
 			return err
 		}
-		if err := w.s.compare(i, j.part, d); err != nil {
+		if err := w.compare(ctx, i, j, d); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// compare holds what was read back of a part of tensor i against what was meant.
+func (w *worker) compare(ctx context.Context, i int, j job, d digest) error {
+	s := w.s
+	if d.same(s.made[i][j.part]) {
+		return nil
+	}
+	if src, ok := s.copied(j); ok { // which of the two is not what it was?
+		if err := w.source(ctx, src.Path); err != nil {
+			return err
+		}
+	}
+	t := &s.plan.Tensors[i]
+	p := s.units[j.unit].parts[j.part]
+	return fmt.Errorf("%s: tensor %q: bytes %d:%d were written as %v and read back as %v; the disk or its driver is not to be trusted",
+		s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n), s.made[i][j.part].sum, d.sum)
 }
 
 // readPart reads what is on disk of part k of tensor i. whole adds it to the
