@@ -1,12 +1,8 @@
 package cpu
 
 import (
-	"bytes"
 	"fmt"
-	"math"
-	"math/rand/v2"
 	"testing"
-	"time"
 
 	"wreg/registry/tensor"
 )
@@ -15,47 +11,10 @@ import (
 // than a second-level cache holds, as the pieces that export works on.
 const benchElements = 2 << 20
 
-// weights gives n elements of a float type as weights are: normal, around 0.02.
-func weights(dt tensor.DType, n int) []byte {
-	r := rand.New(rand.NewPCG(1, 2))
-	p := make([]byte, 4*n)
-	for i := range n {
-		le.PutUint32(p[4*i:], math.Float32bits(float32(r.NormFloat64()*.02)))
-	}
-	switch dt {
-	case tensor.F32:
-		return p
-	case tensor.F8E4M3:
-		q := make([]byte, n)
-		for i := range q {
-			q[i] = f32ToE4M3(math.Float32bits(math.Float32frombits(le.Uint32(p[4*i:])) * 1000))
-		}
-		return q
-	case tensor.F64:
-		q := make([]byte, 8*n)
-		for i := range n {
-			le.PutUint64(q[8*i:], math.Float64bits(float64(math.Float32frombits(le.Uint32(p[4*i:])))))
-		}
-		return q
-	}
-	q := make([]byte, 2*n)
-	if err := Reference().Cast(q, dt, p, tensor.F32); err != nil {
-		panic(err)
-	}
-	return q
-}
-
 // both runs a benchmark in plain Go and with the fastest kernels. What counts is
 // of-copy: the rate as a part of what copy reaches with as many bytes, in the same
 // run. moved is the bytes read and written.
 func both(b *testing.B, name string, moved int, f func(d Device) error) {
-	src, dst := bytes.Repeat([]byte{1}, moved/2), make([]byte, moved/2)
-	b.Run(name+"/copy", func(b *testing.B) {
-		b.SetBytes(int64(moved))
-		for b.Loop() {
-			copy(dst, src)
-		}
-	})
 	for _, d := range []Device{Reference(), New()} {
 		b.Run(name+"/"+d.Path(), func(b *testing.B) {
 			b.SetBytes(int64(moved))
@@ -65,27 +24,13 @@ func both(b *testing.B, name string, moved int, f func(d Device) error) {
 				}
 			}
 			b.StopTimer()
-			b.ReportMetric(ofCopy(b, src, dst, func() error { return f(d) }), "of-copy")
+			_, ofCopy, err := Trial{Size: moved}.AgainstCopy(func() error { return f(d) })
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(ofCopy, "of-copy")
 		})
 	}
-}
-
-// ofCopy takes turns, and the best of each: other work on the machine then tells
-// little.
-func ofCopy(b *testing.B, src, dst []byte, f func() error) float64 {
-	once := func(f func() error) float64 {
-		start := time.Now()
-		if err := f(); err != nil {
-			b.Fatal(err)
-		}
-		return time.Since(start).Seconds()
-	}
-	copied, done := math.Inf(1), math.Inf(1)
-	for range 40 {
-		copied = min(copied, once(func() error { copy(dst, src); return nil }))
-		done = min(done, once(f))
-	}
-	return copied / done
 }
 
 func BenchmarkCast(b *testing.B) {
@@ -93,7 +38,7 @@ func BenchmarkCast(b *testing.B) {
 		{tensor.F32, tensor.BF16}, {tensor.F32, tensor.F16}, {tensor.BF16, tensor.F32}, {tensor.F16, tensor.F32},
 		{tensor.BF16, tensor.F16}, {tensor.F16, tensor.BF16}, {tensor.F8E4M3, tensor.BF16}, {tensor.F64, tensor.F32},
 	} {
-		src := weights(p.from, benchElements)
+		src := Weights(p.from, benchElements)
 		dst := make([]byte, benchElements*size(p.to))
 		both(b, fmt.Sprintf("%v-%v", p.from, p.to), len(src)+len(dst), func(d Device) error {
 			return d.Cast(dst, p.to, src, p.from)
@@ -103,8 +48,8 @@ func BenchmarkCast(b *testing.B) {
 
 func BenchmarkDequantFP8(b *testing.B) {
 	const rows, cols = 2048, 4096
-	src, dst := weights(tensor.F8E4M3, rows*cols), make([]byte, 2*rows*cols)
-	scale := weights(tensor.F32, rows/128*cols/128)
+	src, dst := Weights(tensor.F8E4M3, rows*cols), make([]byte, 2*rows*cols)
+	scale := Weights(tensor.F32, rows/128*cols/128)
 	both(b, "128x128", len(src), func(d Device) error { // MB/s are of codes read
 		return d.DequantFP8(dst, src, 0, rows, cols, scale, tensor.F32, 128, 128)
 	})
@@ -113,7 +58,7 @@ func BenchmarkDequantFP8(b *testing.B) {
 func BenchmarkQuantize(b *testing.B) {
 	const rows, cols = 1024, 4096
 	for _, dt := range []tensor.DType{tensor.BF16, tensor.F32} {
-		src := weights(dt, rows*cols)
+		src := Weights(dt, rows*cols)
 		for _, spec := range []QuantSpec{{}, {Bits: 8}, {Bits: 3}, {Mode: MXFP4}, {Mode: NVFP4}, {Mode: MXFP8}} {
 			spec, _ = spec.Resolve()
 			np, ns, nb, err := spec.Sizes(rows, cols, dt)
@@ -135,7 +80,7 @@ func BenchmarkDequantize(b *testing.B) {
 		spec, _ = spec.Resolve()
 		np, ns, nb, _ := spec.Sizes(rows, cols, tensor.BF16)
 		src, scales, biases := make([]byte, np), make([]byte, ns), make([]byte, nb)
-		if err := New().Quantize(src, scales, biases, weights(tensor.BF16, rows*cols), tensor.BF16, rows, cols, spec); err != nil {
+		if err := New().Quantize(src, scales, biases, Weights(tensor.BF16, rows*cols), tensor.BF16, rows, cols, spec); err != nil {
 			b.Fatal(err)
 		}
 		both(b, fmt.Sprintf("%s-%d", spec.Mode, spec.Bits), len(dst), func(d Device) error { // of elements written
@@ -156,9 +101,9 @@ func BenchmarkStats(b *testing.B) {
 	for _, dt := range []tensor.DType{tensor.BF16, tensor.F16, tensor.F32, tensor.F64, tensor.F8E4M3} {
 		var src []byte
 		if dt == tensor.F8E4M3 || dt == tensor.F64 {
-			src = weights(dt, benchElements/2)
+			src = Weights(dt, benchElements/2)
 		} else {
-			src = weights(dt, benchElements)
+			src = Weights(dt, benchElements)
 		}
 		both(b, dt.String(), len(src), func(d Device) error {
 			var s tensor.Stats

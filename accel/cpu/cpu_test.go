@@ -133,7 +133,7 @@ func TestScalars(t *testing.T) {
 func TestMulVec(t *testing.T) {
 	const rows, cols = 5, 7
 	for _, dt := range floats {
-		src, vec := weights(dt, rows*cols), weights(dt, rows)
+		src, vec := Weights(dt, rows*cols), Weights(dt, rows)
 		got := make([]byte, len(src))
 		if err := New().MulVec(got, src, dt, rows, cols, vec); err != nil {
 			t.Fatal(err)
@@ -187,7 +187,7 @@ func TestDequantFP8Blocks(t *testing.T) {
 		for _, st := range floats {
 			for _, c := range [][2]int{{1, 1}, {5, 7}, {37, 45}, {128, 16}, {1, 45}, {37, 1}, {math.MaxInt, math.MaxInt}} {
 				bands, scaleCols := (37-1)/c[0]+1, (45-1)/c[1]+1
-				scale := weights(st, bands*scaleCols)
+				scale := Weights(st, bands*scaleCols)
 				got, want := make([]byte, 2*len(src)), make([]byte, 2*len(src))
 				for r := 0; r < 37; r += 10 {
 					n := min(10, 37-r)

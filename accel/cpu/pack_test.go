@@ -60,7 +60,7 @@ func TestRepackAWQ(t *testing.T) {
 			}
 		}
 	}
-	zeros, scales := random(groups*out/2), weights(tensor.F16, groups*out)
+	zeros, scales := random(groups*out/2), Weights(tensor.F16, groups*out)
 	for _, z := range [][]byte{zeros, nil} {
 		biases := make([]byte, len(scales))
 		if err := BiasesAWQ(biases, z, scales, tensor.F16, groups, out); err != nil {

@@ -3,8 +3,6 @@ package cpu
 import (
 	"bytes"
 	"fmt"
-	"math"
-	"time"
 
 	"wreg/registry/tensor"
 )
@@ -34,22 +32,29 @@ var trialCasts = []pair{
 	{tensor.BF16, tensor.F16}, {tensor.F16, tensor.BF16}, {tensor.F8E4M3, tensor.BF16},
 }
 
-// Trials gives a call of each kind on n numbers of every magnitude; n is a multiple
-// of 4096.
-func Trials(n int) (trials []Trial) {
+// Trials gives a call of each kind on n numbers, a multiple of 4096, made by
+// EveryMagnitude, to compare, or Weights, to measure.
+func Trials(n int, numbers func(dt tensor.DType, n int) []byte) (trials []Trial) {
+	made := map[tensor.DType][]byte{} // trials share what they read
+	source := func(dt tensor.DType) []byte {
+		if made[dt] == nil {
+			made[dt] = numbers(dt, n)
+		}
+		return made[dt]
+	}
 	for _, p := range trialCasts {
-		trials = append(trials, Trial{fmt.Sprintf("cast %v %v", p.from, p.to), everyMagnitude(p.from, n), n * size(p.to), func(d Computer, dst, src []byte) error {
+		trials = append(trials, Trial{fmt.Sprintf("cast %v %v", p.from, p.to), source(p.from), n * size(p.to), func(d Computer, dst, src []byte) error {
 			return d.Cast(dst, p.to, src, p.from)
 		}})
 	}
 	const blockRows, blockCols = 16, 128
-	scale := everyMagnitude(tensor.F32, n/trialCols/blockRows*(trialCols/blockCols))
-	trials = append(trials, Trial{"dequantize fp8", everyMagnitude(tensor.F8E4M3, n), 2 * n, func(d Computer, dst, src []byte) error {
+	scale := numbers(tensor.F32, n/trialCols/blockRows*(trialCols/blockCols))
+	trials = append(trials, Trial{"dequantize fp8", source(tensor.F8E4M3), 2 * n, func(d Computer, dst, src []byte) error {
 		return d.DequantFP8(dst, src, 0, len(src)/trialCols, trialCols, scale, tensor.F32, blockRows, blockCols)
 	}})
 	var spec QuantSpec
 	packed, scales, biases, _ := spec.Sizes(n/trialCols, trialCols, tensor.BF16)
-	trials = append(trials, Trial{"quantize affine", everyMagnitude(tensor.BF16, n), packed + scales + biases, func(d Computer, dst, src []byte) error {
+	trials = append(trials, Trial{"quantize affine", source(tensor.BF16), packed + scales + biases, func(d Computer, dst, src []byte) error {
 		rows := len(src) / 2 / trialCols
 		packed, scales, _, err := spec.Sizes(rows, trialCols, tensor.BF16)
 		if err != nil {
@@ -60,10 +65,10 @@ func Trials(n int) (trials []Trial) {
 	return trials
 }
 
-// everyMagnitude gives n numbers of all there are of a type: every sign and
+// EveryMagnitude gives n numbers of all there are of a type: every sign and
 // exponent, random fractions, in groups of near magnitudes as quantization meets
 // them.
-func everyMagnitude(dt tensor.DType, n int) []byte {
+func EveryMagnitude(dt tensor.DType, n int) []byte {
 	p := make([]byte, 0, n*size(dt))
 	state := uint64(1)
 	for i := range uint64(n) {
@@ -113,18 +118,4 @@ func Difference(got, want []byte) string {
 		return "no byte differs"
 	}
 	return fmt.Sprintf("%d of %d bytes differ, the first at %d: %#02x, want %#02x", n, len(want), at, got[at], want[at])
-}
-
-// Rate gives the bytes read and written per second, in GB/s: the best of eight
-// calls of run, which does the whole trial.
-func (t Trial) Rate(run func() error) (float64, error) {
-	best := math.Inf(1)
-	for range 8 {
-		start := time.Now()
-		if err := run(); err != nil {
-			return 0, err
-		}
-		best = min(best, time.Since(start).Seconds())
-	}
-	return float64(len(t.Source)+t.Size) / best / 1e9, nil
 }

@@ -15,6 +15,7 @@ const worthIt = 1.25
 type Result struct {
 	Operation  string // the trial's name: "cast f32 bf16"
 	Kernel     string
+	Bytes      int     // read and written
 	Fault      string  // "" when the bytes are the processor's
 	CPU, Metal float64 // GB/s read and written; all cores of the processor against the GPU
 }
@@ -23,7 +24,7 @@ type Result struct {
 // measures both. Any fault turns the GPU off for the process.
 func (d *Device) Check() []Result {
 	var results []Result
-	for _, t := range cpu.Trials(d.tile / 4) { // a tile of float32
+	for _, t := range cpu.Trials(d.tile/4, cpu.EveryMagnitude) { // a tile of float32
 		results = append(results, d.check(kernelOf[t.Name], t))
 	}
 	return results
@@ -60,7 +61,7 @@ func slow(results []Result) map[string]bool {
 
 // check makes one trial on both, without the fallback.
 func (d *Device) check(kernel string, t cpu.Trial) (r Result) {
-	r.Operation, r.Kernel = t.Name, kernel
+	r.Operation, r.Kernel, r.Bytes = t.Name, kernel, len(t.Source)+t.Size
 	if err := d.Err(); err != nil {
 		r.Fault = err.Error()
 		return r

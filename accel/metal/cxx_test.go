@@ -239,7 +239,7 @@ func BenchmarkKernels(b *testing.B) {
 		b.Fatal(err)
 	}
 	copied := rate(g, 8*numbers)
-	for _, t := range cpu.Trials(numbers) {
+	for _, t := range cpu.Trials(numbers, cpu.Weights) {
 		b.Run(strings.ReplaceAll(t.Name, " ", "-"), func(b *testing.B) {
 			d := newDevice(g)
 			d.Strict()
