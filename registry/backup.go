@@ -115,6 +115,7 @@ func (r *Registry) denseCopy(ctx context.Context, mode fs.FileMode) (*Registry, 
 	d.db.AllocSize = allocStep
 	err = r.guard(func() error { return bolt.Compact(d.db, r.db, int64(batchBytes)) })
 	if err == nil {
+		d.settle()
 		err = ctx.Err()
 	}
 	if err == nil {

@@ -22,6 +22,9 @@ func (r *Registry) Check(ctx context.Context) ([]Fault, error) {
 		if err != nil {
 			return err
 		}
+		for _, id := range r.damagedMetas(pages.meta) {
+			c.fault("pages", "page %d: not a valid meta page; the file is read by the other one, and the next write mends this", id)
+		}
 		for _, f := range pages.faults {
 			c.fault("pages", "%v", f)
 		}

@@ -193,6 +193,59 @@ func TestTortureBitFlips(t *testing.T) {
 	}
 }
 
+// Either meta page may be damaged: the other one has everything that was done.
+func TestEitherMetaPage(t *testing.T) {
+	page := os.Getpagesize()
+	for _, c := range []struct {
+		name string
+		last func(r *registry.Registry) error // what was done last
+	}{
+		{"new", func(*registry.Registry) error { return nil }},
+		{"put", func(r *registry.Registry) error { put(t, r, "m", moe(2, 1, 1)); return nil }},
+		{"remove", func(r *registry.Registry) error { put(t, r, "m", moe(2, 1, 1)); return r.Remove("m") }},
+		{"compact", func(r *registry.Registry) error {
+			put(t, r, "m", moe(2, 1, 1))
+			_, _, err := r.Compact(context.Background())
+			return err
+		}},
+	} {
+		path := filepath.Join(t.TempDir(), "r.db")
+		r := open(t, path)
+		if err := c.last(r); err != nil {
+			t.Fatal(err)
+		}
+		want := mustRead(t, r)
+		r.Close()
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id := range 2 {
+			for at := 0; at < 80; at += 7 { // header and meta
+				flipped := bytes.Clone(file)
+				flipped[id*page+at] ^= 1 << (at % 8)
+				what := fmt.Sprintf("%s: page %d byte %d", c.name, id, at)
+				if harm(t, path, flipped, want, what) {
+					t.Errorf("%s: an error, though the other page is whole", what)
+				}
+			}
+			zeroed := bytes.Clone(file)
+			clear(zeroed[id*page : (id+1)*page])
+			if err := os.WriteFile(path, zeroed, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			faults, err := registry.CheckFile(context.Background(), path, registry.Options{})
+			if name := fmt.Sprintf("page %d: not a valid meta page", id); err != nil || len(faults) != 1 || !strings.Contains(faults[0].Message, name) {
+				t.Errorf("%s: check says %v, %v; want %q", c.name, faults, err, name)
+			}
+			w := open(t, path)
+			put(t, w, "mends", nil)
+			mustCheck(t, w)
+			w.Close()
+		}
+	}
+}
+
 func TestTruncatedAndZeroed(t *testing.T) {
 	file, want := sample(t)
 	path := filepath.Join(t.TempDir(), "cut.db")

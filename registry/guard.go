@@ -91,6 +91,13 @@ func (r *Registry) update(fn func(*bolt.Tx) error) error {
 	return err
 }
 
+// settle makes the older of bbolt's two meta pages say what the newer does: either
+// may be damaged then and nothing is lost. What was written before is there even
+// when this fails, so its error is nobody's.
+func (r *Registry) settle() {
+	_ = r.update(func(*bolt.Tx) error { return nil })
+}
+
 func (r *Registry) closed() error {
 	return fmt.Errorf("registry %s was closed: %w", r.path, fs.ErrClosed)
 }

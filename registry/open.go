@@ -180,7 +180,7 @@ func create(path string) error {
 	if err != nil {
 		return fmt.Errorf("registry %s: %w", path, err)
 	}
-	if err := errors.Join(db.Update(initSchema), db.Close()); err != nil {
+	if err := errors.Join(db.Update(initSchema), db.Update(func(*bolt.Tx) error { return nil }), db.Close()); err != nil {
 		return fmt.Errorf("registry %s: %w", path, err)
 	}
 	if err := land(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {

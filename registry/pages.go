@@ -82,6 +82,19 @@ func (r *Registry) readMeta() (*boltMeta, error) {
 	return best, nil
 }
 
+// damagedMetas are those of the two meta pages that are not valid. One is enough to
+// read the file, so only Check asks.
+func (r *Registry) damagedMetas(m *boltMeta) (pages []uint64) {
+	for id := range uint64(2) {
+		var b [pageHeader + metaSize]byte
+		_, err := r.file.ReadAt(b[:], int64(id)*m.pageSize)
+		if parsed, _ := parseMeta(b[pageHeader:]); err != nil || parsed == nil {
+			pages = append(pages, id)
+		}
+	}
+	return pages
+}
+
 func parseMeta(b []byte) (m *boltMeta, magic bool) {
 	le := binary.LittleEndian
 	if le.Uint32(b) != boltMagic {

@@ -49,6 +49,7 @@ func (r *Registry) Put(ctx context.Context, v Revision, tensors []tensor.Info) (
 		return nil, errors.Join(fmt.Errorf("model %s: %w", v.Model, err), w.abandon())
 	}
 	w.release()
+	r.settle()
 	return &w.record, nil
 }
 
