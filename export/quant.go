@@ -155,12 +155,15 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 }
 
 // specDocument is a module's entry in config.json. mlx_lm writes a recipe's group
-// as null when none was asked for, and no mode for an architecture's own rules.
+// as null when none was asked for; an architecture's own rules are written as they
+// are: without a mode, and without a group when they name none.
 func specDocument(s accel.QuantSpec, mode bool) *document {
 	d := newDocument()
-	d.set("group_size", nil)
-	if s.Group != 0 {
+	switch {
+	case s.Group != 0:
 		d.set("group_size", int64(s.Group))
+	case mode:
+		d.set("group_size", nil)
 	}
 	d.set("bits", int64(s.Bits))
 	if mode {
