@@ -129,6 +129,8 @@ const (
 	OpFP8     Op = "fp8"     // In[0] e4m3, In[1] scales; Block: rows, cols (0,0: broadcast); to bf16
 	OpRepeat  Op = "repeat"  // Axis, Count
 	OpL2Norm  Op = "l2norm"  // Axis: in f32, x / (sqrt of the sum of squares along it, summed in order, + 1e-7), then the dtype again
+	OpBranch  Op = "branch"  // Scalar t: weight of a residual branch by its gate x: sigmoid(x/t), in f32
+	OpStream  Op = "stream"  // Scalar t: weight of the stream beside it: sqrt(max(sigmoid(-x/t) * (1 + sigmoid(x/t)), 0.001)), in f32
 	OpAWQ     Op = "awq"     // In[0] qweight i32 [in, out/8]: unpacked, transposed, repacked to u32 [out, in/8]
 	OpAWQBias Op = "awqbias" // In[0] scales [out, groups], In[1] qzeros i32 [groups, out/8] or none (8): -zero × scale, as scales
 )

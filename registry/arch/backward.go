@@ -39,7 +39,7 @@ func (m *making) inputShape(shape tensor.Shape) tensor.Shape {
 	switch m.op {
 	case OpStack:
 		return tail(shape)
-	case OpAdd, OpMul, OpMulVec, OpCast, OpL2Norm:
+	case OpAdd, OpMul, OpMulVec, OpCast, OpL2Norm, OpBranch, OpStream:
 		return shape
 	case OpConcat:
 		if m.axis < len(shape) {

@@ -121,7 +121,7 @@ func sibling(path, name string) string {
 // decode finds a tensor that is not stored plainly as a float: packed by mlx,
 // in a form that a read statement names, or absent.
 func (r *run) decode(path string, i tensor.Info, ok, build bool) (form, *trouble) {
-	if ok && i.DType == tensor.U32 && strings.HasSuffix(path, ".weight") {
+	if ok && i.DType == tensor.U32 && strings.HasSuffix(path, ".weight") && !r.words[path] {
 		if scales, has := r.stored(sibling(path, "scales")); has {
 			return r.packed(path, i, scales, build)
 		}

@@ -177,8 +177,9 @@ func (c *Config) ModelType() string {
 }
 
 // find walks a dotted key: text_config.rope_parameters, block_configs.3.ffn.
-func (o object) find(key string) (any, bool) {
-	var at any = o
+func (o object) find(key string) (any, bool) { return dig(o, key) }
+
+func dig(at any, key string) (any, bool) {
 	for part := range strings.SplitSeq(key, ".") {
 		switch t := at.(type) {
 		case object:

@@ -11,7 +11,7 @@ import (
 // onTensors holds the functions that take a tensor first.
 var onTensors = map[Op]bool{
 	OpReshape: true, OpPermute: true, opFlatten: true, opUnflatten: true, opSqueeze: true, OpView: true,
-	OpCast: true, OpRepeat: true, OpMulVec: true, OpL2Norm: true,
+	OpCast: true, OpRepeat: true, OpMulVec: true, OpL2Norm: true, OpBranch: true, OpStream: true,
 }
 
 // called builds the functions on tensors. Each takes its tensors first, concat
@@ -34,7 +34,7 @@ func (s *scope) called(n *expr.Node) (*making, error) {
 		return m, err
 	}
 	if !onTensors[Op(n.Text)] {
-		return nil, fault(n, fmt.Errorf("there is no function %s on tensors; known are stack concat reshape permute flatten unflatten squeeze view cast repeat mulvec l2norm", n.Text))
+		return nil, fault(n, fmt.Errorf("there is no function %s on tensors; known are stack concat reshape permute flatten unflatten squeeze view cast repeat mulvec l2norm branch stream", n.Text))
 	}
 	if len(n.Args) == 0 {
 		return nil, fault(n, fmt.Errorf("%s takes a tensor", n.Text))
@@ -48,6 +48,18 @@ func (s *scope) called(n *expr.Node) (*making, error) {
 	switch n.Text {
 	case "mulvec":
 		return m, s.vector(m, n, args)
+	case "branch", "stream":
+		if len(args) != 1 {
+			return nil, fault(n, fmt.Errorf("%s takes a gate and a temperature", n.Text))
+		}
+		v, err := s.eval(args[0])
+		if err != nil {
+			return nil, err
+		}
+		if m.scalar, _ = v.Float(); !(m.scalar > 0) {
+			return nil, fault(args[0], fmt.Errorf("%s: the temperature is %v", n.Text, v))
+		}
+		return m, nil
 	case "view", "cast":
 		if len(args) != 1 || args[0].Op != expr.OpName {
 			return nil, fault(n, fmt.Errorf("%s takes a tensor and a dtype", n.Text))

@@ -241,6 +241,8 @@ func undo(m *making, node *Node, in tensor.Shape) (*Node, error) {
 		return nil, fmt.Errorf("%v was added and rounded", m.scalar)
 	case OpL2Norm:
 		return nil, fmt.Errorf("it was divided by its length and rounded")
+	case OpBranch, OpStream:
+		return nil, fmt.Errorf("it was put through a sigmoid and rounded")
 	case OpCast:
 		return nil, fmt.Errorf("it was cast to %v and rounded", m.dtype)
 	}

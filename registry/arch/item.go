@@ -46,6 +46,9 @@ func (r *run) tensor(s *scope, st *statement) error {
 		if _, err := it.shape.Numel(); err != nil {
 			return fmt.Errorf("tensor %s: %w", it.path, err)
 		}
+		if dtype == tensor.U32 {
+			r.words[it.path] = true
+		}
 		if err := r.makings(v.in, it, d.From); err != nil {
 			return err
 		}

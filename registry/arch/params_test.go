@@ -2,7 +2,6 @@ package arch_test
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,10 +73,6 @@ func TestParams(t *testing.T) {
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
 			declared, err := a.Expect(config, arch.MLX, nil)
-			var refused *arch.Error
-			if errors.As(err, &refused) && refused.Refused && a.Name == "prism_hadamard_qwen35" {
-				return // nothing to convert: its file says why
-			}
 			if err != nil {
 				t.Fatal(err)
 			}

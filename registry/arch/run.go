@@ -30,6 +30,7 @@ type run struct {
 	reads    []*codec
 	renames  []renaming
 	declared map[string]tensor.Shape // shapes of hf tensors that source statements give
+	words    map[string]bool         // paths declared as u32: packed words are what they are
 
 	loaderCast tensor.DType // awq: the loader casts every float to the scales' dtype
 
@@ -61,7 +62,7 @@ func (a *Arch) apply(c *Config, src Source, towardsHF bool) (*run, error) {
 		return &r, nil
 	}
 	r := &run{arch: a, config: c.root, src: src, towardsHF: towardsHF, braces: map[string]*expr.Node{}, cut: map[string][]piece{}, rules: map[*statement]string{},
-		matched: map[string]bool{}, declared: map[string]tensor.Shape{}}
+		matched: map[string]bool{}, declared: map[string]tensor.Shape{}, words: map[string]bool{}}
 	if err := r.loader(); err != nil {
 		return nil, err
 	}

@@ -179,11 +179,31 @@ func notPresent(function string) error {
 	return &expr.EvalError{Message: "the tensor is absent; say with ?? what to assume then", Name: function}
 }
 
-// get is get(key, index…, key…): a value inside lists of objects, null when any
-// step is absent.
+// get is get(key, index…, key = value…, key…): a value inside lists of objects, null
+// when any step is absent. A condition takes the first object of a list for which
+// it holds; names in braces in its text are put in.
 func (s *scope) get(n *expr.Node) (expr.Value, bool, error) {
-	var key string
+	if len(n.Args) == 0 {
+		return expr.Null, true, fmt.Errorf("get takes a key, and what to look for in it")
+	}
+	var at any = s.config
 	for i, a := range n.Args {
+		if a.Op == "=" && a.Args[0].Op == expr.OpName && i > 0 {
+			want, err := expr.Eval(a.Args[1], s)
+			if err != nil {
+				return expr.Null, true, err
+			}
+			if text, ok := want.Text(); ok {
+				if text, err = s.expand(text); err != nil {
+					return expr.Null, true, err
+				}
+				want = expr.String(text)
+			}
+			if at = first(at, a.Args[0].Text, want); at == nil {
+				return expr.Null, true, nil
+			}
+			continue
+		}
 		part := a.Text
 		if a.Op != expr.OpName || i > 0 && s.binding(a.Text) != nil {
 			v, err := expr.Eval(a, s)
@@ -195,13 +215,28 @@ func (s *scope) get(n *expr.Node) (expr.Value, bool, error) {
 				part = text
 			}
 		}
-		if i > 0 {
-			key += "."
+		var ok bool
+		if at, ok = dig(at, part); !ok {
+			return expr.Null, true, nil
 		}
-		key += part
 	}
-	v, _ := s.config.get(key)
-	return v, true, nil
+	if v, ok := at.(expr.Value); ok {
+		return v, true, nil
+	}
+	return expr.Bool(true), true, nil // an object or a list of them is no value, but it is there
+}
+
+// first is the first object of a list whose key has a value, nil when none has.
+func first(list any, key string, want expr.Value) any {
+	items, _ := list.([]any)
+	for _, item := range items {
+		if o, ok := item.(object); ok {
+			if v, ok := o[key].(expr.Value); ok && v.String() == want.String() {
+				return o
+			}
+		}
+	}
+	return nil
 }
 
 // eval computes a scalar.

@@ -50,6 +50,12 @@ func (m *making) step(in []part, build bool) (part, error) {
 		if !x.dtype.Float() {
 			err = fmt.Errorf("%v of %v", m.op, x.dtype)
 		}
+	case OpBranch, OpStream:
+		node.Scalar = m.scalar
+		out.dtype, out.shape = tensor.F32, x.shape
+		if !x.dtype.Float() {
+			err = fmt.Errorf("%v of %v", m.op, x.dtype)
+		}
 	case OpMulVec:
 		node.Vector, node.Scalar = m.vector, m.scalar
 		out.shape = x.shape

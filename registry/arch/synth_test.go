@@ -2,7 +2,6 @@ package arch_test
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -42,10 +41,6 @@ func TestHFLayout(t *testing.T) {
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
 			want, err := a.Expect(config, arch.HF, nil)
-			var refused *arch.Error
-			if errors.As(err, &refused) && refused.Refused && a.Name == "prism_hadamard_qwen35" {
-				return
-			}
 			if err != nil {
 				t.Fatal(err)
 			}
