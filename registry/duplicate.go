@@ -33,8 +33,8 @@ const partEntries = 1 << 12
 // the order of revisions and their rows. Tensors without a hash are in none. The
 // slice is used again for the next group.
 //
-// It reads the content index alone and, of groups it finds, the hashes: a million
-// tensors take some 10 ms, whatever is in them.
+// It reads the content index alone and, of groups it finds, the hashes, whatever
+// else is stored of the tensors: see BenchmarkDuplicates.
 func (s *Snapshot) Duplicates(revisions []*Revision) iter.Seq2[[]Row, error] {
 	return func(yield func([]Row, error) bool) {
 		d := &duplicates{s: s}
