@@ -32,8 +32,9 @@ def checks():
     import architectures
     import convert
     import formats
+    import ggufs
     import queries
-    for module in (convert, formats, queries, architectures):
+    for module in (convert, formats, ggufs, queries, architectures):
         for name, fn in list(vars(module).items()):
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):

@@ -88,6 +88,8 @@ func (e *evaluator) value(n *arch.Node) (value, error) {
 		return newAWQBias(e, n, in)
 	case opDequantize:
 		return newDequantizer(e, n, in)
+	case opGGML:
+		return newBlocks(e, n, in[0]), nil
 	}
 	return nil, fmt.Errorf("operation %q is unknown", n.Op)
 }

@@ -96,6 +96,12 @@ func result(n *arch.Node, have func(string) (tensor.Info, bool)) (tensor.DType, 
 	case arch.OpL2Norm, arch.OpAWQ, arch.OpAWQBias, opDequantize:
 		return unpacked(n)
 	}
+	if n.Op == opGGML {
+		if decodable[in.DType] == nil {
+			return 0, nil, fmt.Errorf("of %v", in.DType)
+		}
+		return tensor.F32, in.Shape, nil
+	}
 	return 0, nil, fmt.Errorf("operation is unknown; this wreg is older than the architecture file")
 }
 

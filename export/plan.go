@@ -38,22 +38,25 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 		return nil, src.moved(err)
 	}
 	if v.Config == nil {
-		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown", v.Ref())
+		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown; put that of the model into a folder with the weights (and its tokenizer files) and ingest the folder", v.Ref())
 	}
 	c, err := arch.ParseConfig(v.Config)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 	}
 	if o.Arch == nil {
-		if o.Arch, err = arch.Find(c); err != nil {
+		if o.Arch, err = findArch(c, src); err != nil {
 			return nil, err
 		}
+	}
+	if err := src.opaque(); err != nil {
+		return nil, err
 	}
 	lay := o.Arch.Resolve
 	if o.Target == arch.HF {
 		lay = o.Arch.Invert
 	}
-	r, err := lay(c, src)
+	r, err := lay(c, decoded{src})
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +208,11 @@ func (p *Plan) add(t arch.Target) error {
 	if n == nil {
 		return errors.New("no rule makes it")
 	}
+	as := p.DType
+	if t.Keep {
+		as = n.DType
+	}
+	n = p.decode(n, as)
 	if !t.Keep {
 		n = castTo(n, p.DType)
 	}

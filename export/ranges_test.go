@@ -98,6 +98,13 @@ func TestPackedInRanges(t *testing.T) {
 	}
 	add(&arch.Node{Op: arch.OpAWQ, DType: tensor.U32, Shape: tensor.Shape{72, 24}, In: []*arch.Node{load("qweight", tensor.I32, 192, 9)}})
 	add(&arch.Node{Op: arch.OpAWQBias, DType: tensor.F16, Shape: tensor.Shape{72, 6}, In: []*arch.Node{load("scales", tensor.F16, 72, 6), load("zeros", tensor.I32, 6, 9)}})
+	for d := range decodable {
+		add(&arch.Node{Op: opGGML, DType: tensor.F32, Shape: tensor.Shape{7, 96}, In: []*arch.Node{load(d.String(), d, 7, 96)}})
+		_, size := d.Block()
+		for i := 1; i < len(b[d.String()]); i += int(size) {
+			b[d.String()][i] &^= 0x40 // a scale that is a number
+		}
+	}
 	for _, n := range trees {
 		whole := b.evaluate(t, n, nil)
 		for seed := range uint64(20) {
