@@ -96,6 +96,11 @@ func infoValue(c column, t *tensor.Info) any {
 	if t.Stats == nil {
 		return nil
 	}
+	if c == colMin || c == colMax || c == colAbsMax {
+		if n, err := t.Shape.Numel(); err == nil && t.Stats.AbsMax == 0 && t.Stats.NaNs+t.Stats.Infs == n {
+			return nil
+		}
+	}
 	switch c {
 	case colMin:
 		return t.Stats.Min

@@ -84,10 +84,25 @@ func (p *part) loadStat(c column, rows []int32) *vector {
 	default:
 		return absent // a gap's column, where there are no gaps
 	}
-	if _, same := has.Const(); same {
-		return out
+	extreme := c == colMin || c == colMax || c == colAbsMax
+	var null []bool
+	for i, r := range rows {
+		if has.At(int(r)) == 0 || extreme && p.nothingFinite(int(r)) {
+			if null == nil {
+				null = make([]bool, len(rows))
+			}
+			null[i] = true
+		}
+		if _, same := has.Const(); i == 0 && same && (!extreme || p.sameFinite()) {
+			break // the others are like the first
+		}
 	}
-	if out.constant { // one value, but not on every row
+	switch {
+	case null == nil:
+		return out
+	case out.constant && p.constant(c):
+		return absent
+	case out.constant: // one value, but not on every row
 		v := out.value(0)
 		out = &vector{kind: out.kind}
 		out.grow(len(rows))
@@ -95,11 +110,27 @@ func (p *part) loadStat(c column, rows []int32) *vector {
 			out.set(i, v)
 		}
 	}
-	out.null = make([]bool, len(rows))
-	for i, r := range rows {
-		out.null[i] = has.At(int(r)) == 0
-	}
+	out.null = null
 	return out
+}
+
+// nothingFinite reports a row of NaN and infinities, or of nothing: it has no
+// least and no greatest value, for which tensor.Stats says 0.
+func (p *part) nothingFinite(row int) bool {
+	stats, shapes := p.block.Stats(), p.block.Shapes()
+	return stats.AbsMax.At(row) == 0 && stats.NaNs.At(row)+stats.Infs.At(row) == entry(shapes.Numels(), shapes.Code().At(row))
+}
+
+// sameFinite reports that nothingFinite is the same for all rows of the block.
+func (p *part) sameFinite() bool {
+	stats := p.block.Stats()
+	if v, same := stats.AbsMax.Const(); !same || v != 0 {
+		return same
+	}
+	_, nans := stats.NaNs.Const()
+	_, infs := stats.Infs.Const()
+	_, shape := p.block.Shapes().Code().Const()
+	return nans && infs && shape
 }
 
 // entry reads a table by a code from the file, which may be out of its range in

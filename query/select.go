@@ -305,11 +305,11 @@ func (p *part) constant(c column) bool {
 	case colFormat:
 		return one(p.block.Formats().Code())
 	case colMin:
-		return stat(oneFloat(p.block.Stats().Min))
+		return stat(oneFloat(p.block.Stats().Min) && p.sameFinite())
 	case colMax:
-		return stat(oneFloat(p.block.Stats().Max))
+		return stat(oneFloat(p.block.Stats().Max) && p.sameFinite())
 	case colAbsMax:
-		return stat(oneFloat(p.block.Stats().AbsMax))
+		return stat(oneFloat(p.block.Stats().AbsMax) && p.sameFinite())
 	case colNaNs:
 		return stat(one(p.block.Stats().NaNs))
 	case colInfs:
