@@ -69,10 +69,20 @@ def same_logits(got, want):
     return True
 
 
-def both(folder, wreg, name, shards=1, source_drop=None, flags=(), **convert):
-    """Converts one golden's source with wreg and with mlx_lm; compares everything."""
+def source(folder, wreg, name, shards=1, times=1):
+    """A golden's source in folder/m; times: with matrices so many times as wide."""
     g = checkpoints.golden(name)
-    checkpoints.write(f"{folder}/m", g["source"], g["config"], g["seed"], shards)
+    if times == 1:
+        checkpoints.write(f"{folder}/m", g["source"], g["config"], g["seed"], shards)
+        return
+    config = g["config"] | {k: v * times for k, v in g["config"].items() if k in ("hidden_size", "intermediate_size", "head_dim")}
+    Path(folder, "config.json").write_text(json.dumps(config))
+    wreg("synth", "--config", f"{folder}/config.json", "--out", f"{folder}/m")
+
+
+def both(folder, wreg, name, shards=1, times=1, flags=(), **convert):
+    """Converts one golden's source with wreg and with mlx_lm; compares everything."""
+    source(folder, wreg, name, shards, times)
     mlx_lm.convert(f"{folder}/m", f"{folder}/theirs", **convert)
     wreg("ingest", f"{folder}/m")
     wreg("export", "m", "--target", "mlx", "--out", f"{folder}/ours", *flags)
@@ -122,14 +132,35 @@ QUANT = {
     "mxfp4": (("-q", "--q-mode", "mxfp4"), {"q_mode": "mxfp4"}),
     "nvfp4": (("-q", "--q-mode", "nvfp4"), {"q_mode": "nvfp4"}),
     "mxfp8": (("-q", "--q-mode", "mxfp8"), {"q_mode": "mxfp8"}),
-    "mixed_3_6": (("-q", "--quant-predicate", "mixed_3_6"), {"quant_predicate": "mixed_3_6"}),
 }
+QUANT |= {f"affine{bits}": (("-q", "--q-bits", str(bits)), {"q_bits": bits}) for bits in (2, 5, 6)}
+QUANT |= {f"mixed_{low}": (("-q", "--quant-predicate", f"mixed_{low}"), {"quant_predicate": f"mixed_{low}"}) for low in ("2_6", "3_4", "3_6", "4_6")}
 
 
 @cases(*QUANT)
 def check_quantize(folder, wreg, mode):
     flags, convert = QUANT[mode]
-    both(folder, wreg, "hunyuan", flags=flags, quantize=True, **convert)
+    both(folder, wreg, "hunyuan", times=2, flags=flags, quantize=True, **convert)
+    quantized = [n for n in tensors(f"{folder}/ours") if n.endswith(".scales")]
+    assert len(quantized) > 30, quantized
+
+
+@cases("deepseek_v3-fp8", "minimax_m2-fp8", "deepseek_v3-int4", "qwen2-awq", "gpt_oss")
+def check_dequantize_stored(folder, wreg, name):
+    """-d of what the hub stores quantized: floats, and no word of it in config.json."""
+    both(folder, wreg, name, flags=("-d",), dequantize=True)
+
+
+@cases(*(f"{mode}-{dtype}" for mode in ("affine3-32", "affine4", "mxfp4", "nvfp4", "mxfp8", "mixed_3_6") for dtype in ("bfloat16", "float16", "float32")))
+def check_dequantize(folder, wreg, case):
+    """-d of what mlx_lm quantized, in every mode."""
+    mode, dtype = case.rsplit("-", 1)
+    source(folder, wreg, "hunyuan", times=2)
+    mlx_lm.convert(f"{folder}/m", f"{folder}/q", quantize=True, dtype=dtype, **QUANT[mode][1])
+    mlx_lm.convert(f"{folder}/q", f"{folder}/theirs", dequantize=True)
+    wreg("ingest", f"{folder}/q")
+    wreg("export", "q", "--out", f"{folder}/ours", "-d")
+    same_folder(f"{folder}/ours", f"{folder}/theirs")
 
 
 @cases("float16", "bfloat16", "float32")

@@ -12,14 +12,15 @@ import (
 )
 
 // dequantizedTargets turns the three stored parts of a module into its weight; other
-// targets stay. mlx_lm does it for linear, embedding and expert layers.
-func dequantizedTargets(targets []arch.Target, dtype tensor.DType) ([]arch.Target, error) {
+// targets stay. mlx_lm does it for linear, embedding and expert layers. said: the
+// config speaks of quantized weights, even if none is.
+func dequantizedTargets(targets []arch.Target, dtype tensor.DType, said bool) ([]arch.Target, error) {
 	byPath := map[string]*arch.Target{}
 	for i := range targets {
 		byPath[targets[i].Path] = &targets[i]
 	}
 	var out []arch.Target
-	found := false
+	found := said
 	for _, t := range targets {
 		module := parent(t.Path)
 		scales, weight := byPath[module+".scales"], byPath[module+".weight"]

@@ -77,7 +77,7 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 	}
 	targets := r.Targets
 	if o.Dequantize {
-		if targets, err = dequantizedTargets(targets, p.DType); err != nil {
+		if targets, err = dequantizedTargets(targets, p.DType, doc.object("quantization") != nil || doc.object("quantization_config") != nil); err != nil {
 			return nil, err
 		}
 	}
