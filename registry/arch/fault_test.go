@@ -58,7 +58,7 @@ var faults = []struct {
 	{"an expert of another shape", arch.Changed, func(p, s string, n int) string { return p + "1" + s }, "",
 		func(list []tensor.Info, p, s string, n int, _ []tensor.Info) []tensor.Info {
 			i := &list[find(list, p+"1"+s)]
-			i.Shape = tensor.Shape{i.Shape[1], i.Shape[0]}
+			i.Shape = tensor.Shape{i.Shape[1] + 1, i.Shape[0]}
 			return list
 		}},
 	{"an expert of another dtype", arch.Changed, func(p, s string, n int) string { return p + "1" + s }, "",

@@ -169,9 +169,12 @@ func (r *run) forwardEach(m *making, build bool) (form, *trouble) {
 			continue
 		}
 		if len(ins) > 0 && (f.bits != ins[0].bits || f.dtype != ins[0].dtype || !f.shape.Equal(ins[0].shape)) {
-			have, _ := r.stored(path)
-			all.wrong = append(all.wrong, Gap{Status: Changed, Want: Want{Path: path, Shape: ins[0].shape, DType: ins[0].dtype}, Have: &have,
-				Reason: fmt.Sprintf("%v %v, but the others are %v %v: a stack has one shape and one dtype", f.dtype, f.shape, ins[0].dtype, ins[0].shape)})
+			g := Gap{Status: Changed, Want: Want{Path: path, Shape: ins[0].shape, DType: ins[0].dtype},
+				Reason: fmt.Sprintf("%v %v, but the others are %v %v: a stack has one shape and one dtype", f.dtype, f.shape, ins[0].dtype, ins[0].shape)}
+			if have, ok := r.stored(path); ok {
+				g.Path, g.Have = have.Path, &have
+			}
+			all.wrong = append(all.wrong, g)
 			continue
 		}
 		if len(ins) == 0 || build {

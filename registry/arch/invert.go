@@ -144,6 +144,23 @@ func (v *inverter) back(m *making, node *Node, after *piecewise) error {
 		return nil
 	case OpSlice:
 		return v.below(m.in[0], &piecewise{node: node, cut: m})
+	case OpConcat:
+		at := int64(0)
+		for _, x := range m.in {
+			s, err := v.shapeOf(x)
+			if err != nil {
+				return err
+			}
+			if m.axis < 0 || m.axis >= len(s) || m.axis >= len(node.Shape) || s[m.axis] > node.Shape[m.axis]-at {
+				return fmt.Errorf("%v does not fit into %v along axis %d", s, node.Shape, m.axis)
+			}
+			end := at + s[m.axis]
+			if err := v.back(x, sliced(node, m.axis, at, end), nil); err != nil {
+				return err
+			}
+			at = end
+		}
+		return nil
 	}
 	if len(m.in) != 1 {
 		return fmt.Errorf("%s of several", m.op)
@@ -207,11 +224,15 @@ func (v *inverter) shapeOf(m *making) (tensor.Shape, error) {
 
 // element is one of a stack.
 func element(stack *Node, i int64) *Node {
-	rank := len(stack.Shape)
-	cut := &Node{Op: OpSlice, DType: stack.DType, In: []*Node{stack}, Start: make([]int64, rank), Stop: slices.Clone([]int64(stack.Shape)), Step: slices.Repeat([]int64{1}, rank)}
-	cut.Start[0], cut.Stop[0] = i, i+1
-	cut.Shape = append(tensor.Shape{1}, tail(stack.Shape)...)
-	return reshaped(cut, tail(stack.Shape))
+	return reshaped(sliced(stack, 0, i, i+1), tail(stack.Shape))
+}
+
+// sliced is what lies from…to−1 along an axis.
+func sliced(n *Node, axis int, from, to int64) *Node {
+	rank := len(n.Shape)
+	cut := &Node{Op: OpSlice, DType: n.DType, In: []*Node{n}, Shape: slices.Clone(n.Shape), Start: make([]int64, rank), Stop: slices.Clone([]int64(n.Shape)), Step: slices.Repeat([]int64{1}, rank)}
+	cut.Start[axis], cut.Stop[axis], cut.Shape[axis] = from, to, to-from
+	return cut
 }
 
 func reshaped(n *Node, shape tensor.Shape) *Node {
