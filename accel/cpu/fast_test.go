@@ -32,6 +32,15 @@ func TestWantedKernels(t *testing.T) {
 	}
 }
 
+func TestNoAssembly(t *testing.T) {
+	_, there := assembly()
+	for value, plainGo := range map[string]bool{"": !there, "0": !there, "1": true, "true": true, "no such value": true} {
+		if got := pick(value).path == "go"; got != plainGo {
+			t.Errorf("WREG_NOASM=%s: plain Go %v, want %v", value, got, plainGo)
+		}
+	}
+}
+
 // patterns gives bytes of a type: every value of one or two bytes; for larger ones
 // every upper half with the lower halves at which rounding turns, then random bits.
 func patterns(dt tensor.DType) []byte {

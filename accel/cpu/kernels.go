@@ -30,12 +30,13 @@ type kernels struct {
 
 var (
 	plain   = kernels{path: "go"}
-	fastest = pick()
+	fastest = pick(os.Getenv("WREG_NOASM"))
 )
 
-// pick decides which kernels New uses. WREG_NOASM=1 leaves plain Go.
-func pick() kernels {
-	if os.Getenv("WREG_NOASM") == "" {
+// pick decides which kernels New uses. WREG_NOASM=1 leaves plain Go, and so does
+// whatever else it may be set to, but for 0.
+func pick(noAssembly string) kernels {
+	if noAssembly == "" || noAssembly == "0" {
 		if k, ok := assembly(); ok {
 			return k
 		}

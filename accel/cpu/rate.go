@@ -89,6 +89,8 @@ func Weights(dt tensor.DType, n int) []byte {
 			q = le.AppendUint32(q, u)
 		case tensor.F8E4M3:
 			q = append(q, f32ToE4M3(math.Float32bits(v*1000)))
+		case tensor.F8E5M2:
+			q = append(q, uint8(f32ToF16(u)>>8))
 		default:
 			q = le.AppendUint16(q, uint16(bitsOf(dt, v)))
 		}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync/atomic"
 
 	"wreg/accel/cpu"
@@ -67,9 +68,18 @@ func (d *Device) ready(program string) bool {
 	return program != "" && d.off.Load() == nil && !d.slow[program]
 }
 
-// launch runs a job and keeps count. An error turns the GPU off.
+// launch runs a job and keeps count. An error turns the GPU off, and so does a panic:
+// darwinkit panics where it cannot go on.
 func (d *Device) launch(program string, p params, buffers ...[]byte) error {
-	if err := d.gpu.run(job{programOf(program), p, buffers}); err != nil {
+	run := func() (err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("%v", r)
+			}
+		}()
+		return d.gpu.run(job{programOf(program), p, buffers})
+	}
+	if err := run(); err != nil {
 		d.turnOff(fmt.Sprintf("metal: %s: %v", program, err))
 		return d.Err()
 	}
@@ -86,19 +96,26 @@ func (d *Device) Cast(dst []byte, to tensor.DType, src []byte, from tensor.DType
 	if err := cpu.CheckCast(dst, to, src, from); err != nil {
 		return err
 	}
-	if err := d.cast(program, dst, src, width(to), width(from)); err != nil {
+	if err := d.cast(program, dst, to, src, from); err != nil {
 		return d.fallBack(err, func() error { return d.Device.Cast(dst, to, src, from) })
 	}
 	return nil
 }
 
-func (d *Device) cast(program string, dst, src []byte, to, from int) error {
+func (d *Device) cast(program string, dst []byte, to tensor.DType, src []byte, from tensor.DType) error {
+	in, out := width(from), width(to)
 	for len(src) > 0 {
-		n := min(len(src), d.tile) / from
-		if err := d.launch(program, params{n: uint32(n)}, src[:n*from], dst[:n*to], nil); err != nil {
+		n := min(len(src), d.tile) / in
+		if err := d.launch(program, params{n: uint32(n)}, src[:n*in], dst[:n*out], nil); err != nil {
 			return err
 		}
-		dst, src = dst[n*to:], src[n*from:]
+		if err := d.agree(program, n, 1, func(a, b int) (want, got []byte, err error) {
+			want = make([]byte, (b-a)*out)
+			return want, dst[a*out : b*out], d.Device.Cast(want, to, src[a*in:b*in], from)
+		}); err != nil {
+			return err
+		}
+		dst, src = dst[n*out:], src[n*in:]
 	}
 	return nil
 }
@@ -123,7 +140,14 @@ func (d *Device) DequantFP8(dst, src []byte, row0, rows, cols int, scale []byte,
 			blockRows: uint32(min(blockRows, math.MaxInt32)), blockCols: uint32(min(blockCols, math.MaxInt32)),
 			scaleCols: uint32((cols-1)/blockCols + 1),
 		}
-		if err := d.launch(program, p, src[r*cols:(r+n)*cols], dst[2*r*cols:2*(r+n)*cols], nil, scale); err != nil {
+		err := d.launch(program, p, src[r*cols:(r+n)*cols], dst[2*r*cols:2*(r+n)*cols], nil, scale)
+		if err == nil {
+			err = d.agree(program, n, cols, func(a, b int) (want, got []byte, err error) {
+				want, a, b = make([]byte, 2*(b-a)*cols), r+a, r+b
+				return want, dst[2*a*cols : 2*b*cols], d.Device.DequantFP8(want, src[a*cols:b*cols], row0+a, b-a, cols, scale, scaleType, blockRows, blockCols)
+			})
+		}
+		if err != nil {
 			return d.fallBack(err, onCPU)
 		}
 		r += n
@@ -146,8 +170,17 @@ func (d *Device) Quantize(dst, scales, biases, src []byte, dt tensor.DType, rows
 	for at, groups := 0, len(src)/in; at < groups; {
 		n := min(groups-at, d.tile/in)
 		p := params{n: uint32(n), cols: uint32(full.Group), bits: uint32(full.Bits), kind: kinds[dt]}
-		if err := d.launch(program, p, src[at*in:(at+n)*in], dst[at*out:(at+n)*out], nil,
-			scales[at*one:(at+n)*one], biases[at*one:(at+n)*one]); err != nil {
+		err := d.launch(program, p, src[at*in:(at+n)*in], dst[at*out:(at+n)*out], nil, scales[at*one:(at+n)*one], biases[at*one:(at+n)*one])
+		if err == nil {
+			err = d.agree(program, n, full.Group, func(a, b int) (want, got []byte, err error) {
+				a, b = at+a, at+b
+				packed, ends := (b-a)*out, (b-a)*one
+				want = make([]byte, packed+2*ends)
+				got = slices.Concat(dst[a*out:b*out], scales[a*one:b*one], biases[a*one:b*one])
+				return want, got, d.Device.Quantize(want[:packed], want[packed:packed+ends], want[packed+ends:], src[a*in:b*in], dt, b-a, full.Group, full)
+			})
+		}
+		if err != nil {
 			return d.fallBack(err, onCPU)
 		}
 		at += n

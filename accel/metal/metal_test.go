@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"slices"
@@ -18,10 +19,14 @@ import (
 
 // pretended is a GPU that lets the processor do its jobs. Tests make it err.
 type pretended struct {
-	mu    sync.Mutex
-	jobs  int
-	wrong string // the program of which one byte comes out wrong
-	fails int    // the job that fails, counted from 1
+	mu     sync.Mutex
+	jobs   int
+	wrong  string               // the program of which one byte comes out wrong
+	from   int                  // the job from which on it does
+	at     func(b []byte) *byte // which byte; nil: the last of the last buffer
+	buffer int                  // counted from the last buffer that is written
+	fails  int                  // the job that fails, counted from 1
+	panics int                  // the job that panics
 }
 
 func (g *pretended) close() {}
@@ -30,8 +35,11 @@ func (g *pretended) run(j job) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.jobs++
-	if g.jobs == g.fails {
+	switch g.jobs {
+	case g.fails:
 		return errors.New("the GPU was unplugged")
+	case g.panics:
+		panic("objc: the GPU was unplugged")
 	}
 	ref, p, b := cpu.Reference(), j.params, j.buffers
 	var err error
@@ -47,15 +55,26 @@ func (g *pretended) run(j job) error {
 			}
 		}
 	}
-	if j.program.name == g.wrong {
-		last := b[len(b)-1]
-		if last == nil || j.program.buffers[len(b)-1].use != written {
-			last = b[1]
+	if j.program.name == g.wrong && g.jobs >= g.from {
+		var results [][]byte
+		for i, slot := range j.program.buffers {
+			if slot.use == written {
+				results = append(results, b[i])
+			}
 		}
-		last[len(last)-1] ^= 1
+		result := results[max(0, len(results)-1-g.buffer)]
+		byteOf := g.at
+		if byteOf == nil {
+			byteOf = lastByte
+		}
+		*byteOf(result) ^= 1
 	}
 	return err
 }
+
+func firstByte(b []byte) *byte { return &b[0] }
+func lastByte(b []byte) *byte  { return &b[len(b)-1] }
+func anyByte(b []byte) *byte   { return &b[rand.IntN(len(b))] }
 
 func typeOf(kind uint32) tensor.DType {
 	for dt, k := range kinds {
@@ -82,33 +101,82 @@ func TestTiles(t *testing.T) {
 	}
 }
 
-// TestOneWrongByte is a device that looks well and is not: for each kernel, Check
-// must find it, name it, and turn the GPU off for all.
+// TestOneWrongByte is a device that looks well and is not: wherever in whichever
+// result of each kernel the byte is, Check must find it, name the kernel, and turn the
+// GPU off for all.
 func TestOneWrongByte(t *testing.T) {
 	for _, p := range programs {
-		g := &pretended{wrong: p.name}
-		d := newDevice(g)
-		d.tile = 64 << 10
-		faults := 0
-		for _, r := range d.Check() {
-			if r.Fault != "" {
-				faults++
-			}
-			if r.Kernel == p.name && !strings.Contains(r.Fault, "1 of") {
-				t.Errorf("%s: fault %q, want one byte told", p.name, r.Fault)
+		for place, at := range map[string]func([]byte) *byte{"first": firstByte, "last": lastByte, "any": anyByte} {
+			for buffer := range 3 {
+				oneWrongByte(t, p.name, place, &pretended{wrong: p.name, at: at, buffer: buffer})
 			}
 		}
-		if faults == 0 || d.Err() == nil || !strings.Contains(d.Err().Error(), p.name) {
-			t.Errorf("%s: %d faults, error %v", p.name, faults, d.Err())
+	}
+}
+
+func oneWrongByte(t *testing.T, program, place string, g *pretended) {
+	d := newDevice(g)
+	d.tile = 16 << 10
+	faults := 0
+	for _, r := range d.Check() {
+		if r.Fault != "" {
+			faults++
 		}
-		jobs := g.jobs
-		src, got, want := make([]byte, 400), make([]byte, 200), make([]byte, 200)
-		if err := d.Cast(got, tensor.F16, src, tensor.F32); err != nil || !bytes.Equal(got, want) {
-			t.Errorf("after %s was found: error %v, %x", p.name, err, got)
+		if r.Kernel == program && !strings.Contains(r.Fault, "1 of") {
+			t.Errorf("%s, %s byte: fault %q, want one byte told", program, place, r.Fault)
 		}
-		if g.jobs != jobs {
-			t.Errorf("after %s was found the GPU got %d more jobs", p.name, g.jobs-jobs)
+	}
+	if faults == 0 || d.Err() == nil || !strings.Contains(d.Err().Error(), program) {
+		t.Errorf("%s, %s byte: %d faults, error %v", program, place, faults, d.Err())
+	}
+	jobs := g.jobs
+	src, got, want := make([]byte, 400), make([]byte, 200), make([]byte, 200)
+	if err := d.Cast(got, tensor.F16, src, tensor.F32); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("after %s was found: error %v, %x", program, err, got)
+	}
+	if g.jobs != jobs {
+		t.Errorf("after %s was found the GPU got %d more jobs", program, g.jobs-jobs)
+	}
+}
+
+// TestGoesWrongLater is a device that passes Check and errs at the ends of a later
+// tile: what each call gives is right all the same, and no job follows.
+func TestGoesWrongLater(t *testing.T) {
+	for _, trial := range cpu.Trials(64<<10, cpu.EveryMagnitude) {
+		program := kernelOf[trial.Name]
+		for _, at := range []func([]byte) *byte{firstByte, lastByte} {
+			for buffer := range 3 {
+				g := &pretended{wrong: program, at: at, buffer: buffer}
+				d := newDevice(g)
+				d.tile = 16 << 10
+				g.from = 1 << 30
+				d.Check()
+				g.from = g.jobs + 3
+				if fault := trial.Compare(d, cpu.Reference()); fault != "" {
+					t.Errorf("%s: %s", trial.Name, fault)
+				}
+				if g.jobs != g.from || d.Err() == nil || !strings.Contains(d.Err().Error(), program) {
+					t.Errorf("%s: %d jobs, want %d; error %v", trial.Name, g.jobs, g.from, d.Err())
+				}
+				strict := newDevice(&pretended{wrong: program, at: at, buffer: buffer})
+				strict.Strict()
+				if fault := trial.Compare(strict, cpu.Reference()); !strings.Contains(fault, "differ") {
+					t.Errorf("%s, strict: %q", trial.Name, fault)
+				}
+			}
 		}
+	}
+}
+
+// TestPanics: what darwinkit does when it cannot go on is a failure like others.
+func TestPanics(t *testing.T) {
+	d := newDevice(&pretended{panics: 1})
+	got := make([]byte, 200)
+	if err := d.Cast(got, tensor.BF16, bytes.Repeat([]byte{0, 0, 0x80, 0x3F}, 100), tensor.F32); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{0x80, 0x3F}, 100)) {
+		t.Errorf("error %v, %x", err, got)
+	}
+	if d.Err() == nil || !strings.Contains(d.Err().Error(), "unplugged") {
+		t.Errorf("error %v", d.Err())
 	}
 }
 
