@@ -2,7 +2,9 @@
 
 Every line is a ratio of two programs that did the same work in this run, on this
 machine, best of several; bare seconds mean little elsewhere. BENCH_GIB sets the
-size of the large checkpoint (default 2.3), BENCH_DIR where it is made."""
+size of the large checkpoint (default 2.3), BENCH_DIR where it is made, BENCH_ROUNDS
+how often the exports take turns (default 5); BENCH_BIG=1 adds one of 12 GiB. Lines
+with a goal end in "met" or "NOT MET"."""
 import os
 import resource
 import shutil
@@ -21,7 +23,8 @@ class Run:
     this Python's own, which Linux counts to its children)."""
 
     def __init__(self, wall, usage):
-        self.wall, self.cpu, self.mib = wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+        self.wall, self.user, self.system, self.mib = wall, usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024
+        self.cpu = self.user + self.system
 
 
 def run(*args, env=None, cwd=None):
@@ -45,22 +48,49 @@ def best(times, make, before=None):
     return min(runs, key=lambda r: r.wall)
 
 
-def line(what, a, b, goal=""):
-    """How long a took as a part of b."""
-    print(f"{what:58} {a.wall / b.wall:8.2f}x   {a.wall:8.3f} s against {b.wall:8.3f} s   cpu {a.cpu:6.2f} s, {b.cpu:6.2f} s"
-          f"   peak {a.mib:5.0f}, {b.mib:5.0f} MiB   {goal}", flush=True)
+def turns(rounds, runs, clean):
+    """The quickest of each of several runs that take turns, so that what else the
+    machine does falls on all of them alike."""
+    times = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, make in runs.items():
+            clean()
+            os.sync()
+            times[name].append(make())
+    clean()
+    return {name: min(found, key=lambda r: r.wall) for name, found in times.items()}
+
+
+def verdict(value, most=None, least=None):
+    if most is None and least is None:
+        return ""
+    met = value <= most if least is None else value >= least
+    return f"   goal {'at most' if least is None else 'at least'} {most if least is None else least}: {'met' if met else 'NOT MET'}"
+
+
+def line(what, a, b, note="", most=None, least=None):
+    """How long a took as a part of b, and what both cost the machine."""
+    cost = lambda r: f"{r.user:.2f}+{r.system:.2f}"
+    print(f"{what:64} {a.wall / b.wall:6.2f}x   {a.wall:8.3f} s against {b.wall:8.3f} s   cpu (user+system) {cost(a)} s, {cost(b)} s"
+          f"   peak {a.mib:.0f}, {b.mib:.0f} MiB   {note}{verdict(a.wall / b.wall, most, least)}", flush=True)
+
+
+def goal(what, value, most=None, least=None):
+    print(f"{what:64} {value:6.2f}{verdict(value, most, least)}", flush=True)
 
 
 def remove(path):
+    if os.path.isfile(path):
+        os.remove(path)
     shutil.rmtree(path, ignore_errors=True)
 
 
-def large(folder):
-    """A HunYuan-like bf16 checkpoint of about GIB in shards, as the hub has them."""
-    out = f"{folder}/large"
+def large(folder, gib=GIB, name="large"):
+    """A HunYuan-like bf16 checkpoint of about so many GiB in shards, as the hub has them."""
+    out = f"{folder}/{name}"
     if not os.path.exists(out):
         hidden, layers, experts = 1024, 8, 16
-        ffn = int(GIB * 2**30 / 2 / (layers * (experts + 1) * 3 * hidden)) // 64 * 64
+        ffn = int(gib * 2**30 / 2 / (layers * (experts + 1) * 3 * hidden)) // 64 * 64
         run(WREG, "synth", "--arch", "hunyuan", "--layers", str(layers), "--experts", str(experts), "--hidden", str(hidden),
             "--vocab", "4096", "--set", f"intermediate_size={ffn}", "--set", "num_attention_heads=16",
             "--set", "num_key_value_heads=4", "--shard-bytes", str(512 << 20), "--out", out)
