@@ -144,6 +144,7 @@ func TestBlockRoundTrip(t *testing.T) {
 		}
 		key, _ := blockKey(entries[0].info.Path)
 		shuffled := rapid.Permutation(entries).Draw(t, "order")
+		sortEntries(shuffled)
 		raw, err := encodeBlock(key, shuffled, codes)
 		if err != nil {
 			t.Fatal(err)

@@ -39,15 +39,13 @@ type entry struct {
 	info  *tensor.Info
 }
 
-// encodeBlock writes the tensors of one template. It sorts entries by index.
-// The caller has made sure that no two have one path; files gives each file's
-// place in the revision's table.
+// encodeBlock writes the tensors of one template, sorted by index. The caller has
+// made sure that no two have one path; files gives each file's place in the
+// revision's table.
 func encodeBlock(key string, entries []entry, files map[string]int) ([]byte, error) {
 	if len(entries) == 0 || len(entries) > maxRows {
 		return nil, fmt.Errorf("%d tensors of one template, at most %d are kept", len(entries), maxRows)
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return slices.Compare(a.index, b.index) })
-
 	w := blockWriter{rows: len(entries)}
 	w.head = append(w.head, blockVersion)
 	w.head = binary.AppendUvarint(w.head, uint64(len(entries)))

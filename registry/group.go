@@ -1,10 +1,15 @@
 package registry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math/bits"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	bolt "go.etcd.io/bbolt"
 
@@ -14,36 +19,29 @@ import (
 // maxFaultsShown bounds what one refused Put prints.
 const maxFaultsShown = 10
 
-// groupOf is the tensors of one block.
+// groupOf is the tensors of one block, sorted by index.
 type groupOf struct {
 	key     string
 	entries []entry
 }
 
 // group takes the tensors apart by template, in key order, and collects every
-// fault that makes them unfit to be stored.
+// fault that makes them unfit to be stored. Each core takes a stretch of them.
 func group(tensors []tensor.Info) ([]groupOf, error) {
-	var faults []error
-	at := map[string]int{}
-	var groups []groupOf
-	for i := range tensors {
-		t := &tensors[i]
-		if err := checkInfo(t); err != nil {
-			faults = append(faults, err)
-			continue
-		}
-		key, index := blockKey(t.Path)
-		g, ok := at[key]
-		if !ok {
-			g = len(groups)
-			at[key] = g
-			groups = append(groups, groupOf{key: key})
-		}
-		groups[g].entries = append(groups[g].entries, entry{index, t})
+	parts := make([]grouping, runtime.GOMAXPROCS(0))
+	share := len(tensors)/len(parts) + 1
+	onAllCores(len(parts), func(i int) {
+		from, to := min(i*share, len(tensors)), min((i+1)*share, len(tensors))
+		parts[i].add(tensors[from:to])
+	})
+	all := parts[0]
+	for _, p := range parts[1:] {
+		all.join(p)
 	}
-	slices.SortFunc(groups, func(a, b groupOf) int { return strings.Compare(a.key, b.key) })
-	for _, g := range groups {
-		slices.SortFunc(g.entries, func(a, b entry) int { return slices.Compare(a.index, b.index) })
+	slices.SortFunc(all.groups, func(a, b groupOf) int { return strings.Compare(a.key, b.key) })
+	onAllCores(len(all.groups), func(i int) { sortEntries(all.groups[i].entries) })
+	faults := all.faults
+	for _, g := range all.groups {
 		for i := 1; i < len(g.entries); i++ {
 			if slices.Equal(g.entries[i].index, g.entries[i-1].index) {
 				a, b := g.entries[i-1].info, g.entries[i].info
@@ -54,7 +52,125 @@ func group(tensors []tensor.Info) ([]groupOf, error) {
 	if n := len(faults); n > maxFaultsShown {
 		faults = append(faults[:maxFaultsShown], fmt.Errorf("and %d more", n-maxFaultsShown))
 	}
-	return groups, errors.Join(faults...)
+	return all.groups, errors.Join(faults...)
+}
+
+// grouping is a stretch of the tensors, taken apart.
+type grouping struct {
+	at      map[string]int // key → place in groups
+	groups  []groupOf
+	numbers []int64 // what the entries' indices are cut from
+	faults  []error
+}
+
+// numbersChunk is how many numbers are allocated at once.
+const numbersChunk = 1 << 12
+
+func (p *grouping) add(tensors []tensor.Info) {
+	p.at = map[string]int{}
+	var key []byte
+	for i := range tensors {
+		t := &tensors[i]
+		if err := checkInfo(t); err != nil {
+			p.faults = append(p.faults, err)
+			continue
+		}
+		from := len(p.numbers)
+		key, p.numbers = appendBlockKey(key[:0], p.numbers, t.Path)
+		index := p.numbers[from:len(p.numbers):len(p.numbers)]
+		if cap(p.numbers)-len(p.numbers) < len(index) {
+			p.numbers = make([]int64, 0, max(numbersChunk, 2*len(index)))
+		}
+		g, ok := p.at[string(key)]
+		if !ok {
+			g = p.open(string(key))
+		}
+		p.groups[g].entries = append(p.groups[g].entries, entry{index, t})
+	}
+}
+
+func (p *grouping) open(key string) int {
+	p.at[key] = len(p.groups)
+	p.groups = append(p.groups, groupOf{key: key})
+	return len(p.groups) - 1
+}
+
+// join appends the entries of the stretch that follows.
+func (p *grouping) join(next grouping) {
+	for _, n := range next.groups {
+		g, ok := p.at[n.key]
+		if !ok {
+			g = p.open(n.key)
+		}
+		p.groups[g].entries = append(p.groups[g].entries, n.entries...)
+	}
+	p.faults = append(p.faults, next.faults...)
+}
+
+// sortEntries orders entries by index. Paths come in the order of their digits,
+// 1, 10, 2, which is seldom that of the numbers. Numbers that fit one word
+// together are compared as that word.
+func sortEntries(entries []entry) {
+	if slices.IsSortedFunc(entries, compareEntries) {
+		return
+	}
+	var widths [4]int
+	total := 0
+	if len(entries[0].index) <= len(widths) {
+		for a := range entries[0].index {
+			var or int64
+			for _, e := range entries {
+				or |= e.index[a]
+			}
+			widths[a] = bits.Len64(uint64(or))
+			total += widths[a]
+		}
+	}
+	if total == 0 || total > 64 {
+		slices.SortFunc(entries, compareEntries)
+		return
+	}
+	type word struct {
+		key uint64
+		at  int
+	}
+	words := make([]word, len(entries))
+	for i, e := range entries {
+		for a, n := range e.index {
+			words[i].key = words[i].key<<widths[a] | uint64(n)
+		}
+		words[i].at = i
+	}
+	slices.SortFunc(words, func(a, b word) int { return cmp.Compare(a.key, b.key) })
+	unsorted := slices.Clone(entries)
+	for i, w := range words {
+		entries[i] = unsorted[w.at]
+	}
+}
+
+func compareEntries(a, b entry) int { return slices.Compare(a.index, b.index) }
+
+// onAllCores calls work(0) to work(n-1), several at once.
+func onAllCores(n int, work func(i int)) {
+	var next atomic.Int64
+	var g sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		g.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				work(i)
+			}
+		})
+	}
+	g.Wait()
+}
+
+// appendBlockKey is blockKey for many paths: it appends to buffers of the caller's.
+func appendBlockKey(key []byte, numbers []int64, path string) ([]byte, []int64) {
+	if strings.Contains(path, "{") {
+		k, index := blockKey(path)
+		return append(key, k...), append(numbers, index...)
+	}
+	return tensor.AppendSplit(append(key, templateKey), numbers, path)
 }
 
 // blockKey is the key of the block a path belongs to, and its numbers there. A

@@ -78,16 +78,21 @@ func (w *putter) run(groups []groupOf, tensors []tensor.Info) error {
 	}
 	var whole, sliced []place
 	row := uint32(0)
-	for _, g := range groups {
-		value, err := encodeBlock(g.key, g.entries, codes)
-		if err != nil {
+	for len(groups) > 0 {
+		n := window(groups)
+		blocks, errs := make([][]byte, n), make([]error, n)
+		onAllCores(n, func(i int) { blocks[i], errs[i] = encodeBlock(groups[i].key, groups[i].entries, codes) })
+		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		whole, sliced = contentPlaces(g.entries, row, whole, sliced)
-		row += uint32(len(g.entries))
-		if err := w.put(blocksKey, []byte(g.key), value); err != nil {
-			return err
+		for i, g := range groups[:n] {
+			whole, sliced = contentPlaces(g.entries, row, whole, sliced)
+			row += uint32(len(g.entries))
+			if err := w.put(blocksKey, []byte(g.key), blocks[i]); err != nil {
+				return err
+			}
 		}
+		groups = groups[n:]
 	}
 	content := func(key, value []byte) error {
 		w.chunks++
@@ -104,6 +109,19 @@ func (w *putter) run(groups []groupOf, tensors []tensor.Info) error {
 		return err
 	}
 	return w.finish()
+}
+
+// windowRows bounds the tensors whose blocks are encoded at once.
+const windowRows = 1 << 15
+
+// window is how many of the groups, one at least, hold windowRows tensors together.
+func window(groups []groupOf) int {
+	n, rows := 1, len(groups[0].entries)
+	for n < len(groups) && rows+len(groups[n].entries) <= windowRows {
+		rows += len(groups[n].entries)
+		n++
+	}
+	return n
 }
 
 // fileTable lists the files the tensors lie in, sorted, and each one's place.
