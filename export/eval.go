@@ -82,6 +82,8 @@ func (e *evaluator) value(n *arch.Node) (value, error) {
 		return newFP8(e, n, in)
 	case arch.OpL2Norm:
 		return newL2Norm(e, n, in[0])
+	case arch.OpBranch, arch.OpStream:
+		return newGate(e, n, in[0]), nil
 	case arch.OpAWQ:
 		return newAWQ(e, n, in[0]), nil
 	case arch.OpAWQBias:

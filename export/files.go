@@ -63,7 +63,7 @@ func (p *Plan) finish(config []byte, doc *document) error {
 		p.config, err = configBack(config, doc)
 		return err
 	}
-	if p.config, err = configFor(doc, root); err != nil {
+	if p.config, err = configFor(doc, root, p.vision()); err != nil {
 		return fmt.Errorf("%s: %w", configFile, err)
 	}
 	return nil
@@ -109,8 +109,9 @@ func extras(root *os.Root) ([]extra, error) {
 }
 
 // configFor is config.json as mlx_lm.convert writes it: eos_token_id as
-// generation_config.json has it, two keys removed, sorted.
-func configFor(doc *document, root *os.Root) ([]byte, error) {
+// generation_config.json has it, two keys removed, sorted. A model that keeps its
+// vision tower keeps vision_config.
+func configFor(doc *document, root *os.Root, vision bool) ([]byte, error) {
 	out := newDocument()
 	for _, k := range doc.keys {
 		out.set(k, doc.values[k])
@@ -124,11 +125,18 @@ func configFor(doc *document, root *os.Root) ([]byte, error) {
 		return nil, err
 	}
 	out.remove("_name_or_path")
-	out.remove("vision_config")
+	if !vision {
+		out.remove("vision_config")
+	}
 	if q, ok := out.values["quantization"]; ok {
 		out.set("quantization_config", q)
 	}
 	return out.sorted().python()
+}
+
+// vision reports whether the output holds a vision tower where mlx_lm looks for it.
+func (p *Plan) vision() bool {
+	return slices.ContainsFunc(p.Tensors, func(t PlanTensor) bool { return strings.HasPrefix(t.Path, "model.vision_tower.") })
 }
 
 // configBack is config.json for the hf layout: as it is, but for mlx's own

@@ -72,6 +72,8 @@ func scratch(n *arch.Node, out, limit int64) int64 {
 		return 3*out + 4<<10 + deepest(2*out)
 	case opGGML: // whole blocks around what is asked for, decoded beside it
 		return 3*(out+4*blockElems) + scratch(n.In[0], 2*out, limit)
+	case arch.OpBranch, arch.OpStream: // widened beside what is read
+		return out + in(n.In[0]) + scratch(n.In[0], in(n.In[0]), limit)
 	case arch.OpMulVec:
 		return out + int64(len(n.Vector))*16 + scratch(n.In[0], out, limit)
 	}

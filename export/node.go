@@ -89,6 +89,11 @@ func result(n *arch.Node, have func(string) (tensor.Info, bool)) (tensor.DType, 
 		return in.DType, in.Shape, castable(in.DType, in.DType)
 	case arch.OpCast:
 		return n.DType, in.Shape, castable(in.DType, n.DType)
+	case arch.OpBranch, arch.OpStream:
+		if in.DType == tensor.F32 {
+			return tensor.F32, in.Shape, nil
+		}
+		return tensor.F32, in.Shape, castable(in.DType, tensor.F32)
 	case arch.OpView:
 		return viewed(n)
 	case arch.OpFP8:

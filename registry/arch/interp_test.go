@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	precise "math/big"
 
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -51,6 +52,8 @@ func interpret(n *arch.Node, load func(path string) ([]byte, error)) ([]byte, er
 		return fp8(n, in[0], in[1])
 	case arch.OpAWQ, arch.OpAWQBias:
 		return awq(n, in)
+	case arch.OpBranch, arch.OpStream:
+		return gate(n, in[0]), nil
 	case arch.OpL2Norm:
 		return l2norm(n, in[0]), nil
 	}
@@ -160,6 +163,42 @@ func elementwise(n *arch.Node, in []byte) ([]byte, error) {
 		out = put(out, x, n.DType)
 	}
 	return out, nil
+}
+
+// gate is a sigmoid as mlx's CPU backend computes it, to the bit.
+func gate(n *arch.Node, in []byte) []byte {
+	round := func(f *precise.Float) float32 { x, _ := f.Float32(); return x }
+	exact := func(x float32) *precise.Float { return precise.NewFloat(float64(x)).SetPrec(200) }
+	sigmoid := func(x float32) float32 {
+		a := float32(math.Abs(float64(x)))
+		e := float32(math.Inf(1))
+		if a <= 88 {
+			y := a * 1.442695
+			whole := float32(math.Floor(float64(y + 0.5)))
+			p := float32(1.535336188319500e-4)
+			for _, c := range []float32{1.339887440266574e-3, 9.618437357674640e-3, 5.550332471162809e-2, 2.402264791363012e-1, 6.931472028550421e-1, 1} {
+				product := new(precise.Float).SetPrec(200).Mul(exact(p), exact(y-whole))
+				p = round(product.Add(product, exact(c)))
+			}
+			e = float32(math.Ldexp(float64(p), int(whole)))
+		}
+		y := 1 / (1 + e)
+		if x < 0 {
+			return y
+		}
+		return 1 - y
+	}
+	numel, _ := n.Shape.Numel()
+	var out []byte
+	for i := range int(numel) {
+		x := get(in, i, n.In[0].DType) / float32(n.Scalar)
+		w := sigmoid(x)
+		if n.Op == arch.OpStream {
+			w = float32(math.Sqrt(float64(max(sigmoid(-x)*float32(1+w), 1e-3))))
+		}
+		out = put(out, w, tensor.F32)
+	}
+	return out
 }
 
 // l2norm divides by the length along one axis of a matrix, summed in order as mlx
