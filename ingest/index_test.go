@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"wreg/ingest/ingesttest"
 	"wreg/ingest/strictjson"
 )
 
@@ -88,8 +89,10 @@ func FuzzIndex(f *testing.F) {
 		f.Add(string(b))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		x := &index{}
-		if x.parse(text) != nil {
+		var x *index
+		var err error
+		ingesttest.Bounded(t, len(text), func() { x = &index{}; err = x.parse(text) })
+		if err != nil {
 			return
 		}
 		for i, e := range x.entries {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"wreg/ingest/ingesttest"
 	"wreg/registry/tensor"
 )
 
@@ -229,7 +230,9 @@ func FuzzRead(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := Read(bytes.NewReader(b), int64(len(b)), "m")
+		var got *File
+		var err error
+		ingesttest.Bounded(t, len(b), func() { got, err = Read(bytes.NewReader(b), int64(len(b)), "m") })
 		if err != nil {
 			return
 		}

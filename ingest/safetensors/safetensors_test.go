@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"wreg/ingest/ingesttest"
 	"wreg/registry/tensor"
 )
 
@@ -326,7 +327,9 @@ func FuzzRead(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := Read(bytes.NewReader(b), int64(len(b)), "m")
+		var got *File
+		var err error
+		ingesttest.Bounded(t, len(b), func() { got, err = Read(bytes.NewReader(b), int64(len(b)), "m") })
 		if err != nil {
 			return
 		}

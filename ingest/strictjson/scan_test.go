@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"wreg/ingest/ingesttest"
 )
 
 // values are JSON values and whether each is one. They seed the fuzzer too.
@@ -112,7 +114,8 @@ func FuzzSkip(f *testing.F) {
 		f.Add(v.text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		err := valid(text)
+		var err error
+		ingesttest.Bounded(t, len(text), func() { err = valid(text) })
 		if err == nil && !json.Valid([]byte(text)) {
 			t.Fatalf("%q: read, but it is not JSON", text)
 		}

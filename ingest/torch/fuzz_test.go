@@ -5,34 +5,15 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
+	"wreg/ingest/ingesttest"
 	"wreg/ingest/torch/pickle"
 	"wreg/ingest/zipfile"
 )
 
-// The memory that reading a file may take, whatever the file says.
-const (
-	heapFree  = 64 << 20
-	heapTimes = 16
-)
-
 // maxFuzzRead is how much of each tensor a fuzz target reads.
 const maxFuzzRead = 1 << 20
-
-// bounded fails when fn allocates more than a file of size bytes allows. All that
-// was ever allocated is an upper bound of what was held at once.
-func bounded(t *testing.T, size int, fn func()) {
-	t.Helper()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	fn()
-	runtime.ReadMemStats(&after)
-	if got, limit := after.TotalAlloc-before.TotalAlloc, uint64(heapFree+heapTimes*size); got > limit {
-		t.Fatalf("%d bytes allocated for an input of %d, more than %d", got, size, limit)
-	}
-}
 
 // seeds gives every torch fixture of at most 64 KiB: a larger one slows the fuzzer
 // down and reaches nothing more.
@@ -66,7 +47,7 @@ func FuzzPickle(f *testing.F) {
 		}
 	})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		bounded(t, len(data), func() {
+		ingesttest.Bounded(t, len(data), func() {
 			result, err := pickle.Load(data, pickle.Options{
 				Budget: memoryFree + memoryTimes*int64(len(data)),
 				Class: func(module, name string) (*pickle.Class, error) {
@@ -92,7 +73,7 @@ func FuzzZip(f *testing.F) {
 		}
 	})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		bounded(t, len(data), func() {
+		ingesttest.Bounded(t, len(data), func() {
 			r := bytes.NewReader(data)
 			records, err := zipfile.Read(r, int64(len(data)))
 			if err != nil {
@@ -119,7 +100,7 @@ func FuzzFile(f *testing.F) {
 	seeds(f, func(data []byte) { f.Add(data) })
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var file *File
-		bounded(t, len(data), func() { file, _ = Open(bytes.NewReader(data), int64(len(data)), "fuzz.pt") })
+		ingesttest.Bounded(t, len(data), func() { file, _ = Open(bytes.NewReader(data), int64(len(data)), "fuzz.pt") })
 		if file == nil {
 			return
 		}
