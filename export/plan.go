@@ -52,15 +52,12 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 	if err := src.opaque(); err != nil {
 		return nil, err
 	}
-	lay := o.Arch.Resolve
-	if o.Target == arch.HF {
-		lay = o.Arch.Invert
-	}
-	r, err := lay(c, decoded{src})
+	p := &Plan{Model: v.Ref(), Target: o.Target, o: o, source: *src}
+	r, err := p.resolve(c, decoded{src})
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Model: v.Ref(), Arch: r.Arch.Name, Target: o.Target, Drops: r.Drops, Unused: r.Unused, o: o, source: *src}
+	p.Arch, p.Drops, p.Unused = r.Arch.Name, r.Drops, r.Unused
 	if err := p.complete(r); err != nil {
 		return nil, err
 	}
