@@ -6,6 +6,7 @@ import (
 
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/tensor"
 )
 
 // maxCompletions bounds what Complete returns.
@@ -15,11 +16,18 @@ const maxCompletions = 200
 // clauses, columns, functions, models and segments of paths. Each begins with
 // text. Without a snapshot, models and paths are left out.
 func Complete(text string, s *registry.Snapshot) []string {
-	at := strings.LastIndexAny(text, " ,(\t\n") + 1
+	at := wordStart(text, " ,(\t\n")
+	fields := strings.Fields(strings.ReplaceAll(text[:at], ",", " , "))
+	clause, last := lastClause(fields)
+	if clauses[clause] { // in an expression operators end a word too
+		at = wordStart(text, " ,(\t\n<>=!+-*/%~[")
+		fields = strings.Fields(strings.ReplaceAll(text[:at], ",", " , "))
+		if len(fields) > 0 {
+			last = strings.ToLower(fields[len(fields)-1])
+		}
+	}
 	head, begun := text[:at], text[at:]
 	var words []string
-	fields := strings.Fields(strings.ReplaceAll(head, ",", " , "))
-	clause, last := lastClause(fields)
 	switch {
 	case len(fields) == 0:
 		words = verbNames()
@@ -33,8 +41,10 @@ func Complete(text string, s *registry.Snapshot) []string {
 		words = []string{arch.HF, arch.MLX}
 	case clause == "" && (len(fields) == 1 || last == ","):
 		words = append(pathWords(begun, s), "where", "in")
+	case clauses[clause] && clause != "limit" && wantsValue(head, last):
+		words = expressionWords(fields[0])
 	case clauses[clause] && clause != "limit":
-		words = append(expressionWords(fields[0]), clauseWords()...)
+		words = append(clauseWords(), "and", "or", "not", "in", "asc", "desc")
 	default:
 		words = clauseWords()
 	}
@@ -46,6 +56,36 @@ func Complete(text string, s *registry.Snapshot) []string {
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+// wordStart is where the last word of text begins: after the last separator that
+// stands in no braces, as in {0,1}.
+func wordStart(text, separators string) int {
+	at, depth := 0, 0
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '{':
+			depth++
+		case c == '}':
+			depth = max(0, depth-1)
+		case c == ' ':
+			depth, at = 0, i+1
+		case depth == 0 && strings.IndexByte(separators, c) >= 0:
+			at = i + 1
+		}
+	}
+	return at
+}
+
+// wantsValue reports that an expression goes on with a column, a function or a
+// value, rather than with what follows one.
+func wantsValue(head, last string) bool {
+	head = strings.TrimRight(head, " \t\n")
+	if head == "" || strings.IndexByte(",(<>=!+-*/%~[", head[len(head)-1]) >= 0 && !strings.HasSuffix(head, " *") {
+		return true
+	}
+	_, clause := clauses[last]
+	return clause || slices.Contains([]string{"by", "and", "or", "not"}, last)
 }
 
 // lastClause is the clause that the text is in, "" for the patterns, and the last
@@ -81,7 +121,7 @@ func expressionWords(verb string) (words []string) {
 	for _, a := range aggregateNames {
 		words = append(words, a+"(")
 	}
-	return append(words, "and", "or", "not", "in", "asc", "desc")
+	return append(words, "not")
 }
 
 func modelNames(s *registry.Snapshot) (names []string) {
@@ -99,7 +139,7 @@ func modelNames(s *registry.Snapshot) (names []string) {
 }
 
 // pathWords completes the last segment of a pattern from the templates of all
-// models, at any segment boundary.
+// models, at any segment boundary. The segments before it may be globs or numbers.
 func pathWords(begun string, s *registry.Snapshot) (words []string) {
 	if s == nil {
 		return nil
@@ -108,7 +148,21 @@ func pathWords(begun string, s *registry.Snapshot) (words []string) {
 	if err != nil {
 		return nil
 	}
-	typed := strings.Count(begun, ".") + 1
+	dot, depth := lastSegment(begun)
+	head, last := begun[:dot], begun[dot:]
+	anchor := ""
+	if head == "" {
+		anchor, last = last[:len(last)-len(strings.TrimPrefix(last, "^"))], strings.TrimPrefix(last, "^")
+	}
+	anchored := strings.HasPrefix(begun, "^")
+	above := func(string) bool { return true }
+	if head != "" {
+		pattern, err := tensor.ParsePattern("^" + strings.TrimPrefix(head[:dot-1], "^"))
+		if err != nil {
+			return nil
+		}
+		above = func(template string) bool { return !pattern.MatchTemplate(template).None() }
+	}
 	seen := map[string]bool{}
 	for _, v := range models {
 		for b, err := range s.Blocks(v) {
@@ -116,12 +170,9 @@ func pathWords(begun string, s *registry.Snapshot) (words []string) {
 				return words
 			}
 			segments := strings.Split(b.Template(), ".")
-			for i := range segments {
-				if i+typed > len(segments) {
-					break
-				}
-				w := strings.Join(segments[i:i+typed], ".")
-				if strings.HasPrefix(w, begun) && !seen[w] {
+			for i := 0; i+depth < len(segments) && (i == 0 || !anchored); i++ {
+				w := head + anchor + segments[i+depth]
+				if !seen[w] && strings.HasPrefix(segments[i+depth], last) && typeable(segments[i+depth]) && above(strings.Join(segments[i:i+depth], ".")) {
 					seen[w] = true
 					words = append(words, w)
 				}
@@ -129,4 +180,29 @@ func pathWords(begun string, s *registry.Snapshot) (words []string) {
 		}
 	}
 	return words
+}
+
+// typeable says that a segment can stand in a query as it is; others would need
+// quotes, or would reach a terminal as control characters.
+func typeable(segment string) bool {
+	return plainWord(segment) || tensor.Placeholders(segment) != nil
+}
+
+// lastSegment is where the last segment of a pattern begins, and how many there
+// are before it.
+func lastSegment(pattern string) (at, before int) {
+	depth := 0
+	for i := range len(pattern) {
+		switch pattern[i] {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		case '.':
+			if depth <= 0 {
+				at, before = i+1, before+1
+			}
+		}
+	}
+	return at, before
 }

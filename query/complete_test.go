@@ -29,6 +29,19 @@ func TestComplete(t *testing.T) {
 		{"find * group ", []string{"find * group by"}, nil},
 		{"find * group by layer hav", []string{"find * group by layer having"}, nil},
 		{"find * wh", []string{"find * where"}, nil},
+		{"find line", nil, []string{"find line\nbreak"}}, {"find star", nil, []string{"find star*"}}, {"find hé", []string{"find héé"}, nil},
+		{"find model.layers.0.mlp.ex", []string{"find model.layers.0.mlp.experts"}, nil},
+		{"find experts.*.up", []string{"find experts.*.up_proj"}, []string{"find experts.*.down_proj"}},
+		{"find layers.{0,1}.mlp.experts.{0..3}.d", []string{"find layers.{0,1}.mlp.experts.{0..3}.down_proj"}, nil},
+		{"find ^model.la", []string{"find ^model.layers"}, nil},
+		{"find ^mo", []string{"find ^model"}, nil},
+		{"find ^mlp.", nil, []string{"find ^mlp.experts"}},
+		{"find *.bias, mlp.ex", []string{"find *.bias, mlp.experts"}, nil},
+		{"find * where layer<ex", []string{"find * where layer<expert"}, nil},
+		{"find * where layer < 3 and ex", []string{"find * where layer < 3 and expert"}, nil},
+		{"find * where layer = 1 ", []string{"find * where layer = 1 and", "find * where layer = 1 group"}, []string{"find * where layer = 1 bytes"}},
+		{"find * select sum(by", []string{"find * select sum(bytes"}, nil},
+		{"find * order by bytes ", []string{"find * order by bytes desc", "find * order by bytes limit"}, []string{"find * order by bytes dtype"}},
 	} {
 		err := r.View(func(s *registry.Snapshot) error {
 			got := Complete(c.text, s)

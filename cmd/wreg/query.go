@@ -41,10 +41,8 @@ README.`,
   wreg query 'gaps in hunyuan-mlx against hunyuan' --exit-code
   wreg query 'find experts.*.up_proj.weight group by layer select layer, count() having count() != 16'
   wreg query --file checks.q --json`,
-		Args: cobra.MaximumNArgs(1),
-		ValidArgsFunction: func(_ *cobra.Command, _ []string, text string) ([]string, cobra.ShellCompDirective) {
-			return a.completeQuery(text), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
-		},
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeQuery,
 		RunE: func(c *cobra.Command, args []string) error {
 			text, err := o.text(a, args)
 			if err != nil {
@@ -170,12 +168,19 @@ func forPeople(res *query.Result) *report {
 }
 
 // completeQuery offers what may follow a query's beginning.
-func (a *app) completeQuery(text string) (out []string) {
-	_ = a.read(func(_ *registry.Registry, s *registry.Snapshot) error { // no registry: nothing to offer
+func (a *app) completeQuery(_ *cobra.Command, args []string, text string) (out []string, _ cobra.ShellCompDirective) {
+	const plain = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+	if len(args) > 0 {
+		return nil, plain
+	}
+	err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 		out = query.Complete(text, s)
 		return nil
 	})
-	return out
+	if err != nil { // no registry yet: the language is known all the same
+		out = query.Complete(text, nil)
+	}
+	return out, plain
 }
 
 func explainCommand(a *app) *cobra.Command {
@@ -185,6 +190,8 @@ func explainCommand(a *app) *cobra.Command {
 		Short:   "show how a query was understood and how it runs",
 		Example: `  wreg explain 'missing mlp.switch_mlp.* where layer<64'`,
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: a.completeQuery,
 		RunE: func(c *cobra.Command, args []string) error {
 			q, err := query.Parse(args[0])
 			if err != nil {
