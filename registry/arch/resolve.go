@@ -128,8 +128,16 @@ func (a *Arch) Resolve(c *Config, src Source) (*Resolution, error) {
 	}
 	res.Layout, res.Why = r.layout(outcomes)
 	seen := map[string]bool{}
+	mlx := make(map[string]bool, len(r.items))
+	for _, it := range r.items {
+		mlx[it.path] = true
+	}
 	for i, it := range r.items {
 		o := &outcomes[i]
+		if g := r.doubled(it, o, mlx); g != nil && !seen[g.Have.Path] {
+			seen[g.Have.Path] = true
+			res.Gaps = append(res.Gaps, *g)
+		}
 		if o.chosen < 0 {
 			if it.optional && !anyPresent(o.troubles) {
 				continue
@@ -151,6 +159,46 @@ func (a *Arch) Resolve(c *Config, src Source) (*Resolution, error) {
 	}
 	r.leftover(res, used, outcomes)
 	return res, nil
+}
+
+// doubled finds a tensor that is there as mlx has it while all that hf makes it of is
+// there, too, and used for other tensors: of the two copies one would be lost.
+func (r *run) doubled(it *item, o *outcome, mlx map[string]bool) *Gap {
+	if o.chosen != it.own || o.chosen < 0 || len(it.from) == 1 {
+		return nil
+	}
+	for k, m := range it.from {
+		first := ""
+		if k == it.own || !r.stands(m, mlx, &first) || first == "" {
+			continue
+		}
+		have, _ := r.stored(first)
+		return &Gap{Status: Extra, Have: &have, Reason: fmt.Sprintf("a second copy: %s is there already, in another form", it.path)}
+	}
+	return nil
+}
+
+// stands reports that every input of a making is there and none is itself a tensor
+// of the mlx layout; first becomes one of them.
+func (r *run) stands(m *making, mlx map[string]bool, first *string) bool {
+	one := func(path string) bool {
+		if _, ok := r.stored(path); !ok || mlx[path] {
+			return false
+		}
+		*first = path
+		return true
+	}
+	switch m.op {
+	case opLoad:
+		return one(m.path)
+	case opEach:
+		for i := m.from; i < m.to; i++ {
+			if !one(m.each(i)) {
+				return false
+			}
+		}
+	}
+	return !slices.ContainsFunc(m.in, func(x *making) bool { return !r.stands(x, mlx, first) })
 }
 
 func anyPresent(troubles []*trouble) bool {
