@@ -110,30 +110,111 @@ func TestIngestTorture(t *testing.T) {
 }
 
 // A killed export leaves nothing under the final name, or all of it; --resume goes
-// on and gives what an undisturbed export gives, byte for byte.
+// on, killed again and again, and gives what an undisturbed export gives, byte for
+// byte. Shares and --finish likewise. Moments are spread over a whole export.
 func TestExportTorture(t *testing.T) {
 	p := newProcess(t)
 	p.must("synth", "--arch", "hunyuan", "--layers", "24", "--experts", "8", "--out", "hy")
 	p.must("ingest", "hy")
-	start := time.Now()
-	p.must("export", "hy", "--out", "whole", "--no-register")
-	whole := time.Since(start) * 5 / 4
-	want := p.files("whole")
+	kinds := []*tortured{
+		{name: "copied"}, // and synced
+		{name: "cast", flags: []string{"--dtype", "float16", "--prove", "sha256", "--no-sync"}},
+		{name: "quantized", flags: []string{"-q", "--q-group-size", "32", "--no-sync"}},
+	}
+	for _, k := range kinds {
+		start := time.Now()
+		p.must(k.args(k.name)...)
+		k.whole = time.Since(start) * 5 / 4
+		k.want = p.files(k.name)
+	}
+	killed := 0
 	for i := range rounds(t) {
-		if !p.kill(whole, "export", "hy", "--out", "out", "--no-register") {
-			if _, err := os.Stat(filepath.Join(p.dir, "out")); err != nil {
-				p.must("export", "hy", "--out", "out", "--no-register", "--resume")
-			}
+		k := kinds[p.rnd.IntN(len(kinds))]
+		if p.rnd.IntN(3) == 0 {
+			killed += p.shares(k)
+		} else {
+			killed += p.resumed(k)
 		}
-		if diff := cmp.Diff(want, p.files("out")); diff != "" {
-			t.Fatalf("round %d: the folder differs from an undisturbed one (-want +got):\n%s", i, diff)
+		if diff := cmp.Diff(k.want, p.files("out")); diff != "" {
+			t.Fatalf("round %d: %s: the folder differs from an undisturbed one (-want +got):\n%s", i, k.name, diff)
 		}
 		p.must("verify", "out")
 		if err := os.RemoveAll(filepath.Join(p.dir, "out")); err != nil {
 			t.Fatal(err)
 		}
+		if left, _ := filepath.Glob(filepath.Join(p.dir, ".*wreg-partial")); left != nil {
+			t.Fatalf("round %d: left %v", i, left)
+		}
+	}
+	if killed == 0 {
+		t.Error("no export was killed before its end")
 	}
 	p.must("check")
+}
+
+// tortured is a kind of export.
+type tortured struct {
+	name  string
+	flags []string
+	whole time.Duration     // a little longer than it takes
+	want  map[string]string // what it gives undisturbed
+}
+
+func (k *tortured) args(out string, more ...string) []string {
+	return append(append([]string{"export", "hy", "--out", out, "--no-register"}, k.flags...), more...)
+}
+
+// resumed kills an export, and --resume some times, and lets one end. It counts
+// the kills that left something to go on with.
+func (p *process) resumed(k *tortured) (killed int) {
+	p.t.Helper()
+	args := k.args("out")
+	for {
+		if p.kill(k.whole, args...) || p.there("out") {
+			return killed
+		}
+		if p.there(".out.wreg-partial") {
+			killed++
+		}
+		if args = k.args("out", "--resume"); p.rnd.IntN(8) == 0 {
+			args = k.args("out") // starts over
+		}
+		if p.rnd.IntN(2) == 0 {
+			break
+		}
+	}
+	p.must(args...)
+	return killed
+}
+
+// shares writes the shares of an export in random order, each killed some times,
+// and lands them with a --finish that is killed some times.
+func (p *process) shares(k *tortured) (killed int) {
+	p.t.Helper()
+	n := 1 + p.rnd.IntN(5)
+	run := func(whole time.Duration, args []string) {
+		for p.rnd.IntN(2) == 0 {
+			if p.kill(whole, args...) || p.there("out") {
+				return
+			}
+			killed++
+		}
+		p.must(args...)
+	}
+	for _, i := range p.rnd.Perm(n) {
+		run(k.whole, k.args("out", "--part", fmt.Sprintf("%d/%d", i+1, n)))
+		if p.there("out") {
+			p.t.Fatal("a share has the final name")
+		}
+	}
+	run(k.whole, k.args("out", "--finish"))
+	return killed
+}
+
+// there reports whether a folder exists.
+func (p *process) there(dir string) bool {
+	_, err := os.Stat(filepath.Join(p.dir, dir))
+	return err == nil
 }
 
 // files gives the hash of every file in a folder.
