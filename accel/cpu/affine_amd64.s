@@ -88,7 +88,7 @@ TEXT ·codesAVX2(SB), NOSPLIT, $0-37
 	VBROADCASTSS most+32(FP), Y12
 	MOVBLZX nibbles+36(FP), DX
 	VXORPS Y13, Y13, Y13
-	VMOVDQU codeOrder<>(SB), Y11
+	VMOVDQU ·codeOrder(SB), Y11
 	MOVL $0x1001, AX
 	VMOVD AX, X10
 	VPBROADCASTW X10, Y10
@@ -125,12 +125,12 @@ two:
 	RET
 
 // The packs work within 128-bit halves; this order of 32-bit lanes undoes that.
-DATA codeOrder<>+0(SB)/4, $0
-DATA codeOrder<>+4(SB)/4, $4
-DATA codeOrder<>+8(SB)/4, $1
-DATA codeOrder<>+12(SB)/4, $5
-DATA codeOrder<>+16(SB)/4, $2
-DATA codeOrder<>+20(SB)/4, $6
-DATA codeOrder<>+24(SB)/4, $3
-DATA codeOrder<>+28(SB)/4, $7
-GLOBL codeOrder<>(SB), RODATA|NOPTR, $32
+DATA ·codeOrder+0(SB)/4, $0
+DATA ·codeOrder+4(SB)/4, $4
+DATA ·codeOrder+8(SB)/4, $1
+DATA ·codeOrder+12(SB)/4, $5
+DATA ·codeOrder+16(SB)/4, $2
+DATA ·codeOrder+20(SB)/4, $6
+DATA ·codeOrder+24(SB)/4, $3
+DATA ·codeOrder+28(SB)/4, $7
+GLOBL ·codeOrder(SB), RODATA|NOPTR, $32

@@ -103,3 +103,57 @@ loop:
 	JNZ  block
 	VZEROUPPER
 	RET
+
+// CODES8 turns the quotients' numerators at off(SI) into e4m3 codes in r. What is past
+// 448 is 448; below 2^-6, adding 2^14 leaves the code in the last bits.
+#define CODES8(off, r, x, a, s, t) \
+	VMOVUPS off(SI), x        \
+	VDIVPS Y15, x, x          \
+	VPAND  Y14, x, a          \
+	VPANDN x, Y14, s          \
+	VPMINUD Y13, a, a         \
+	VPSRLD $20, a, r          \
+	VPAND  Y12, r, r          \
+	VPADDD Y11, r, r          \
+	VPADDD a, r, r            \
+	VPSRLD $20, r, r          \
+	VADDPS Y10, a, x          \
+	VPSUBD Y10, x, x          \
+	VPCMPGTD a, Y8, t         \
+	VPBLENDVB t, x, r, r      \
+	VPSRLD $24, s, s          \
+	VPOR   s, r, r
+
+// func codes8AVX2(q *uint8, src *float32, n int, divisor float32)
+//
+// The e4m3 codes of n float32 (a multiple of 32) over divisor, which is not 0.
+TEXT ·codes8AVX2(SB), NOSPLIT, $0-28
+	MOVQ q+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+	VBROADCASTSS divisor+24(FP), Y15
+	CONSTANT32($0x7FFFFFFF, X14, Y14)
+	CONSTANT32($0x43E00000, X13, Y13) // 448
+	CONSTANT32($1, X12, Y12)
+	CONSTANT32($0xC407FFFF, X11, Y11) // rounds, and takes 120 from the exponent
+	CONSTANT32($0x46800000, X10, Y10) // 2^14
+	CONSTANT32($0x3C800000, X8, Y8)   // 2^-6
+	SHRQ $5, CX
+
+loop:
+	CODES8(0, Y0, Y4, Y5, Y6, Y7)
+	CODES8(32, Y1, Y4, Y5, Y6, Y7)
+	CODES8(64, Y2, Y4, Y5, Y6, Y7)
+	CODES8(96, Y3, Y4, Y5, Y6, Y7)
+	VPACKUSDW Y1, Y0, Y0
+	VPACKUSDW Y3, Y2, Y2
+	VPACKUSWB Y2, Y0, Y0
+	VMOVDQU ·codeOrder(SB), Y4
+	VPERMD Y0, Y4, Y0
+	VMOVDQU Y0, (DI)
+	ADDQ $128, SI
+	ADDQ $32, DI
+	DECQ CX
+	JNZ  loop
+	VZEROUPPER
+	RET

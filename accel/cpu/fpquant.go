@@ -41,9 +41,14 @@ func (d Device) quantizeFP(dst, scales, src []byte, dt tensor.DType, spec QuantS
 			top := math.Float32frombits(d.top(g))
 			var divisor float32
 			scales[i], divisor = fpScale(top, dt, spec.Mode)
-			if d.k.codes4 != nil && spec.Bits == 4 && top/divisor <= e2m1Orderly {
+			switch {
+			case d.k.codes4 != nil && spec.Bits == 4 && top/divisor <= e2m1Orderly:
 				d.k.codes4(dst[:out], g, divisor, above)
-			} else {
+			case d.k.codes8 != nil && spec.Bits == 8 && divisor != 0:
+				// A power of two: the quotient needs no rounding to dt, unless it is
+				// so small that its code is 0 either way.
+				d.k.codes8(dst[:out], g, divisor)
+			default:
 				for j, v := range g {
 					r := v / divisor
 					if divisor == 0 { // only here is a NaN made, which quiet gives its sign

@@ -23,9 +23,11 @@ type kernels struct {
 	codes func(q []uint8, g []float32, scale, bias, most float32, nibbles bool)
 
 	// top gives the bits of the largest magnitude of a group, or of a NaN when there
-	// is one; codes4 the e2m1 codes of g/divisor, two a byte. Groups are multiples of 16.
+	// is one; codes4 the e2m1 codes of g/divisor, two a byte; codes8 the e4m3 codes,
+	// one a byte, where divisor is not 0. Groups are multiples of 16, for codes8 of 32.
 	top    func(g []float32) uint32
 	codes4 func(q []uint8, g []float32, divisor float32, above *[7]float32)
+	codes8 func(q []uint8, g []float32, divisor float32)
 }
 
 var (

@@ -43,6 +43,9 @@ func codesAVX2(q *uint8, src *float32, n int, scale, bias, most float32, nibbles
 //go:noescape
 func codes4AVX2(q *uint8, src *float32, n int, divisor float32, above *[7]float32)
 
+//go:noescape
+func codes8AVX2(q *uint8, src *float32, n int, divisor float32)
+
 // assembly gives the AVX2 kernels. x/sys/cpu does not report F16C; every processor
 // with AVX2 has it.
 func assembly() (kernels, bool) {
@@ -54,6 +57,6 @@ func assembly() (kernels, bool) {
 		f16ToF32: f16ToF32AVX2, bf16ToF16: bf16ToF16AVX2, f16ToBF16: f16ToBF16AVX2,
 		e4m3To16: e4m3To16AVX2, dequantE4M3: dequantE4M3AVX2,
 		extremes16: extremes16AVX2, extremes32: extremes32AVX2,
-		span: rangeAVX2, codes: codesAVX2, codes4: codes4AVX2,
+		span: rangeAVX2, codes: codesAVX2, codes4: codes4AVX2, codes8: codes8AVX2,
 	}.kernels("avx2"), true
 }

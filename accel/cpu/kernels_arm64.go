@@ -41,6 +41,9 @@ func codesNEON(q *uint8, src *float32, n int, scale, bias, most float32, nibbles
 //go:noescape
 func codes4NEON(q *uint8, src *float32, n int, divisor float32, above *[7]float32)
 
+//go:noescape
+func codes8NEON(q *uint8, src *float32, n int, divisor float32)
+
 // assembly gives the NEON kernels, which every arm64 has.
 func assembly() (kernels, bool) {
 	return routines{
@@ -48,6 +51,6 @@ func assembly() (kernels, bool) {
 		f16ToF32: f16ToF32NEON, bf16ToF16: bf16ToF16NEON, f16ToBF16: f16ToBF16NEON,
 		e4m3To16: e4m3To16NEON, dequantE4M3: dequantE4M3NEON,
 		extremes16: extremes16NEON, extremes32: extremes32NEON,
-		span: rangeNEON, codes: codesNEON, codes4: codes4NEON,
+		span: rangeNEON, codes: codesNEON, codes4: codes4NEON, codes8: codes8NEON,
 	}.kernels("neon"), true
 }

@@ -66,6 +66,36 @@ func equalsMLX(t *testing.T, d Device, v map[string]vector, name string, spec Qu
 	same(t, "elements", back, want.data, size(want.dt))
 }
 
+// TestE4M3Codes compares the kernel with f32ToE4M3, for numbers of every kind.
+func TestE4M3Codes(t *testing.T) {
+	d := New()
+	if d.k.codes8 == nil {
+		return // plain Go has f32ToE4M3 alone
+	}
+	bits := patterns(tensor.F32)
+	for e := range uint32(256) { // every number of four bits' fraction, and beside it
+		for f := range uint32(16) {
+			for off := range uint32(3) {
+				u := e<<23 | f<<19 + off - 1
+				bits = le.AppendUint32(le.AppendUint32(bits, u), u|1<<31)
+			}
+		}
+	}
+	bits = bits[:len(bits)/4/lanes*lanes*4]
+	g, want := make([]float32, len(bits)/4), make([]byte, len(bits)/4)
+	for i := range g {
+		u := le.Uint32(bits[4*i:])
+		g[i], want[i] = math.Float32frombits(u), f32ToE4M3(u)
+	}
+	got := make([]byte, len(g))
+	d.k.codes8(got, g, 1)
+	for i := range got {
+		if got[i] != want[i] {
+			t.Fatalf("%#08x has code %#02x, want %#02x", math.Float32bits(g[i]), got[i], want[i])
+		}
+	}
+}
+
 // TestNearestE2M1 compares the thresholds of the kernel, which sees quotients before
 // they are rounded to the type, with the search over all codes: every value of f16
 // and bf16 up to where thresholds end, and the numbers next to each half way.

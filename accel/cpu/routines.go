@@ -18,6 +18,7 @@ type routines struct {
 	extremes32  func(src *byte, n int) (pos int32, neg uint32, zeros uint64)
 	span        func(src *float32, n int) (lo, hi float32)
 	codes       func(q *uint8, src *float32, n int, scale, bias, most float32, nibbles bool)
+	codes8      func(q *uint8, src *float32, n int, divisor float32)
 	codes4      func(q *uint8, src *float32, n int, divisor float32, above *[7]float32)
 }
 
@@ -71,6 +72,7 @@ func (r routines) kernels(path string) kernels {
 			pos, neg, _ := r.extremes32((*byte)(unsafe.Pointer(&g[0])), len(g))
 			return max(uint32(max(pos, 0)), neg&0x7FFFFFFF)
 		},
+		codes8: func(q []uint8, g []float32, divisor float32) { r.codes8(&q[0], &g[0], len(g), divisor) },
 		codes4: func(q []uint8, g []float32, divisor float32, above *[7]float32) {
 			r.codes4(&q[0], &g[0], len(g), divisor, above)
 		},

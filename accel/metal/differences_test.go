@@ -128,7 +128,7 @@ func tryQuantize(try func(string, int, func(cpu.Computer, []byte) error)) {
 				panic(err)
 			}
 		}
-		for _, bits := range []int{2, 3, 4, 5, 6, 8} {
+		for _, bits := range []int{1, 2, 3, 4, 5, 6, 8} {
 			for _, group := range []int{32, 64, 128} {
 				spec := cpu.QuantSpec{Bits: bits, Group: group}
 				packed, scales, biases, _ := spec.Sizes(rows, cols, dt)

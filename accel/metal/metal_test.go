@@ -253,6 +253,58 @@ func TestRefusesBeforeTheGPU(t *testing.T) {
 	}
 }
 
+// TestLeftToTheProcessor: what there is no kernel for, or what would not fit its
+// 32-bit counts and buffers, is done all the same, without the GPU.
+func TestLeftToTheProcessor(t *testing.T) {
+	g := &pretended{}
+	d := newDevice(g)
+	d.tile = 1024
+	d.Strict()
+	b := bytes.Repeat([]byte{1, 2, 3, 0x3C}, 4096)
+	quantize := func(rows int, spec cpu.QuantSpec) func(c cpu.Computer, dst []byte) error {
+		packed, scales, biases, err := spec.Sizes(rows, 64, tensor.BF16)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func(c cpu.Computer, dst []byte) error {
+			dst, ends := dst[:packed+scales+biases], dst[packed:packed+scales+biases]
+			return c.Quantize(dst[:packed], ends[:scales], ends[scales:], b[:rows*128], tensor.BF16, rows, 64, spec)
+		}
+	}
+	for name, call := range map[string]func(c cpu.Computer, dst []byte) error{
+		"one bit":            quantize(4, cpu.QuantSpec{Bits: 1}),
+		"mxfp4":              quantize(4, cpu.QuantSpec{Mode: cpu.MXFP4}),
+		"f64":                func(c cpu.Computer, dst []byte) error { return c.Cast(dst[:80], tensor.BF16, b[:320], tensor.F64) },
+		"e5m2":               func(c cpu.Computer, dst []byte) error { return c.Cast(dst[:80], tensor.BF16, b[:40], tensor.F8E5M2) },
+		"a type onto itself": func(c cpu.Computer, dst []byte) error { return c.Cast(dst[:80], tensor.F16, b[:80], tensor.F16) },
+		"fp8 rows of 2 tiles": func(c cpu.Computer, dst []byte) error {
+			return c.DequantFP8(dst[:4096], b[:2048], 0, 1, 2048, b[:8], tensor.F32, 1, 1024)
+		},
+		"fp8 with many scales": func(c cpu.Computer, dst []byte) error {
+			return c.DequantFP8(dst[:1024], b[:512], 0, 2, 256, b[:2048], tensor.F32, 1, 1)
+		},
+	} {
+		got, want := make([]byte, 4096), make([]byte, 4096)
+		if err := errors.Join(call(d, got), call(cpu.Reference(), want)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: error %v, right bytes: %v", name, err, bytes.Equal(got, want))
+		}
+	}
+	if g.jobs != 0 || d.Err() != nil {
+		t.Errorf("the GPU got %d jobs; error %v", g.jobs, d.Err())
+	}
+}
+
+// TestCheckWantsTheGPU: a trial that the processor did says nothing about a kernel.
+func TestCheckWantsTheGPU(t *testing.T) {
+	d := newDevice(&pretended{})
+	r := d.check("cast_f64_f32", cpu.Trial{Name: "cast f64 f32", Source: make([]byte, 80), Size: 40, Call: func(c cpu.Computer, dst, src []byte) error {
+		return c.Cast(dst, tensor.F32, src, tensor.F64)
+	}})
+	if r.Fault != "the GPU was not asked" || d.Err() == nil {
+		t.Errorf("fault %q, error %v", r.Fault, d.Err())
+	}
+}
+
 func TestManyAtOnce(t *testing.T) {
 	d := newDevice(&pretended{})
 	d.tile = 512
