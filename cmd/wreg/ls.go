@@ -60,7 +60,7 @@ func (a *app) list(s *registry.Snapshot, globs []string) ([]*registry.Revision, 
 // completeModels offers model names to the shell.
 func (a *app) completeModels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var names []string
-	err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+	err := a.glance(func(s *registry.Snapshot) error {
 		models, err := s.Models()
 		for _, v := range models {
 			names = append(names, v.Model)

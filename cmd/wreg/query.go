@@ -173,7 +173,7 @@ func (a *app) completeQuery(_ *cobra.Command, args []string, text string) (out [
 	if len(args) > 0 {
 		return nil, plain
 	}
-	err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+	err := a.glance(func(s *registry.Snapshot) error {
 		out = query.Complete(text, s)
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -163,6 +164,15 @@ func (a *app) read(fn func(r *registry.Registry, s *registry.Snapshot) error) er
 	return a.open(registry.Options{ReadOnly: true}, func(r *registry.Registry) error {
 		return r.View(func(s *registry.Snapshot) error { return fn(r, s) })
 	})
+}
+
+// patience is how long shell completion waits for a registry that is being written.
+const patience = 200 * time.Millisecond
+
+// glance is read for shell completion, at which somebody waits with a finger on
+// the key.
+func (a *app) glance(fn func(s *registry.Snapshot) error) error {
+	return a.open(registry.Options{ReadOnly: true, Timeout: patience}, func(r *registry.Registry) error { return r.View(fn) })
 }
 
 // change runs fn on a registry that must exist.
