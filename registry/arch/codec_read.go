@@ -259,6 +259,9 @@ func (r *run) awq(c *codec, path string, ok bool, role func(string) (tensor.Info
 		{suffix: "biases", dtype: scales.DType, shape: tensor.Shape{out, groups}},
 	}
 	zeros, hasZeros := role("zeros")
+	if !hasZeros && r.asymmetric(c) {
+		return form{}, absent("zeros"), true
+	}
 	if hasZeros && !zeros.Shape.Equal(tensor.Shape{groups, out / 8}) {
 		return form{}, wrongAt(path, &zeros, nil, "its zeros have shape %v, not %v", zeros.Shape, tensor.Shape{groups, out / 8}), true
 	}

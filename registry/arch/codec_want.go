@@ -1,6 +1,8 @@
 package arch
 
 import (
+	"strings"
+
 	"wreg/registry/tensor"
 )
 
@@ -24,7 +26,7 @@ func (r *run) storedAs(path string, w Want) []Want {
 			}
 		}
 		coded := c.ownCodes() && plainly && (own.DType == tensor.F8E4M3 || !own.DType.Float())
-		declared := !plainly && len(found) == 0 && r.declares(c)
+		declared := !plainly && len(found) == 0 && r.declares(c, path)
 		switch {
 		case plainly && !coded:
 			continue
@@ -45,14 +47,16 @@ func (c *codec) ownCodes() bool {
 	return false
 }
 
-// declares reports that config.json says the checkpoint is quantized so.
-func (r *run) declares(c *codec) bool {
+// declares reports that config.json says the tensor is quantized so. Of AWQ these
+// are the layers' alone: embedding and head stay floats.
+func (r *run) declares(c *codec, path string) bool {
 	method, _ := r.quantMethod()
 	switch c.kind {
 	case "mxfp4":
 		return method == "mxfp4"
 	case "awq":
-		return method == "awq" || method == "gptq"
+		_, index := tensor.SplitPath(path)
+		return len(index) > 0 && (method == "awq" || method == "gptq")
 	}
 	return false // others leave parts of a model as they are
 }
@@ -115,6 +119,25 @@ func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[st
 	return nil
 }
 
+// asymmetric reports that AWQ codes have zeros: config.json says so, or one of them
+// is there. Without any, codes count from 8; without its own among others that have
+// one, a weight would be read wrongly.
+func (r *run) asymmetric(c *codec) bool {
+	if v, ok := r.config.get("quantization_config.zero_point"); ok && v.Truth() {
+		return true
+	}
+	suffix := "." + c.parts["zeros"]
+	known, ok := r.matched[suffix]
+	if !ok && r.src != nil {
+		r.src.All(func(i tensor.Info) bool {
+			known = strings.HasSuffix(i.Path, suffix)
+			return !known
+		})
+		r.matched[suffix] = known
+	}
+	return known
+}
+
 func (r *run) awqParts(c *codec, part func(string, tensor.DType, ...int64) Want, shape tensor.Shape, found map[string]tensor.Info) []Want {
 	out, in := shape[0], shape[1]
 	group := int64(128)
@@ -127,7 +150,7 @@ func (r *run) awqParts(c *codec, part func(string, tensor.DType, ...int64) Want,
 		part(c.parts["qweight"], tensor.I32, in, out/8),
 		part(c.parts["scales"], tensor.Invalid, in/group, out),
 	}
-	if _, ok := found["zeros"]; ok {
+	if _, ok := found["zeros"]; ok || r.asymmetric(c) {
 		wants = append(wants, part(c.parts["zeros"], tensor.I32, in/group, out/8))
 	}
 	return wants

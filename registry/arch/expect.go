@@ -149,10 +149,16 @@ func (r *run) hfWay(it *item) *making {
 			}
 		}
 	}
-	for k, m := range it.from {
+	return it.from[it.firstWritten()]
+}
+
+// firstWritten is the first way that the file writes: the hf layout's. Without one
+// it is the tensor itself.
+func (it *item) firstWritten() int {
+	for k := range it.from {
 		if it.listed > 0 && (k != it.own || it.ownListed) {
-			return m
+			return k
 		}
 	}
-	return it.from[it.own]
+	return it.own
 }

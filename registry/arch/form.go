@@ -58,16 +58,32 @@ func (r *run) stored(path string) (tensor.Info, bool) {
 	return tensor.Info{}, false
 }
 
-// hfName is where the hf layout holds a path: the first renaming that the
-// checkpoint follows.
+// hfName is where the hf layout holds a path: the first renaming that fits and that
+// the checkpoint follows. One that is more special and stands before it counts even
+// if nothing is there under its name: that is what is missing. A checkpoint that
+// follows no renaming has the mlx layout's names.
 func (r *run) hfName(path string) string {
-	for _, n := range r.renames {
-		rest, ok := strings.CutPrefix(path, n.to)
-		if ok && (r.src == nil || r.towardsHF || r.follows(n)) {
-			return n.from + rest
+	var best *renaming
+	followed := false
+	for i := range r.renames {
+		n := &r.renames[i]
+		if followed || !strings.HasPrefix(path, n.to) {
+			continue
+		}
+		known := r.src == nil || r.towardsHF || r.follows(*n)
+		if best == nil || known && len(n.to) >= len(best.to) || len(n.to) > len(best.to) {
+			best, followed = n, known
 		}
 	}
-	return path
+	if best == nil {
+		return path
+	}
+	if !followed {
+		if _, ok := r.src.Lookup(path); ok || !slices.ContainsFunc(r.renames, r.follows) {
+			return path
+		}
+	}
+	return best.from + path[len(best.to):]
 }
 
 // follows reports that a checkpoint has tensors under a renaming's from, and

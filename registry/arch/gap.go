@@ -44,13 +44,16 @@ func (r *run) gapsOf(it *item, o *outcome, layout string) ([]Gap, *making) {
 // layout suggests.
 func (it *item) nearestWay(troubles []*trouble, layout string) int {
 	best, bestScore := 0, -1.0
+	preferred := it.own
+	if layout != MLX {
+		preferred = it.firstWritten()
+	}
 	for k, t := range troubles {
 		score := 1 - float64(len(t.absent))/float64(max(t.total, 1))
 		if len(t.absent) == 0 {
 			score = 0.9 // all there, but not as expected
 		}
-		isOwn := k == it.own
-		if isOwn == (layout == MLX) {
+		if k == preferred {
 			score += 1e-6
 		}
 		if score > bestScore {
