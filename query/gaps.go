@@ -159,6 +159,7 @@ func (q *Query) compare(c *checkpoint, e *expectation) []gap {
 		}
 	}
 	explainMissing(gaps, e, side)
+	findSwapped(e, gaps)
 	if asks(arch.Extra) {
 		side.each(true, func(t tensor.Info) bool {
 			if _, dropped := e.dropped[t.Path]; !wanted[t.Path] && !dropped && q.matches(t.Path) {

@@ -137,3 +137,21 @@ func TestQuantizedExport(t *testing.T) {
 		t.Errorf("notes %q", res.Notes)
 	}
 }
+
+// Two experts in each other's place have every name, shape and dtype right.
+func TestSwappedExperts(t *testing.T) {
+	config, hf, _ := golden(t, "hunyuan")
+	swapped := slices.Clone(hf)
+	const a, b = "model.layers.0.mlp.experts.0.up_proj.weight", "model.layers.0.mlp.experts.1.up_proj.weight"
+	for i := range swapped {
+		switch swapped[i].Path {
+		case a:
+			swapped[i].Path = b
+		case b:
+			swapped[i].Path = a
+		}
+	}
+	r := models(t, config, map[string][]tensor.Info{"whole": hf, "swapped": swapped})
+	expect(t, "swapped", ask(t, r, "gaps in swapped against whole").text("path", "reason", "remedy"),
+		a+" | holds the bytes of "+b+" | its bytes belong at "+b+"\n"+b+" | holds the bytes of "+a+" | its bytes belong at "+a+"\n")
+}

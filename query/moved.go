@@ -1,6 +1,7 @@
 package query
 
 import (
+	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
 
@@ -38,5 +39,29 @@ func (q *Query) findMoved(e *expectation, c *checkpoint) {
 			return "renamed? same bytes as " + from + " of " + e.against
 		}
 		return "nothing of " + e.against + " is named so"
+	}
+}
+
+// findSwapped says of tensors with other bytes whose bytes they hold instead: two
+// experts in each other's place have every shape and dtype right.
+func findSwapped(e *expectation, gaps []gap) {
+	var owners map[tensor.Hash]string
+	for i := range gaps {
+		g := &gaps[i]
+		if g.status != arch.Changed || g.want == nil || g.have == nil || g.have.Hash.IsZero() ||
+			g.want.content.hash.IsZero() || g.want.content.hash == g.have.Hash {
+			continue
+		}
+		if owners == nil {
+			owners = make(map[tensor.Hash]string, len(e.wants))
+			for k := range e.wants {
+				if w := &e.wants[k]; !w.content.hash.IsZero() && owners[w.content.hash] == "" {
+					owners[w.content.hash] = w.path
+				}
+			}
+		}
+		if owner := owners[g.have.Hash]; owner != "" && owner != g.path {
+			g.reason, g.remedy = "holds the bytes of "+owner, "its bytes belong at "+owner
+		}
 	}
 }
