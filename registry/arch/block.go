@@ -19,9 +19,9 @@ func (r *run) use(s *scope, u *use) error {
 	}
 	in := s.child()
 	if b == nil {
-		a, err := ByName(u.Name)
+		a, err := u.architecture()
 		if err != nil {
-			return fmt.Errorf("use %s: there is neither a block nor an architecture of this name", u.Name)
+			return err
 		}
 		if u.Args != nil {
 			return fmt.Errorf("use %s: an architecture takes no arguments; bind names with let", u.Name)

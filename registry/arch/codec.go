@@ -22,9 +22,11 @@ type codec struct {
 	group   int
 }
 
+type codecKind struct{ need, may []string }
+
 // codecKinds gives the roles each kind of stored form needs, and those it may
 // have.
-var codecKinds = map[string]struct{ need, may []string }{
+var codecKinds = map[string]codecKind{
 	"fp8":   {need: []string{"scale"}},            // e4m3 × block scales
 	"int4":  {need: []string{"packed", "scale"}},  // compressed-tensors pack-quantized
 	"fp4":   {need: []string{"packed", "scale"}},  // two e2m1 codes a byte, a scale byte a group
@@ -38,9 +40,9 @@ var codecKinds = map[string]struct{ need, may []string }{
 // read takes a read statement.
 func (r *run) read(s *scope, st *statement) error {
 	d := st.Read
-	kind, ok := codecKinds[d.Codec]
-	if !ok {
-		return fmt.Errorf("read: there is no stored form %s; known are fp8 int4 fp4 mxfp4 mxfp8 nvfp4 tiles awq", d.Codec)
+	kind, err := d.kind()
+	if err != nil {
+		return err
 	}
 	c := &codec{kind: d.Codec, parts: map[string]string{}, rule: r.ruleAt(st)}
 	text, err := s.pattern(d.Pattern)

@@ -24,12 +24,9 @@ type item struct {
 
 func (r *run) tensor(s *scope, st *statement) error {
 	d := st.Tensor
-	dtype := tensor.Invalid
-	if d.DType != "" {
-		var ok bool
-		if dtype, ok = tensor.ParseDType(d.DType); !ok {
-			return fmt.Errorf("tensor %s: there is no dtype %s", d.Name, d.DType)
-		}
+	dtype, err := d.dtype()
+	if err != nil {
+		return err
 	}
 	names, err := s.alternatives(d.Name)
 	if err != nil {

@@ -143,7 +143,11 @@ func Parse(file, text string) (*Arch, error) {
 	if len(f.Names) == 0 {
 		return nil, fmt.Errorf("%s: no architecture: the file begins with arch NAME, ALIAS…", file)
 	}
-	return &Arch{Name: f.Names[0], Aliases: f.Names[1:], File: file, file: f}, nil
+	a := &Arch{Name: f.Names[0], Aliases: f.Names[1:], File: file, file: f}
+	if err := a.static(); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // UnknownError says which model_type has no architecture, and what is near.

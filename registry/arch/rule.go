@@ -1,8 +1,6 @@
 package arch
 
 import (
-	"fmt"
-
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
@@ -20,6 +18,9 @@ type nameRule struct {
 
 func (r *run) rule(s *scope, st *statement) error {
 	d := st.Rule
+	if err := d.complete(); err != nil {
+		return err
+	}
 	for _, text := range d.Patterns {
 		text, err := s.pattern(text)
 		if err != nil {
@@ -32,16 +33,13 @@ func (r *run) rule(s *scope, st *statement) error {
 		n := nameRule{pattern: p, rule: r.ruleAt(st), no: d.Word == "quant" && d.No == "no", never: d.No == "never", bits: d.Bits, group: d.Group}
 		switch d.Word {
 		case "drop":
-			if n.because, err = unquoted(d.Because); err != nil || n.because == "" {
-				return fmt.Errorf(`drop %s: say why: drop … because "…"`, text)
+			if n.because, err = unquoted(d.Because); err != nil {
+				return err
 			}
 			r.drops = append(r.drops, n)
 		case "keep":
 			r.keeps = append(r.keeps, n)
 		case "quant":
-			if !n.no && !n.never && n.bits == 0 {
-				return fmt.Errorf("quant %s: say how: 8/64 (bits and group size), no, or never", text)
-			}
 			r.quants = append(r.quants, n)
 		}
 	}

@@ -71,6 +71,23 @@ func TestTextErrors(t *testing.T) {
 	}
 }
 
+// What is wrong whatever the config is told at once, all of it, before there is one.
+func TestStaticErrors(t *testing.T) {
+	_, err := arch.Parse("x.arch", "arch x\nuse nothing()\nwhen n = 1 {\n  read a.weight as zip(x = y)\n  drop a.*\n}\nblock b() { tensor w [4] as b16 }\nuse swiglu(1, 2)")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	want := []string{"x.arch:2:1: use nothing", "\n  use nothing()\n  ^", "x.arch:4:3: read: there is no stored form zip", "x.arch:5:3: drop a.*: say why", "x.arch:7:13: tensor w: there is no dtype b16"}
+	at := 0
+	for _, w := range want {
+		i := strings.Index(err.Error()[at:], w)
+		if i < 0 {
+			t.Fatalf("%q is not told, or out of order:\n%v", w, err)
+		}
+		at += i
+	}
+}
+
 // apply parses an architecture and applies it to a config and a small checkpoint.
 func apply(text, config string) error {
 	a, err := arch.Parse("x.arch", text)
