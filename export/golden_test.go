@@ -162,7 +162,7 @@ func compareTensors(t *testing.T, what, out string, v synth.Variant, r *export.R
 	if f := c.Findings(); len(f) > 0 {
 		t.Errorf("%s: findings %v", what, f)
 	}
-	got, err := c.Hash(context.Background(), ingest.HashOptions{NoStats: true})
+	got, err := c.Hash(context.Background(), ingest.HashOptions{})
 	if err != nil {
 		t.Error(what, err)
 		return
@@ -190,6 +190,9 @@ func compareTensors(t *testing.T, what, out string, v synth.Variant, r *export.R
 		i := infos[g.Path]
 		if i.Sum != g.Sum || i.Offset != g.Offset || i.File != g.File || i.Bytes != g.Bytes || !i.Hash.IsZero() && i.Hash != g.Hash {
 			t.Errorf("%s: %s: the receipt has %+v, the file %+v", what, g.Path, i, g)
+		}
+		if i.Stats != nil && (g.Stats == nil || *i.Stats != *g.Stats) {
+			t.Errorf("%s: %s: the receipt has %+v, ingesting gives %+v", what, g.Path, i.Stats, g.Stats)
 		}
 		for k, h := range i.Slices {
 			if len(g.Slices) != len(i.Slices) || g.Slices[k] != h {

@@ -33,7 +33,8 @@ type Receipt struct {
 	Sources      []ReceiptSource `json:"sources"`
 
 	// Infos are the output tensors as the registry keeps them. A Hash is known when
-	// one source was copied whole, and with sha256; slices when a stack was copied.
+	// one source was copied whole, and with sha256; slices when a stack was copied;
+	// statistics of copies, stacks too, whose sources have them.
 	Infos []tensor.Info `json:"-"`
 }
 
@@ -173,36 +174,6 @@ func (s *stream) known(i, k int, p part) tensor.Hash {
 		return src.Hash
 	}
 	return tensor.Hash{}
-}
-
-// info is output tensor i as the registry keeps it.
-func (s *stream) info(i int, parts []part) tensor.Info {
-	t := &s.plan.Tensors[i]
-	info := tensor.Info{Path: t.Path, DType: t.DType, Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
-		Bytes: t.Bytes, Format: "safetensors", Sum: s.whole[i].sum}
-	if len(parts) == 1 {
-		info.Hash = s.known(i, 0, parts[0])
-		if path, ok := plain(t.Make); ok {
-			src, _ := s.plan.source.Lookup(path)
-			info.Stats = src.Stats
-			if src.Shape.Equal(t.Shape) {
-				info.Slices = src.Slices
-			}
-		}
-		return info
-	}
-	if len(t.Shape) < 3 || t.Shape[0] != int64(len(parts)) {
-		return info
-	}
-	slices := make([]tensor.Hash, len(parts))
-	for k, p := range parts {
-		slices[k] = s.known(i, k, p)
-		if slices[k].IsZero() || p.n != parts[0].n {
-			return info
-		}
-	}
-	info.Slices = slices
-	return info
 }
 
 // seal begins the end of a receipt: the SHA-256 of everything before it, so that a
