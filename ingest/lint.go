@@ -81,7 +81,7 @@ var LintRules = []LintRule{
 	{"transformers-no-index", "transformers", "finds no weights in several shards without an index", checkNoIndex},
 	{"transformers-random-init", "transformers", "loads a checkpoint that lacks tensors and fills them at random, with a warning", checkLacking},
 	{"ollama-torch-empty", "ollama", "imports the tensors of a torch file as 0 bytes, without an error", checkTorch},
-	{"mlx-gguf-stops", "mlx", "stops at this type and gives the tensors before it, without an error", checkGGUF(tensor.TQ1_0, tensor.TQ2_0, tensor.MXFP4, tensor.NVFP4, tensor.Q1_0)},
+	{"mlx-gguf-stops", "mlx", "stops at this type and gives the tensors before it, without an error", checkGGUF(tensor.TQ1_0, tensor.TQ2_0, tensor.MXFP4, tensor.NVFP4, tensor.Q1_0, tensor.Q2_0)},
 	{"mlx-gguf-type", "mlx", "cannot read this type", checkGGUF(tensor.Q5_0, tensor.Q5_1, tensor.Q8_1, tensor.Q3_K, tensor.Q5_K, tensor.Q8_K, tensor.IQ2_XXS, tensor.IQ2_XS,
 		tensor.IQ3_XXS, tensor.IQ1_S, tensor.IQ4_NL, tensor.IQ3_S, tensor.IQ2_S, tensor.IQ4_XS, tensor.IQ1_M, tensor.I64, tensor.F64)},
 	{"mlx-gguf-narrows", "mlx", "turns this type into f16, whose range is smaller", checkGGUF(tensor.BF16)},

@@ -195,21 +195,6 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// TestTypes: the table agrees with ggml's block sizes where the vocabulary has
-// them, and no number is a type twice.
-func TestTypes(t *testing.T) {
-	seen := map[tensor.DType]uint32{}
-	for n, d := range types {
-		if !d.Valid() {
-			t.Errorf("type %d is not in the vocabulary", n)
-		}
-		if m, twice := seen[d]; twice {
-			t.Errorf("types %d and %d are both %v", n, m, d)
-		}
-		seen[d] = n
-	}
-}
-
 func FuzzRead(f *testing.F) {
 	for _, c := range cases {
 		if len(c.file) < 4096 {

@@ -19,6 +19,7 @@ type entry struct {
 	method       uint16
 	crc, size    uint32 // of the directory, added to the true ones
 	localSize    uint32 // of the local header, likewise
+	localStored  uint32 // of the local header, the stored size only
 	disk         uint16
 	extra        []byte // of the directory
 	header       uint32 // added to the offset of the local header
@@ -44,7 +45,7 @@ func archive(entries []entry, end func(e []byte) []byte) []byte {
 			b = le.AppendUint16(b, v)
 		}
 		b = le.AppendUint32(b, crc)
-		b = le.AppendUint32(b, n+e.localSize)
+		b = le.AppendUint32(b, n+e.localSize+e.localStored)
 		b = le.AppendUint32(b, n+e.localSize)
 		b = le.AppendUint16(b, uint16(len(local)))
 		b = le.AppendUint16(b, 0)
@@ -111,6 +112,7 @@ func TestRead(t *testing.T) {
 		"two on one":       {entries: with(func(e *entry) { e.name, e.header = "m/a", ^uint32(37) }), want: `"m/a"`},
 		"local name":       {entries: with(func(e *entry) { e.local = "m/c" }), want: "has another name"},
 		"local size":       {entries: with(func(e *entry) { e.localSize = 1 }), want: "local header says 5 bytes"},
+		"local stored":     {entries: with(func(e *entry) { e.method, e.localStored = 8, 1 }), want: "local header says 5 bytes stored of 4"},
 		"local flags":      {entries: with(func(e *entry) { e.localFlags = 1 }), want: "disagrees with the directory about flags"},
 		"larger":           {entries: with(func(e *entry) { e.size = 1 }), want: "reach"},
 		"much larger":      {entries: with(func(e *entry) { e.size = 1 << 30 }), want: "reach past the directory"},

@@ -90,6 +90,7 @@ const (
 	MXFP4
 	NVFP4
 	Q1_0
+	Q2_0
 )
 
 // dtypeInfo gives each type its name and the block in which its elements are
@@ -132,7 +133,7 @@ var dtypes = [256]dtypeInfo{
 	IQ2_S: {"iq2_s", 256, 82, false}, IQ4_XS: {"iq4_xs", 256, 136, false},
 	IQ1_M: {"iq1_m", 256, 56, false},
 	TQ1_0: {"tq1_0", 256, 54, false}, TQ2_0: {"tq2_0", 256, 66, false},
-	MXFP4: {"mxfp4", 32, 17, false}, NVFP4: {"nvfp4", 64, 36, false}, Q1_0: {"q1_0", 128, 18, false},
+	MXFP4: {"mxfp4", 32, 17, false}, NVFP4: {"nvfp4", 64, 36, false}, Q1_0: {"q1_0", 128, 18, false}, Q2_0: {"q2_0", 64, 18, false},
 }
 
 var byName = func() map[string]DType {
