@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/bits"
 	"runtime"
 	"slices"
@@ -15,6 +16,10 @@ import (
 
 	"wreg/registry/tensor"
 )
+
+// maxTemplates bounds the blocks of one revision. Real models have some hundreds:
+// hundreds of thousands of names without a number in common are no model.
+const maxTemplates = 1 << 18
 
 // maxFaultsShown bounds what one refused Put prints.
 const maxFaultsShown = 10
@@ -28,6 +33,9 @@ type groupOf struct {
 // group takes the tensors apart by template, in key order, and collects every
 // fault that makes them unfit to be stored. Each core takes a stretch of them.
 func group(tensors []tensor.Info) ([]groupOf, error) {
+	if err := checkTemplates(tensors); err != nil {
+		return nil, err
+	}
 	parts := make([]grouping, runtime.GOMAXPROCS(0))
 	share := len(tensors)/len(parts) + 1
 	onAllCores(len(parts), func(i int) {
@@ -53,6 +61,24 @@ func group(tensors []tensor.Info) ([]groupOf, error) {
 		faults = append(faults[:maxFaultsShown], fmt.Errorf("and %d more", n-maxFaultsShown))
 	}
 	return all.groups, errors.Join(faults...)
+}
+
+// checkTemplates refuses too many templates before anything is kept of them.
+func checkTemplates(tensors []tensor.Info) error {
+	if len(tensors) <= maxTemplates {
+		return nil
+	}
+	seed, seen := maphash.MakeSeed(), map[uint64]bool{}
+	var key []byte
+	var numbers []int64
+	for i := range tensors {
+		key, numbers = appendBlockKey(key[:0], numbers[:0], tensors[i].Path)
+		if seen[maphash.Bytes(seed, key)] = true; len(seen) > maxTemplates {
+			return fmt.Errorf("the names of its %d tensors have more than %d templates, such as %.60q; a registry keeps models, whose names differ in numbers",
+				len(tensors), maxTemplates, key[1:])
+		}
+	}
+	return nil
 }
 
 // grouping is a stretch of the tensors, taken apart.

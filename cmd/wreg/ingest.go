@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +51,7 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 			if o.noHash && o.rehash {
 				return errors.New("--rehash and --no-hash contradict each other")
 			}
+			boundMemory()
 			var errs []error
 			rep := &report{columns: []string{"model", "tensors", "bytes", "findings", "state"}}
 			found := false
@@ -84,6 +86,23 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 }
 
 // ingest registers one checkpoint; state says what was done.
+// What an ingest may hold is bounded by the headers, and the largest take some
+// 300 MB. Garbage is left lying far below that, where collecting costs most for
+// the least, and collected early near it. Go's own variables go before.
+const (
+	garbagePercent = 400
+	softMemory     = 400 << 20
+)
+
+func boundMemory() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemory)
+	}
+}
+
 func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*registry.Revision, string, error) {
 	path, err := checkpointPath(path)
 	if err != nil {
@@ -115,7 +134,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 		}
 		m := a.meter(v.Model, total)
 		tensors, err = c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: o.noStats, Progress: m.add})
-		m.stop()
+		m.stop(err)
 		if err != nil {
 			return nil, "", err
 		}

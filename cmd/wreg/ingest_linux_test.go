@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// peakLimit bounds the memory of one ingest, whatever the header.
+const peakLimit = 512 << 20
+
+// largestHeader writes a checkpoint of one file whose header takes 90 MB, which is
+// about what the format allows: some 800,000 weights of experts.
+func largestHeader(t *testing.T, path string) {
+	header := []byte{'{'}
+	for n := 0; len(header) < 90_000_000; n++ {
+		if n > 0 {
+			header = append(header, ',')
+		}
+		header = fmt.Appendf(header, `"model.layers.%d.mlp.experts.%d.up_proj.weight"`, n/1000, n%1000)
+		header = fmt.Appendf(header, `:{"dtype":"BF16","shape":[1,1],"data_offsets":[%d,%d]}`, 2*n, 2*n+2)
+	}
+	data := 2 * int64(strings.Count(string(header), "dtype"))
+	header = append(header, '}')
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := bufio.NewWriter(f)
+	binary.Write(w, binary.LittleEndian, uint64(len(header)))
+	w.Write(header)
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(8 + int64(len(header)) + data); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// peak runs to the end and gives the most memory it held, in bytes. What wait4
+// reports would start at this test's own peak: exec carries it over.
+func (p *process) peak(args ...string) (bytes int64) {
+	p.t.Helper()
+	status := filepath.Join(p.dir, "status")
+	c := p.command(p.t.Context(), args...)
+	c.Env = append(c.Env, "WREG_TEST_STATUS="+status)
+	if out, err := c.CombinedOutput(); err != nil {
+		p.t.Fatalf("wreg %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	text, err := os.ReadFile(status)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	if _, err := fmt.Sscan(rest, &bytes); err != nil {
+		p.t.Fatal(err)
+	}
+	return bytes << 10
+}
+
+// The largest header goes into the registry within the bound.
+func TestIngestMemory(t *testing.T) {
+	p := newProcess(t)
+	largestHeader(t, filepath.Join(p.dir, "large.safetensors"))
+	if peak := p.peak("ingest", "--no-hash", "large.safetensors"); peak > peakLimit {
+		t.Errorf("peak of %d MiB exceeds %d", peak>>20, peakLimit>>20)
+	} else {
+		t.Logf("peak of %d MiB", peak>>20)
+	}
+}
