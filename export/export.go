@@ -35,7 +35,9 @@ type Options struct {
 	Finish      bool         // prove and land what all shares wrote
 	Device      accel.Device // nil: accel.CPU()
 	Tool        string       // "wreg 0.1.0", for the receipt
-	Progress    func(done, total int64)
+
+	// Progress is told bytes of output, at most total; with Part, of its share.
+	Progress func(done, total int64)
 }
 
 // DefaultMemory bounds the buffers of an export unless Options.Memory does.
@@ -105,7 +107,10 @@ const shownGaps = 20
 
 func (e *GapError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s cannot be exported: %d gaps", e.Model, len(e.Gaps))
+	fmt.Fprintf(&b, "%s cannot be exported: %d gap", e.Model, len(e.Gaps))
+	if len(e.Gaps) != 1 {
+		b.WriteByte('s')
+	}
 	for i, g := range e.Gaps {
 		if i == shownGaps {
 			fmt.Fprintf(&b, "\n  … %d more; wreg query 'missing **' -m %s lists them", len(e.Gaps)-i, e.Model)

@@ -38,23 +38,32 @@ func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 			todo = append(todo, j)
 		}
 	}
+	s.output = s.written(jobs)
 	if p.o.Finish {
 		if len(todo) > 0 {
 			return nil, s.unwritten(todo)
 		}
+		s.expect(s.output, 0)
 		s.keep(old)
 		return nil, nil // read back later, all of it
 	}
+	again := s.written(old) // is read when all is written
+	if p.o.Parts > 0 {
+		again = 0
+	}
+	s.expect(s.written(old)+again, s.written(todo))
 	kept, err := s.intact(ctx, old)
 	if err != nil {
 		return nil, err
 	}
 	s.keep(kept)
-	again := map[job]bool{}
+	whole := map[job]bool{}
 	for _, j := range kept {
-		again[j] = true
+		whole[j] = true
 	}
-	return slices.DeleteFunc(jobs, func(j job) bool { return again[j] }), nil
+	jobs = slices.DeleteFunc(jobs, func(j job) bool { return whole[j] })
+	s.expect(min(again, s.written(kept)), s.written(jobs))
+	return jobs, nil
 }
 
 // unwritten says what keeps parts from being landed.

@@ -29,8 +29,7 @@ type stream struct {
 
 	checked sync.Map // source path → digest, of those read whole
 
-	mu   sync.Mutex
-	done int64 // half-bytes: each byte counts once written, once read back
+	progress
 }
 
 // unit is what is made together: one tensor, or the codes, scales and biases of a
@@ -45,7 +44,7 @@ type unit struct {
 type job struct{ unit, part int }
 
 func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
-	s := &stream{plan: p, src: src, made: make([][]digest, len(p.Tensors)), whole: make([]digest, len(p.Tensors))}
+	s := &stream{plan: p, src: src, made: make([][]digest, len(p.Tensors)), whole: make([]digest, len(p.Tensors)), progress: progress{tell: p.o.Progress}}
 	for i := 0; i < len(p.Tensors); {
 		t := &p.Tensors[i]
 		u := unit{first: i, n: 1, parts: parts(t.tree)}
@@ -185,17 +184,6 @@ func each[T any](ctx context.Context, workers int, items []T, start func() func(
 	}
 	wg.Wait()
 	return context.Cause(ctx)
-}
-
-// advance reports progress.
-func (s *stream) advance(n int64) {
-	if s.plan.o.Progress == nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.done += n
-	s.plan.o.Progress(s.done/2, s.plan.TotalSize)
 }
 
 // check compares a source tensor with what it was when it was ingested.

@@ -113,7 +113,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		return err
 	}
 	m := &meter{}
-	o.Progress = func(done, _ int64) { m.set(done) }
+	o.Progress = func(done, total int64) { m.set(done, total) }
 	var plan *export.Plan
 	var source *registry.Revision
 	o.Tool = tool
@@ -148,7 +148,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	}
 	m = a.meter(o.Out, plan.TotalSize)
 	receipt, err := plan.Run(c.Context())
-	m.stop()
+	m.stop(err)
 	if err != nil {
 		return err
 	}

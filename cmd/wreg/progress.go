@@ -17,7 +17,10 @@ func (a *app) meter(what string, total int64) *meter {
 	if a.quiet || !isTerminal(a.err) || total <= 0 {
 		return &meter{}
 	}
-	m := &meter{writer: progress.NewWriter(), tracker: &progress.Tracker{Message: what, Total: total, Units: progress.UnitsBytes}}
+	m := &meter{writer: progress.NewWriter(), tracker: &progress.Tracker{
+		Message: what, Total: total, Units: progress.UnitsBytes,
+		AutoStopDisabled: true, // all bytes are through, fsync may not be
+	}}
 	m.writer.SetOutputWriter(a.err)
 	m.writer.SetUpdateFrequency(100 * time.Millisecond)
 	m.writer.SetTrackerLength(24)
@@ -36,19 +39,25 @@ func (m *meter) add(n int64) {
 	}
 }
 
-// set counts done bytes in all.
-func (m *meter) set(done int64) {
+// set counts done bytes of total in all.
+func (m *meter) set(done, total int64) {
 	if m.tracker != nil {
+		m.tracker.UpdateTotal(total)
 		m.tracker.SetValue(done)
 	}
 }
 
-// stop takes the meter off the screen before anything else is said.
-func (m *meter) stop() {
+// stop ends the meter before anything else is said. It says done only when err is
+// nil.
+func (m *meter) stop(err error) {
 	if m.writer == nil {
 		return
 	}
-	m.tracker.MarkAsDone()
+	if err != nil {
+		m.tracker.MarkAsErrored()
+	} else {
+		m.tracker.MarkAsDone()
+	}
 	m.writer.Stop()
 	for m.writer.IsRenderInProgress() {
 		time.Sleep(time.Millisecond)

@@ -98,12 +98,12 @@ func (a *app) verifySubject(what string) (dir string, v *registry.Revision, err 
 // there is one, so that a changed receipt proves nothing.
 func (a *app) verifyExport(ctx context.Context, dir string, v *registry.Revision, o verifyOptions) ([]export.Fault, error) {
 	m := a.meter(dir, bytesBelow(dir))
-	opts := export.VerifyOptions{Jobs: o.jobs, Progress: func(done, _ int64) { m.set(done) }}
+	opts := export.VerifyOptions{Jobs: o.jobs, Progress: func(done, total int64) { m.set(done, total) }}
 	if v != nil {
 		opts.Receipt = v.Receipt
 	}
 	res, err := export.Verify(ctx, dir, opts)
-	m.stop()
+	m.stop(err)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (a *app) verifyModel(ctx context.Context, v *registry.Revision, o verifyOpt
 	defer c.Close()
 	m := a.meter(v.Ref(), v.Bytes)
 	now, err := c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: true, Progress: m.add})
-	m.stop()
+	m.stop(err)
 	if err != nil {
 		return nil, err
 	}
