@@ -2,7 +2,9 @@ package export
 
 import (
 	"fmt"
+	"slices"
 
+	"wreg/accel"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
@@ -48,4 +50,42 @@ func same(t tensor.Info) arch.Target {
 		Want: arch.Want{Path: t.Path, Shape: t.Shape, Rule: "in this layout already"},
 		Make: &arch.Node{Op: arch.OpLoad, Path: t.Path, DType: t.DType, Shape: t.Shape},
 	}
+}
+
+// configBack is config.json for the hf layout: as it is, but for mlx's own
+// quantization block, which transformers must not see. Only mxfp4 has packed hf
+// tensors that it stands for.
+func (p *Plan) configBack(config []byte, doc *document) ([]byte, error) {
+	q := doc.object("quantization")
+	if q == nil {
+		if _, says := doc.values["quantization_config"]; !says || p.coded() {
+			return slices.Clone(config), nil
+		}
+		// The codes became floats on the way to mlx; a loader would look for scales.
+		p.Notes = append(p.Notes, "config.json: quantization_config is left out, the weights are floats")
+		doc.remove("quantization_config")
+		if text := doc.object("text_config"); text != nil {
+			text.remove("quantization_config")
+		}
+		return doc.sorted().python()
+	}
+	doc.remove("quantization")
+	doc.remove("quantization_config")
+	if mode, _ := q.text("mode"); mode == accel.MXFP4 {
+		back := newDocument()
+		back.set("quant_method", mode)
+		doc.set("quantization_config", back)
+	}
+	return doc.sorted().python()
+}
+
+// coded reports that a tensor of the output is stored in codes.
+func (p *Plan) coded() bool {
+	return slices.ContainsFunc(p.Tensors, func(t PlanTensor) bool {
+		switch t.DType {
+		case tensor.F8E4M3, tensor.F8E5M2, tensor.F8E8M0, tensor.F4, tensor.U8, tensor.U32, tensor.I32:
+			return true
+		}
+		return false
+	})
 }

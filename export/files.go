@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"wreg/accel"
 	"wreg/registry/arch"
 )
 
@@ -60,7 +59,7 @@ func (p *Plan) finish(config []byte, doc *document) error {
 		return err
 	}
 	if p.Target == arch.HF { // the same model, under its own names
-		p.config, err = configBack(config, doc)
+		p.config, err = p.configBack(config, doc)
 		return err
 	}
 	if p.config, err = configFor(doc, root, p.vision()); err != nil {
@@ -137,24 +136,6 @@ func configFor(doc *document, root *os.Root, vision bool) ([]byte, error) {
 // vision reports whether the output holds a vision tower where mlx_lm looks for it.
 func (p *Plan) vision() bool {
 	return slices.ContainsFunc(p.Tensors, func(t PlanTensor) bool { return strings.HasPrefix(t.Path, "model.vision_tower.") })
-}
-
-// configBack is config.json for the hf layout: as it is, but for mlx's own
-// quantization block, which transformers must not see. Only mxfp4 has packed hf
-// tensors that it stands for.
-func configBack(config []byte, doc *document) ([]byte, error) {
-	q := doc.object("quantization")
-	if q == nil {
-		return slices.Clone(config), nil
-	}
-	doc.remove("quantization")
-	doc.remove("quantization_config")
-	if mode, _ := q.text("mode"); mode == accel.MXFP4 {
-		back := newDocument()
-		back.set("quant_method", mode)
-		doc.set("quantization_config", back)
-	}
-	return doc.sorted().python()
 }
 
 // truthy is Python's truth of a JSON value.
