@@ -205,7 +205,7 @@ func TestPutCancelled(t *testing.T) {
 	for _, polls := range []int{0, 1, 2, 3} {
 		ctx := &endingContext{Context: context.Background(), polls: polls}
 		var flat []tensor.Info
-		for i := range 5000 { // more than two transactions
+		for i := range 20_000 { // more than two transactions
 			flat = append(flat, tensor.Info{Path: fmt.Sprintf("p_%d", i), DType: tensor.U8, Shape: tensor.Shape{1}, Bytes: 1, Hash: hashOf(uint64(i))})
 		}
 		if _, err := r.Put(ctx, registry.Revision{Model: "m"}, flat); !errors.Is(err, context.Canceled) {

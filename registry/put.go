@@ -16,7 +16,7 @@ import (
 // committed in memory, and other processes wait meanwhile.
 var (
 	batchBytes = 8 << 20
-	batchKeys  = 1 << 14
+	batchKeys  = 1 << 13
 )
 
 // fillPercent packs pages of keys that arrive in order and never change.
