@@ -77,7 +77,7 @@ func (r *run) absence(path string, m *making) string {
 	if m.op == opEach && strings.HasPrefix(path, m.prefix) && strings.HasSuffix(path, m.suffix) {
 		return fmt.Sprintf("expert %s of %d absent%s", path[len(m.prefix):len(path)-len(m.suffix)], m.to-m.from, where)
 	}
-	if r.src != nil && strings.HasSuffix(path, "scale_inv") || strings.HasSuffix(path, "scales") || strings.HasSuffix(path, "weight_scale") || strings.HasSuffix(path, "biases") {
+	if r.src != nil && strings.HasSuffix(path, "scale_inv") || strings.HasSuffix(path, "scales") || strings.HasSuffix(path, "weight_scale") || strings.HasSuffix(path, "qzeros") || strings.HasSuffix(path, "biases") {
 		return "the weight beside it is packed and means nothing without it" + where
 	}
 	return "absent" + where
