@@ -216,7 +216,7 @@ func TestDequantFP8Scales(t *testing.T) {
 	inf := float32(math.Inf(1))
 	odd := []float32{
 		0.0123, 0, float32(math.Copysign(0, -1)), -3, 1e-38, math.SmallestNonzeroFloat32, -1e-45, 0x1p-133, 0x1.8p-126,
-		0x1p119, 0x1p120, -0x1.fffffep119, 0x1.fffffep127, math.MaxFloat32, inf, -inf, float32(math.NaN()), 0x1.0101p100, 2.4e-7,
+		0x1p119, 0x1p120, -0x1.fffffep119, 0x1.fffffep127, math.MaxFloat32, inf, -inf, float32(math.NaN()), math.Float32frombits(0xFFC00001), math.Float32frombits(0x7FFFFFFF), 0x1.0101p100, 2.4e-7,
 	}
 	paths(t, func(t *testing.T, d Device) {
 		for _, blockCols := range []int{1, 31, 32, 33, 64, 96, 128, 1000, cols, cols + 1} {

@@ -159,18 +159,12 @@ func (a *apple) launch(j job) error {
 	if j.params.n == 0 {
 		return nil
 	}
-	for i, s := range j.program.buffers {
-		data := j.buffers[i]
-		if s.use == parameters {
-			data = j.params.bytes()
-		}
-		if err := a.reserve(i, len(data)); err != nil {
+	for i := range j.buffers {
+		if err := a.reserve(i, len(j.data(i))); err != nil {
 			return err
 		}
-		if s.use != written {
-			copy(a.contents(i, len(data)), data)
-		}
 	}
+	j.copyIn(a.contents)
 	commands := a.queue.CommandBuffer()
 	if commands.IsNil() {
 		return errors.New("no command buffer")
@@ -184,19 +178,15 @@ func (a *apple) launch(j job) error {
 		objc.Call[objc.Void](encoder, objc.Sel("setBuffer:offset:atIndex:"), a.buffers[i].object, uint(0), uint(i))
 	}
 	width := min(groupThreads, uint64(pipeline.MaxTotalThreadsPerThreadgroup()))
-	groups := (uint64(j.params.n) + width - 1) / width
-	encoder.DispatchThreadgroupsThreadsPerThreadgroup(mtl.Size{Width: groups, Height: 1, Depth: 1}, mtl.Size{Width: width, Height: 1, Depth: 1})
+	groups := mtl.Size{Width: j.groups(width), Height: 1, Depth: 1}
+	encoder.DispatchThreadgroupsThreadsPerThreadgroup(groups, mtl.Size{Width: width, Height: 1, Depth: 1})
 	objc.Call[objc.Void](encoder, objc.Sel("endEncoding")) // bound for another type only
 	commands.Commit()
 	commands.WaitUntilCompleted()
 	if status := commands.Status(); status != mtl.CommandBufferStatusCompleted {
 		return fmt.Errorf("%s ended with status %d: %s", j.program.name, status, text(commands.Error()))
 	}
-	for i, s := range j.program.buffers {
-		if s.use == written {
-			copy(j.buffers[i], a.contents(i, len(j.buffers[i])))
-		}
-	}
+	j.copyOut(a.contents)
 	return nil
 }
 
@@ -206,7 +196,8 @@ func (a *apple) reserve(i, n int) error {
 		a.buffers = append(a.buffers, buffer{})
 	}
 	b := &a.buffers[i]
-	if n = max(n, 16); b.size >= n {
+	n, enough := room(b.size, n)
+	if enough {
 		return nil
 	}
 	if b.size > 0 {

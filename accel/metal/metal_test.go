@@ -4,12 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"math"
-	"math/rand/v2"
-	"os"
-	"regexp"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 
@@ -17,77 +11,9 @@ import (
 	"wreg/registry/tensor"
 )
 
-// pretended is a GPU that lets the processor do its jobs. Tests make it err.
-type pretended struct {
-	mu     sync.Mutex
-	jobs   int
-	wrong  string               // the program of which one byte comes out wrong
-	from   int                  // the job from which on it does
-	at     func(b []byte) *byte // which byte; nil: the last of the last buffer
-	buffer int                  // counted from the last buffer that is written
-	fails  int                  // the job that fails, counted from 1
-	panics int                  // the job that panics
-}
-
-func (g *pretended) close() {}
-
-func (g *pretended) run(j job) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.jobs++
-	switch g.jobs {
-	case g.fails:
-		return errors.New("the GPU was unplugged")
-	case g.panics:
-		panic("objc: the GPU was unplugged")
-	}
-	ref, p, b := cpu.Reference(), j.params, j.buffers
-	var err error
-	switch j.program.name {
-	case "dequant_e4m3":
-		err = ref.DequantFP8(b[1], b[0], int(p.row0), int(p.n/p.cols), int(p.cols), b[3], typeOf(p.kind), int(p.blockRows), int(p.blockCols))
-	case "quantize_affine":
-		err = ref.Quantize(b[1], b[3], b[4], b[0], typeOf(p.kind), int(p.n), int(p.cols), cpu.QuantSpec{Bits: int(p.bits), Group: int(p.cols)})
-	default:
-		for pair, name := range castPrograms {
-			if name == j.program.name {
-				err = ref.Cast(b[1], pair[1], b[0], pair[0])
-			}
-		}
-	}
-	if j.program.name == g.wrong && g.jobs >= g.from {
-		var results [][]byte
-		for i, slot := range j.program.buffers {
-			if slot.use == written {
-				results = append(results, b[i])
-			}
-		}
-		result := results[max(0, len(results)-1-g.buffer)]
-		byteOf := g.at
-		if byteOf == nil {
-			byteOf = lastByte
-		}
-		*byteOf(result) ^= 1
-	}
-	return err
-}
-
-func firstByte(b []byte) *byte { return &b[0] }
-func lastByte(b []byte) *byte  { return &b[len(b)-1] }
-func anyByte(b []byte) *byte   { return &b[rand.IntN(len(b))] }
-
-func typeOf(kind uint32) tensor.DType {
-	for dt, k := range kinds {
-		if k == kind {
-			return dt
-		}
-	}
-	return tensor.Invalid
-}
-
 // TestTiles runs everything in launches of few bytes: the parts must meet.
 func TestTiles(t *testing.T) {
-	for _, tile := range []int{2048, tileBytes} {
+	for _, tile := range []int{32 << 10, tileBytes} {
 		g := &pretended{}
 		d := newDevice(g)
 		d.tile = tile
@@ -98,85 +24,6 @@ func TestTiles(t *testing.T) {
 		if g.jobs == 0 || d.Launches() != int64(g.jobs) {
 			t.Errorf("tiles of %d bytes: %d launches counted, %d jobs", tile, d.Launches(), g.jobs)
 		}
-	}
-}
-
-// TestOneWrongByte is a device that looks well and is not: wherever in whichever
-// result of each kernel the byte is, Check must find it, name the kernel, and turn the
-// GPU off for all.
-func TestOneWrongByte(t *testing.T) {
-	for _, p := range programs {
-		for place, at := range map[string]func([]byte) *byte{"first": firstByte, "last": lastByte, "any": anyByte} {
-			for buffer := range 3 {
-				oneWrongByte(t, p.name, place, &pretended{wrong: p.name, at: at, buffer: buffer})
-			}
-		}
-	}
-}
-
-func oneWrongByte(t *testing.T, program, place string, g *pretended) {
-	d := newDevice(g)
-	d.tile = 16 << 10
-	faults := 0
-	for _, r := range d.Check() {
-		if r.Fault != "" {
-			faults++
-		}
-		if r.Kernel == program && !strings.Contains(r.Fault, "1 of") {
-			t.Errorf("%s, %s byte: fault %q, want one byte told", program, place, r.Fault)
-		}
-	}
-	if faults == 0 || d.Err() == nil || !strings.Contains(d.Err().Error(), program) {
-		t.Errorf("%s, %s byte: %d faults, error %v", program, place, faults, d.Err())
-	}
-	jobs := g.jobs
-	src, got, want := make([]byte, 400), make([]byte, 200), make([]byte, 200)
-	if err := d.Cast(got, tensor.F16, src, tensor.F32); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("after %s was found: error %v, %x", program, err, got)
-	}
-	if g.jobs != jobs {
-		t.Errorf("after %s was found the GPU got %d more jobs", program, g.jobs-jobs)
-	}
-}
-
-// TestGoesWrongLater is a device that passes Check and errs at the ends of a later
-// tile: what each call gives is right all the same, and no job follows.
-func TestGoesWrongLater(t *testing.T) {
-	for _, trial := range cpu.Trials(64<<10, cpu.EveryMagnitude) {
-		program := kernelOf[trial.Name]
-		for _, at := range []func([]byte) *byte{firstByte, lastByte} {
-			for buffer := range 3 {
-				g := &pretended{wrong: program, at: at, buffer: buffer}
-				d := newDevice(g)
-				d.tile = 16 << 10
-				g.from = 1 << 30
-				d.Check()
-				g.from = g.jobs + 3
-				if fault := trial.Compare(d, cpu.Reference()); fault != "" {
-					t.Errorf("%s: %s", trial.Name, fault)
-				}
-				if g.jobs != g.from || d.Err() == nil || !strings.Contains(d.Err().Error(), program) {
-					t.Errorf("%s: %d jobs, want %d; error %v", trial.Name, g.jobs, g.from, d.Err())
-				}
-				strict := newDevice(&pretended{wrong: program, at: at, buffer: buffer})
-				strict.Strict()
-				if fault := trial.Compare(strict, cpu.Reference()); !strings.Contains(fault, "differ") {
-					t.Errorf("%s, strict: %q", trial.Name, fault)
-				}
-			}
-		}
-	}
-}
-
-// TestPanics: what darwinkit does when it cannot go on is a failure like others.
-func TestPanics(t *testing.T) {
-	d := newDevice(&pretended{panics: 1})
-	got := make([]byte, 200)
-	if err := d.Cast(got, tensor.BF16, bytes.Repeat([]byte{0, 0, 0x80, 0x3F}, 100), tensor.F32); err != nil || !bytes.Equal(got, bytes.Repeat([]byte{0x80, 0x3F}, 100)) {
-		t.Errorf("error %v, %x", err, got)
-	}
-	if d.Err() == nil || !strings.Contains(d.Err().Error(), "unplugged") {
-		t.Errorf("error %v", d.Err())
 	}
 }
 
@@ -194,32 +41,6 @@ func TestSoundDevicePassesCheck(t *testing.T) {
 	}
 	if d.Err() != nil {
 		t.Error(d.Err())
-	}
-}
-
-// TestFailureInTheMiddle lets a later tile fail: the processor does all again, and
-// no job follows. Strict devices say so instead.
-func TestFailureInTheMiddle(t *testing.T) {
-	src := bytes.Repeat([]byte{1, 2, 3, 4}, 1000)
-	want, got := make([]byte, 2000), make([]byte, 2000)
-	if err := cpu.Reference().Cast(want, tensor.BF16, src, tensor.F32); err != nil {
-		t.Fatal(err)
-	}
-	g := &pretended{fails: 3}
-	d := newDevice(g)
-	d.tile = 512
-	for range 2 {
-		if err := d.Cast(got, tensor.BF16, src, tensor.F32); err != nil || !bytes.Equal(got, want) {
-			t.Fatalf("error %v, right bytes: %v", err, bytes.Equal(got, want))
-		}
-	}
-	if g.jobs != 3 || d.Err() == nil || !strings.Contains(d.Err().Error(), "unplugged") {
-		t.Errorf("%d jobs, error %v", g.jobs, d.Err())
-	}
-	strict := newDevice(&pretended{fails: 1})
-	strict.Strict()
-	if err := strict.Cast(got, tensor.BF16, src, tensor.F32); err == nil || !strings.Contains(err.Error(), "unplugged") {
-		t.Errorf("strict: error %v", err)
 	}
 }
 
@@ -334,64 +155,5 @@ func TestSlowKernelsAreLeftOut(t *testing.T) {
 	d.slow = map[string]bool{"cast_f32_bf16": true}
 	if err := d.Cast(make([]byte, 2), tensor.BF16, make([]byte, 4), tensor.F32); err != nil || d.Launches() != 0 {
 		t.Errorf("error %v, %d launches", err, d.Launches())
-	}
-}
-
-// TestBuffersAreNumberedAsListed compares programs.go with the kernels: names,
-// buffers, what is written, and the fields of Params.
-func TestBuffersAreNumberedAsListed(t *testing.T) {
-	source, err := os.ReadFile("kernels.metal")
-	if err != nil {
-		t.Fatal(err)
-	}
-	argument := regexp.MustCompile(`^(device const|device|constant) \w+ \*(\w+) \[\[buffer\((\d+)\)\]\]$`)
-	kernels := regexp.MustCompile(`(?s)kernel void (\w+)\((.*?)\) \{`).FindAllStringSubmatch(string(source), -1)
-	var names []string
-	for _, k := range kernels {
-		names = append(names, k[1])
-		p := programOf(k[1])
-		if p == nil {
-			t.Errorf("kernel %s is not listed", k[1])
-			continue
-		}
-		args := strings.Split(k[2], ",")
-		if last := strings.TrimSpace(args[len(args)-1]); last != "uint i [[thread_position_in_grid]]" {
-			t.Errorf("%s: the last argument is %q", k[1], last)
-		}
-		args = args[:len(args)-1]
-		if len(args) != len(p.buffers) {
-			t.Errorf("%s has %d buffers, %d are listed", k[1], len(args), len(p.buffers))
-			continue
-		}
-		for _, a := range args {
-			m := argument.FindStringSubmatch(strings.TrimSpace(a))
-			if m == nil {
-				t.Errorf("%s: argument %q", k[1], a)
-				continue
-			}
-			n, _ := strconv.Atoi(m[3])
-			use := map[string]use{"device const": read, "device": written, "constant": parameters}[m[1]]
-			if n >= len(p.buffers) || p.buffers[n] != (slot{m[2], use}) {
-				t.Errorf("%s: buffer %d is %s %s, listed otherwise", k[1], n, m[1], m[2])
-			}
-		}
-	}
-	for _, p := range programs {
-		if !slices.Contains(names, p.name) {
-			t.Errorf("%s is listed and not a kernel", p.name)
-		}
-	}
-	body := regexp.MustCompile(`(?s)struct Params \{(.*?)\n\};`).FindStringSubmatch(string(source))
-	var fields []string
-	for _, f := range regexp.MustCompile(`(?m)^\tuint (\w+);`).FindAllStringSubmatch(body[1], -1) {
-		fields = append(fields, f[1])
-	}
-	if want := []string{"n", "cols", "row0", "blockRows", "blockCols", "scaleCols", "bits", "type"}; !slices.Equal(fields, want) {
-		t.Errorf("Params has %q, params %q", fields, want)
-	}
-	for i, v := range []params{{n: 7}, {cols: 7}, {row0: 7}, {blockRows: 7}, {blockCols: 7}, {scaleCols: 7}, {bits: 7}, {kind: 7}} {
-		if b := v.bytes(); len(b) != 4*len(fields) || le.Uint32(b[4*i:]) != 7 {
-			t.Errorf("field %s is not at %d in %x", fields[i], 4*i, b)
-		}
 	}
 }

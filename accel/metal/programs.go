@@ -90,6 +90,43 @@ type gpu interface {
 	close()
 }
 
+// data is what buffer i is to hold: the parameters, or what the job brought.
+func (j job) data(i int) []byte {
+	if j.program.buffers[i].use == parameters {
+		return j.params.bytes()
+	}
+	return j.buffers[i]
+}
+
+// copyIn fills the buffers that the program reads. contents gives the first n bytes of
+// buffer i.
+func (j job) copyIn(contents func(i, n int) []byte) {
+	for i, s := range j.program.buffers {
+		if data := j.data(i); s.use != written {
+			copy(contents(i, len(data)), data)
+		}
+	}
+}
+
+// copyOut fetches the buffers that the program wrote.
+func (j job) copyOut(contents func(i, n int) []byte) {
+	for i, s := range j.program.buffers {
+		if s.use == written {
+			copy(j.buffers[i], contents(i, len(j.buffers[i])))
+		}
+	}
+}
+
+// groups is how many groups of width threads it takes: the last may have surplus ones.
+func (j job) groups(width uint64) uint64 { return (uint64(j.params.n) + width - 1) / width }
+
+// room says whether a buffer of size bytes holds n, and how large it must be. Metal
+// makes none of 0 bytes.
+func room(size, n int) (want int, enough bool) {
+	want = max(n, 16)
+	return want, size >= want
+}
+
 func programOf(name string) *program {
 	for i := range programs {
 		if programs[i].name == name {
