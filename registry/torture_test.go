@@ -96,6 +96,7 @@ func tortureChild(seedText, path, otherPath string) error {
 			if err := r.GC(ctx); err != nil {
 				return err
 			}
+			fmt.Println("collected")
 			if _, err := r.Backup(io.Discard); err != nil {
 				return err
 			}
@@ -207,7 +208,7 @@ func TestTorture(t *testing.T) {
 		}
 	}
 	t.Logf("%v", state.counts)
-	for _, what := range []string{"put", "removed", "merged", "compacted"} {
+	for _, what := range []string{"put", "removed", "merged", "collected", "compacted"} {
 		if state.counts[what] == 0 && rounds >= 20 {
 			t.Errorf("no round came to %s", what)
 		}
