@@ -38,6 +38,7 @@ func (f *File) class(module, name string) (*pickle.Class, error) {
 		return nil, fmt.Errorf("it names %s.%s: a dotted name reaches through a module into others", module, name)
 	case rebuilds[c.String()] != nil:
 		make := rebuilds[c.String()]
+		c.Keeps = !keepNothing[c.String()]
 		c.Make = func(args []any) (any, error) {
 			v, err := make(f, args)
 			if err != nil {

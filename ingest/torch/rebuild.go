@@ -47,6 +47,13 @@ func init() { // they call one another by way of the table
 	}
 }
 
+// keepNothing are the rebuild functions whose tensors hold on to none of their
+// arguments. The others wrap a value that may be of any size.
+var keepNothing = map[string]bool{
+	"torch._utils._rebuild_tensor": true, "torch._utils._rebuild_tensor_v2": true, "torch._utils._rebuild_tensor_v3": true,
+	"torch._utils._rebuild_meta_tensor_no_storage": true, "torch.serialization._get_layout": true,
+}
+
 // rebuildTensor serves (storage, offset, size, stride) and what v2 adds:
 // requires_grad, hooks, and metadata with pending conj and neg.
 func rebuildTensor(f *File, args []any) (any, error) {

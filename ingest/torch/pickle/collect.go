@@ -129,8 +129,10 @@ func (m *machine) call(o op) error {
 	case n == 3 && s[2].kind != dict:
 		return errors.New("without a dict of arguments")
 	}
-	// A rebuild function keeps nothing of its arguments.
-	if o.code == 'R' && m.classes[s[0].ref].Make != nil {
+	if c := m.classes[s[0].ref]; o.code == 'R' && c.Make != nil {
+		if c.Keeps { // whatever hangs below them stays in memory
+			return m.made(object, costMade, s[1])
+		}
 		m.free(s[1])
 		return m.made(object, costMade)
 	}

@@ -15,10 +15,12 @@ type (
 )
 
 // Class stands for a global of the pickle: a class or a function. Calling it
-// runs Make; without Make the result is an Object that only remembers.
+// runs Make; without Make the result is an Object that only remembers. Keeps says
+// that what Make gives holds on to arguments: then their memory still counts.
 type Class struct {
 	Module, Name string
 	Make         func(args []any) (any, error)
+	Keeps        bool
 }
 
 // String is module.name.
