@@ -35,6 +35,9 @@ func TestRefuses(t *testing.T) {
 			{"negative rows", "-1 x 16", func(dst []byte) error { return d.MulVec(dst, b(64), tensor.F16, -1, 16, b(2)) }},
 			{"too few scales", "want at least 2 rows of 1", func(dst []byte) error { return d.DequantFP8(dst, b(32), 0, 2, 16, b(4), tensor.F32, 1, 16) }},
 			{"scales past the tile", "want at least 3 rows of 1", func(dst []byte) error { return d.DequantFP8(dst, b(32), 1, 2, 16, b(8), tensor.F32, 1, 16) }},
+			{"scales within dst", "overlap", func(dst []byte) error { return d.DequantFP8(dst, b(32), 0, 2, 16, dst[:8], tensor.F32, 1, 16) }},
+			{"a vector within dst", "overlap", func(dst []byte) error { return d.MulVec(dst, b(64), tensor.F16, 2, 16, dst[:4]) }},
+			{"awq outputs that fill no word", "do not fill words", func(dst []byte) error { return RepackAWQ(dst[:48], b(48), 8, 12) }},
 			{"blocks of nothing", "at least one row", func(dst []byte) error { return d.DequantFP8(dst, b(32), 0, 2, 16, b(8), tensor.F32, 0, 16) }},
 			{"integer scales", "scales are u8", func(dst []byte) error { return d.DequantFP8(dst, b(32), 0, 2, 16, b(8), tensor.U8, 1, 16) }},
 			{"fp8 rows that overflow", "too large", func(dst []byte) error {

@@ -163,7 +163,7 @@ func TestTooLarge(t *testing.T) {
 	b := make([]byte, 64)
 	c := make([]byte, 64)
 	paths(t, func(t *testing.T, d Device) {
-		for _, n := range [][2]int{{huge, huge}, {huge, 3}, {3, huge}, {1 << 32, 1 << 32}, {-1, 64}, {64, -1}, {math.MinInt, 64}, {1 << 61, 64}} {
+		for _, n := range [][2]int{{huge, huge}, {huge, 3}, {3, huge}, {1 << 32, 1 << 32}, {-1, 64}, {64, -1}, {math.MinInt, 64}, {1 << 61, 64}, {1 << 54, 128}} {
 			rows, cols := n[0], n[1]
 			for name, err := range map[string]error{
 				"multiply by a vector": d.MulVec(b, c, tensor.F32, rows, cols, c),
