@@ -56,17 +56,31 @@ func keyText(k any) string {
 	case nil:
 		return "None"
 	case float64:
-		s := strconv.FormatFloat(k, 'g', -1, 64)
-		if !strings.ContainsAny(s, ".einf") {
-			s += ".0"
-		}
-		return s
+		return floatText(k)
 	case []byte:
 		return fmt.Sprintf("b%+q", k[:min(len(k), maxPathBytes)])
 	case *pickle.Tuple:
 		return tupleText(*k)
 	}
 	return "<" + kindOf(k) + ">"
+}
+
+// floatText writes a float as Python's repr does: with an exponent below 1e-4 and
+// from 1e16 on, else with a point.
+func floatText(k float64) string {
+	switch a := math.Abs(k); {
+	case math.IsNaN(k):
+		return "nan"
+	case math.IsInf(k, 0):
+		return strings.TrimPrefix(strings.ToLower(strconv.FormatFloat(k, 'g', -1, 64)), "+")
+	case a >= 1e16 || a < 1e-4 && a > 0:
+		return strconv.FormatFloat(k, 'e', -1, 64)
+	}
+	s := strconv.FormatFloat(k, 'f', -1, 64)
+	if !strings.Contains(s, ".") {
+		s += ".0"
+	}
+	return s
 }
 
 // tupleText writes a tuple of plain keys: (1, 'x'). One inside another is left

@@ -133,7 +133,7 @@ func (w *walker) pairs(pairs []pickle.Pair) error {
 		last[identity(e.Key)] = i
 	}
 	for i, e := range pairs {
-		if last[identity(e.Key)] != i {
+		if at, ok := last[identity(e.Key)]; ok && at != i { // NaN is no key of a map: each is one of its own
 			continue
 		}
 		if err := w.pair(e); err != nil {

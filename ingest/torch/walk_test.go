@@ -3,6 +3,7 @@ package torch
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -49,6 +50,9 @@ func TestPaths(t *testing.T) {
 		{dict("x\n\"", v, `["y"]`, v), []string{"x\n\"", `["[\"y\"]"]`}},
 		{dict("\xed\xa0\x80", v, `\ud800`, v), []string{`["\xed\xa0\x80"]`, `["\\ud800"]`}},
 		{dict([]byte("k"), v, &pickle.Tuple{1, "x"}, v), []string{`b"k"`, `(1, 'x')`}},
+		// As Python writes floats.
+		{dict(1.0, v, 0.5, v, 1e16, v, 123456789012345680.0, v, 1e15, v, 1e-5, v, 0.0001, v), []string{"1.0", "0.5", "1e+16", "1.2345678901234568e+17", "1000000000000000.0", "1e-05", "0.0001"}},
+		{dict(math.Inf(1), v, math.Inf(-1), v, math.NaN(), v), []string{"inf", "-inf", "nan"}},
 		{&pickle.List{v, nil, &pickle.Tuple{v}}, []string{"0", "2.0"}},
 	} {
 		f, err := list(c.value, 100)
