@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -92,7 +93,11 @@ func (s *scope) inBraces(text string) (string, error) {
 			return "", err
 		}
 		if v, err = s.eval(n); err != nil {
-			return "", err
+			var e *Error
+			if errors.As(err, &e) && e.File == "" { // a place within the braces: the statement's says more
+				err = errors.New(e.Message)
+			}
+			return "", fmt.Errorf("{%s}: %w", text, err)
 		}
 	}
 	if t, ok := v.Text(); ok {

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -66,11 +67,23 @@ func (a *Arch) apply(c *Config, src Source, towardsHF bool) (*run, error) {
 	if err := r.loader(); err != nil {
 		return nil, err
 	}
-	err := r.statements(&scope{run: r, config: c.root}, a.file.Body)
+	err := a.shown(r.statements(&scope{run: r, config: c.root}, a.file.Body))
 	if err == nil && !r.asked && r.steps < maxKept {
 		c.keep(a.file, r)
 	}
 	return r, err
+}
+
+// shown adds the line that a fault of this file is on. What a rule refuses needs
+// none: its sentence is for people who never saw the file.
+func (a *Arch) shown(err error) error {
+	var e *Error
+	if errors.As(err, &e) && !e.Refused && e.File == a.File && e.Line > 0 {
+		if lines := strings.Split(a.file.text, "\n"); e.Line <= len(lines) {
+			e.Text = lines[e.Line-1]
+		}
+	}
+	return err
 }
 
 // remember keeps the deepest reason why a name has no value.

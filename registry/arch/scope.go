@@ -15,10 +15,14 @@ type Error struct {
 	Line    int
 	Column  int
 	Message string
-	Refused bool // by a refuse statement
+	Refused bool   // by a refuse statement
+	Text    string // the line it is on, for a caret; may be empty
 }
 
 func (e *Error) Error() string {
+	if e.Text != "" {
+		return (&expr.SyntaxError{File: e.File, Line: e.Line, Column: e.Column, Text: e.Text, Message: e.Message}).Error()
+	}
 	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
 }
 

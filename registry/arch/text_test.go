@@ -41,6 +41,7 @@ var textCases = []struct {
 	{"arch x\nlet b = 1 / z\ntensor w [b]", `{"z": 0}`, 2, 11, "division by zero"},
 	{"arch x\nrefuse when n > 3 because \"too many\"", `{"n": 4}`, 2, 1, "too many"},
 	{"arch x\ndrop a.*", `{}`, 2, 1, "say why"},
+	{"arch x\nfor i in 0..2 { tensor a.{j}.w [1] }", `{}`, 2, 17, "{j}: j is neither bound here"},
 	{"arch x\nquant a.*", `{}`, 2, 1, "say how"},
 	{"arch x\nread a.weight as zip(x = y)", `{}`, 2, 1, "there is no stored form zip"},
 	{"arch x\nread a.weight as fp8(block = 128)", `{}`, 2, 1, "it needs scale = NAME"},
@@ -67,6 +68,10 @@ func TestTextErrors(t *testing.T) {
 		}
 		if err == nil || !strings.Contains(err.Error(), c.message) || line != c.line || c.column != 0 && column != c.column {
 			t.Errorf("%q with %s:\ngot  %v (%d:%d)\nwant %d:%d %s", c.text, c.config, err, line, column, c.line, c.column, c.message)
+		}
+		refused := fault != nil && fault.Refused
+		if err != nil && line > 0 && !refused && !strings.HasSuffix(err.Error(), "^") && !strings.Contains(err.Error(), "unexpected end") {
+			t.Errorf("%q: no caret: %v", c.text, err)
 		}
 	}
 }
