@@ -103,7 +103,7 @@ func (m *machine) call(o op) error {
 			return err
 		}
 		m.free(s[0])
-		return m.made(object, costObject)
+		return m.made(named, costObject)
 	}
 	n := 2
 	if o.code == 0x92 {
@@ -122,12 +122,15 @@ func (m *machine) call(o op) error {
 		return m.push(inst, costItem)
 	}
 	switch {
-	case s[0].kind != global:
+	case s[0].kind != global && s[0].kind != named:
 		return errors.New("calls a value that is neither class nor function")
 	case s[1].kind != tuple:
 		return errors.New("without a tuple of arguments")
 	case n == 3 && s[2].kind != dict:
 		return errors.New("without a dict of arguments")
+	}
+	if s[0].kind == named { // gopickle refuses what is no class
+		return m.made(object, costObject, s[1:]...)
 	}
 	if c := m.classes[s[0].ref]; o.code == 'R' && c.Make != nil {
 		if c.Keeps { // whatever hangs below them stays in memory

@@ -20,7 +20,8 @@ const (
 	dict
 	set
 	global // ref is its index in classes
-	object // what a call, an instantiation or a persistent id gave
+	object // what a call or an instantiation gave
+	named  // what a persistent id stands for; the older stream names classes so
 )
 
 // The estimated heap of the values gopickle makes, in bytes, without their

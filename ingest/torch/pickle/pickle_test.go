@@ -59,6 +59,7 @@ var cases = []struct {
 	{name: "gopickle's own list as callable", data: "cbuiltins\nlist\n(C\x01atR.", want: `builtins.list(b"a")`},
 	{name: "filled object", data: "cm\nC\n)R(K\x01K\x02uK\x03a.", want: "m.C()[3]{1: 2}"},
 	{name: "persistent", data: "K\x09Q.", want: "<9>"},
+	{name: "new object of a persistent id that is no class", data: "K\x09Q)\x81.", fails: "byte"},
 	{name: "made", data: "ctorch\nmake\n(K\x01K\x02tR.", want: "made 2"},
 	{name: "cyclic list: gopickle's String overflows the stack", data: "]q\x00h\x00a.", want: "[[[[[[[[…]]]]]]]]"},
 
