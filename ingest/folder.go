@@ -94,10 +94,8 @@ func (c *Checkpoint) openIndex(o Options) error {
 		return err
 	}
 	defer d.close()
-	if _, err := d.root.Lstat(d.prefix + "config.json"); err == nil {
-		if err := c.readConfig(d); err != nil {
-			return err
-		}
+	if err := c.readConfigBeside(d); err != nil {
+		return err
 	}
 	index, err := c.loadIndex(d, c.single)
 	if err != nil {
@@ -106,6 +104,15 @@ func (c *Checkpoint) openIndex(o Options) error {
 	x := newFetcher(d, o)
 	defer x.close()
 	return c.readPlan(x, &plan{read: index.shards, index: index, strict: true})
+}
+
+// readConfigBeside reads the config.json beside the one file that was named, if
+// there is one.
+func (c *Checkpoint) readConfigBeside(d *folder) error {
+	if _, err := d.root.Lstat(d.prefix + "config.json"); err != nil {
+		return nil
+	}
+	return c.readConfig(d)
 }
 
 func (c *Checkpoint) readConfig(d *folder) error {

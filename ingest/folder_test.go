@@ -191,6 +191,34 @@ func TestPart(t *testing.T) {
 	}
 }
 
+// TestConfigBeside: the config.json beside a file that is named by itself is read,
+// where the name is and not where a link leads to.
+func TestConfigBeside(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{
+		"with/model.safetensors": shard(t, 1, "a"), "with/config.json": `{"model_type": "llama"}`,
+		"without/model.safetensors": shard(t, 1, "a"), "blobs/abc": shard(t, 1, "a"), "blobs/config.json": `{}`,
+		"link/config.json": `{"model_type": "gemma"}`, "broken/model.safetensors": shard(t, 1, "a"), "broken/config.json/x": "",
+	})
+	if err := os.Symlink("../blobs/abc", filepath.Join(dir, "link/model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	for folder, want := range map[string]string{"with": `{"model_type": "llama"}`, "without": "", "link": `{"model_type": "gemma"}`} {
+		c, err := Open(filepath.Join(dir, folder, "model.safetensors"), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		named := slices.ContainsFunc(c.Files(), func(f tensor.File) bool { return f.Name == "config.json" })
+		if string(c.Config()) != want || named != (want != "") || len(c.Tensors()) != 1 {
+			t.Errorf("%s: config %q, want %q; files %v", folder, c.Config(), want, c.Files())
+		}
+	}
+	if _, err := Open(filepath.Join(dir, "broken/model.safetensors"), Options{}); err == nil || !strings.Contains(err.Error(), "config.json: ") {
+		t.Errorf("a config.json that is a folder: %v", err)
+	}
+}
+
 // TestTwice: equal and unequal copies of a tensor are told apart by hashing, and
 // the chosen one is the index's.
 func TestTwice(t *testing.T) {

@@ -57,8 +57,8 @@ type rival struct {
 	at   location
 }
 
-// Open reads the headers of the checkpoint at path: a file, or a folder with
-// shards, index and config.json. The path of an index.json opens exactly what that
+// Open reads the headers of the checkpoint at path: a file and the config.json
+// beside it, or a folder with shards, index and config.json. The path of an index.json opens exactly what that
 // index names, and fails where a folder would report a finding. Errors name file,
 // tensor, offset and numbers.
 func Open(path string, o Options) (*Checkpoint, error) {
@@ -105,6 +105,14 @@ func (c *Checkpoint) openSingle() error {
 	f.info.Name = c.single
 	c.open = []*file{f}
 	if err := f.read(); err != nil {
+		return err
+	}
+	beside, err := openRoot(c.root) // of the name, not of the file a link leads to
+	if err != nil {
+		return err
+	}
+	defer beside.close()
+	if err := c.readConfigBeside(beside); err != nil {
 		return err
 	}
 	c.adopt(nil)
