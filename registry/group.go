@@ -17,8 +17,8 @@ import (
 	"wreg/registry/tensor"
 )
 
-// maxTemplates bounds the blocks of one revision. Real models have some hundreds:
-// hundreds of thousands of names without a number in common are no model.
+// maxTemplates bounds the templates with numbers of one revision. Real models have
+// some hundreds.
 const maxTemplates = 1 << 18
 
 // maxFaultsShown bounds what one refused Put prints.
@@ -30,9 +30,22 @@ type groupOf struct {
 	entries []entry
 }
 
-// group takes the tensors apart by template, in key order, and collects every
-// fault that makes them unfit to be stored. Each core takes a stretch of them.
-func group(tensors []tensor.Info) ([]groupOf, error) {
+// single is a tensor without numbers in its name, which is a block by itself. It is
+// kept small: a file of any names must fit into memory.
+type single struct {
+	kind byte // of its key
+	info *tensor.Info
+}
+
+func (s single) key() string { return string(s.kind) + s.info.Path }
+
+func compareSingles(a, b single) int {
+	return cmp.Or(cmp.Compare(a.kind, b.kind), strings.Compare(a.info.Path, b.info.Path))
+}
+
+// group takes the tensors apart by template and collects every fault that makes
+// them unfit to be stored. Each core takes a stretch of them.
+func group(tensors []tensor.Info) (*grouping, error) {
 	if err := checkTemplates(tensors); err != nil {
 		return nil, err
 	}
@@ -42,25 +55,33 @@ func group(tensors []tensor.Info) ([]groupOf, error) {
 		from, to := min(i*share, len(tensors)), min((i+1)*share, len(tensors))
 		parts[i].add(tensors[from:to])
 	})
-	all := parts[0]
+	all := &parts[0]
 	for _, p := range parts[1:] {
 		all.join(p)
 	}
 	slices.SortFunc(all.groups, func(a, b groupOf) int { return strings.Compare(a.key, b.key) })
+	slices.SortFunc(all.singles, compareSingles)
 	onAllCores(len(all.groups), func(i int) { sortEntries(all.groups[i].entries) })
 	faults := all.faults
+	twice := func(a, b *tensor.Info) {
+		faults = append(faults, fmt.Errorf("tensor %q: comes twice, in %s at %d and in %s at %d", b.Path, a.File, a.Offset, b.File, b.Offset))
+	}
+	for i := 1; i < len(all.singles); i++ {
+		if a, b := all.singles[i-1], all.singles[i]; compareSingles(a, b) == 0 {
+			twice(a.info, b.info)
+		}
+	}
 	for _, g := range all.groups {
 		for i := 1; i < len(g.entries); i++ {
 			if slices.Equal(g.entries[i].index, g.entries[i-1].index) {
-				a, b := g.entries[i-1].info, g.entries[i].info
-				faults = append(faults, fmt.Errorf("tensor %q: comes twice, in %s at %d and in %s at %d", b.Path, a.File, a.Offset, b.File, b.Offset))
+				twice(g.entries[i-1].info, g.entries[i].info)
 			}
 		}
 	}
 	if n := len(faults); n > maxFaultsShown {
 		faults = append(faults[:maxFaultsShown], fmt.Errorf("and %d more", n-maxFaultsShown))
 	}
-	return all.groups, errors.Join(faults...)
+	return all, errors.Join(faults...)
 }
 
 // checkTemplates refuses too many templates before anything is kept of them.
@@ -73,6 +94,9 @@ func checkTemplates(tensors []tensor.Info) error {
 	var numbers []int64
 	for i := range tensors {
 		key, numbers = appendBlockKey(key[:0], numbers[:0], tensors[i].Path)
+		if len(numbers) == 0 {
+			continue
+		}
 		if seen[maphash.Bytes(seed, key)] = true; len(seen) > maxTemplates {
 			return fmt.Errorf("the names of its %d tensors have more than %d templates, such as %.60q; a registry keeps models, whose names differ in numbers",
 				len(tensors), maxTemplates, key[1:])
@@ -85,6 +109,7 @@ func checkTemplates(tensors []tensor.Info) error {
 type grouping struct {
 	at      map[string]int // key → place in groups
 	groups  []groupOf
+	singles []single
 	numbers []int64 // what the entries' indices are cut from
 	faults  []error
 }
@@ -103,6 +128,10 @@ func (p *grouping) add(tensors []tensor.Info) {
 		}
 		from := len(p.numbers)
 		key, p.numbers = appendBlockKey(key[:0], p.numbers, t.Path)
+		if len(p.numbers) == from {
+			p.singles = append(p.singles, single{key[0], t})
+			continue
+		}
 		index := p.numbers[from:len(p.numbers):len(p.numbers)]
 		if cap(p.numbers)-len(p.numbers) < len(index) {
 			p.numbers = make([]int64, 0, max(numbersChunk, 2*len(index)))
@@ -121,8 +150,33 @@ func (p *grouping) open(key string) int {
 	return len(p.groups) - 1
 }
 
+// blocks is how many blocks the tensors make.
+func (p *grouping) blocks() int { return len(p.groups) + len(p.singles) }
+
+// inOrder yields every block's tensors in the order of their keys.
+func (p *grouping) inOrder(yield func(groupOf) bool) {
+	at := 0
+	for _, s := range p.singles {
+		key := s.key()
+		for ; at < len(p.groups) && p.groups[at].key < key; at++ {
+			if !yield(p.groups[at]) {
+				return
+			}
+		}
+		if !yield(groupOf{key, []entry{{nil, s.info}}}) {
+			return
+		}
+	}
+	for _, g := range p.groups[at:] {
+		if !yield(g) {
+			return
+		}
+	}
+}
+
 // join appends the entries of the stretch that follows.
 func (p *grouping) join(next grouping) {
+	p.singles = append(p.singles, next.singles...)
 	for _, n := range next.groups {
 		g, ok := p.at[n.key]
 		if !ok {

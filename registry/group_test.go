@@ -11,17 +11,42 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Names without a number in common would be a block each.
+// Each template with numbers is a group that is held; names without are not.
 func TestTooManyTemplates(t *testing.T) {
 	tensors := make([]tensor.Info, maxTemplates+1)
 	for i := range tensors {
-		tensors[i] = tensor.Info{Path: fmt.Sprintf("tensor_%d", i), DType: tensor.U8, Shape: tensor.Shape{1}, Bytes: 1}
+		tensors[i] = tensor.Info{Path: fmt.Sprintf("tensor_%d.0", i), DType: tensor.U8, Shape: tensor.Shape{1}, Bytes: 1}
 	}
 	if _, err := group(tensors); err == nil || !strings.Contains(err.Error(), "262145 tensors have more than 262144 templates") {
 		t.Errorf("%v", err)
 	}
-	if groups, err := group(tensors[1:]); err != nil || len(groups) != maxTemplates {
-		t.Errorf("%d groups, %v", len(groups), err)
+	tensors[0].Path = "tensor"
+	if groups, err := group(tensors); err != nil || groups.blocks() != maxTemplates+1 {
+		t.Errorf("%d blocks, %v", groups.blocks(), err)
+	}
+}
+
+// Blocks come in the order of their keys, of whatever kind they are.
+func TestGroupsInOrder(t *testing.T) {
+	var tensors []tensor.Info
+	for _, path := range []string{"z", "a.1.w", "a.0.w", "a", "{n}.1", "b.{layer}", "b", "m.7", "a.w"} {
+		tensors = append(tensors, tensor.Info{Path: path, DType: tensor.U8, Shape: tensor.Shape{1}, Bytes: 1})
+	}
+	groups, err := group(tensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for window := range windows(groups.inOrder) {
+		for _, g := range window {
+			keys = append(keys, fmt.Sprint(g.key, len(g.entries)))
+		}
+	}
+	if want := []string{"lb.{layer}1", "l{n}.11", "ta1", "ta.w1", "ta.{n}.w2", "tb1", "tm.{n}1", "tz1"}; !slices.Equal(keys, want) {
+		t.Errorf("%q, want %q", keys, want)
+	}
+	if _, err := group(append(tensors, tensors[0], tensors[1])); err == nil || strings.Count(err.Error(), "comes twice") != 2 {
+		t.Errorf("two of one name twice: %v", err)
 	}
 }
 

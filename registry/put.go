@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
@@ -44,7 +45,7 @@ func (r *Registry) Put(ctx context.Context, v Revision, tensors []tensor.Info) (
 	if err := r.GC(ctx); err != nil {
 		return nil, err
 	}
-	w := &putter{r: r, ctx: ctx, record: v, blocks: len(groups)}
+	w := &putter{r: r, ctx: ctx, record: v, blocks: groups.blocks()}
 	if err := w.run(groups, tensors); err != nil {
 		return nil, errors.Join(fmt.Errorf("model %s: %w", v.Model, err), w.abandon())
 	}
@@ -71,28 +72,26 @@ type write struct {
 	key, value []byte
 }
 
-func (w *putter) run(groups []groupOf, tensors []tensor.Info) error {
+func (w *putter) run(groups *grouping, tensors []tensor.Info) error {
 	names, codes := fileTable(tensors)
 	if err := w.begin(); err != nil {
 		return err
 	}
 	var whole, sliced []place
 	row := uint32(0)
-	for len(groups) > 0 {
-		n := window(groups)
-		blocks, errs := make([][]byte, n), make([]error, n)
-		onAllCores(n, func(i int) { blocks[i], errs[i] = encodeBlock(groups[i].key, groups[i].entries, codes) })
+	for window := range windows(groups.inOrder) {
+		blocks, errs := make([][]byte, len(window)), make([]error, len(window))
+		onAllCores(len(window), func(i int) { blocks[i], errs[i] = encodeBlock(window[i].key, window[i].entries, codes) })
 		if err := errors.Join(errs...); err != nil {
 			return err
 		}
-		for i, g := range groups[:n] {
+		for i, g := range window {
 			whole, sliced = contentPlaces(g.entries, row, whole, sliced)
 			row += uint32(len(g.entries))
 			if err := w.put(blocksKey, []byte(g.key), blocks[i]); err != nil {
 				return err
 			}
 		}
-		groups = groups[n:]
 	}
 	content := func(key, value []byte) error {
 		w.chunks++
@@ -114,14 +113,24 @@ func (w *putter) run(groups []groupOf, tensors []tensor.Info) error {
 // windowRows bounds the tensors whose blocks are encoded at once.
 const windowRows = 1 << 15
 
-// window is how many of the groups, one at least, hold windowRows tensors together.
-func window(groups []groupOf) int {
-	n, rows := 1, len(groups[0].entries)
-	for n < len(groups) && rows+len(groups[n].entries) <= windowRows {
-		rows += len(groups[n].entries)
-		n++
+// windows cuts groups into stretches of windowRows tensors, of one group at least.
+func windows(groups iter.Seq[groupOf]) iter.Seq[[]groupOf] {
+	return func(yield func([]groupOf) bool) {
+		var window []groupOf
+		rows := 0
+		for g := range groups {
+			if len(window) > 0 && rows+len(g.entries) > windowRows {
+				if !yield(window) {
+					return
+				}
+				window, rows = window[:0], 0
+			}
+			window, rows = append(window, g), rows+len(g.entries)
+		}
+		if len(window) > 0 {
+			yield(window)
+		}
 	}
-	return n
 }
 
 // fileTable lists the files the tensors lie in, sorted, and each one's place.
