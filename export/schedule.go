@@ -11,18 +11,22 @@ import (
 // schedule hands work to the workers of a stream: parts to write, the largest
 // first, so that nobody is left with a large one at the end, and units to read
 // back, before anything new is written. A file system lets one process at a time
-// write to a file; of copies, which are nothing but writing, one is under way in
-// each shard, and the other workers find something better to do.
+// write to a file; of copies, which are little but writing, copiesAtOnce are under
+// way in each shard, so that one reads while the other writes, and more workers
+// find something better to do.
 type schedule struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	makes   []job   // parts that are computed
 	copies  [][]job // parts that are copied, by shard
-	busy    []bool  // by shard: a copy is under way
+	busy    []int   // by shard: copies under way
 	settled []int   // units that are written and not read back
 	running int     // workers that may still settle a unit
 	stopped bool
 }
+
+// copiesAtOnce bounds the copies under way in one shard.
+const copiesAtOnce = 2
 
 // task is what one worker does next: write a part, or, with prove, read the unit
 // back.
@@ -32,7 +36,7 @@ type task struct {
 }
 
 func (s *stream) schedule(jobs []job) *schedule {
-	q := &schedule{copies: make([][]job, len(s.files)), busy: make([]bool, len(s.files))}
+	q := &schedule{copies: make([][]job, len(s.files)), busy: make([]int, len(s.files))}
 	q.changed.L = &q.mu
 	for _, j := range jobs {
 		if _, ok := s.copied(j); ok {
@@ -62,7 +66,7 @@ func (q *schedule) next(s *stream) (task, bool) {
 			j := (*from)[0]
 			*from = (*from)[1:]
 			if from != &q.makes {
-				q.busy[s.shard(j)] = true
+				q.busy[s.shard(j)]++
 			}
 			q.running++
 			return task{job: j}, true
@@ -83,7 +87,7 @@ func (q *schedule) largest(s *stream) (from *[]job) {
 	}
 	consider(&q.makes)
 	for i := range q.copies {
-		if !q.busy[i] {
+		if q.busy[i] < copiesAtOnce {
 			consider(&q.copies[i])
 		}
 	}
@@ -94,7 +98,7 @@ func (q *schedule) largest(s *stream) (from *[]job) {
 func (q *schedule) free(s *stream, j job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.busy[s.shard(j)] = false
+	q.busy[s.shard(j)]--
 	q.changed.Broadcast()
 }
 

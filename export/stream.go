@@ -19,7 +19,8 @@ import (
 type stream struct {
 	plan    *Plan
 	src     *ingest.Checkpoint
-	files   []*os.File // by shard
+	files   []*os.File   // by shard
+	writing []sync.Mutex // by shard: see writeAt
 	units   []unit
 	made    [][]digest     // by tensor, by part: what was meant
 	whole   []digest       // by tensor: what was read back
@@ -44,7 +45,7 @@ type unit struct {
 type job struct{ unit, part int }
 
 func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
-	s := &stream{plan: p, src: src, made: make([][]digest, len(p.Tensors)), whole: make([]digest, len(p.Tensors)), progress: progress{tell: p.o.Progress}}
+	s := &stream{plan: p, src: src, made: make([][]digest, len(p.Tensors)), whole: make([]digest, len(p.Tensors)), writing: make([]sync.Mutex, len(p.Shards)), progress: progress{tell: p.o.Progress}}
 	for i := 0; i < len(p.Tensors); {
 		t := &p.Tensors[i]
 		u := unit{first: i, n: 1, parts: parts(t.tree)}
@@ -196,6 +197,15 @@ func (s *stream) check(n *arch.Node, d digest) error {
 	}
 	s.checked.Store(n.Path, d)
 	return nil
+}
+
+// writeAt writes to a shard. The system lets one writer at a time into a file, and
+// has the others spin: here they sleep, and the core does something else.
+func (s *stream) writeAt(shard int, buf []byte, at int64) error {
+	s.writing[shard].Lock()
+	defer s.writing[shard].Unlock()
+	_, err := s.files[shard].WriteAt(buf, at)
+	return err
 }
 
 // unitOf is the unit that tensor i belongs to.

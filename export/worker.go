@@ -10,6 +10,10 @@ import (
 	"wreg/registry/tensor"
 )
 
+// alignment is what file systems share blocks at. Elsewhere the system copies page by
+// page, slower than reading and writing large pieces.
+const alignment = 4096
+
 // worker holds the buffers of one goroutine.
 type worker struct {
 	s     *stream
@@ -98,14 +102,14 @@ func (w *worker) copy(ctx context.Context, j job) error {
 		}
 		n := min(maxChunk, size-done)
 		var copied int64
-		if direct {
+		if direct && (off+done)%alignment == 0 && (at+done)%alignment == 0 {
 			copied = copyRange(dst, at+done, file, off+done, n)
 		}
 		if buf := w.buf[:n-copied]; len(buf) > 0 {
 			if err := readFull(src, buf, done+copied); err != nil {
 				return fmt.Errorf("source tensor %q: %w", info.Path, err)
 			}
-			if _, err := dst.WriteAt(buf, at+done+copied); err != nil {
+			if err := w.s.writeAt(t.Shard, buf, at+done+copied); err != nil {
 				return err
 			}
 		}
@@ -202,7 +206,7 @@ func (w *worker) quantize(u *unit, dtype tensor.DType, src []byte, n int64) erro
 // put writes the next bytes of a tensor.
 func (w *worker) put(t *PlanTensor, out *output, buf []byte) error {
 	out.sum.write(buf)
-	if _, err := w.s.files[t.Shard].WriteAt(buf, out.at); err != nil {
+	if err := w.s.writeAt(t.Shard, buf, out.at); err != nil {
 		return err
 	}
 	out.at += int64(len(buf))
