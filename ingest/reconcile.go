@@ -2,9 +2,12 @@ package ingest
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"sort"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"wreg/ingest/pathsort"
 	"wreg/registry/tensor"
@@ -23,7 +26,6 @@ func (c *Checkpoint) adopt(x *index) {
 		return
 	}
 	d := newDisagreements(c, x)
-	c.tensors = make([]tensor.Info, 0, len(all))
 	c.where = make([]location, 0, len(all))
 	next := 0 // of the index's entries
 	for i := 0; i < len(all); {
@@ -46,8 +48,17 @@ func (c *Checkpoint) adopt(x *index) {
 	for ; x != nil && next < len(x.entries); next++ {
 		d.lost(x.entries[next])
 	}
+	c.tensors = make([]tensor.Info, len(c.where))
+	onAllCores(len(c.tensors)/copied+1, func(i int) {
+		for k := i * copied; k < min((i+1)*copied, len(c.where)); k++ {
+			c.tensors[k] = *c.info(c.where[k])
+		}
+	})
 	d.report()
 }
+
+// copied is how many tensors are copied by one core at a time.
+const copied = 1 << 12
 
 // pick chooses among the tensors of one path. want is the shard the index names,
 // "" when it names none.
@@ -88,7 +99,7 @@ func (c *Checkpoint) pick(same []location, want string, d *disagreements) {
 	default:
 		d.moved.add(want+"\x00"+name, t.Path)
 	}
-	c.tensors, c.where = append(c.tensors, *t), append(c.where, l)
+	c.where = append(c.where, l)
 	for i, other := range same {
 		if i == chosen {
 			continue
@@ -104,9 +115,9 @@ func (c *Checkpoint) info(l location) *tensor.Info {
 
 // sorted lists all tensors of all files by path; equal paths by file.
 func (c *Checkpoint) sorted() []location {
-	var runs [][]location
-	for i, f := range c.open {
-		ts := f.reader.Tensors()
+	runs := make([][]location, len(c.open))
+	onAllCores(len(runs), func(i int) {
+		ts := c.open[i].reader.Tensors()
 		run := make([]location, len(ts))
 		for j := range ts {
 			run[j] = location{uint32(i), uint32(j)}
@@ -114,8 +125,8 @@ func (c *Checkpoint) sorted() []location {
 		for k, from := range pathsort.Order(len(ts), func(i int) string { return ts[i].Path }) {
 			run[k].index = from
 		}
-		runs = append(runs, run)
-	}
+		runs[i] = run
+	})
 	for len(runs) > 1 { // merge neighbours until one is left
 		var merged [][]location
 		for i := 0; i+1 < len(runs); i += 2 {
@@ -160,6 +171,20 @@ func (c *Checkpoint) stretch(run []location, path string, orEqual bool) int {
 	}
 	from := step / 2
 	return from + sort.Search(min(step, len(run))-from, func(i int) bool { return !before(from + i) })
+}
+
+// onAllCores calls work(0) to work(n-1), several at once.
+func onAllCores(n int, work func(i int)) {
+	var next atomic.Int64
+	var g sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		g.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				work(i)
+			}
+		})
+	}
+	g.Wait()
 }
 
 func repeats(c *Checkpoint, all []location) bool {

@@ -51,40 +51,55 @@ func encodeBlock(key string, entries []entry, files map[string]int) ([]byte, err
 	w.head = binary.AppendUvarint(w.head, uint64(len(entries)))
 	w.grid(entries)
 
+	dtypes, places, offsets, sizes, measured := gather(entries, files)
 	column := make([]int64, len(entries))
-	ints := func(of func(*tensor.Info) int64) {
-		for i, e := range entries {
-			column[i] = of(e.info)
-		}
-		w.ints(column)
-	}
 	// The order is the format: see Block.
-	ints(func(t *tensor.Info) int64 { return int64(t.DType) })
+	w.ints(dtypes)
 	w.shapes(entries, column)
-	ints(func(t *tensor.Info) int64 { return int64(files[t.File]) })
-	ints(func(t *tensor.Info) int64 { return t.Offset })
-	ints(func(t *tensor.Info) int64 { return t.Bytes })
+	w.ints(places)
+	w.ints(offsets)
+	w.ints(sizes)
 	w.names(entries, column)
 	w.fixed(hashSize, func(i int) []byte { return entries[i].info.Hash[:] })
 	w.fixed(sumSize, func(i int) []byte { return entries[i].info.Sum[:] })
 	w.sliceHashes(entries, column)
-	ints(func(t *tensor.Info) int64 {
-		if t.Stats != nil {
-			return 1
-		}
-		return 0
-	})
+	w.ints(measured)
+	none := !slices.Contains(measured, 1)
 	for _, of := range statFields {
-		ints(func(t *tensor.Info) int64 {
-			if t.Stats == nil {
-				return 0
+		if none {
+			w.zeros()
+			continue
+		}
+		for i, e := range entries {
+			if column[i] = 0; e.info.Stats != nil {
+				column[i] = of.get(e.info.Stats)
 			}
-			return of.get(t.Stats)
-		})
+		}
+		w.ints(column)
 	}
 	sum := crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, w.head)
 	w.head = binary.LittleEndian.AppendUint32(w.head, sum)
 	return append(w.head, w.data...), nil
+}
+
+// gather takes the columns of single numbers in one pass over the tensors, which
+// lie far apart in memory. measured is 1 where there are statistics.
+func gather(entries []entry, files map[string]int) (dtypes, places, offsets, sizes, measured []int64) {
+	n := len(entries)
+	all := make([]int64, 5*n)
+	dtypes, places, offsets, sizes, measured = all[:n], all[n:2*n], all[2*n:3*n], all[3*n:4*n], all[4*n:]
+	file, place := "", int64(-1)
+	for i, e := range entries {
+		t := e.info
+		if t.File != file || place < 0 {
+			file, place = t.File, int64(files[t.File])
+		}
+		dtypes[i], places[i], offsets[i], sizes[i] = int64(t.DType), place, t.Offset, t.Bytes
+		if t.Stats != nil {
+			measured[i] = 1
+		}
+	}
+	return dtypes, places, offsets, sizes, measured
 }
 
 // statFields are the columns of Stats in the order they are stored. Floating
@@ -122,6 +137,9 @@ func (w *blockWriter) ints(values []int64) {
 	w.head = c.appendHead(w.head)
 	w.payload(c.data)
 }
+
+// zeros is ints of nothing but zeroes.
+func (w *blockWriter) zeros() { w.head = Ints{n: w.rows}.appendHead(w.head) }
 
 // grid stores the indices as ranges when they are their full product, which is
 // what a complete model has, and as columns otherwise.

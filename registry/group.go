@@ -109,6 +109,7 @@ func checkTemplates(tensors []tensor.Info) error {
 type grouping struct {
 	at      map[string]int // key → place in groups
 	groups  []groupOf
+	after   []int // place of the group that was met last after this one
 	singles []single
 	numbers []int64 // what the entries' indices are cut from
 	faults  []error
@@ -120,6 +121,7 @@ const numbersChunk = 1 << 12
 func (p *grouping) add(tensors []tensor.Info) {
 	p.at = map[string]int{}
 	var key []byte
+	last := -1
 	for i := range tensors {
 		t := &tensors[i]
 		if err := checkInfo(t); err != nil {
@@ -136,17 +138,33 @@ func (p *grouping) add(tensors []tensor.Info) {
 		if cap(p.numbers)-len(p.numbers) < len(index) {
 			p.numbers = make([]int64, 0, max(numbersChunk, 2*len(index)))
 		}
-		g, ok := p.at[string(key)]
-		if !ok {
-			g = p.open(string(key))
-		}
-		p.groups[g].entries = append(p.groups[g].entries, entry{index, t})
+		last = p.find(key, last)
+		p.groups[last].entries = append(p.groups[last].entries, entry{index, t})
 	}
+}
+
+// find is the place of the group of a key, met after the group at last. Layers are
+// alike, so it is mostly the one that came after that group before.
+func (p *grouping) find(key []byte, last int) int {
+	if last >= 0 {
+		if g := p.after[last]; p.groups[g].key == string(key) {
+			return g
+		}
+	}
+	g, ok := p.at[string(key)]
+	if !ok {
+		g = p.open(string(key))
+	}
+	if last >= 0 {
+		p.after[last] = g
+	}
+	return g
 }
 
 func (p *grouping) open(key string) int {
 	p.at[key] = len(p.groups)
 	p.groups = append(p.groups, groupOf{key: key})
+	p.after = append(p.after, 0)
 	return len(p.groups) - 1
 }
 

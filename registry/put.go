@@ -110,8 +110,9 @@ func (w *putter) run(groups *grouping, tensors []tensor.Info) error {
 	return w.finish()
 }
 
-// windowRows bounds the tensors whose blocks are encoded at once.
-const windowRows = 1 << 15
+// windowRows bounds the tensors whose blocks are encoded at once. With hashes and
+// statistics a row takes some 100 bytes.
+const windowRows = 1 << 17
 
 // windows cuts groups into stretches of windowRows tensors, of one group at least.
 func windows(groups iter.Seq[groupOf]) iter.Seq[[]groupOf] {
@@ -138,6 +139,9 @@ func fileTable(tensors []tensor.Info) ([]string, map[string]int) {
 	codes := map[string]int{}
 	var names []string
 	for i := range tensors {
+		if i > 0 && tensors[i].File == tensors[i-1].File {
+			continue
+		}
 		if _, ok := codes[tensors[i].File]; !ok {
 			codes[tensors[i].File] = 0
 			names = append(names, tensors[i].File)

@@ -52,6 +52,7 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 				return errors.New("--rehash and --no-hash contradict each other")
 			}
 			boundMemory()
+			askHugePages()
 			var errs []error
 			rep := &report{columns: []string{"model", "tensors", "bytes", "findings", "state"}}
 			found := false
@@ -85,7 +86,6 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree), 2 trouble (refused; nothing was registered)")
 }
 
-// ingest registers one checkpoint; state says what was done.
 // What an ingest may hold is bounded by the headers, and the largest take some
 // 300 MB. Garbage is left lying far below that, where collecting costs most for
 // the least, and collected early near it. Go's own variables go before.
@@ -103,6 +103,7 @@ func boundMemory() {
 	}
 }
 
+// ingest registers one checkpoint; state says what was done.
 func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*registry.Revision, string, error) {
 	path, err := checkpointPath(path)
 	if err != nil {
