@@ -51,55 +51,77 @@ func encodeBlock(key string, entries []entry, files map[string]int) ([]byte, err
 	w.head = binary.AppendUvarint(w.head, uint64(len(entries)))
 	w.grid(entries)
 
-	dtypes, places, offsets, sizes, measured := gather(entries, files)
+	same := alike(entries)
 	column := make([]int64, len(entries))
-	// The order is the format: see Block.
-	w.ints(dtypes)
-	w.shapes(entries, column)
-	w.ints(places)
-	w.ints(offsets)
-	w.ints(sizes)
-	w.names(entries, column)
-	w.fixed(hashSize, func(i int) []byte { return entries[i].info.Hash[:] })
-	w.fixed(sumSize, func(i int) []byte { return entries[i].info.Sum[:] })
-	w.sliceHashes(entries, column)
-	w.ints(measured)
-	none := !slices.Contains(measured, 1)
-	for _, of := range statFields {
-		if none {
-			w.zeros()
-			continue
+	ints := func(same bool, of func(*tensor.Info) int64) {
+		if same {
+			w.constant(of(entries[0].info))
+			return
 		}
 		for i, e := range entries {
-			if column[i] = 0; e.info.Stats != nil {
-				column[i] = of.get(e.info.Stats)
-			}
+			column[i] = of(e.info)
 		}
 		w.ints(column)
+	}
+	// The order is the format: see Block.
+	ints(same.dtype, func(t *tensor.Info) int64 { return int64(t.DType) })
+	w.shapes(entries, same.shape, column)
+	file, place := "", -1
+	ints(same.file, func(t *tensor.Info) int64 {
+		if place < 0 || t.File != file { // neighbours lie in one file
+			file, place = t.File, files[t.File]
+		}
+		return int64(place)
+	})
+	ints(false, func(t *tensor.Info) int64 { return t.Offset })
+	ints(same.bytes, func(t *tensor.Info) int64 { return t.Bytes })
+	w.names(entries, same.format, column)
+	w.fixed(hashSize, same.hash, func(i int) []byte { return entries[i].info.Hash[:] })
+	w.fixed(sumSize, same.sum, func(i int) []byte { return entries[i].info.Sum[:] })
+	w.sliceHashes(entries, same.slices, column)
+	ints(same.stats, func(t *tensor.Info) int64 {
+		if t.Stats != nil {
+			return 1
+		}
+		return 0
+	})
+	for _, of := range statFields {
+		ints(same.stats && entries[0].info.Stats == nil, func(t *tensor.Info) int64 {
+			if t.Stats == nil {
+				return 0
+			}
+			return of.get(t.Stats)
+		})
 	}
 	sum := crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, w.head)
 	w.head = binary.LittleEndian.AppendUint32(w.head, sum)
 	return append(w.head, w.data...), nil
 }
 
-// gather takes the columns of single numbers in one pass over the tensors, which
-// lie far apart in memory. measured is 1 where there are statistics.
-func gather(entries []entry, files map[string]int) (dtypes, places, offsets, sizes, measured []int64) {
-	n := len(entries)
-	all := make([]int64, 5*n)
-	dtypes, places, offsets, sizes, measured = all[:n], all[n:2*n], all[2*n:3*n], all[3*n:4*n], all[4*n:]
-	file, place := "", int64(-1)
-	for i, e := range entries {
+// uniform says which columns of a block hold one value.
+type uniform struct {
+	dtype, shape, file, bytes, format, hash, sum bool
+	slices, stats                                bool // as many slices; statistics or none
+}
+
+// alike finds the columns that hold one value in one pass over the tensors, which
+// lie far apart in memory. Most do: each saves a pass.
+func alike(entries []entry) uniform {
+	first := entries[0].info
+	u := uniform{true, true, true, true, true, true, true, true, true}
+	for _, e := range entries[1:] {
 		t := e.info
-		if t.File != file || place < 0 {
-			file, place = t.File, int64(files[t.File])
-		}
-		dtypes[i], places[i], offsets[i], sizes[i] = int64(t.DType), place, t.Offset, t.Bytes
-		if t.Stats != nil {
-			measured[i] = 1
-		}
+		u.dtype = u.dtype && t.DType == first.DType
+		u.shape = u.shape && t.Shape.Equal(first.Shape)
+		u.file = u.file && t.File == first.File
+		u.bytes = u.bytes && t.Bytes == first.Bytes
+		u.format = u.format && t.Format == first.Format
+		u.hash = u.hash && t.Hash == first.Hash
+		u.sum = u.sum && t.Sum == first.Sum
+		u.slices = u.slices && len(t.Slices) == len(first.Slices)
+		u.stats = u.stats && (t.Stats == nil) == (first.Stats == nil)
 	}
-	return dtypes, places, offsets, sizes, measured
+	return u
 }
 
 // statFields are the columns of Stats in the order they are stored. Floating
@@ -138,8 +160,8 @@ func (w *blockWriter) ints(values []int64) {
 	w.payload(c.data)
 }
 
-// zeros is ints of nothing but zeroes.
-func (w *blockWriter) zeros() { w.head = Ints{n: w.rows}.appendHead(w.head) }
+// constant is ints of one value.
+func (w *blockWriter) constant(v int64) { w.head = Ints{n: w.rows, base: v}.appendHead(w.head) }
 
 // grid stores the indices as ranges when they are their full product, which is
 // what a complete model has, and as columns otherwise.
@@ -202,7 +224,13 @@ func combinations(axes []Range) (int, bool) {
 	return int(n), true
 }
 
-func (w *blockWriter) shapes(entries []entry, codes []int64) {
+func (w *blockWriter) shapes(entries []entry, same bool, codes []int64) {
+	if same {
+		w.head = append(w.head, 1)
+		w.head = appendShape(w.head, entries[0].info.Shape)
+		w.constant(0)
+		return
+	}
 	var distinct []tensor.Shape
 	code := map[string]int64{}
 	var name []byte
@@ -236,7 +264,12 @@ func appendShape(b []byte, s tensor.Shape) []byte {
 }
 
 // names stores the format column as a dictionary and codes.
-func (w *blockWriter) names(entries []entry, codes []int64) {
+func (w *blockWriter) names(entries []entry, same bool, codes []int64) {
+	if same {
+		w.head = appendTable(w.head, []string{entries[0].info.Format})
+		w.constant(0)
+		return
+	}
 	var distinct []string
 	for i, e := range entries {
 		at := slices.Index(distinct, e.info.Format)
@@ -268,11 +301,7 @@ func (d *reader) table() []string {
 
 // fixed stores values of one size: once when all are equal, else one after the
 // other.
-func (w *blockWriter) fixed(size int, of func(i int) []byte) {
-	same := true
-	for i := 1; i < w.rows && same; i++ {
-		same = string(of(i)) == string(of(0))
-	}
+func (w *blockWriter) fixed(size int, same bool, of func(i int) []byte) {
 	if same {
 		w.head = append(w.head, 1)
 		w.head = append(w.head, of(0)...)
@@ -287,7 +316,12 @@ func (w *blockWriter) fixed(size int, of func(i int) []byte) {
 }
 
 // sliceHashes stores how many slices each row has and all their hashes.
-func (w *blockWriter) sliceHashes(entries []entry, counts []int64) {
+func (w *blockWriter) sliceHashes(entries []entry, same bool, counts []int64) {
+	if same && len(entries[0].info.Slices) == 0 {
+		w.constant(0)
+		w.head = binary.AppendUvarint(w.head, 0)
+		return
+	}
 	var all []byte
 	for i, e := range entries {
 		counts[i] = int64(len(e.info.Slices))
