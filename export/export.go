@@ -25,7 +25,7 @@ type Options struct {
 	Arch        *arch.Arch   // nil: by model_type
 	AllowUnused bool         // list tensors no rule knows and go on
 	Memory      int64        // bound on buffers, bytes; 0 is DefaultMemory
-	Jobs        int          // workers; 0 is one a core
+	Jobs        int          // workers; 0 is one a core and one more
 	Quantize    *Quantize    // nil: weights are not quantized
 	Dequantize  bool         // turn quantized weights into floats
 	Prove       string       // "xxh3" (default) or "sha256"

@@ -142,7 +142,7 @@ func (o Options) filled() (Options, error) {
 		return o, fmt.Errorf("%d jobs, %d bytes of memory: want 0 or more", o.Jobs, o.Memory)
 	}
 	if o.Jobs == 0 {
-		o.Jobs = runtime.GOMAXPROCS(0)
+		o.Jobs = runtime.GOMAXPROCS(0) + 1 // one waits for its turn to write to a file
 	}
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory

@@ -69,7 +69,7 @@ ingested first. The result is registered as MODEL-mlx.`,
 	f.BoolVar(&o.noRegister, "no-register", false, "do not register the result")
 	f.StringVar(&o.name, "name", "", "register the result under `NAME` (default MODEL-mlx)")
 	f.StringVar(&o.memory, "memory", "", "bound on buffers (default 512MiB)")
-	f.IntVarP(&o.Jobs, "jobs", "j", 0, "workers (default one a core)")
+	f.IntVarP(&o.Jobs, "jobs", "j", 0, "workers (default one a core and one more)")
 	f.StringVar(&o.Prove, "prove", "xxh3", "how bytes are proven: xxh3 or sha256")
 	f.BoolVar(&o.NoSync, "no-sync", false, "skip fsync: for scratch output")
 	f.BoolVar(&o.Resume, "resume", false, "go on with an export that was killed (same plan, same inputs)")
