@@ -9,6 +9,7 @@ import (
 	"sort"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"wreg/ingest"
 	"wreg/registry/arch"
@@ -19,8 +20,8 @@ import (
 type stream struct {
 	plan    *Plan
 	src     *ingest.Checkpoint
-	files   []*os.File   // by shard
-	writing []sync.Mutex // by shard: see writeAt
+	files   []*os.File // by shard
+	writing []writing  // by shard
 	units   []unit
 	made    [][]digest     // by tensor, by part: what was meant
 	whole   []digest       // by tensor: what was read back
@@ -45,7 +46,7 @@ type unit struct {
 type job struct{ unit, part int }
 
 func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
-	s := &stream{plan: p, src: src, made: make([][]digest, len(p.Tensors)), whole: make([]digest, len(p.Tensors)), writing: make([]sync.Mutex, len(p.Shards)), progress: progress{tell: p.o.Progress}}
+	s := &stream{plan: p, src: src, made: make([][]digest, len(p.Tensors)), whole: make([]digest, len(p.Tensors)), writing: make([]writing, len(p.Shards)), progress: progress{tell: p.o.Progress}}
 	for i := 0; i < len(p.Tensors); {
 		t := &p.Tensors[i]
 		u := unit{first: i, n: 1, parts: parts(t.tree)}
@@ -199,13 +200,28 @@ func (s *stream) check(n *arch.Node, d digest) error {
 	return nil
 }
 
-// writeAt writes to a shard. The system lets one writer at a time into a file, and
-// has the others spin: here they sleep, and the core does something else.
+// writing is how a shard is written. The system lets one writer at a time into a
+// file, and has the others spin: here they sleep, and the core does something else.
+type writing struct {
+	mu sync.Mutex
+	pieces
+}
+
+// writeAt writes to a shard.
 func (s *stream) writeAt(shard int, buf []byte, at int64) error {
-	s.writing[shard].Lock()
-	defer s.writing[shard].Unlock()
-	_, err := s.files[shard].WriteAt(buf, at)
-	return err
+	w := &s.writing[shard]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(buf) > 0 {
+		n := w.next(at, int64(len(buf)))
+		begun := time.Now()
+		if _, err := s.files[shard].WriteAt(buf[:n], at); err != nil {
+			return err
+		}
+		w.took(n, time.Since(begun))
+		buf, at = buf[n:], at+n
+	}
+	return nil
 }
 
 // unitOf is the unit that tensor i belongs to.

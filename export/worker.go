@@ -14,11 +14,6 @@ import (
 // page, slower than reading and writing large pieces.
 const alignment = 4096
 
-// copyChunk is what is copied at once, up to the next multiple of it in the output:
-// the page cache then takes it as one piece. At 2.3 GiB half of maxChunk is best:
-// pieces of 256 KiB cost 6 % more, those of 1 MiB are harder to come by.
-const copyChunk = maxChunk / 2
-
 // worker holds the buffers of one goroutine.
 type worker struct {
 	s     *stream
@@ -105,7 +100,7 @@ func (w *worker) copy(ctx context.Context, j job) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(copyChunk-(at+done)%copyChunk, size-done)
+		n := min(largePiece-(at+done)%largePiece, size-done)
 		var copied int64
 		if direct && (off+done)%alignment == 0 && (at+done)%alignment == 0 {
 			copied = copyRange(dst, at+done, file, off+done, n)
