@@ -8,35 +8,26 @@ import (
 	"wreg/registry/tensor"
 )
 
-// schedule hands work to the workers of a stream: parts to write, the largest
-// first, so that nobody is left with a large one at the end, and units to read
-// back, before anything new is written. A file system lets one process at a time
-// write to a file; of copies, which are little but writing, copiesAtOnce are under
-// way in each shard, so that one reads while the other writes, and more workers
-// find something better to do.
+// schedule hands parts to the workers of a stream, the largest first, so that nobody
+// is left with a large one at the end. A file system lets one process at a time write
+// to a file; of copies, which are little but writing, copiesAtOnce are under way in
+// each shard, so that one reads while the other writes, and more workers find
+// something better to do, or read back.
 type schedule struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	makes   []job   // parts that are computed
 	copies  [][]job // parts that are copied, by shard
 	busy    []int   // by shard: copies under way
-	settled []int   // units that are written and not read back
-	running int     // workers that may still settle a unit
+	left    int     // parts not yet handed out
 	stopped bool
 }
 
 // copiesAtOnce bounds the copies under way in one shard.
 const copiesAtOnce = 2
 
-// task is what one worker does next: write a part, or, with prove, read the unit
-// back.
-type task struct {
-	job
-	prove bool
-}
-
 func (s *stream) schedule(jobs []job) *schedule {
-	q := &schedule{copies: make([][]job, len(s.files)), busy: make([]int, len(s.files))}
+	q := &schedule{copies: make([][]job, len(s.files)), busy: make([]int, len(s.files)), left: len(jobs)}
 	q.changed.L = &q.mu
 	for _, j := range jobs {
 		if _, ok := s.copied(j); ok {
@@ -49,33 +40,27 @@ func (s *stream) schedule(jobs []job) *schedule {
 	return q
 }
 
-// next waits for something to do; false: all is done, or stop was called.
-func (q *schedule) next(s *stream) (task, bool) {
+// next waits for something to do; false: all is handed out, or stop was called.
+func (q *schedule) next(s *stream) (job, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for {
-		if q.stopped {
-			return task{}, false
+	for q.left > 0 && !q.stopped {
+		from := q.largest(s)
+		if from == nil {
+			q.changed.Wait()
+			continue
 		}
-		if n := len(q.settled); n > 0 {
-			unit := q.settled[n-1]
-			q.settled = q.settled[:n-1]
-			return task{job{unit: unit}, true}, true
+		j := (*from)[0]
+		*from = (*from)[1:]
+		if from != &q.makes {
+			q.busy[s.shard(j)]++
 		}
-		if from := q.largest(s); from != nil {
-			j := (*from)[0]
-			*from = (*from)[1:]
-			if from != &q.makes {
-				q.busy[s.shard(j)]++
-			}
-			q.running++
-			return task{job: j}, true
+		if q.left--; q.left == 0 {
+			q.changed.Broadcast() // who waits for a shard need not
 		}
-		if q.running == 0 {
-			return task{}, false
-		}
-		q.changed.Wait()
+		return j, true
 	}
+	return job{}, false
 }
 
 // largest is the list whose first part is the largest that may be written now.
@@ -99,18 +84,6 @@ func (q *schedule) free(s *stream, j job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.busy[s.shard(j)]--
-	q.changed.Broadcast()
-}
-
-// done says that a worker is through with a part; settled, that its unit is to be
-// read back now.
-func (q *schedule) done(j job, settled bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if settled {
-		q.settled = append(q.settled, j.unit)
-	}
-	q.running--
 	q.changed.Broadcast()
 }
 

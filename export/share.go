@@ -101,7 +101,7 @@ func (s *stream) intact(ctx context.Context, jobs []job) ([]job, error) {
 func (s *stream) keep(jobs []job) {
 	for _, j := range jobs {
 		u := &s.units[j.unit]
-		s.left[j.unit].Add(-1)
+		s.proofs[j.unit].wrote(j.part)
 		if path, ok := plain(u.parts[j.part].node); ok && !s.plan.Tensors[u.first].quant {
 			src, _ := s.plan.source.Lookup(path)
 			if made := s.made[u.first][j.part]; made.sum == src.Sum {

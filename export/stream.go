@@ -1,11 +1,9 @@
 package export
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
-	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -23,10 +21,9 @@ type stream struct {
 	files   []*os.File // by shard
 	writing []writing  // by shard
 	units   []unit
-	made    [][]digest     // by tensor, by part: what was meant
-	whole   []digest       // by tensor: what was read back
-	left    []atomic.Int32 // by unit: parts still to write
-	proven  []atomic.Bool  // by unit: read back already
+	made    [][]digest // by tensor, by part: what was meant
+	whole   []digest   // by tensor: what was read back
+	proofs  []proof    // by unit
 	journal *journal
 
 	checked sync.Map // source path → digest, of those read whole
@@ -63,9 +60,9 @@ func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
 		s.units = append(s.units, u)
 		i += u.n
 	}
-	s.left, s.proven = make([]atomic.Int32, len(s.units)), make([]atomic.Bool, len(s.units))
-	for i := range s.units {
-		s.left[i].Store(int32(len(s.units[i].parts)))
+	s.proofs = make([]proof, len(s.units))
+	for i, u := range s.units {
+		s.proofs[i].written, s.proofs[i].left = make([]bool, len(u.parts)), len(u.parts)
 	}
 	return s, nil
 }
@@ -74,9 +71,8 @@ func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
 // as reading the output anew, so it goes with the proof that costs more anyway.
 func (s *stream) cold() bool { return !s.plan.o.NoSync && s.plan.o.Prove == ProveSHA256 }
 
-// write makes and writes parts, and reads back each unit whose last part is
-// written: at once, from memory most likely, or behind the writers, as soon as the
-// disk has it.
+// write makes and writes parts, and reads them back: at once, from memory most
+// likely, or behind the writers, as soon as the disk has the unit.
 func (s *stream) write(ctx context.Context, jobs []job) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -96,8 +92,8 @@ func (s *stream) write(ctx context.Context, jobs []job) error {
 	for range min(s.plan.o.Jobs, len(jobs)) {
 		workers.Go(func() {
 			w := newWorker(s)
-			for t, ok := queue.next(s); ok; t, ok = queue.next(s) {
-				if err := w.do(ctx, t, queue, settled); err != nil {
+			for j, ok := queue.next(s); ok; j, ok = queue.next(s) {
+				if err := w.do(ctx, j, queue, settled); err != nil {
 					cancel(err)
 					return
 				}
@@ -129,20 +125,6 @@ func (s *stream) prove(ctx context.Context, settled <-chan int) error {
 		}
 	}
 	return nil
-}
-
-// readBack reads every tensor that was not yet read back, and compares it with
-// what was meant.
-func (s *stream) readBack(ctx context.Context) error {
-	var units []int
-	for i := range s.units {
-		if !s.proven[i].Load() {
-			units = append(units, i)
-		}
-	}
-	size := func(i int) int64 { return s.plan.Tensors[s.units[i].first].Bytes }
-	slices.SortStableFunc(units, func(a, b int) int { return cmp.Compare(size(b), size(a)) })
-	return each(ctx, s.plan.o.Jobs, units, func() func(context.Context, int) error { return newWorker(s).readBack })
 }
 
 // sources checks the used source tensors that no part read from front to back.

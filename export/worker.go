@@ -2,9 +2,7 @@ package export
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -16,12 +14,11 @@ const alignment = 4096
 
 // worker holds the buffers of one goroutine.
 type worker struct {
-	s     *stream
-	eval  evaluator
-	buf   []byte // what the tree gives, or what is read back
-	out   [3]output
-	whole *digester
-	sha   bool // prove with SHA-256
+	s    *stream
+	eval evaluator
+	buf  []byte // what the tree gives, or what is read back
+	out  [3]output
+	sha  bool // prove with SHA-256
 }
 
 // output is where one tensor of a unit is made and summed.
@@ -34,7 +31,7 @@ type output struct {
 func newWorker(s *stream) *worker {
 	sha := s.plan.o.Prove == ProveSHA256
 	w := &worker{
-		s: s, buf: make([]byte, maxChunk), whole: newDigester(false), sha: sha,
+		s: s, buf: make([]byte, maxChunk), sha: sha,
 		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes, when: usual, sha: sha},
 	}
 	for i := range w.out {
@@ -43,43 +40,45 @@ func newWorker(s *stream) *worker {
 	return w
 }
 
-// do writes a part and says so in the journal, or reads a unit back.
-func (w *worker) do(ctx context.Context, t task, queue *schedule, settled chan<- int) error {
-	if t.prove {
-		return w.readBack(ctx, t.unit)
-	}
-	s, u := w.s, &w.s.units[t.unit]
-	last := false
-	defer func() { queue.done(t.job, last && !s.cold()) }()
+// do writes a part, says so in the journal, and reads it back, or has it read back
+// when the disk has its unit.
+func (w *worker) do(ctx context.Context, j job, queue *schedule, settled chan<- int) error {
+	s, u := w.s, &w.s.units[j.unit]
 	var err error
-	if _, ok := s.copied(t.job); ok {
-		err = w.copy(ctx, t.job)
-		queue.free(s, t.job)
+	if _, ok := s.copied(j); ok {
+		err = w.copy(ctx, j)
+		queue.free(s, j)
 	} else {
-		err = w.make(ctx, t.job)
+		err = w.make(ctx, j)
 	}
 	if err != nil {
 		return fmt.Errorf("tensor %q: %w", s.plan.Tensors[u.first].Path, err)
 	}
 	if s.plan.o.Parts > 0 { // nobody else has the rest of the unit
-		if err := w.readJob(ctx, t.job); err != nil {
+		if err := w.readJob(ctx, j); err != nil {
 			return err
 		}
 	}
 	var made []digest
 	for k := range u.n {
-		made = append(made, s.made[u.first+k][t.part])
+		made = append(made, s.made[u.first+k][j.part])
 		if out := &s.plan.Tensors[u.first+k]; !s.plan.o.NoSync {
-			p := u.parts[t.part]
+			p := u.parts[j.part]
 			startWriting(s.files[out.Shard], out.Offset+out.share(p.first), out.share(p.n))
 		}
 	}
-	if err := s.journal.record(t.job, made); err != nil {
+	if err := s.journal.record(j, made); err != nil {
 		return err
 	}
-	last = s.left[t.unit].Add(-1) == 0 && s.plan.o.Parts == 0
-	if last && s.cold() {
-		settled <- t.unit
+	if s.plan.o.Parts > 0 {
+		return nil
+	}
+	last := s.proofs[j.unit].wrote(j.part)
+	if !s.cold() {
+		return w.readBack(ctx, j.unit)
+	}
+	if last {
+		settled <- j.unit
 	}
 	return nil
 }
@@ -238,92 +237,4 @@ func (w *worker) source(ctx context.Context, path string) error {
 		return fmt.Errorf("tensor %q: was not read whole", path)
 	}
 	return w.s.check(l.node, d)
-}
-
-// readBack reads the written tensors of a unit and compares each part with what
-// was meant.
-func (w *worker) readBack(ctx context.Context, unit int) error {
-	u := &w.s.units[unit]
-	for i := u.first; i < u.first+u.n; i++ {
-		w.whole.reset()
-		for k := range u.parts {
-			d, err := w.readPart(ctx, i, k, len(u.parts) > 1)
-			if err != nil {
-				return err
-			}
-			if err := w.compare(ctx, i, job{unit, k}, d); err != nil {
-				return err
-			}
-			if src, ok := w.s.copied(job{unit, k}); ok {
-				w.s.made[i][k].hash = d.hash // of a source that was never hashed
-				w.s.checked.Store(src.Path, d)
-			}
-			w.s.whole[i] = d
-		}
-		if len(u.parts) > 1 {
-			w.s.whole[i] = digest{sum: w.whole.sum.Sum()}
-		}
-	}
-	w.s.proven[unit].Store(true)
-	return nil
-}
-
-// readJob reads one part of a unit and compares it with what was meant.
-func (w *worker) readJob(ctx context.Context, j job) error {
-	u := &w.s.units[j.unit]
-	for i := u.first; i < u.first+u.n; i++ {
-		d, err := w.readPart(ctx, i, j.part, false)
-		if err != nil {
-			return err
-		}
-		if err := w.compare(ctx, i, j, d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// compare holds what was read back of a part of tensor i against what was meant.
-func (w *worker) compare(ctx context.Context, i int, j job, d digest) error {
-	s := w.s
-	if d.same(s.made[i][j.part]) {
-		return nil
-	}
-	if src, ok := s.copied(j); ok { // which of the two is not what it was?
-		if err := w.source(ctx, src.Path); err != nil {
-			return err
-		}
-	}
-	t := &s.plan.Tensors[i]
-	p := s.units[j.unit].parts[j.part]
-	return fmt.Errorf("%s: tensor %q: bytes %d:%d were written as %v and read back as %v; the disk or its driver is not to be trusted",
-		s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n), s.made[i][j.part].sum, d.sum)
-}
-
-// readPart reads what is on disk of part k of tensor i. whole adds it to the
-// tensor's own sum.
-func (w *worker) readPart(ctx context.Context, i, k int, whole bool) (digest, error) {
-	s, t, sum := w.s, &w.s.plan.Tensors[i], w.out[0].sum
-	p := s.unitOf(i).parts[k]
-	sum.reset()
-	end := t.Offset + t.share(p.first+p.n)
-	for at := t.Offset + t.share(p.first); at < end; {
-		if err := ctx.Err(); err != nil {
-			return digest{}, err
-		}
-		buf := w.buf[:min(int64(len(w.buf)), end-at)]
-		if n, err := s.files[t.Shard].ReadAt(buf, at); n < len(buf) {
-			if err == nil || errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return digest{}, fmt.Errorf("%s: tensor %q: bytes %d:%d: %w", s.plan.Shards[t.Shard].Name, t.Path, at, at+int64(len(buf)), err)
-		}
-		sum.write(buf)
-		if whole {
-			w.whole.sum.Write(buf)
-		}
-		at += int64(len(buf))
-		s.advance(int64(len(buf)))
-	}
-	return sum.digest(), nil
 }

@@ -1,0 +1,195 @@
+package export
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+)
+
+// proof is how far a unit is written and read back. Its parts are read back in their
+// order, so that the checksum of the whole tensor is known without reading it again,
+// by one worker at a time, and soon after they were written: the processor's cache may
+// have them still.
+type proof struct {
+	mu      sync.Mutex
+	written []bool      // by part
+	left    int         // parts still to write
+	next    int         // the first part that is not read back
+	busy    bool        // a worker is reading it
+	whole   []*digester // by tensor of the unit: its parts before next, when it has several
+}
+
+// wrote counts a part as written; last: it was the last one.
+func (p *proof) wrote(part int) (last bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.written[part] {
+		p.written[part] = true
+		p.left--
+	}
+	return p.left == 0
+}
+
+// take gives the next part to read back, if it is written and nobody else is at it.
+func (p *proof) take() (part int, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.busy || p.next == len(p.written) || !p.written[p.next] {
+		return 0, false
+	}
+	p.busy = true
+	return p.next, true
+}
+
+// give counts the part that was taken as read back.
+func (p *proof) give() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.next++
+	p.busy = false
+}
+
+// proven reports that all parts are read back.
+func (p *proof) proven() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next == len(p.written)
+}
+
+// readBack reads everything that was not yet read back, and compares it with what
+// was meant.
+func (s *stream) readBack(ctx context.Context) error {
+	var units []int
+	for i := range s.units {
+		if !s.proofs[i].proven() {
+			units = append(units, i)
+		}
+	}
+	size := func(i int) int64 { return s.plan.Tensors[s.units[i].first].Bytes }
+	slices.SortStableFunc(units, func(a, b int) int { return cmp.Compare(size(b), size(a)) })
+	return each(ctx, s.plan.o.Jobs, units, func() func(context.Context, int) error {
+		w := newWorker(s)
+		return func(ctx context.Context, unit int) error {
+			if err := w.readBack(ctx, unit); err != nil {
+				return err
+			}
+			if p := &s.proofs[unit]; !p.proven() {
+				return fmt.Errorf("tensor %q: part %d of %d was never written", s.plan.Tensors[s.units[unit].first].Path, p.next+1, len(p.written))
+			}
+			return nil
+		}
+	})
+}
+
+// readBack reads back the parts of a unit that are written, up to the first that is
+// not, unless another worker is at it, who then goes on with them.
+func (w *worker) readBack(ctx context.Context, unit int) error {
+	p := &w.s.proofs[unit]
+	for part, ok := p.take(); ok; part, ok = p.take() {
+		if err := w.prove(ctx, job{unit, part}, p); err != nil {
+			return err
+		}
+		p.give()
+	}
+	return nil
+}
+
+// prove reads the next part of a unit back and compares it with what was meant.
+func (w *worker) prove(ctx context.Context, j job, p *proof) error {
+	s, u := w.s, &w.s.units[j.unit]
+	if len(u.parts) > 1 && p.whole == nil {
+		for range u.n {
+			p.whole = append(p.whole, newDigester(false))
+		}
+	}
+	for k := range u.n {
+		i := u.first + k
+		var whole *digester
+		if p.whole != nil {
+			whole = p.whole[k]
+		}
+		d, err := w.readPart(ctx, i, j.part, whole)
+		if err != nil {
+			return err
+		}
+		if err := w.compare(ctx, i, j, d); err != nil {
+			return err
+		}
+		if src, ok := s.copied(j); ok {
+			s.made[i][j.part].hash = d.hash // of a source that was never hashed
+			s.checked.Store(src.Path, d)
+		}
+		s.whole[i] = d
+		if whole != nil && j.part == len(u.parts)-1 {
+			s.whole[i] = whole.digest()
+		}
+	}
+	if j.part == len(u.parts)-1 {
+		p.whole = nil
+	}
+	return nil
+}
+
+// readJob reads one part of a unit and compares it with what was meant.
+func (w *worker) readJob(ctx context.Context, j job) error {
+	u := &w.s.units[j.unit]
+	for i := u.first; i < u.first+u.n; i++ {
+		d, err := w.readPart(ctx, i, j.part, nil)
+		if err != nil {
+			return err
+		}
+		if err := w.compare(ctx, i, j, d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare holds what was read back of a part of tensor i against what was meant.
+func (w *worker) compare(ctx context.Context, i int, j job, d digest) error {
+	s := w.s
+	if d.same(s.made[i][j.part]) {
+		return nil
+	}
+	if src, ok := s.copied(j); ok { // which of the two is not what it was?
+		if err := w.source(ctx, src.Path); err != nil {
+			return err
+		}
+	}
+	t := &s.plan.Tensors[i]
+	p := s.units[j.unit].parts[j.part]
+	return fmt.Errorf("%s: tensor %q: bytes %d:%d were written as %v and read back as %v; the disk or its driver is not to be trusted",
+		s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n), s.made[i][j.part].sum, d.sum)
+}
+
+// readPart reads what is on disk of part k of tensor i, and adds it to whole unless
+// that is nil.
+func (w *worker) readPart(ctx context.Context, i, k int, whole *digester) (digest, error) {
+	s, t, sum := w.s, &w.s.plan.Tensors[i], w.out[0].sum
+	p := s.unitOf(i).parts[k]
+	sum.reset()
+	end := t.Offset + t.share(p.first+p.n)
+	for at := t.Offset + t.share(p.first); at < end; {
+		if err := ctx.Err(); err != nil {
+			return digest{}, err
+		}
+		buf := w.buf[:min(int64(len(w.buf)), end-at)]
+		if n, err := s.files[t.Shard].ReadAt(buf, at); n < len(buf) {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return digest{}, fmt.Errorf("%s: tensor %q: bytes %d:%d: %w", s.plan.Shards[t.Shard].Name, t.Path, at, at+int64(len(buf)), err)
+		}
+		sum.write(buf)
+		if whole != nil {
+			whole.write(buf)
+		}
+		at += int64(len(buf))
+		s.advance(int64(len(buf)))
+	}
+	return sum.digest(), nil
+}
