@@ -6,10 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 )
 
 // berth is the folder an export is written to before it lands: beside the target,
@@ -80,6 +80,20 @@ func stale(path string) error {
 	return os.RemoveAll(path)
 }
 
+// readFile reads a file of at most so many bytes.
+func (b *berth) readFile(name string, most int64) ([]byte, error) {
+	f, err := b.root.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(data)) > most {
+		err = fmt.Errorf("%s in %s: exceeds %d bytes; remove the folder", name, b.path, most)
+	}
+	return data, err
+}
+
 // writeFile writes a small file and reads it back.
 func (b *berth) writeFile(name string, data []byte, sync bool) (ReceiptFile, error) {
 	f, err := b.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
@@ -103,52 +117,6 @@ func (b *berth) writeFile(name string, data []byte, sync bool) (ReceiptFile, err
 	return ReceiptFile{name, int64(len(data)), hex.EncodeToString(sum[:])}, nil
 }
 
-// strangers refuses to land what an export did not write: a consumer loads every
-// shard it finds in a folder.
-func (b *berth) strangers(wrote []string) error {
-	d, err := b.root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	entries, err := d.ReadDir(-1)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if name := e.Name(); !e.Type().IsRegular() || !slices.Contains(wrote, name) && name != journalName && !isPartJournal(name) {
-			return fmt.Errorf("%s holds %q, which is not of this export; remove it, and --resume or --finish", b.path, name)
-		}
-	}
-	return nil
-}
-
-// land removes the journals and gives the folder its final name.
-func (b *berth) land(out string, sync bool) error {
-	journals, err := b.journals()
-	if err != nil {
-		return err
-	}
-	for _, name := range journals {
-		if err := b.root.Remove(name); err != nil {
-			return err
-		}
-	}
-	if sync {
-		if err := syncFolder(b.path); err != nil {
-			return err
-		}
-	}
-	if err := moveFolder(b.path, out); err != nil {
-		return err
-	}
-	b.path = ""
-	if sync {
-		return syncFolder(filepath.Dir(out))
-	}
-	return nil
-}
-
 // remove deletes what was written, unless it landed.
 func (b *berth) remove() error {
 	if b.path == "" {
@@ -160,21 +128,4 @@ func (b *berth) remove() error {
 func (b *berth) close() {
 	b.root.Close()
 	b.lock.Close()
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// moveChecked renames a folder where the system cannot refuse a target by itself.
-func moveChecked(from, to string) error {
-	if _, err := os.Lstat(to); err == nil {
-		return fmt.Errorf("%s appeared during the export; it was left alone", to)
-	}
-	return os.Rename(from, to)
 }

@@ -16,6 +16,7 @@ import (
 	"sync"
 
 	"wreg/registry/arch"
+	"wreg/registry/tensor"
 )
 
 // A journal lies in the berth and says which parts of the output are written. It
@@ -125,7 +126,7 @@ func (b *berth) readJournals(plan string) (map[job][]digest, error) {
 	}
 	written := map[job][]digest{}
 	for _, name := range names {
-		data, err := b.root.ReadFile(name)
+		data, err := b.readFile(name, maxJournal)
 		if err != nil {
 			return nil, err
 		}
@@ -139,7 +140,7 @@ func (b *berth) readJournals(plan string) (map[job][]digest, error) {
 			return nil, fmt.Errorf("%s in %s is no journal this wreg knows; remove the folder", name, b.path)
 		}
 		if head.Plan != plan {
-			return nil, fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; remove the folder, or export without --resume", b.path)
+			return nil, anotherPlan(b)
 		}
 		for _, text := range lines[1:] {
 			if at, made, err := parseLine(text); err == nil { // damaged: its part is written again
@@ -150,19 +151,32 @@ func (b *berth) readJournals(plan string) (map[job][]digest, error) {
 	return written, nil
 }
 
+func anotherPlan(b *berth) error {
+	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; remove the folder, or export without --resume", b.path)
+}
+
 func parseLine(text []byte) (at job, made []digest, err error) {
 	var line journalLine
 	if err := json.Unmarshal(text, &line); err != nil {
 		return at, nil, err
 	}
 	for _, d := range line.Digests {
-		parsed, err := parseDigest(d[0], d[1])
+		parsed, err := parseWritten(d[0], d[1])
 		if err != nil {
 			return at, nil, err
 		}
 		made = append(made, parsed)
 	}
 	return job{line.Unit, line.Part}, made, nil
+}
+
+// parseWritten wants a checksum: without one, whatever is there would be kept.
+func parseWritten(sum, hash string) (digest, error) {
+	d, err := parseDigest(sum, hash)
+	if err == nil && d.sum == (tensor.Sum{}) {
+		err = errors.New("no checksum")
+	}
+	return d, err
 }
 
 // fingerprint names a plan and its inputs: equal for two plans exactly when they

@@ -25,6 +25,7 @@ type Receipt struct {
 	Target       string          `json:"target"`
 	DType        string          `json:"dtype,omitempty"`
 	Prove        string          `json:"prove"`
+	Plan         string          `json:"plan"` // equal for exports that must give equal bytes
 	Root         string          `json:"root"` // where the source lay
 	Inputs       []ReceiptFile   `json:"inputs"`
 	Files        []ReceiptFile   `json:"files"`
@@ -93,7 +94,7 @@ type ReceiptSource struct {
 func (s *stream) receipt(files []ReceiptFile) *Receipt {
 	p := s.plan
 	r := &Receipt{Format: receiptFormat, Tool: p.o.Tool, Model: p.Model, Architecture: p.Arch, Target: p.Target,
-		Prove: p.o.Prove, Root: p.source.root, Inputs: []ReceiptFile{}, Files: files}
+		Prove: p.o.Prove, Plan: s.fingerprint, Root: p.source.root, Inputs: []ReceiptFile{}, Files: files}
 	if p.DType != tensor.Invalid {
 		r.DType = p.DType.String()
 	}

@@ -317,6 +317,65 @@ func TestResumeReadsWhatItKeeps(t *testing.T) {
 	sameFolder(t, out, want)
 }
 
+// A kill while landing leaves a folder without journals, whose receipt says that
+// all is done: that is believed as much as a journal, by the same plan only.
+func TestLandingIsFinished(t *testing.T) {
+	source, dir := torture(t)
+	want, out := filepath.Join(dir, "want"), filepath.Join(dir, "out")
+	berth := filepath.Join(dir, ".out.wreg-partial")
+	for _, o := range []export.Options{tortured(), {NoSync: true}} {
+		again := func(out string, change func(*export.Options)) error {
+			o := o
+			o.Out = out
+			change(&o)
+			return childExport(source, o)
+		}
+		if err := again(want, func(*export.Options) {}); err != nil {
+			t.Fatal(err)
+		}
+		resume, finish := func(o *export.Options) { o.Resume = true }, func(o *export.Options) { o.Finish = true }
+		for _, steps := range [][]func(*export.Options){
+			{finish},
+			{resume},
+			{func(o *export.Options) { o.Part, o.Parts = 2, 3 }, finish}, // a share run again has nothing to do
+		} {
+			if err := os.CopyFS(berth, os.DirFS(want)); err != nil {
+				t.Fatal(err)
+			}
+			if err := again(out, func(o *export.Options) { steps[0](o); o.DType = tensor.F32 }); err == nil || !strings.Contains(err.Error(), "another plan") {
+				t.Error(err)
+			}
+			for _, step := range steps {
+				if err := again(out, step); err != nil {
+					t.Error(err)
+				}
+			}
+			sameFolder(t, out, want)
+			os.RemoveAll(out)
+		}
+		if err := os.CopyFS(berth, os.DirFS(want)); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(filepath.Join(berth, "model.safetensors"), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(make([]byte, 5000), 100_000); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if err := again(out, finish); err == nil || !strings.Contains(err.Error(), "read back as") {
+			t.Error(err)
+		}
+		if err := again(out, resume); err != nil {
+			t.Error(err)
+		}
+		sameFolder(t, out, want)
+		os.RemoveAll(out)
+		os.RemoveAll(want)
+	}
+}
+
 // A disk that is full says so and leaves nothing.
 func TestFullDisk(t *testing.T) {
 	source, dir := torture(t)

@@ -12,12 +12,15 @@ import (
 // has and that are on disk as it says.
 func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 	p := s.plan
-	plan := p.fingerprint()
-	written, err := b.readJournals(plan)
+	s.fingerprint = p.fingerprint()
+	written, err := b.readJournals(s.fingerprint)
 	if err != nil {
 		return nil, err
 	}
-	if s.journal, err = b.openJournal(partJournal(p.o.Part, p.o.Parts), plan); err != nil {
+	if err := s.received(b, s.fingerprint, written); err != nil {
+		return nil, err
+	}
+	if s.journal, err = b.openJournal(partJournal(p.o.Part, p.o.Parts), s.fingerprint); err != nil {
 		return nil, err
 	}
 	if err := s.open(b); err != nil {

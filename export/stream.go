@@ -26,6 +26,8 @@ type stream struct {
 	proofs  []proof    // by unit
 	journal *journal
 
+	fingerprint string // of the plan
+
 	checked sync.Map // source path → digest, of those read whole
 
 	progress

@@ -1,0 +1,115 @@
+package export
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// strangers refuses to land what an export did not write: a consumer loads every
+// shard it finds in a folder.
+func (b *berth) strangers(wrote []string) error {
+	d, err := b.root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	entries, err := d.ReadDir(-1)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if name := e.Name(); !e.Type().IsRegular() || !slices.Contains(wrote, name) && name != journalName && !isPartJournal(name) {
+			return fmt.Errorf("%s holds %q, which is not of this export; remove it, and --resume or --finish", b.path, name)
+		}
+	}
+	return nil
+}
+
+// land removes the journals and gives the folder its final name.
+func (b *berth) land(out string, sync bool) error {
+	journals, err := b.journals()
+	if err != nil {
+		return err
+	}
+	for _, name := range journals {
+		if err := b.root.Remove(name); err != nil {
+			return err
+		}
+	}
+	if sync {
+		if err := syncFolder(b.path); err != nil {
+			return err
+		}
+	}
+	if err := moveFolder(b.path, out); err != nil {
+		return err
+	}
+	b.path = ""
+	if sync {
+		return syncFolder(filepath.Dir(out))
+	}
+	return nil
+}
+
+// received adds what the receipt in a berth says was written. A kill while landing
+// may have left it alone there, with some or all of the journals gone: without it,
+// the work of all shares would be lost in the last millisecond.
+func (s *stream) received(b *berth, plan string, written map[job][]digest) error {
+	data, err := b.readFile(receiptFile, maxReceipt)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !sealed(data) { // cut short: the journals are still there
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var r Receipt
+	if err := json.Unmarshal(data, &r); err != nil {
+		return fmt.Errorf("%s in %s: %w; remove it", receiptFile, b.path, err)
+	}
+	if r.Plan != plan || len(r.Tensors) != len(s.plan.Tensors) {
+		return anotherPlan(b)
+	}
+	for unit, u := range s.units {
+		for part := range u.parts {
+			var made []digest
+			for _, t := range r.Tensors[u.first : u.first+u.n] {
+				sum, hash := t.XXH3, t.SHA256
+				if len(u.parts) > 1 {
+					if len(t.Parts) != len(u.parts) {
+						return anotherPlan(b)
+					}
+					sum, hash = t.Parts[part].XXH3, t.Parts[part].SHA256
+				}
+				d, err := parseWritten(sum, hash)
+				if err != nil {
+					return fmt.Errorf("%s in %s: tensor %q: %w; remove it", receiptFile, b.path, t.Path, err)
+				}
+				made = append(made, d)
+			}
+			written[job{unit, part}] = made
+		}
+	}
+	return nil
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// moveChecked renames a folder where the system cannot refuse a target by itself.
+func moveChecked(from, to string) error {
+	if _, err := os.Lstat(to); err == nil {
+		return fmt.Errorf("%s appeared during the export; it was left alone", to)
+	}
+	return os.Rename(from, to)
+}
