@@ -10,24 +10,20 @@ import (
 
 // schedule hands parts to the workers of a stream, the largest first, so that nobody
 // is left with a large one at the end. A file system lets one process at a time write
-// to a file; of copies, which are little but writing, copiesAtOnce are under way in
-// each shard, so that one reads while the other writes, and more workers find
-// something better to do, or read back.
+// to a file; of copies, which are little but writing, one is under way in each shard,
+// and the other workers make something, or read back what they copied.
 type schedule struct {
 	mu      sync.Mutex
 	changed sync.Cond
 	makes   []job   // parts that are computed
 	copies  [][]job // parts that are copied, by shard
-	busy    []int   // by shard: copies under way
+	busy    []bool  // by shard: a copy is under way
 	left    int     // parts not yet handed out
 	stopped bool
 }
 
-// copiesAtOnce bounds the copies under way in one shard.
-const copiesAtOnce = 2
-
 func (s *stream) schedule(jobs []job) *schedule {
-	q := &schedule{copies: make([][]job, len(s.files)), busy: make([]int, len(s.files)), left: len(jobs)}
+	q := &schedule{copies: make([][]job, len(s.files)), busy: make([]bool, len(s.files)), left: len(jobs)}
 	q.changed.L = &q.mu
 	for _, j := range jobs {
 		if _, ok := s.copied(j); ok {
@@ -53,7 +49,7 @@ func (q *schedule) next(s *stream) (job, bool) {
 		j := (*from)[0]
 		*from = (*from)[1:]
 		if from != &q.makes {
-			q.busy[s.shard(j)]++
+			q.busy[s.shard(j)] = true
 		}
 		if q.left--; q.left == 0 {
 			q.changed.Broadcast() // who waits for a shard need not
@@ -72,7 +68,7 @@ func (q *schedule) largest(s *stream) (from *[]job) {
 	}
 	consider(&q.makes)
 	for i := range q.copies {
-		if q.busy[i] < copiesAtOnce {
+		if !q.busy[i] {
 			consider(&q.copies[i])
 		}
 	}
@@ -83,7 +79,7 @@ func (q *schedule) largest(s *stream) (from *[]job) {
 func (q *schedule) free(s *stream, j job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.busy[s.shard(j)]--
+	q.busy[s.shard(j)] = false
 	q.changed.Broadcast()
 }
 

@@ -94,6 +94,8 @@ func (s *stream) write(ctx context.Context, jobs []job) error {
 	for range min(s.plan.o.Jobs, len(jobs)) {
 		workers.Go(func() {
 			w := newWorker(s)
+			w.pipe = newPipe()
+			defer w.pipe.close()
 			for j, ok := queue.next(s); ok; j, ok = queue.next(s) {
 				if err := w.do(ctx, j, queue, settled); err != nil {
 					cancel(err)
@@ -206,6 +208,31 @@ func (s *stream) writeAt(shard int, buf []byte, at int64) error {
 		buf, at = buf[n:], at+n
 	}
 	return nil
+}
+
+// pass writes n bytes of a file at off to a shard, through a pipe, and gives how many
+// it wrote: what is wrong is met again, and said, by reading and writing the rest.
+func (s *stream) pass(p *pipe, src *os.File, off int64, shard int, at, n int64) (passed int64) {
+	w := &s.writing[shard]
+	for passed < n {
+		w.mu.Lock()
+		size := w.next(at+passed, n-passed)
+		w.mu.Unlock()
+		k := p.fill(int(src.Fd()), off+passed, size)
+		if k == 0 {
+			break
+		}
+		w.mu.Lock()
+		begun := time.Now()
+		written := p.drain(int(s.files[shard].Fd()), at+passed, k)
+		w.took(written, time.Since(begun))
+		w.mu.Unlock()
+		passed += written
+		if written < k {
+			break
+		}
+	}
+	return passed
 }
 
 // unitOf is the unit that tensor i belongs to.

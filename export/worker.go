@@ -8,8 +8,8 @@ import (
 	"wreg/registry/tensor"
 )
 
-// alignment is what file systems share blocks at. Elsewhere the system copies page by
-// page, slower than reading and writing large pieces.
+// alignment is what file systems share blocks at. Elsewhere copyRange would go by 16
+// pages at a time, slower than a pipe, and than reading and writing large pieces.
 const alignment = 4096
 
 // worker holds the buffers of one goroutine.
@@ -18,7 +18,8 @@ type worker struct {
 	eval evaluator
 	buf  []byte // what the tree gives, or what is read back
 	out  [3]output
-	sha  bool // prove with SHA-256
+	pipe *pipe // of those that copy
+	sha  bool  // prove with SHA-256
 }
 
 // output is where one tensor of a unit is made and summed.
@@ -103,6 +104,9 @@ func (w *worker) copy(ctx context.Context, j job) error {
 		var copied int64
 		if direct && (off+done)%alignment == 0 && (at+done)%alignment == 0 {
 			copied = copyRange(dst, at+done, file, off+done, n)
+		}
+		if direct {
+			copied += w.s.pass(w.pipe, file, off+done+copied, t.Shard, at+done+copied, n-copied)
 		}
 		if buf := w.buf[:n-copied]; len(buf) > 0 {
 			if err := readFull(src, buf, done+copied); err != nil {
