@@ -10,7 +10,7 @@ import (
 // fewer system calls, smaller ones stay in the cache between reading, summing and
 // writing.
 const (
-	maxChunk = 1 << 20
+	maxChunk = largePiece // what a file is written by
 	minChunk = 16 << 10
 	gather   = 4 // a gather may read so many chunks at once
 )
