@@ -25,7 +25,7 @@ func (v *verifier) files(dir string, r *Receipt) error {
 		v.shard(root, s)
 	}
 	for _, x := range r.Files {
-		f, err := root.Open(x.Name)
+		f, err := openFile(root, x.Name)
 		if err != nil {
 			v.fault(x.Name, "", -1, "%v", err)
 			continue
@@ -45,7 +45,7 @@ func (v *verifier) files(dir string, r *Receipt) error {
 
 // shard compares a shard's size and header. What its tensors hold is read later.
 func (v *verifier) shard(root *os.Root, s ReceiptShard) {
-	f, err := root.Open(s.Name)
+	f, err := openFile(root, s.Name)
 	if err != nil {
 		v.fault(s.Name, "", -1, "%v", err)
 		return

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,7 +61,28 @@ func newBerth(out string, keep, shared bool) (*berth, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	return &berth{path, root, lock}, nil
+	b := &berth{path, root, lock}
+	entries, err := b.entries()
+	for _, e := range entries {
+		if !e.Type().IsRegular() { // a link leads elsewhere, a pipe is waited for
+			err = fmt.Errorf("%s holds %q, which is no regular file; remove it", path, e.Name())
+		}
+	}
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// entries lists what is in the berth.
+func (b *berth) entries() ([]fs.DirEntry, error) {
+	d, err := b.root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return d.ReadDir(-1)
 }
 
 // stale removes what a killed export left; nobody holds it. The work of several
@@ -78,20 +98,6 @@ func stale(path string) error {
 		}
 	}
 	return os.RemoveAll(path)
-}
-
-// readFile reads a file of at most so many bytes.
-func (b *berth) readFile(name string, most int64) ([]byte, error) {
-	f, err := b.root.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s in %s: exceeds %d bytes; remove the folder", name, b.path, most)
-	}
-	return data, err
 }
 
 // writeFile writes a small file and reads it back.

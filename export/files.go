@@ -115,7 +115,7 @@ func configFor(doc *document, root *os.Root, vision bool) ([]byte, error) {
 	for _, k := range doc.keys {
 		out.set(k, doc.values[k])
 	}
-	if data, err := root.ReadFile(generationFile); err == nil {
+	if data, err := readFile(root, generationFile, maxDocument); err == nil {
 		// What does not parse is ignored, as mlx_lm does.
 		if gen, err := parseDocument(data); err == nil && truthy(gen.values["eos_token_id"]) {
 			out.set("eos_token_id", gen.values["eos_token_id"])
@@ -214,7 +214,7 @@ func parent(path string) string {
 
 // copyExtra copies one file and gives its bytes to also.
 func copyExtra(dst *os.Root, src *os.Root, x extra, also io.Writer, sync bool) error {
-	in, err := src.Open(x.name)
+	in, err := openFile(src, x.name)
 	if err != nil {
 		return err
 	}

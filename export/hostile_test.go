@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"wreg/export"
@@ -75,13 +77,19 @@ func TestStrangersInTheBerth(t *testing.T) {
 		}, `"model-old.safetensors", which is not of this export`},
 		"a folder": {func(t *testing.T, berth, _ string) {
 			must(t, os.MkdirAll(filepath.Join(berth, "sub"), 0o755))
-		}, `"sub", which is not of this export`},
+		}, `"sub", which is no regular file`},
 		"a linked shard": {func(t *testing.T, berth, _ string) {
 			must(t, os.Mkdir(berth, 0o755), os.Symlink("other", filepath.Join(berth, "model.safetensors")))
-		}, "which is not of this export"},
+		}, "which is no regular file"},
 		"a shard linked outside": {func(t *testing.T, berth, elsewhere string) {
 			must(t, os.Mkdir(berth, 0o755), os.Symlink(filepath.Join(elsewhere, "x"), filepath.Join(berth, "model.safetensors")))
 		}, "model.safetensors"},
+		"a pipe for a receipt": {func(t *testing.T, berth, _ string) {
+			must(t, os.Mkdir(berth, 0o755), syscall.Mkfifo(filepath.Join(berth, "wreg-receipt.json"), 0o644))
+		}, `"wreg-receipt.json", which is no regular file`},
+		"a pipe for a journal": {func(t *testing.T, berth, _ string) {
+			must(t, os.Mkdir(berth, 0o755), syscall.Mkfifo(filepath.Join(berth, "wreg-journal"), 0o644))
+		}, `"wreg-journal", which is no regular file`},
 		"a shard that is too long": {func(t *testing.T, berth, _ string) {
 			must(t, os.Mkdir(berth, 0o755), os.WriteFile(filepath.Join(berth, "model.safetensors"), make([]byte, 1<<20), 0o644))
 		}, ""},
@@ -118,6 +126,23 @@ func TestStrangersInTheBerth(t *testing.T) {
 				t.Errorf("wrote elsewhere: %v", left)
 			}
 		})
+	}
+}
+
+// Verify names a file that became a named pipe, and does not wait for its writer.
+func TestVerifyWaitsForNoPipe(t *testing.T) {
+	src := written(t, "llama")
+	for _, name := range []string{"wreg-receipt.json", "config.json", "model.safetensors.index.json", "model.safetensors"} {
+		out, _ := exported(t, src, export.Options{NoSync: true})
+		file := filepath.Join(out, name)
+		must(t, os.Remove(file), syscall.Mkfifo(file, 0o644))
+		v, err := export.Verify(context.Background(), out, export.VerifyOptions{})
+		if err == nil {
+			err = errors.New(fmt.Sprint(v.Faults))
+		}
+		if !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "is no regular file") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -55,19 +55,15 @@ type journalLine struct {
 }
 
 // journals names the journals of a berth, sorted.
-func (b *berth) journals() ([]string, error) {
-	d, err := b.root.Open(".")
-	if err != nil {
-		return nil, err
+func (b *berth) journals() (names []string, err error) {
+	entries, err := b.entries()
+	for _, e := range entries {
+		if e.Name() == journalName || isPartJournal(e.Name()) {
+			names = append(names, e.Name())
+		}
 	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	names = slices.DeleteFunc(names, func(n string) bool { return n != journalName && !isPartJournal(n) })
 	slices.Sort(names)
-	return names, nil
+	return names, err
 }
 
 // openJournal opens the journal to append to, with its first line written.
@@ -126,7 +122,7 @@ func (b *berth) readJournals(plan string) (map[job][]digest, error) {
 	}
 	written := map[job][]digest{}
 	for _, name := range names {
-		data, err := b.readFile(name, maxJournal)
+		data, err := readFile(b.root, name, maxJournal)
 		if err != nil {
 			return nil, err
 		}

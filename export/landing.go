@@ -13,12 +13,7 @@ import (
 // strangers refuses to land what an export did not write: a consumer loads every
 // shard it finds in a folder.
 func (b *berth) strangers(wrote []string) error {
-	d, err := b.root.Open(".")
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	entries, err := d.ReadDir(-1)
+	entries, err := b.entries()
 	if err != nil {
 		return err
 	}
@@ -60,7 +55,7 @@ func (b *berth) land(out string, sync bool) error {
 // may have left it alone there, with some or all of the journals gone: without it,
 // the work of all shares would be lost in the last millisecond.
 func (s *stream) received(b *berth, plan string, written map[job][]digest) error {
-	data, err := b.readFile(receiptFile, maxReceipt)
+	data, err := readFile(b.root, receiptFile, maxReceipt)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !sealed(data) { // cut short: the journals are still there
 		return nil
 	}

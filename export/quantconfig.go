@@ -54,7 +54,7 @@ func (p *Plan) hoist(doc *document) error {
 		return err
 	}
 	defer root.Close()
-	data, err := root.ReadFile(modelOptFile)
+	data, err := readFile(root, modelOptFile, maxDocument)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -100,17 +100,16 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, er
 }
 
 func readReceipt(dir string) ([]byte, error) {
-	path := filepath.Join(dir, receiptFile)
-	f, err := os.Open(path)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("%w; only a folder that wreg exported can be verified without a registry", err)
+		return nil, err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxReceipt+1))
-	if err == nil && len(data) > maxReceipt {
-		err = fmt.Errorf("%s: exceeds %d bytes", path, maxReceipt)
+	defer root.Close()
+	data, err := readFile(root, receiptFile, maxReceipt)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; only a folder that wreg exported can be verified without a registry", dir, err)
 	}
-	return data, err
+	return data, nil
 }
 
 // verifier gathers faults from its workers.

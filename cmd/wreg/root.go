@@ -48,6 +48,7 @@ type app struct {
 func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends at once, whatever is waited for
 	a := &app{in: in, out: out, err: errw}
 	root := a.root()
 	root.SetArgs(args)
