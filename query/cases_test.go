@@ -1,6 +1,7 @@
 package query
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -150,7 +151,7 @@ func answer(r *registry.Registry, text string) (lines []string, err error) {
 		for _, row := range res.Rows {
 			values := make([]any, len(row))
 			for i, v := range row {
-				values[i] = JSONValue(v)
+				values[i] = jsonValue(v)
 			}
 			line, err := json.Marshal(values)
 			if err != nil {
@@ -215,7 +216,8 @@ func TestCases(t *testing.T) {
 // The rows that SQLite gets are those that wreg itself shows: select * of all.
 func TestExportedRows(t *testing.T) {
 	r := store(t, testModels())
-	q, err := Parse("find * in * select *")
+	const text = "find * in * select *"
+	q, err := Parse(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +225,7 @@ func TestExportedRows(t *testing.T) {
 	err = r.View(func(s *registry.Snapshot) error {
 		res, err := q.Run(context.Background(), s, Options{})
 		if err == nil {
-			got, err = json.MarshalIndent(res, "", " ")
+			got = asJSON(t, text, res)
 		}
 		return err
 	})
@@ -239,6 +241,68 @@ func TestExportedRows(t *testing.T) {
 	if want, err := os.ReadFile(file); err != nil || string(want) != string(got) {
 		t.Errorf("%s is not current: go test ./query -update (%v)", file, err)
 	}
+}
+
+// asJSON is an answer as wreg query --json prints it, indented.
+func asJSON(t *testing.T, text string, res *Result) []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	encode := func(v any) json.RawMessage {
+		b.Reset()
+		if err := e.Encode(v); err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Clone(bytes.TrimSpace(b.Bytes()))
+	}
+	rows := []json.RawMessage{}
+	for _, row := range res.Rows {
+		object := []byte{'{'}
+		for k, v := range row {
+			object = append(append(append(append(object, encode(res.Columns[k])...), ':'), encode(jsonValue(v))...), ',')
+		}
+		object[len(object)-1] = '}'
+		rows = append(rows, object)
+	}
+	optional := func(s string) (p *string) {
+		if s != "" {
+			p = &s
+		}
+		return p
+	}
+	whole := encode(struct {
+		Query   string            `json:"query"`
+		Model   *string           `json:"model"`
+		Against *string           `json:"against"`
+		Layout  *string           `json:"layout"`
+		Columns []string          `json:"columns"`
+		Rows    []json.RawMessage `json:"rows"`
+		Count   int               `json:"count"`
+	}{text, optional(res.Model), optional(res.Against), optional(res.Layout), res.Columns, rows, len(rows)})
+	b.Reset()
+	if err := json.Indent(&b, whole, "", " "); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// jsonValue is a row's value as JSON has it.
+func jsonValue(v any) any {
+	switch v := v.(type) {
+	case tensor.Hash:
+		return v.String()
+	case tensor.Shape:
+		if v == nil {
+			return []int64{}
+		}
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
+		}
+	case string:
+		return strings.ToValidUTF8(v, "\uFFFD")
+	}
+	return v
 }
 
 func FuzzQuery(f *testing.F) {

@@ -289,12 +289,6 @@ func (i *item) text(query string) string {
 	return strings.TrimSpace(query[i.Pos.Offset:max(i.Pos.Offset, min(i.EndPos.Offset, len(query)))])
 }
 
-// String is the query as it was written.
-func (q *Query) String() string { return q.text }
-
-// Verb is find, missing, extra, changed or gaps.
-func (q *Query) Verb() string { return q.verb }
-
 // outputs are the columns of the answer: those selected, or the verb's own and
 // what the query itself mentions, so that where nans > 0 shows the count.
 func (q *Query) outputs(models int) []output {

@@ -16,7 +16,7 @@ func (q *Query) Run(ctx context.Context, s *registry.Snapshot, o Options) (*Resu
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Query: q.text, Verb: q.verb, Model: refs(models)}
+	r := &Result{Query: q.text, Model: refs(models)}
 	out := newSink(q, len(models))
 	if q.verb == Find {
 		err = q.find(ctx, s, models, out, r)

@@ -69,15 +69,6 @@ func call(n *Node, env Env) (Value, error) {
 	return v, nil
 }
 
-// Functions lists the built-in functions, for suggestions.
-func Functions() []string {
-	names := make([]string, 0, len(functions))
-	for name := range functions {
-		names = append(names, name)
-	}
-	return names
-}
-
 func number(v Value) (float64, error) {
 	f, ok := v.Float()
 	if !ok {
