@@ -8,14 +8,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"wreg/ingest"
 )
 
 // files compares the files beside the shards.
 func (v *verifier) files(dir string, r *Receipt) error {
-	root, err := os.OpenRoot(dir)
+	root, err := ingest.OpenFolder(dir)
 	if err != nil {
 		return err
 	}
@@ -25,7 +24,7 @@ func (v *verifier) files(dir string, r *Receipt) error {
 		v.shard(root, s)
 	}
 	for _, x := range r.Files {
-		f, err := openFile(root, x.Name)
+		f, err := root.Open(x.Name)
 		if err != nil {
 			v.fault(x.Name, "", -1, "%v", err)
 			continue
@@ -44,8 +43,8 @@ func (v *verifier) files(dir string, r *Receipt) error {
 }
 
 // shard compares a shard's size and header. What its tensors hold is read later.
-func (v *verifier) shard(root *os.Root, s ReceiptShard) {
-	f, err := openFile(root, s.Name)
+func (v *verifier) shard(root *ingest.Folder, s ReceiptShard) {
+	f, err := root.Open(s.Name)
 	if err != nil {
 		v.fault(s.Name, "", -1, "%v", err)
 		return
@@ -65,18 +64,11 @@ func (v *verifier) shard(root *os.Root, s ReceiptShard) {
 }
 
 // strangers says which files no receipt can speak for.
-func (v *verifier) strangers(root *os.Root, r *Receipt) {
-	d, err := root.Open(".")
-	if err != nil {
-		v.skip("%v", err)
-		return
-	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
+func (v *verifier) strangers(root *ingest.Folder, r *Receipt) {
+	entries, err := root.List()
 	if err != nil {
 		v.skip("%v", err)
 	}
-	slices.Sort(names)
 	known := map[string]bool{receiptFile: true}
 	for _, x := range r.Files {
 		known[x.Name] = true
@@ -84,8 +76,8 @@ func (v *verifier) strangers(root *os.Root, r *Receipt) {
 	for _, s := range r.Shards {
 		known[s.Name] = true
 	}
-	for _, name := range names {
-		if !known[name] {
+	for _, e := range entries {
+		if name := e.Name(); !known[name] {
 			v.skip("%q: the receipt does not list it", name)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest"
 	"wreg/registry/arch"
 )
 
@@ -50,7 +51,7 @@ type extra struct {
 
 // finish plans everything that is no weight: config.json and the files to copy.
 func (p *Plan) finish(config []byte, doc *document) error {
-	root, err := os.OpenRoot(p.source.folder())
+	root, err := ingest.OpenFolder(p.source.folder())
 	if err != nil {
 		return p.source.moved(err)
 	}
@@ -70,19 +71,14 @@ func (p *Plan) finish(config []byte, doc *document) error {
 
 // extras lists the files to copy, sorted. A link that leads out of the folder, or
 // anything but a file, is refused: it would be missing from the output silently.
-func extras(root *os.Root) ([]extra, error) {
-	dir, err := root.Open(".")
+func extras(root *ingest.Folder) ([]extra, error) {
+	entries, err := root.List()
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(names)
 	var out []extra
-	for _, name := range names {
+	for _, e := range entries {
+		name := e.Name()
 		if !slices.ContainsFunc(copied, func(pattern string) bool { ok, _ := path.Match(pattern, name); return ok }) {
 			continue
 		}
@@ -110,12 +106,12 @@ func extras(root *os.Root) ([]extra, error) {
 // configFor is config.json as mlx_lm.convert writes it: eos_token_id as
 // generation_config.json has it, two keys removed, sorted. A model that keeps its
 // vision tower keeps vision_config.
-func configFor(doc *document, root *os.Root, vision bool) ([]byte, error) {
+func configFor(doc *document, root *ingest.Folder, vision bool) ([]byte, error) {
 	out := newDocument()
 	for _, k := range doc.keys {
 		out.set(k, doc.values[k])
 	}
-	if data, err := readFile(root, generationFile, maxDocument); err == nil {
+	if data, err := root.ReadFile(generationFile, maxDocument); err == nil {
 		// What does not parse is ignored, as mlx_lm does.
 		if gen, err := parseDocument(data); err == nil && truthy(gen.values["eos_token_id"]) {
 			out.set("eos_token_id", gen.values["eos_token_id"])
@@ -213,8 +209,8 @@ func parent(path string) string {
 }
 
 // copyExtra copies one file and gives its bytes to also.
-func copyExtra(dst *os.Root, src *os.Root, x extra, also io.Writer, sync bool) error {
-	in, err := openFile(src, x.name)
+func copyExtra(dst *os.Root, src *ingest.Folder, x extra, also io.Writer, sync bool) error {
+	in, err := src.Open(x.name)
 	if err != nil {
 		return err
 	}

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"wreg/accel"
+	"wreg/ingest"
 	"wreg/registry/arch"
 )
 
@@ -49,12 +49,12 @@ func (p *Plan) hoist(doc *document) error {
 			return nil
 		}
 	}
-	root, err := os.OpenRoot(p.source.folder())
+	root, err := ingest.OpenFolder(p.source.folder())
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	data, err := readFile(root, modelOptFile, maxDocument)
+	data, err := root.ReadFile(modelOptFile, maxDocument)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

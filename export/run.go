@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 
+	"wreg/ingest"
 	"wreg/registry/arch"
 )
 
@@ -157,7 +158,7 @@ func (p *Plan) beside(b *berth) ([]ReceiptFile, error) {
 		}
 		files = append(files, x)
 	}
-	src, err := os.OpenRoot(p.source.folder())
+	src, err := ingest.OpenFolder(p.source.folder())
 	if err != nil {
 		return nil, err
 	}

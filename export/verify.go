@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -100,12 +99,12 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, er
 }
 
 func readReceipt(dir string) ([]byte, error) {
-	root, err := os.OpenRoot(dir)
+	root, err := ingest.OpenFolder(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	data, err := readFile(root, receiptFile, maxReceipt)
+	data, err := root.ReadFile(receiptFile, maxReceipt)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; only a folder that wreg exported can be verified without a registry", dir, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // repoID is org/name or name, as the Hub has them; a revision may follow an @.
@@ -25,8 +26,8 @@ func IsRepoID(text string) bool {
 // FindCached finds the snapshot of a repository in the local hf cache, without
 // network: the folder to Open. The cache is $HF_HUB_CACHE, else $HF_HOME/hub, else
 // $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub. The revision is
-// what follows an @ (a branch, tag or commit), else main, else the only one there
-// is. Errors wrap fs.ErrNotExist when the repository or revision is not cached.
+// what follows an @ (a branch, tag, pull request or commit, whose first digits
+// suffice), else main, else the only one there is. Errors wrap fs.ErrNotExist when the repository or revision is not cached.
 func FindCached(id string) (string, error) {
 	if !IsRepoID(id) {
 		return "", fmt.Errorf("%q is not the name of a repository: want org/name or org/name@revision", id)
@@ -52,37 +53,54 @@ func FindCached(id string) (string, error) {
 	return filepath.Join(repo, "snapshots", commit), nil
 }
 
+// hubCache follows the environment as huggingface_hub does: $NAMES and a leading ~
+// in the variables stand for what they mean in a shell.
 func hubCache() (string, error) {
 	if dir := cmp.Or(os.Getenv("HF_HUB_CACHE"), os.Getenv("HUGGINGFACE_HUB_CACHE")); dir != "" {
-		return filepath.Abs(dir)
+		return expanded(dir)
 	}
 	home := os.Getenv("HF_HOME")
 	if home == "" {
-		cache := os.Getenv("XDG_CACHE_HOME")
-		if cache == "" {
-			user, err := os.UserHomeDir()
-			if err != nil {
-				return "", fmt.Errorf("no hf cache: set HF_HUB_CACHE: %w", err)
-			}
-			cache = filepath.Join(user, ".cache")
-		}
-		home = filepath.Join(cache, "huggingface")
+		home = filepath.Join(cmp.Or(os.Getenv("XDG_CACHE_HOME"), "~/.cache"), "huggingface")
 	}
-	return filepath.Abs(filepath.Join(home, "hub"))
+	return expanded(filepath.Join(home, "hub"))
+}
+
+func expanded(dir string) (string, error) {
+	if dir == "~" || strings.HasPrefix(dir, "~/") {
+		user, err := os.UserHomeDir()
+		if err != nil {
+			return "", fmt.Errorf("no hf cache: set HF_HUB_CACHE: %w", err)
+		}
+		dir = user + dir[1:]
+	}
+	dir = os.Expand(dir, func(name string) string {
+		if v, ok := os.LookupEnv(name); ok {
+			return v
+		}
+		return "$" + name // as Python leaves it
+	})
+	return filepath.Abs(dir)
 }
 
 // maxRef bounds the text of a ref: a commit has 40 digits.
 const maxRef = 256
 
-// cachedCommit resolves a revision of a cached repository to a snapshot's name.
+// minPrefix is how many digits of a commit must be given at least.
+const minPrefix = 4
+
+// cachedCommit resolves a revision of a cached repository to a snapshot's name: a
+// commit or the first digits of one, or a branch, tag or pull request of refs.
 func cachedCommit(root *os.Root, revision string) (string, error) {
-	snapshots, err := fs.ReadDir(root.FS(), "snapshots")
+	entries, err := fs.ReadDir(root.FS(), "snapshots")
 	if err != nil {
 		return "", fmt.Errorf("its cache folder has no snapshots; download it again: %w", cause(err))
 	}
-	names := make([]string, len(snapshots))
-	for i, s := range snapshots {
-		names[i] = s.Name()
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
 	}
 	if slices.Contains(names, revision) {
 		return revision, nil
@@ -91,18 +109,66 @@ func cachedCommit(root *os.Root, revision string) (string, error) {
 	if !filepath.IsLocal(ref) {
 		return "", fmt.Errorf("revision %q is not the name of a branch, tag or commit", ref)
 	}
-	commit, err := readRef(root, ref)
-	switch {
-	case err == nil && slices.Contains(names, commit):
-		return commit, nil
-	case err == nil:
-		return "", fmt.Errorf("refs/%s names snapshot %.40q, which is not there; download it again: %w", ref, commit, fs.ErrNotExist)
-	case !errors.Is(err, fs.ErrNotExist):
-		return "", err
-	case revision == "" && len(names) == 1:
+	there := cachedRevisions(root, names)
+	for _, name := range []string{ref, "refs/" + ref} { // refs/pr/1 is kept as refs/refs/pr/1
+		commit, err := readRef(root, name)
+		switch {
+		case err == nil && slices.Contains(names, commit):
+			return commit, nil
+		case err == nil:
+			return "", fmt.Errorf("refs/%s names snapshot %.40q, which is not there; cached are: %s; name one of them, or download it again: %w", name, commit, there, fs.ErrNotExist)
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+			return "", err
+		}
+	}
+	if revision == "" && len(names) == 1 {
 		return names[0], nil
 	}
-	return "", fmt.Errorf("revision %q is not cached; cached are: %s: %w", ref, strings.Join(names, ", "), fs.ErrNotExist)
+	var short []string
+	for _, name := range names {
+		if len(revision) >= minPrefix && strings.HasPrefix(name, revision) {
+			short = append(short, name)
+		}
+	}
+	switch len(short) {
+	case 1:
+		return short[0], nil
+	case 0:
+		return "", fmt.Errorf("revision %q is not cached; cached are: %s: %w", ref, there, fs.ErrNotExist)
+	}
+	return "", fmt.Errorf("revision %q begins several commits: %s; give more digits", ref, strings.Join(short, ", "))
+}
+
+// maxShown bounds the snapshots that an error lists, and the refs that are read for it.
+const maxShown = 20
+
+// cachedRevisions lists the snapshots that are there, each with the refs that lead
+// to it.
+func cachedRevisions(root *os.Root, snapshots []string) string {
+	refs, seen := map[string][]string{}, 0
+	// What cannot be read is not listed: this only helps to choose.
+	_ = fs.WalkDir(root.FS(), "refs", func(name string, e fs.DirEntry, err error) error {
+		if seen++; err != nil || seen > 10*maxShown {
+			return fs.SkipAll
+		}
+		if ref := strings.TrimPrefix(name, "refs/"); e.Type().IsRegular() {
+			if commit, err := readRef(root, ref); err == nil {
+				refs[commit] = append(refs[commit], ref)
+			}
+		}
+		return nil
+	})
+	var list []string
+	for _, name := range snapshots[:min(len(snapshots), maxShown)] {
+		if of := refs[name]; len(of) > 0 {
+			name += " (" + strings.Join(of, ", ") + ")"
+		}
+		list = append(list, name)
+	}
+	if more := len(snapshots) - len(list); more > 0 {
+		list = append(list, fmt.Sprintf("%d more", more))
+	}
+	return cmp.Or(strings.Join(list, ", "), "none")
 }
 
 func readRef(root *os.Root, ref string) (string, error) {

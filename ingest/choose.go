@@ -58,7 +58,7 @@ type plan struct {
 //  5. else every file of the family.
 //
 // What is left over is stray: reported, compared, not read.
-func (c *Checkpoint) choose(d *folder, k *contents) (*plan, error) {
+func (c *Checkpoint) choose(d *Folder, k *contents) (*plan, error) {
 	chosen, x, err := c.chooseFamily(d, k)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (c *Checkpoint) choose(d *folder, k *contents) (*plan, error) {
 }
 
 // chooseFamily finds the first family that is there, and its index.
-func (c *Checkpoint) chooseFamily(d *folder, k *contents) (*family, *index, error) {
+func (c *Checkpoint) chooseFamily(d *Folder, k *contents) (*family, *index, error) {
 	indexFamily := func(x *index) *family {
 		for _, s := range x.shards {
 			if f := familyOf(s); f != nil {

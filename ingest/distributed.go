@@ -23,7 +23,7 @@ func (k *contents) distributed() bool {
 
 // openDistributed reads a distributed checkpoint: its tensors belong to .metadata,
 // whose chunks lie in the other files.
-func (c *Checkpoint) openDistributed(d *folder) error {
+func (c *Checkpoint) openDistributed(d *Folder) error {
 	meta, err := d.open(metadataName)
 	if err != nil {
 		return err

@@ -6,11 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
-	"path/filepath"
 	"runtime"
-	"slices"
-	"strings"
 
 	"wreg/registry/tensor"
 )
@@ -30,91 +26,13 @@ type file struct {
 	stray    bool // on disk, but not among the weights: opened to compare
 }
 
-// folder is where names are looked up. Nothing outside root is ever opened,
-// whatever a name or a symbolic link says.
-type folder struct {
-	root   *os.Root
-	prefix string // of names inside root, "" or ending in /
-	blobs  bool   // root is a repository of the hf cache: links may lead to blobs/
-}
-
-// openRoot opens the folder at abs. A snapshot of the hf cache consists of links
-// to ../../blobs, so its repository is the root there.
-func openRoot(abs string) (*folder, error) {
-	real, err := filepath.EvalSymlinks(abs)
+// open opens a regular file of the folder as one of a checkpoint's.
+func (d *Folder) open(name string) (*file, error) {
+	f, err := d.Open(name)
 	if err != nil {
 		return nil, err
-	}
-	snapshots := filepath.Dir(real)
-	repo := filepath.Dir(snapshots)
-	if filepath.Base(snapshots) == "snapshots" && repo != snapshots {
-		if blobs, err := os.Lstat(filepath.Join(repo, "blobs")); err == nil && blobs.IsDir() {
-			root, err := os.OpenRoot(repo)
-			return &folder{root, "snapshots/" + filepath.Base(real) + "/", true}, err
-		}
-	}
-	root, err := os.OpenRoot(real)
-	return &folder{root, "", false}, err
-}
-
-func (d *folder) close() error { return d.root.Close() }
-
-// list names what the folder holds, sorted. Folders are not descended into.
-func (d *folder) list() ([]fs.DirEntry, error) {
-	dir, err := d.root.Open("./" + d.prefix)
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	entries, err := dir.ReadDir(maxEntries + 1)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	if len(entries) > maxEntries {
-		return nil, fmt.Errorf("%s holds more than %d files; name one of them", dir.Name(), maxEntries)
-	}
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
-	return entries, nil
-}
-
-// maxEntries bounds the files of one folder.
-const maxEntries = 100_000
-
-// open opens a regular file of the folder. It looks before it opens: opening a
-// named pipe would wait for a writer.
-func (d *folder) open(name string) (*file, error) {
-	inside := d.prefix + name
-	info, err := d.root.Lstat(inside)
-	if err != nil {
-		return nil, named(name, err)
-	}
-	if info.Mode()&fs.ModeSymlink != 0 {
-		target, err := d.root.Readlink(inside)
-		if err != nil {
-			return nil, named(name, err)
-		}
-		to := path.Join(path.Dir(inside), filepath.ToSlash(target))
-		if d.blobs && !strings.HasPrefix(to, "blobs/") && path.Dir(to)+"/" != d.prefix {
-			return nil, fmt.Errorf("%s: symbolic link to %q leads out of the snapshot and its blobs; it is not followed", name, target)
-		}
-		if info, err = d.root.Stat(inside); err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("%s: symbolic link to %q leads nowhere; download the file again: %w", name, target, fs.ErrNotExist)
-			}
-			return nil, fmt.Errorf("%s: symbolic link to %q is not followed: %w; copy the file into the folder", name, target, cause(err))
-		}
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %s, not a file of weights", name, kind(info.Mode()))
-	}
-	f, err := d.root.Open(inside)
-	if err != nil {
-		return nil, named(name, err)
 	}
 	now, err := f.Stat()
-	if err == nil && !os.SameFile(info, now) {
-		err = errors.New("it was replaced while it was opened; try again")
-	}
 	if err != nil {
 		return nil, errors.Join(named(name, err), f.Close())
 	}
@@ -137,6 +55,8 @@ func kind(m fs.FileMode) string {
 	switch {
 	case m.IsDir():
 		return "a folder"
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
 	case m&fs.ModeNamedPipe != 0:
 		return "a named pipe"
 	case m&fs.ModeSocket != 0:
@@ -144,13 +64,13 @@ func kind(m fs.FileMode) string {
 	case m&fs.ModeDevice != 0:
 		return "a device"
 	}
-	return "not a regular file"
+	return "a special file"
 }
 
 // fetcher opens files and reads their headers in the background, so that an index
 // is read at the same time as the shards it will turn out to name.
 type fetcher struct {
-	d     *folder
+	d     *Folder
 	slots chan struct{} // one for each file being read
 	files map[string]*fetched
 }
@@ -164,7 +84,7 @@ type fetched struct {
 	taken   bool
 }
 
-func newFetcher(d *folder, o Options) *fetcher {
+func newFetcher(d *Folder, o Options) *fetcher {
 	jobs := o.Jobs
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)

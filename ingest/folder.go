@@ -49,12 +49,12 @@ func sortOut(entries []fs.DirEntry) *contents {
 // openFolder reads the folder at c.root: it decides which files are the weights,
 // reads them, and reconciles index, shards and disk.
 func (c *Checkpoint) openFolder(o Options) error {
-	d, err := openRoot(c.root)
+	d, err := OpenFolder(c.root)
 	if err != nil {
 		return err
 	}
-	defer d.close()
-	entries, err := d.list()
+	defer d.Close()
+	entries, err := d.List()
 	if err != nil {
 		return err
 	}
@@ -89,11 +89,11 @@ func (c *Checkpoint) openFolder(o Options) error {
 
 // openIndex reads exactly what the index c.single names.
 func (c *Checkpoint) openIndex(o Options) error {
-	d, err := openRoot(c.root)
+	d, err := OpenFolder(c.root)
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.Close()
 	if err := c.readConfigBeside(d); err != nil {
 		return err
 	}
@@ -108,14 +108,14 @@ func (c *Checkpoint) openIndex(o Options) error {
 
 // readConfigBeside reads the config.json beside the one file that was named, if
 // there is one.
-func (c *Checkpoint) readConfigBeside(d *folder) error {
+func (c *Checkpoint) readConfigBeside(d *Folder) error {
 	if _, err := d.root.Lstat(d.prefix + "config.json"); err != nil {
 		return nil
 	}
 	return c.readConfig(d)
 }
 
-func (c *Checkpoint) readConfig(d *folder) error {
+func (c *Checkpoint) readConfig(d *Folder) error {
 	f, err := d.open("config.json")
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (c *Checkpoint) readConfig(d *folder) error {
 	return nil
 }
 
-func (c *Checkpoint) loadIndex(d *folder, name string) (*index, error) {
+func (c *Checkpoint) loadIndex(d *Folder, name string) (*index, error) {
 	f, err := d.open(name)
 	if err != nil {
 		return nil, err
@@ -192,8 +192,19 @@ func (c *Checkpoint) noWeightsHere(k *contents) error {
 		hints = append(hints, fmt.Sprintf("%s is a download that did not end", k.incomplete[0]))
 	}
 	for _, sub := range k.subfolders {
-		if names, err := os.ReadDir(filepath.Join(c.root, sub)); err == nil && slices.ContainsFunc(names, func(e fs.DirEntry) bool { return familyOf(e.Name()) != nil }) {
+		if holdsWeights(filepath.Join(c.root, sub)) {
 			hints = append(hints, "its folder "+sub+" holds some: name that")
+		}
+	}
+	if snapshots := filepath.Dir(c.root); filepath.Base(snapshots) == "snapshots" { // of the hf cache
+		others, _ := os.ReadDir(snapshots)
+		for _, e := range others {
+			if name := e.Name(); name != filepath.Base(c.root) && holdsWeights(filepath.Join(snapshots, name)) {
+				hints = append(hints, "the snapshot "+name+" beside it holds some: name that, as org/name@"+name+" or by its path")
+			}
+			if len(hints) > maxShown {
+				break
+			}
 		}
 	}
 	err := fmt.Errorf("%s: no weights: none of its %d files is called *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz", c.root, len(k.other))
@@ -201,6 +212,12 @@ func (c *Checkpoint) noWeightsHere(k *contents) error {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(hints, "; "))
 	}
 	return err
+}
+
+// holdsWeights reports that a file in a folder is called as weights are.
+func holdsWeights(dir string) bool {
+	names, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(names, func(e fs.DirEntry) bool { return familyOf(e.Name()) != nil })
 }
 
 // note adds a finding.

@@ -93,11 +93,11 @@ func (c *Checkpoint) openSingle() error {
 	if err != nil {
 		return err
 	}
-	d, err := openRoot(filepath.Dir(real))
+	d, err := OpenFolder(filepath.Dir(real))
 	if err != nil {
 		return err
 	}
-	defer d.close()
+	defer d.Close()
 	f, err := d.open(filepath.Base(real))
 	if err != nil {
 		return err
@@ -107,11 +107,11 @@ func (c *Checkpoint) openSingle() error {
 	if err := f.read(); err != nil {
 		return err
 	}
-	beside, err := openRoot(c.root) // of the name, not of the file a link leads to
+	beside, err := OpenFolder(c.root) // of the name, not of the file a link leads to
 	if err != nil {
 		return err
 	}
-	defer beside.close()
+	defer beside.Close()
 	if err := c.readConfigBeside(beside); err != nil {
 		return err
 	}

@@ -26,12 +26,12 @@ type Reindexed struct {
 func Reindex(dir string) (*Reindexed, error) {
 	c := &Checkpoint{root: dir}
 	defer c.Close()
-	d, err := openRoot(dir)
+	d, err := OpenFolder(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer d.close()
-	entries, err := d.list()
+	defer d.Close()
+	entries, err := d.List()
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (c *Checkpoint) indexText() (text []byte, total int64, err error) {
 }
 
 // replace writes a file beside name and renames it over it.
-func (d *folder) replace(name string, text []byte) (err error) {
+func (d *Folder) replace(name string, text []byte) (err error) {
 	temp := d.prefix + "." + name + ".wreg"
 	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
