@@ -105,27 +105,31 @@ type GapError struct {
 // shownGaps is how many gaps an error spells out; Gaps has them all.
 const shownGaps = 20
 
-func (e *GapError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s cannot be exported: %d gap", e.Model, len(e.Gaps))
+func (e *GapError) Error() string { return strings.Join(e.Lines(), "\n") }
+
+// Lines are the lines of Error; a line break within one is a name's.
+func (e *GapError) Lines() []string {
+	head := fmt.Sprintf("%s cannot be exported: %d gap", e.Model, len(e.Gaps))
 	if len(e.Gaps) != 1 {
-		b.WriteByte('s')
+		head += "s"
 	}
+	lines := []string{head}
 	for i, g := range e.Gaps {
 		if i == shownGaps {
-			fmt.Fprintf(&b, "\n  … %d more; wreg query 'missing **' -m %s lists them", len(e.Gaps)-i, e.Model)
+			lines = append(lines, fmt.Sprintf("  … %d more; wreg query 'missing **' -m %s lists them", len(e.Gaps)-i, e.Model))
 			break
 		}
 		path := g.Path
 		if path == "" && g.Have != nil {
 			path = g.Have.Path
 		}
-		fmt.Fprintf(&b, "\n  %s %s", g.Status, path)
+		line := fmt.Sprintf("  %s %s", g.Status, path)
 		if g.Reason != "" {
-			fmt.Fprintf(&b, ": %s", g.Reason)
+			line += ": " + g.Reason
 		}
+		lines = append(lines, line)
 	}
-	return b.String()
+	return lines
 }
 
 // UnusedError lists source tensors that no rule uses or drops.
@@ -134,12 +138,16 @@ type UnusedError struct {
 	Unused []string
 }
 
-func (e *UnusedError) Error() string {
-	shown := e.Unused[:min(len(e.Unused), shownGaps)]
-	more := ""
-	if n := len(e.Unused) - len(shown); n > 0 {
-		more = fmt.Sprintf("\n  … %d more", n)
+func (e *UnusedError) Error() string { return strings.Join(e.Lines(), "\n") }
+
+// Lines are the lines of Error; a line break within one is a name's.
+func (e *UnusedError) Lines() []string {
+	lines := []string{e.Model + " cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out"}
+	for _, path := range e.Unused[:min(len(e.Unused), shownGaps)] {
+		lines = append(lines, "  "+path)
 	}
-	return fmt.Sprintf("%s cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out\n  %s%s",
-		e.Model, strings.Join(shown, "\n  "), more)
+	if n := len(e.Unused) - shownGaps; n > 0 {
+		lines = append(lines, fmt.Sprintf("  … %d more", n))
+	}
+	return lines
 }

@@ -12,42 +12,42 @@ import (
 // where need no row to be read.
 func (q *Query) Explain(s *registry.Snapshot, o Options) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "query   %s\n", q.text)
-	fmt.Fprintf(&b, "verb    %s\n", q.verb)
+	say(&b, "query   %s", q.text)
+	say(&b, "verb    %s", q.verb)
 	for _, p := range q.patterns {
-		fmt.Fprintf(&b, "pattern %s\n", p)
+		say(&b, "pattern %s", p)
 	}
 	if q.verb != Find {
 		against := q.against
 		if against == "" {
 			against = againstSpec
 		}
-		fmt.Fprintf(&b, "against %s\n", against)
+		say(&b, "against %s", against)
 		if q.layout != "" {
-			fmt.Fprintf(&b, "as      %s\n", q.layout)
+			say(&b, "as      %s", q.layout)
 		}
 	}
 	for _, c := range q.conditions() {
-		fmt.Fprintf(&b, "where   %s\n", c)
+		say(&b, "where   %s", c)
 	}
 	for _, k := range q.keys {
-		fmt.Fprintf(&b, "group   %s\n", k)
+		say(&b, "group   %s", k)
 	}
 	for _, o := range q.selects {
-		fmt.Fprintf(&b, "select  %s\n", o.value)
+		say(&b, "select  %s", o.value)
 	}
 	if q.having != nil {
-		fmt.Fprintf(&b, "having  %s\n", q.having)
+		say(&b, "having  %s", q.having)
 	}
 	for _, o := range q.order {
 		direction := "asc"
 		if o.descending {
 			direction = "desc"
 		}
-		fmt.Fprintf(&b, "order   %s %s\n", o.value, direction)
+		say(&b, "order   %s %s", o.value, direction)
 	}
 	if q.limit >= 0 {
-		fmt.Fprintf(&b, "limit   %d\n", q.limit)
+		say(&b, "limit   %d", q.limit)
 	}
 	models, err := q.resolveModels(s, o)
 	if err != nil {
@@ -63,7 +63,7 @@ func (q *Query) Explain(s *registry.Snapshot, o Options) (string, error) {
 }
 
 func (q *Query) explainModel(b *strings.Builder, s *registry.Snapshot, v *registry.Revision, m *matcher, o Options) error {
-	fmt.Fprintf(b, "model   %s: %d tensors\n", v.Ref(), v.Tensors)
+	say(b, "model   %s: %d tensors", v.Ref(), v.Tensors)
 	if q.verb != Find {
 		return q.explainExpectation(b, s, v, o)
 	}
@@ -84,7 +84,7 @@ func (q *Query) explainModel(b *strings.Builder, s *registry.Snapshot, v *regist
 		if p.listed && p.grid != nil {
 			how = "row by row"
 		}
-		fmt.Fprintf(b, "  block %s: %d rows, %d match, %d selected, %s\n", block.Template(), block.Len(), matched, p.len(), how)
+		say(b, "  block %s: %d rows, %d match, %d selected, %s", block.Template(), block.Len(), matched, p.len(), how)
 	}
 	return nil
 }
@@ -99,15 +99,20 @@ func (q *Query) explainExpectation(b *strings.Builder, s *registry.Snapshot, v *
 	if c.err != nil {
 		return c.err
 	}
-	fmt.Fprintf(b, "  expects %s", e.against)
+	expects := e.against
 	if e.layout != "" {
-		fmt.Fprintf(b, " in layout %s", e.layout)
+		expects += " in layout " + e.layout
 	}
-	fmt.Fprintf(b, ": %d gaps before where\n", len(q.compare(c, e)))
+	say(b, "  expects %s: %d gaps before where", expects, len(q.compare(c, e)))
 	for _, n := range e.notes {
-		fmt.Fprintf(b, "  note %s\n", n)
+		say(b, "  note %s", n)
 	}
 	return c.err
+}
+
+// say writes one line; a line break in a name does not begin another.
+func say(b *strings.Builder, format string, args ...any) {
+	b.WriteString(strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`) + "\n")
 }
 
 // String writes the compiled expression with every grouping explicit.

@@ -96,10 +96,14 @@ func (a *app) demoStep(ctx context.Context, dir string, s demoStep) error {
 	fmt.Fprintf(a.out, "$ wreg %s\n", shellLine(args))
 	// The first global flags are those of the demo; table, for people.
 	args = append([]string{"--registry", filepath.Join(dir, "registry.db"), "--format", "table"}, args...)
-	if got := run(ctx, args, a.in, a.out, a.out); got != s.want {
+	err := execute(ctx, args, a.in, a.out, a.out)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if got := status(ctx, err, a.out); got != s.want {
 		return fmt.Errorf("demo: wreg %s ended with exit status %d, not %d", shellLine(s.args), got, s.want)
 	}
-	return ctx.Err()
+	return nil
 }
 
 // shellLine quotes words as a shell needs them.

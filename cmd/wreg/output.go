@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"wreg/registry/tensor"
 )
@@ -104,20 +105,19 @@ func printTSV(w io.Writer, rep *report) error {
 	return nil
 }
 
-// printCSV writes a header and rows. A text that a spreadsheet would run as a
-// formula gets a quote before it.
+// printCSV writes a header and rows.
 func printCSV(w io.Writer, rep *report) error {
 	c := csv.NewWriter(w)
-	if err := c.Write(rep.columns); err != nil {
+	row := make([]string, len(rep.columns))
+	for i, name := range rep.columns {
+		row[i] = csvCell(name)
+	}
+	if err := c.Write(row); err != nil {
 		return err
 	}
 	for _, r := range rep.rows {
-		row := make([]string, len(r))
 		for i, v := range r {
-			row[i] = cell(v)
-			if s, isText := v.(string); isText && s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
-				row[i] = "'" + row[i]
-			}
+			row[i] = csvCell(v)
 		}
 		if err := c.Write(row); err != nil {
 			return err
@@ -125,6 +125,24 @@ func printCSV(w io.Writer, rep *report) error {
 	}
 	c.Flush()
 	return c.Error()
+}
+
+// formulaStarts are the characters, wide ones too, at which a spreadsheet begins a
+// formula, and the quote that keeps it from doing so.
+const formulaStarts = "=+-@'＝＋－＠＇"
+
+// csvCell is cell with a quote before what a spreadsheet would run as a formula,
+// and before a quote, so that taking one away gives the text again.
+func csvCell(v any) string {
+	text := cell(v)
+	switch v.(type) {
+	case int, int64, float64:
+		return text // -1 is no formula
+	}
+	if first, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, " ")); text != "" && strings.ContainsRune(formulaStarts, first) {
+		return "'" + text
+	}
+	return text
 }
 
 // printJSON writes one object: what the report says of itself, then the rows, a
@@ -263,13 +281,13 @@ func marshal(v any) (string, error) {
 		return "", err
 	}
 	s := strings.TrimSuffix(b.String(), "\n")
-	if clean(s, true) {
+	if clean(s) {
 		return s, nil
 	}
 	b.Reset()
-	for _, r := range s {
+	for i, r := range s {
 		switch {
-		case safe(r):
+		case safe(r) && !commands(s, i):
 			b.WriteRune(r)
 		case r > 0xffff:
 			r -= 0x10000

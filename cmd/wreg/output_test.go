@@ -19,7 +19,9 @@ var hostile = []string{
 	"plain.weight", "", " ", "tab\there", "line\nbreak", "return\rhere", "\x1b[31mred\x1b[0m", "bell\a", "nul\x00",
 	"del\x7f", "csi\u009b31m", "rtl\u202etxet", "zero\u200bwidth", "bom\ufeff", "tag\U000e0041", "bad\xff\xfeutf", `back\slash`,
 	`quo"te`, "comma,semi;", "=HYPERLINK()", "+1", "-1", "@x", "<script>&amp;", "]]>", "::error::x", "%0A", "pipe|pipe", "`code`",
-	"ünïcödé", "层.权重",
+	"ünïcödé", "层.权重", "u\u0308ni\u0308", "\u0308", "\u1112\u1161", "하", "K", "\u212a", "\ufa1b", "福", "'=1+1", "=1+1", "''", "'", " =1", " ::x", "##[add-mask]x",
+	"a##[x]", "＝1", "x\u3164", "x", "x\ufe0f", "x\u034f", "x\u2800", "\u115fx", "x\U000e0100", "x\u2064", "x\u00ad", "x\u180e", "x\u00a0", "x\u3000", "x ", "x\uffa0", "x\u17b5",
+	"x\u2028", "x\u2066", "x\U0001d159", "x\U00016fe4", "x\ufffc", "x\ufffd",
 }
 
 func TestEscape(t *testing.T) {
@@ -30,6 +32,12 @@ func TestEscape(t *testing.T) {
 			if r != ' ' && !unicode.IsGraphic(r) || unicode.Is(unicode.Bidi_Control, r) {
 				t.Errorf("escape(%q) = %q holds %U", name, e, r)
 			}
+			if unicode.In(r, unicode.M, unicode.Other_Default_Ignorable_Code_Point) || r == 0x2800 {
+				t.Errorf("escape(%q) = %q holds %U, which does not show", name, e, r)
+			}
+		}
+		if strings.HasPrefix(strings.TrimSpace(e), "::") || strings.Contains(e, "##[") {
+			t.Errorf("escape(%q) = %q is a command to a runner", name, e)
 		}
 		if was, ok := seen[e]; ok {
 			t.Errorf("%q and %q both print as %s", name, was, e)
@@ -98,8 +106,13 @@ func TestFormatsHoldHostileNames(t *testing.T) {
 				t.Errorf("csv: %d records, %v", len(records), err)
 			}
 			for _, r := range records {
-				if strings.ContainsAny(r[0][:min(1, len(r[0]))], "=+-@") {
+				if first := strings.TrimSpace(r[0]); strings.ContainsAny(first[:min(1, len(first))], "=+-@") || strings.HasPrefix(first, "＝") {
 					t.Errorf("csv: %q is a formula", r[0])
+				}
+			}
+			for i, name := range hostile { // one quote before a text is never its own
+				if got := strings.TrimPrefix(records[i+1][0], "'"); got != escape(name) {
+					t.Errorf("csv: %q is %q without its quote", name, got)
 				}
 			}
 		case "junit":

@@ -204,7 +204,7 @@ func explainCommand(a *app) *cobra.Command {
 				}
 				text, err := q.Explain(s, opts)
 				if err == nil {
-					_, err = fmt.Fprintln(a.out, text)
+					_, err = fmt.Fprintln(a.out, escapeLines(text))
 				}
 				return err
 			})

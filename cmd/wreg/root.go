@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -49,13 +50,23 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends at once, whatever is waited for
+	return status(ctx, execute(ctx, args, in, out, errw), errw)
+}
+
+// execute runs one command line.
+func execute(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) error {
 	a := &app{in: in, out: out, err: errw}
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errw)
-	switch err := root.ExecuteContext(ctx); {
+	return root.ExecuteContext(ctx)
+}
+
+// status tells what a command line ended with, and gives its exit status.
+func status(ctx context.Context, err error, errw io.Writer) int {
+	switch {
 	case err == nil:
 		return exitFine
 	case errors.Is(err, errFindings):
@@ -64,7 +75,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 		fmt.Fprintln(errw, "wreg: interrupted; nothing was left half done")
 		return exitTrouble
 	default:
-		fmt.Fprintf(errw, "wreg: %s\n", escapeLines(err.Error()))
+		fmt.Fprintf(errw, "wreg: %s\n", errorText(err))
 		return exitTrouble
 	}
 }
@@ -108,7 +119,57 @@ that the consumer needs.`,
 			c.AddCommand(sub)
 		}
 	}
+	c.InitDefaultHelpCmd()
+	c.InitDefaultCompletionCmd()
+	groups(c)
 	return c
+}
+
+// groups makes c and every command below it that only holds others refuse words
+// that are none of them; alone they print their help.
+func groups(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		if sub.Name() == "help" {
+			sub.Run, sub.RunE = nil, help
+		}
+		groups(sub)
+	}
+	if c.Runnable() || !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.DisableFlagsInUseLine = true
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return unknown(c, args[0])
+		}
+		return c.Help()
+	}
+}
+
+// help prints the help of the command that its words name.
+func help(c *cobra.Command, args []string) error {
+	about, rest, err := c.Root().Find(args)
+	switch {
+	case err != nil:
+		return err
+	case len(rest) > 0 && about.HasSubCommands():
+		return unknown(about, rest[0])
+	}
+	about.InitDefaultHelpFlag()
+	about.InitDefaultVersionFlag()
+	return about.Help()
+}
+
+// unknown refuses a word that is no command below c. Cobra's own sentence has line
+// breaks and tabs in it.
+func unknown(c *cobra.Command, word string) error {
+	hint := "see " + c.CommandPath() + " --help"
+	c.SuggestionsMinimumDistance = 2
+	if near := c.SuggestionsFor(word); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "? " + hint
+	}
+	return fmt.Errorf("unknown command %q for %q; %s", word, c.CommandPath(), hint)
 }
 
 // verbs lists every verb by the group it is shown in.
@@ -214,10 +275,10 @@ func (a *app) open(o registry.Options, fn func(*registry.Registry) error) error 
 	return errors.Join(fn(r), r.Close())
 }
 
-// say talks to a person: on stderr, never data.
+// say talks to a person: one line on stderr, never data.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintln(a.err, escapeLines(fmt.Sprintf(format, args...)))
+		fmt.Fprintln(a.err, escapeLine(fmt.Sprintf(format, args...)))
 	}
 }
 

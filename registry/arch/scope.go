@@ -3,6 +3,7 @@ package arch
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
@@ -19,11 +20,11 @@ type Error struct {
 	Text    string // the line it is on, for a caret; may be empty
 }
 
-func (e *Error) Error() string {
-	if e.Text != "" {
-		return (&expr.SyntaxError{File: e.File, Line: e.Line, Column: e.Column, Text: e.Text, Message: e.Message}).Error()
-	}
-	return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Message)
+func (e *Error) Error() string { return strings.Join(e.Lines(), "\n") }
+
+// Lines are the lines of Error; a line break within one is a name's.
+func (e *Error) Lines() []string {
+	return (&expr.SyntaxError{File: e.File, Line: e.Line, Column: e.Column, Text: e.Text, Message: e.Message}).Lines()
 }
 
 // fault places an error of an expression.

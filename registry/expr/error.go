@@ -23,20 +23,22 @@ type SyntaxError struct {
 
 // Error shows the place, the line, a caret under the column and what was
 // expected.
-func (e *SyntaxError) Error() string {
-	var b strings.Builder
+func (e *SyntaxError) Error() string { return strings.Join(e.Lines(), "\n") }
+
+// Lines are the lines of Error; a line break within one is a name's.
+func (e *SyntaxError) Lines() []string {
+	head := fmt.Sprintf("%d:%d: %s", e.Line, e.Column, e.Message)
 	if e.File != "" {
-		b.WriteString(e.File + ":")
+		head = e.File + ":" + head
 	}
-	fmt.Fprintf(&b, "%d:%d: %s", e.Line, e.Column, e.Message)
 	if e.Expected != "" {
-		b.WriteString(", expected " + e.Expected)
+		head += ", expected " + e.Expected
 	}
-	if e.Text != "" {
-		text, caret := window([]rune(e.Text), e.Column-1)
-		fmt.Fprintf(&b, "\n  %s\n  %s^", text, strings.Repeat(" ", caret))
+	if e.Text == "" {
+		return []string{head}
 	}
-	return b.String()
+	text, caret := window([]rune(e.Text), e.Column-1)
+	return []string{head, "  " + text, "  " + strings.Repeat(" ", caret) + "^"}
 }
 
 // window cuts a long line around the column and gives the column's new place.

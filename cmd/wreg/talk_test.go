@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wreg/export"
+	"wreg/registry/expr"
+	"wreg/synth"
+)
+
+// Lines end where errors are joined, and nowhere else.
+func TestErrorText(t *testing.T) {
+	name := "x\n::error::pwned\n  wreg: fine\u202e"
+	shown := `x\n::error::pwned\n  wreg: fine\u202e`
+	two := errors.Join(errors.New("one "+name), errors.New("two"))
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("plain"), "plain"},
+		{errors.New("::error::x"), `\x3a:error::x`},
+		{fmt.Errorf("%s: %w", name, os.ErrNotExist), shown + ": file does not exist"},
+		{two, "one " + shown + "\ntwo"},
+		{fmt.Errorf("%s: %w; %s", name, two, name), shown + ": one " + shown + "\ntwo; " + shown},
+		{fmt.Errorf("%w after %w", two, errors.New(name)), "one " + shown + "\ntwo after " + shown},
+		{errors.Join(fmt.Errorf("%s: %w", name, two), two), shown + ": one " + shown + "\ntwo\none " + shown + "\ntwo"},
+		{fmt.Errorf("%s: %w", two.Error(), two), "one " + shown + `\ntwo: one ` + shown + "\ntwo"},
+		{errors.Join(context.Canceled, errors.New("disk full"), fmt.Errorf("b: %w", context.Canceled)), "disk full"},
+		{fmt.Errorf("m: %w", errors.Join(context.Canceled, errors.New("disk full"))), "m: disk full"},
+		{errors.Join(context.Canceled, context.Canceled), "context canceled"},
+		{&export.UnusedError{Model: name, Unused: []string{name}},
+			shown + " cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out\n  " + shown},
+		{fmt.Errorf("a: %w", &expr.SyntaxError{File: name, Line: 1, Column: 2, Text: "ab", Message: name}), "a: " + shown + ":1:2: " + shown + "\n  ab\n   ^"},
+	} {
+		if got := errorText(c.err); got != c.want {
+			t.Errorf("%q\nprints\n%s\nwant\n%s", c.err, got, c.want)
+		}
+	}
+}
+
+// Whatever a file, a folder or a tensor is called, it begins no line of its own,
+// on stdout or stderr, in any format.
+func TestNamesBeginNoLine(t *testing.T) {
+	dir := t.TempDir()
+	name := "n\nPWN::error::x\r\u2028PWN\u3164##[add-mask]"
+	c, err := synth.Golden(filepath.Join(goldens, "llama.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range c.Source {
+		c.Source[i].Path = strings.Replace(c.Source[i].Path, "layers.0.mlp", name, 1)
+	}
+	odd := filepath.Join(dir, "m"+name)
+	if err := c.Write(odd, synth.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	broken := filepath.Join(dir, "b"+name)
+	if err := errors.Join(os.Mkdir(broken, 0o777),
+		os.WriteFile(filepath.Join(broken, "a"+name+".safetensors"), make([]byte, 20), 0o666),
+		os.WriteFile(filepath.Join(broken, "b"+name+".gguf"), make([]byte, 20), 0o666),
+		os.WriteFile(filepath.Join(broken, "c"+name+".npz"), make([]byte, 20), 0o666),
+		os.WriteFile(filepath.Join(broken, "d"+name+".bin"), make([]byte, 20), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("WREG_REGISTRY", filepath.Join(dir, "r.db"))
+	t.Setenv("HOME", dir)
+	checks := filepath.Join(dir, "c"+name)
+	if err := os.WriteFile(checks, []byte("check ::error::x\u202e nothing\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"ingest", odd, "--name", "m"}, {"ingest", broken}, {"ingest", odd}, {"ingest", odd, broken}, {"lint", odd}, {"lint", broken}, {"ls"}, {"show", "m"},
+		{"query", "find * in m"}, {"query", "missing **", "-m", "m"}, {"explain", "find ** in m"}, {"explain", "find '" + name + "' in m"},
+		{"export", "m", "--target", "mlx", "--out", filepath.Join(dir, "o"+name)}, {"export", "m", "--target", "mlx", "--allow-unused", "--out", filepath.Join(dir, "o"+name)},
+		{"verify", odd}, {"verify", broken}, {"verify", name}, {"verify", "m"}, {"coverage", "m"}, {"show", "m", name}, {"rm", name}, {name}, {"ls", "--" + name}, {"help", name},
+		{"query", "--file", checks, "-m", "m"}, {"test", checks}, {"arch", "check", checks}, {"arch", "show", name}, {"reindex", broken}, {"reindex", odd}, {"merge", checks},
+		{"backup", filepath.Join(broken, "a"+name+".safetensors")}, {"synth", "--arch", name, "--out", filepath.Join(dir, "x")},
+	} {
+		for _, format := range append([]string{"auto"}, formats...) {
+			if f := args[0]; f != "query" && f != "lint" && f != "verify" && format != "auto" && format != "table" && format != "github" {
+				continue
+			}
+			var out, talk strings.Builder
+			run(t.Context(), append([]string{"--format", format}, args...), strings.NewReader(""), &out, &talk)
+			for line := range strings.SplitSeq(out.String()+talk.String(), "\n") {
+				if strings.Contains(line, "##[") || strings.HasPrefix(strings.TrimSpace(line), "PWN") || strings.HasPrefix(line, "::") && format != "github" {
+					t.Fatalf("wreg %q in %s:\n%q", args, format, line)
+				}
+				if i := strings.IndexFunc(line, func(r rune) bool { return r != '\t' && !safe(r) }); i >= 0 {
+					t.Fatalf("wreg %q in %s: %q holds %q", args, format, line, line[i:min(len(line), i+4)])
+				}
+			}
+		}
+	}
+}
