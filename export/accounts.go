@@ -140,7 +140,7 @@ func (v *verifier) sources(ctx context.Context, r *Receipt) error {
 			return nil
 		}
 	}
-	c, err := ingest.Open(r.Root, ingest.Options{})
+	c, err := ingest.Open(ctx, r.Root, ingest.Options{})
 	if err != nil {
 		v.skip("sources: %v", err)
 		return nil

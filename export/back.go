@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -12,16 +13,19 @@ import (
 // resolve lists the output tensors of a target. An mlx checkpoint is taken back to
 // hf; one that is in the hf layout already stays as it is, tensor by tensor: in
 // safetensors, and in shards of the usual size, whatever it was before.
-func (p *Plan) resolve(c *arch.Config, src arch.Source) (*arch.Resolution, error) {
+func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*arch.Resolution, error) {
 	_, ggml := src.Lookup(ggufMark)
 	if p.Target == arch.MLX || ggml { // those families have the same names in hf and mlx
-		return p.o.Arch.Resolve(c, src)
+		return p.o.Arch.Resolve(ctx, c, src)
 	}
-	back, err := p.o.Arch.Invert(c, src)
+	back, err := p.o.Arch.Invert(ctx, c, src)
 	if err != nil || len(back.Gaps) == 0 {
 		return back, err
 	}
-	r, err := p.o.Arch.Resolve(c, src)
+	r, err := p.o.Arch.Resolve(ctx, c, src)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil || r.Layout != arch.HF {
 		return back, nil
 	}

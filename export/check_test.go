@@ -112,7 +112,7 @@ func TestNonFinite(t *testing.T) {
 // patch overwrites the first bytes of a tensor.
 func patch(t *testing.T, dir, path string, data []byte) {
 	t.Helper()
-	c, err := ingest.Open(dir, ingest.Options{})
+	c, err := ingest.Open(t.Context(), dir, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestPlanIsDeterministic(t *testing.T) {
 // Nothing about an export depends on hashes having been taken.
 func TestUnhashedSource(t *testing.T) {
 	src := written(t, "llama")
-	c, err := ingest.Open(src, ingest.Options{})
+	c, err := ingest.Open(t.Context(), src, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestUnhashedSource(t *testing.T) {
 	}
 	var p *export.Plan
 	if err := r.View(func(s *registry.Snapshot) (err error) {
-		p, err = export.New(s, v, export.Options{Out: filepath.Join(t.TempDir(), "out"), NoSync: true})
+		p, err = export.New(t.Context(), s, v, export.Options{Out: filepath.Join(t.TempDir(), "out"), NoSync: true})
 		return err
 	}); err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ type shard struct {
 func damaged(t *testing.T, out string, damage func(s *shard)) {
 	t.Helper()
 	file := filepath.Join(out, "model.safetensors")
-	c, err := ingest.Open(file, ingest.Options{})
+	c, err := ingest.Open(t.Context(), file, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -67,7 +67,7 @@ func familyOf(t *testing.T, name string) (f family) {
 	must(err)
 	f.arch, err = arch.Find(f.laid)
 	must(err)
-	want, err := f.arch.Expect(f.laid, arch.HF, nil)
+	want, err := f.arch.Expect(t.Context(), f.laid, arch.HF, nil)
 	must(err)
 	var source list
 	for _, w := range want {
@@ -77,7 +77,7 @@ func familyOf(t *testing.T, name string) (f family) {
 		}
 		source = append(source, tensor.Info{Path: w.Path, DType: d, Shape: w.Shape})
 	}
-	r, err := f.arch.Resolve(f.laid, source)
+	r, err := f.arch.Resolve(t.Context(), f.laid, source)
 	must(err)
 	kinds := map[string]bool{}
 	for _, target := range r.Targets {
@@ -92,7 +92,7 @@ func familyOf(t *testing.T, name string) (f family) {
 	}
 	f.root = filepath.Join(t.TempDir(), name)
 	must(synth.Write(f.root, source, synth.Options{Config: f.config}))
-	c, err := ingest.Open(f.root, ingest.Options{})
+	c, err := ingest.Open(t.Context(), f.root, ingest.Options{})
 	must(err)
 	defer c.Close()
 	f.tensors, err = c.Hash(context.Background(), ingest.HashOptions{})
@@ -227,7 +227,7 @@ func (f *family) try(t *testing.T) (done []string) {
 			t.Fatal(err)
 		}
 		return r.View(func(s *registry.Snapshot) error {
-			_, err := export.New(s, v, export.Options{Out: filepath.Join(dir, "out")})
+			_, err := export.New(t.Context(), s, v, export.Options{Out: filepath.Join(dir, "out")})
 			return err
 		})
 	}
@@ -251,7 +251,7 @@ func (f *family) try(t *testing.T) (done []string) {
 				l[i].Slices = nil
 			}
 			slices.SortFunc(l, func(a, b tensor.Info) int { return strings.Compare(a.Path, b.Path) })
-			res, err := f.arch.Resolve(f.laid, list(l))
+			res, err := f.arch.Resolve(t.Context(), f.laid, list(l))
 			if err != nil || len(res.Gaps)+len(res.Unused) == 0 {
 				t.Errorf("%s, %s: not found (%v)", stack.Path, what, err)
 			}

@@ -129,7 +129,7 @@ func TestGGUF(t *testing.T) {
 			if d := r.Sources[len(r.Sources)-2]; d.Path != "rope_freqs.weight" || d.Dropped == "" {
 				t.Errorf("%+v", d)
 			}
-			c, err := ingest.Open(out, ingest.Options{})
+			c, err := ingest.Open(t.Context(), out, ingest.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

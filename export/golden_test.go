@@ -24,7 +24,7 @@ const goldens = "../registry/arch/testdata/goldens"
 // register ingests a checkpoint into a new registry and calls fn in a view of it.
 func register(t testing.TB, path string, fn func(s *registry.Snapshot, v *registry.Revision)) {
 	t.Helper()
-	c, err := ingest.Open(path, ingest.Options{})
+	c, err := ingest.Open(t.Context(), path, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func register(t testing.TB, path string, fn func(s *registry.Snapshot, v *regist
 // plan makes the plan of exporting the checkpoint at path.
 func plan(t testing.TB, path string, o export.Options) (p *export.Plan, err error) {
 	t.Helper()
-	register(t, path, func(s *registry.Snapshot, v *registry.Revision) { p, err = export.New(s, v, o) })
+	register(t, path, func(s *registry.Snapshot, v *registry.Revision) { p, err = export.New(t.Context(), s, v, o) })
 	return p, err
 }
 
@@ -153,7 +153,7 @@ func compare(t *testing.T, what, out string, v synth.Variant, r *export.Receipt)
 
 func compareTensors(t *testing.T, what, out string, v synth.Variant, r *export.Receipt) {
 	t.Helper()
-	c, err := ingest.Open(out, ingest.Options{})
+	c, err := ingest.Open(t.Context(), out, ingest.Options{})
 	if err != nil {
 		t.Error(what, err)
 		return

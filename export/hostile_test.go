@@ -39,7 +39,7 @@ func TestDiskSpaceForetold(t *testing.T) {
 	}
 	dir := t.TempDir()
 	err = r.View(func(s *registry.Snapshot) error {
-		_, err := export.New(s, v, export.Options{Out: filepath.Join(dir, "out")})
+		_, err := export.New(t.Context(), s, v, export.Options{Out: filepath.Join(dir, "out")})
 		return err
 	})
 	if err == nil || !strings.Contains(err.Error(), "bytes free, the export needs 144115188") {
@@ -265,7 +265,7 @@ func TestMovedSource(t *testing.T) {
 	src := written(t, "llama")
 	register(t, src, func(s *registry.Snapshot, v *registry.Revision) {
 		must(t, os.Rename(src, src+"-elsewhere"))
-		_, err := export.New(s, v, export.Options{Out: filepath.Join(t.TempDir(), "out")})
+		_, err := export.New(t.Context(), s, v, export.Options{Out: filepath.Join(t.TempDir(), "out")})
 		if err == nil || !strings.Contains(err.Error(), "m@1 is not where it was ingested") {
 			t.Error(err)
 		}

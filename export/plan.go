@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -25,12 +26,12 @@ const maxParts = 10_000
 // New plans an export of v and checks it: gaps (*GapError), unused tensors
 // (*UnusedError), overflow foretold by statistics, disk space, output not an
 // input. It writes nothing.
-func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
+func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 	o, err := o.filled()
 	if err != nil {
 		return nil, err
 	}
-	src, err := readSource(s, v)
+	src, err := readSource(ctx, s, v)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Model: v.Ref(), Target: o.Target, o: o, source: *src}
-	r, err := p.resolve(c, decoded{src})
+	r, err := p.resolve(ctx, c, decoded{src})
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +80,9 @@ func New(s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 		}
 	}
 	for _, t := range targets {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if err := p.add(t); err != nil {
 			return nil, fmt.Errorf("tensor %q (%s): %w", t.Path, t.Rule, err)
 		}

@@ -81,7 +81,7 @@ func tortured() export.Options {
 }
 
 func childExport(source string, o export.Options) error {
-	c, err := ingest.Open(source, ingest.Options{})
+	c, err := ingest.Open(context.Background(), source, ingest.Options{})
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func childExport(source string, o export.Options) error {
 		if err != nil {
 			return err
 		}
-		p, err = export.New(s, v, o)
+		p, err = export.New(context.Background(), s, v, o)
 		return err
 	})
 	if err = errors.Join(err, r.Close()); err != nil {
@@ -117,7 +117,7 @@ func torture(t *testing.T) (source, dir string) {
 // registered ingests a source into the registry that children of dir read.
 func registered(t *testing.T, source, dir string) {
 	t.Helper()
-	c, err := ingest.Open(source, ingest.Options{})
+	c, err := ingest.Open(t.Context(), source, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

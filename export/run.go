@@ -18,7 +18,7 @@ import (
 // Options.Parts it writes one share and returns no receipt; with Options.Finish it
 // lands what the shares wrote.
 func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
-	src, err := p.source.open()
+	src, err := p.source.open(ctx)
 	if err != nil {
 		return nil, err
 	}

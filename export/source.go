@@ -2,6 +2,7 @@ package export
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -25,9 +26,12 @@ type source struct {
 	tensors []tensor.Info // sorted by path
 }
 
-func readSource(s *registry.Snapshot, v *registry.Revision) (*source, error) {
+func readSource(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*source, error) {
 	src := &source{ref: v.Ref(), root: v.Root, files: slices.Clone(v.Files), hashed: v.Hashed}
 	for t, err := range s.Tensors(v) {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -121,11 +125,11 @@ func (s *source) unchanged() error {
 
 // open opens the source and checks that it still lists the tensors the plan was
 // made from.
-func (s *source) open() (*ingest.Checkpoint, error) {
+func (s *source) open(ctx context.Context) (*ingest.Checkpoint, error) {
 	if err := s.unchanged(); err != nil {
 		return nil, err
 	}
-	c, err := ingest.Open(s.root, ingest.Options{})
+	c, err := ingest.Open(ctx, s.root, ingest.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -150,7 +150,7 @@ func (v *verifier) run(ctx context.Context, dir string, r *Receipt, all []expect
 		}
 		v.accounts(r)
 	}
-	c, err := ingest.Open(dir, ingest.Options{})
+	c, err := ingest.Open(ctx, dir, ingest.Options{})
 	if err != nil {
 		v.fault(dir, "", -1, "%v", err)
 		return v.sorted(), nil

@@ -48,7 +48,7 @@ func verify(t testing.TB, dir string) []string {
 // of index i along axis 0.
 func flip(t testing.TB, dir, path string, i int64) {
 	t.Helper()
-	c, err := ingest.Open(dir, ingest.Options{})
+	c, err := ingest.Open(t.Context(), dir, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestVerifyWithoutReceipt(t *testing.T) {
 	if _, err := export.Verify(context.Background(), dir, export.VerifyOptions{}); err == nil || !strings.Contains(err.Error(), "wreg-receipt.json") {
 		t.Error(err)
 	}
-	c, err := ingest.Open(dir, ingest.Options{})
+	c, err := ingest.Open(t.Context(), dir, ingest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,7 @@ func BenchmarkHash(b *testing.B) {
 	if err := os.WriteFile(path, text, 0o666); err != nil {
 		b.Fatal(err)
 	}
-	c, err := Open(path, Options{})
+	c, err := Open(b.Context(), path, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func BenchmarkOpen(b *testing.B) {
 	writeFiles(b, dir, map[string]string{stIdx: indexOf(index...)})
 	b.ReportAllocs()
 	for b.Loop() {
-		c, err := Open(dir, Options{})
+		c, err := Open(b.Context(), dir, Options{})
 		if err != nil || len(c.Tensors()) != shards*each || len(c.Findings()) > 0 {
 			b.Fatal(err, c.Findings())
 		}

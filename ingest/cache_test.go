@@ -176,7 +176,7 @@ func TestSharedBlobs(t *testing.T) {
 	if got, err := FindCached("o/m"); err != nil || got != snapshot {
 		t.Fatalf("%q, %v", got, err)
 	}
-	c, err := Open(snapshot, Options{})
+	c, err := Open(t.Context(), snapshot, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +206,7 @@ func TestSharedBlobs(t *testing.T) {
 	}
 	for _, marker := range []string{"2\n", ""} { // not a store that is known
 		hub := t.TempDir()
-		if _, err := Open(sharedCache(t, hub, marker), Options{}); err == nil || !strings.Contains(err.Error(), "not followed") {
+		if _, err := Open(t.Context(), sharedCache(t, hub, marker), Options{}); err == nil || !strings.Contains(err.Error(), "not followed") {
 			t.Errorf("marker %q: error %v", marker, err)
 		}
 	}
@@ -219,7 +219,7 @@ func TestSnapshotElsewhere(t *testing.T) {
 	writeFiles(t, hub, map[string]string{
 		"models--o--m/blobs/x": "", "models--o--m/snapshots/" + old + "/model.safetensors": shard(t, 1, "a"), "models--o--m/snapshots/" + now + "/README.md": "",
 	})
-	if _, err := Open(filepath.Join(hub, "models--o--m/snapshots", now), Options{}); err == nil || !strings.Contains(err.Error(), old) {
+	if _, err := Open(t.Context(), filepath.Join(hub, "models--o--m/snapshots", now), Options{}); err == nil || !strings.Contains(err.Error(), old) {
 		t.Errorf("error %v does not name %s", err, old)
 	}
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"regexp"
@@ -58,8 +59,8 @@ type plan struct {
 //  5. else every file of the family.
 //
 // What is left over is stray: reported, compared, not read.
-func (c *Checkpoint) choose(d *Folder, k *contents) (*plan, error) {
-	chosen, x, err := c.chooseFamily(d, k)
+func (c *Checkpoint) choose(ctx context.Context, d *Folder, k *contents) (*plan, error) {
+	chosen, x, err := c.chooseFamily(ctx, d, k)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (c *Checkpoint) choose(d *Folder, k *contents) (*plan, error) {
 }
 
 // chooseFamily finds the first family that is there, and its index.
-func (c *Checkpoint) chooseFamily(d *Folder, k *contents) (*family, *index, error) {
+func (c *Checkpoint) chooseFamily(ctx context.Context, d *Folder, k *contents) (*family, *index, error) {
 	indexFamily := func(x *index) *family {
 		for _, s := range x.shards {
 			if f := familyOf(s); f != nil {
@@ -111,7 +112,7 @@ func (c *Checkpoint) chooseFamily(d *Folder, k *contents) (*family, *index, erro
 			c.note("other-index", name, "", "%s: not read: %s is", name, of[f].name)
 			continue
 		}
-		x, err := c.loadIndex(d, name)
+		x, err := c.loadIndex(ctx, d, name)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -1,11 +1,13 @@
 package ingest
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"wreg/ingest/interrupt"
 	"wreg/ingest/torch"
 )
 
@@ -23,7 +25,7 @@ func (k *contents) distributed() bool {
 
 // openDistributed reads a distributed checkpoint: its tensors belong to .metadata,
 // whose chunks lie in the other files.
-func (c *Checkpoint) openDistributed(d *Folder) error {
+func (c *Checkpoint) openDistributed(ctx context.Context, d *Folder) error {
 	meta, err := d.open(metadataName)
 	if err != nil {
 		return err
@@ -34,11 +36,11 @@ func (c *Checkpoint) openDistributed(d *Folder) error {
 		return fmt.Errorf("%s: %d bytes; more than %d are not read", metadataName, meta.info.Size, maxMetadata)
 	}
 	text := make([]byte, meta.info.Size)
-	if _, err := meta.disk.ReadAt(text, 0); err != nil && err != io.EOF {
+	if _, err := interrupt.Reader(ctx, meta.disk).ReadAt(text, 0); err != nil && err != io.EOF {
 		return named(metadataName, err)
 	}
 	shards := map[string]*file{}
-	all, err := torch.OpenDistributed(text, metadataName, func(name string) (io.ReaderAt, int64, error) {
+	all, err := torch.OpenDistributed(ctx, text, metadataName, func(name string) (io.ReaderAt, int64, error) {
 		f := shards[name]
 		if f == nil {
 			var err error
@@ -55,6 +57,8 @@ func (c *Checkpoint) openDistributed(d *Folder) error {
 		return err
 	}
 	meta.reader = all
-	c.adopt(nil)
+	if err := c.adopt(ctx, nil); err != nil {
+		return err
+	}
 	return c.sealed()
 }

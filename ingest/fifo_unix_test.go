@@ -18,7 +18,7 @@ func TestNamedPipe(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, path := range []string{dir, filepath.Join(dir, name)} {
-			if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), name+": a named pipe") {
+			if _, err := Open(t.Context(), path, Options{}); err == nil || !strings.Contains(err.Error(), name+": a named pipe") {
 				t.Errorf("%s: error %v", path, err)
 			}
 		}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -70,6 +71,7 @@ func kind(m fs.FileMode) string {
 // fetcher opens files and reads their headers in the background, so that an index
 // is read at the same time as the shards it will turn out to name.
 type fetcher struct {
+	ctx   context.Context
 	d     *Folder
 	slots chan struct{} // one for each file being read
 	files map[string]*fetched
@@ -84,12 +86,12 @@ type fetched struct {
 	taken   bool
 }
 
-func newFetcher(d *Folder, o Options) *fetcher {
+func newFetcher(ctx context.Context, d *Folder, o Options) *fetcher {
 	jobs := o.Jobs
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
-	return &fetcher{d, make(chan struct{}, jobs), map[string]*fetched{}}
+	return &fetcher{ctx, d, make(chan struct{}, jobs), map[string]*fetched{}}
 }
 
 // start begins to read a file, once.
@@ -102,8 +104,11 @@ func (x *fetcher) start(name string) *fetched {
 	go func() {
 		x.slots <- struct{}{}
 		defer func() { <-x.slots; close(f.done) }()
+		if f.openErr = x.ctx.Err(); f.openErr != nil {
+			return
+		}
 		if f.file, f.openErr = x.d.open(name); f.openErr == nil {
-			f.readErr = f.file.read()
+			f.readErr = f.file.read(x.ctx)
 		}
 	}()
 	return f

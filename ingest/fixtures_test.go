@@ -91,7 +91,7 @@ var policies = map[string]struct {
 func TestFixtures(t *testing.T) {
 	for _, f := range readFixtures(t, "torch-dcp", "torch-sharded", "safetensors", "safetensors-sharded", "hf-index", "gguf", "npy", "npz", "torch-sharded") {
 		t.Run(f.File, func(t *testing.T) {
-			c, err := Open(filepath.Join(fixturesDir, f.File), Options{})
+			c, err := Open(t.Context(), filepath.Join(fixturesDir, f.File), Options{})
 			policy, decided := policies[f.File]
 			switch {
 			case f.Verdict == "policy" && !decided:
@@ -159,7 +159,7 @@ func TestEveryFixture(t *testing.T) {
 }
 
 func hashed(path string) ([]tensor.Info, error) {
-	c, err := Open(path, Options{})
+	c, err := Open(context.Background(), path, Options{})
 	if err != nil {
 		return nil, err
 	}

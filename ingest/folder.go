@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,7 +49,7 @@ func sortOut(entries []fs.DirEntry) *contents {
 
 // openFolder reads the folder at c.root: it decides which files are the weights,
 // reads them, and reconciles index, shards and disk.
-func (c *Checkpoint) openFolder(o Options) error {
+func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 	d, err := OpenFolder(c.root)
 	if err != nil {
 		return err
@@ -59,7 +60,7 @@ func (c *Checkpoint) openFolder(o Options) error {
 		return err
 	}
 	k := sortOut(entries)
-	x := newFetcher(d, o)
+	x := newFetcher(ctx, d, o)
 	defer x.close()
 	for i := range families {
 		if names := k.weights[families[i].name]; len(names) > 0 {
@@ -73,55 +74,55 @@ func (c *Checkpoint) openFolder(o Options) error {
 		c.note("incomplete-download", name, "", "%s: a download that did not end; download the checkpoint again", name)
 	}
 	if k.config {
-		if err := c.readConfig(d); err != nil {
+		if err := c.readConfig(ctx, d); err != nil {
 			return err
 		}
 	}
 	if len(k.weights) == 0 && k.distributed() {
-		return c.openDistributed(d)
+		return c.openDistributed(ctx, d)
 	}
-	p, err := c.choose(d, k)
+	p, err := c.choose(ctx, d, k)
 	if err != nil {
 		return err
 	}
-	return c.readPlan(x, p)
+	return c.readPlan(ctx, x, p)
 }
 
 // openIndex reads exactly what the index c.single names.
-func (c *Checkpoint) openIndex(o Options) error {
+func (c *Checkpoint) openIndex(ctx context.Context, o Options) error {
 	d, err := OpenFolder(c.root)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	if err := c.readConfigBeside(d); err != nil {
+	if err := c.readConfigBeside(ctx, d); err != nil {
 		return err
 	}
-	index, err := c.loadIndex(d, c.single)
+	index, err := c.loadIndex(ctx, d, c.single)
 	if err != nil {
 		return err
 	}
-	x := newFetcher(d, o)
+	x := newFetcher(ctx, d, o)
 	defer x.close()
-	return c.readPlan(x, &plan{read: index.shards, index: index, strict: true})
+	return c.readPlan(ctx, x, &plan{read: index.shards, index: index, strict: true})
 }
 
 // readConfigBeside reads the config.json beside the one file that was named, if
 // there is one.
-func (c *Checkpoint) readConfigBeside(d *Folder) error {
+func (c *Checkpoint) readConfigBeside(ctx context.Context, d *Folder) error {
 	if _, err := d.root.Lstat(d.prefix + "config.json"); err != nil {
 		return nil
 	}
-	return c.readConfig(d)
+	return c.readConfig(ctx, d)
 }
 
-func (c *Checkpoint) readConfig(d *Folder) error {
+func (c *Checkpoint) readConfig(ctx context.Context, d *Folder) error {
 	f, err := d.open("config.json")
 	if err != nil {
 		return err
 	}
 	defer f.disk.Close()
-	text, err := f.text(maxConfig)
+	text, err := f.text(ctx, maxConfig)
 	if err != nil {
 		return err
 	}
@@ -130,13 +131,13 @@ func (c *Checkpoint) readConfig(d *Folder) error {
 	return nil
 }
 
-func (c *Checkpoint) loadIndex(d *Folder, name string) (*index, error) {
+func (c *Checkpoint) loadIndex(ctx context.Context, d *Folder, name string) (*index, error) {
 	f, err := d.open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.disk.Close()
-	x, err := readIndex(f)
+	x, err := readIndex(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +148,7 @@ func (c *Checkpoint) loadIndex(d *Folder, name string) (*index, error) {
 
 // readPlan reads the planned files and joins their tensors. All faults are
 // reported together. A stray file that cannot be read is a finding.
-func (c *Checkpoint) readPlan(x *fetcher, p *plan) error {
+func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 	var errs []error
 	for _, name := range slices.Concat(p.read, p.strays) {
 		x.start(name)
@@ -177,7 +178,9 @@ func (c *Checkpoint) readPlan(x *fetcher, p *plan) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	c.adopt(p.index)
+	if err := c.adopt(ctx, p.index); err != nil {
+		return err
+	}
 	if p.strict {
 		if err := c.strict(p.index); err != nil {
 			return err

@@ -146,7 +146,7 @@ func TestFolder(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			writeFiles(t, dir, c.files)
-			o, err := Open(dir, Options{})
+			o, err := Open(t.Context(), dir, Options{})
 			if c.fails != "" {
 				if err == nil || !strings.Contains(err.Error(), c.fails) {
 					t.Fatalf("error %v, want %q in it", err, c.fails)
@@ -179,7 +179,7 @@ func TestPart(t *testing.T) {
 		"\x08\x00\x00\x00\x00\x00\x00\x00split.no\x02\x00\x00\x00\x01\x00" + "\x0b\x00\x00\x00\x00\x00\x00\x00split.count\x02\x00\x00\x00\x03\x00"
 	writeFiles(t, dir, map[string]string{s1: shard(t, 1, "a"), "m.gguf": split, "model-00001-of-00001.safetensors": shard(t, 1, "a")})
 	for name, want := range map[string]string{s1: "part 1 of 2", "m.gguf": "part 2 of 3", "model-00001-of-00001.safetensors": ""} {
-		c, err := Open(filepath.Join(dir, name), Options{})
+		c, err := Open(t.Context(), filepath.Join(dir, name), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,7 +204,7 @@ func TestConfigBeside(t *testing.T) {
 		t.Fatal(err)
 	}
 	for folder, want := range map[string]string{"with": `{"model_type": "llama"}`, "without": "", "link": `{"model_type": "gemma"}`} {
-		c, err := Open(filepath.Join(dir, folder, "model.safetensors"), Options{})
+		c, err := Open(t.Context(), filepath.Join(dir, folder, "model.safetensors"), Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -214,7 +214,7 @@ func TestConfigBeside(t *testing.T) {
 			t.Errorf("%s: config %q, want %q; files %v", folder, c.Config(), want, c.Files())
 		}
 	}
-	if _, err := Open(filepath.Join(dir, "broken/model.safetensors"), Options{}); err == nil || !strings.Contains(err.Error(), "config.json: ") {
+	if _, err := Open(t.Context(), filepath.Join(dir, "broken/model.safetensors"), Options{}); err == nil || !strings.Contains(err.Error(), "config.json: ") {
 		t.Errorf("a config.json that is a folder: %v", err)
 	}
 }
@@ -227,7 +227,7 @@ func TestTwice(t *testing.T) {
 		s1: shard(t, 1, "a", "b"), s2: shard(t, 1, "a"), "model-old.safetensors": shard(t, 2, "b"),
 		stIdx: indexOf("a "+s2, "b "+s1),
 	})
-	c, err := Open(dir, Options{})
+	c, err := Open(t.Context(), dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestLinks(t *testing.T) {
 		{filepath.Join(base, "absolute"), "is not followed"},
 		{filepath.Join(base, "loop"), "symbolic link"},
 	} {
-		o, err := Open(c.dir, Options{})
+		o, err := Open(t.Context(), c.dir, Options{})
 		if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 			t.Errorf("%s: error %v, want %q", c.dir, err, c.fails)
 		}
@@ -292,7 +292,7 @@ func TestLinks(t *testing.T) {
 		}
 	}
 	// A file named by its user may be a link to anywhere.
-	if o, err := Open(filepath.Join(base, "escape", m), Options{}); err != nil || o.Tensors()[0].Path != "secret" || o.Tensors()[0].File != m {
+	if o, err := Open(t.Context(), filepath.Join(base, "escape", m), Options{}); err != nil || o.Tensors()[0].Path != "secret" || o.Tensors()[0].File != m {
 		t.Errorf("a link named on the command line: %v", err)
 	}
 }

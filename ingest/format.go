@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -22,13 +23,13 @@ const headBytes = 512
 var formats = []struct {
 	name  string
 	sniff func(head []byte) bool
-	read  func(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error)
+	read  func(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error)
 }{
 	{"gguf", func(head []byte) bool { return bytes.HasPrefix(head, []byte("GGUF")) }, readGGUF},
 	{"npy", npz.SniffNPY, readNPY},
 	{"npz", npz.Sniff, readNPZ},
-	{"torch", torch.Sniff, func(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-		f, err := torch.Open(r, size, name)
+	{"torch", torch.Sniff, func(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+		f, err := torch.Open(ctx, r, size, name)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -37,32 +38,32 @@ var formats = []struct {
 	{"safetensors", sniffSafetensors, readSafetensors},
 }
 
-func readSafetensors(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-	f, err := safetensors.Read(r, size, name)
+func readSafetensors(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+	f, err := safetensors.Read(ctx, r, size, name)
 	if err != nil {
 		return nil, nil, err
 	}
 	return f, f.Findings(), nil
 }
 
-func readGGUF(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-	f, err := gguf.Read(r, size, name)
+func readGGUF(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+	f, err := gguf.Read(ctx, r, size, name)
 	if err != nil {
 		return nil, nil, err
 	}
 	return f, f.Findings(), nil
 }
 
-func readNPY(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-	f, err := npz.ReadNPY(r, size, name)
+func readNPY(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+	f, err := npz.ReadNPY(ctx, r, size, name)
 	if err != nil {
 		return nil, nil, err
 	}
 	return f, f.Findings(), nil
 }
 
-func readNPZ(r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-	f, err := npz.Read(r, size, name)
+func readNPZ(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+	f, err := npz.Read(ctx, r, size, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -76,7 +77,7 @@ func sniffSafetensors(head []byte) bool {
 }
 
 // read finds out the format of an open file and reads its header.
-func (f *file) read() error {
+func (f *file) read(ctx context.Context) error {
 	head := make([]byte, min(headBytes, f.info.Size))
 	if _, err := f.disk.ReadAt(head, 0); err != nil && err != io.EOF {
 		return named(f.info.Name, err)
@@ -86,18 +87,18 @@ func (f *file) read() error {
 	}
 	for _, format := range formats {
 		if format.sniff(head) {
-			return f.readAs(format.name, format.read)
+			return f.readAs(ctx, format.name, format.read)
 		}
 	}
 	// No format has claimed the file. What it is called decides nothing but which
 	// error helps most.
 	switch path.Ext(f.info.Name) {
 	case ".safetensors":
-		return f.readAs("safetensors", readSafetensors)
+		return f.readAs(ctx, "safetensors", readSafetensors)
 	case ".gguf":
-		return f.readAs("gguf", readGGUF)
+		return f.readAs(ctx, "gguf", readGGUF)
 	case ".npy":
-		return f.readAs("npy", readNPY)
+		return f.readAs(ctx, "npy", readNPY)
 	}
 	if f.info.Size == 0 {
 		return fmt.Errorf("%s: the file is empty", f.info.Name)
@@ -105,9 +106,9 @@ func (f *file) read() error {
 	return fmt.Errorf("%s: no format wreg knows: it starts with % x; wreg reads safetensors, torch, gguf, npy and npz", f.info.Name, head[:min(8, len(head))])
 }
 
-func (f *file) readAs(format string, read func(io.ReaderAt, int64, string) (reader, []tensor.Finding, error)) (err error) {
+func (f *file) readAs(ctx context.Context, format string, read func(context.Context, io.ReaderAt, int64, string) (reader, []tensor.Finding, error)) (err error) {
 	f.info.Format = format
-	f.reader, f.findings, err = read(f.disk, f.info.Size, f.info.Name)
+	f.reader, f.findings, err = read(ctx, f.disk, f.info.Size, f.info.Name)
 	return err
 }
 

@@ -54,7 +54,7 @@ func TestHash(t *testing.T) {
 		u8("empty", 0), u8("one", 1), u8("scalar"), u8("buffer", hashBuffer), u8("buffer+1", hashBuffer+1), u8("flat", 3, hashBuffer), u8("window", windowBytes), u8("window+1", windowBytes+1), u8("stack of windows", 3, 2, windowBytes/3+1),
 		u8("stack", 7, 5, 60_001), u8("stack of one", 1, 2, 3), u8("stack of none", 0, 2, 3), u8("empty slices", 3, 0, 2),
 		u8("many slices", maxSlices+1, 1, 1), tensor.Info{Path: "bf16", DType: tensor.BF16, Shape: tensor.Shape{2, 2, hashBuffer/4 + 1}})
-	c, err := Open(path, Options{})
+	c, err := Open(t.Context(), path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestHash(t *testing.T) {
 func TestHashLess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.safetensors")
 	data := writeTensors(t, path, u8("w", 2, 3, 4))
-	c, err := Open(path, Options{})
+	c, err := Open(t.Context(), path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func TestHashChanged(t *testing.T) {
 	} {
 		path := filepath.Join(t.TempDir(), "m.safetensors")
 		writeTensors(t, path, u8("w", 100))
-		c, err := Open(path, Options{})
+		c, err := Open(t.Context(), path, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,7 +152,7 @@ func TestHashChangedMeanwhile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.safetensors")
 	for _, size := range []int64{minWindow - 1, 3 * hashBuffer, 3 * windowBytes} { // read, mapped, mapped anew
 		writeTensors(t, path, u8("v", size), u8("w", size))
-		c, err := Open(path, Options{})
+		c, err := Open(t.Context(), path, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +171,7 @@ func TestHashChangedMeanwhile(t *testing.T) {
 func TestHashCancelled(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.safetensors")
 	writeTensors(t, path, u8("w", 3*hashBuffer))
-	c, err := Open(path, Options{})
+	c, err := Open(t.Context(), path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestHashCancelled(t *testing.T) {
 func TestBytes(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "m.safetensors")
 	data := writeTensors(t, path, u8("a", 5), u8("b", 7))
-	c, err := Open(path, Options{})
+	c, err := Open(t.Context(), path, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

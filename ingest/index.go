@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
 	"wreg/ingest/strictjson"
 )
@@ -33,26 +35,26 @@ type indexEntry struct {
 
 // readIndex reads an index file. One that is not strictly what it should be is
 // refused: a wrong guess here loses weights.
-func readIndex(f *file) (*index, error) {
-	text, err := f.text(maxIndex)
+func readIndex(ctx context.Context, f *file) (*index, error) {
+	text, err := f.text(ctx, maxIndex)
 	if err != nil {
 		return nil, err
 	}
 	x := &index{name: f.info.Name}
-	if err := x.parse(text); err != nil {
+	if err := x.parse(ctx, text); err != nil {
 		return nil, fmt.Errorf("%s: %w", x.name, err)
 	}
 	return x, nil
 }
 
 // text is the whole of a small file.
-func (f *file) text(limit int64) (string, error) {
+func (f *file) text(ctx context.Context, limit int64) (string, error) {
 	if f.info.Size > limit {
 		return "", fmt.Errorf("%s: %d bytes exceed %d", f.info.Name, f.info.Size, limit)
 	}
 	var b strings.Builder
 	b.Grow(int(f.info.Size))
-	if n, err := io.Copy(&b, io.NewSectionReader(f.disk, 0, f.info.Size)); err != nil || n < f.info.Size {
+	if n, err := io.Copy(&b, io.NewSectionReader(interrupt.Reader(ctx, f.disk), 0, f.info.Size)); err != nil || n < f.info.Size {
 		return "", named(f.info.Name, orShort(err))
 	}
 	return b.String(), nil
@@ -65,11 +67,11 @@ func orShort(err error) error {
 	return err
 }
 
-func (x *index) parse(text string) error {
+func (x *index) parse(ctx context.Context, text string) error {
 	if err := strictjson.Check(text); err != nil {
 		return err
 	}
-	s := &strictjson.Scanner{Text: text}
+	s := &strictjson.Scanner{Text: text, Steps: interrupt.Steps{Context: ctx}}
 	if err := s.Take('{'); err != nil {
 		return err
 	}

@@ -57,13 +57,13 @@ var indexCases = []struct{ text, fails string }{
 func TestIndex(t *testing.T) {
 	for _, c := range indexCases {
 		x := &index{}
-		err := x.parse(c.text)
+		err := x.parse(t.Context(), c.text)
 		if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 			t.Errorf("%.80q: error %v, want %q", c.text, err, c.fails)
 		}
 	}
 	x := &index{}
-	if err := x.parse(`{"weight_map":{"b":"2.bin","a":"1.bin","c":"1.bin"},"metadata":{"total_size": 12 }}`); err != nil {
+	if err := x.parse(t.Context(), `{"weight_map":{"b":"2.bin","a":"1.bin","c":"1.bin"},"metadata":{"total_size": 12 }}`); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(x.shards, []string{"1.bin", "2.bin"}) || !slices.Equal(x.entries, []indexEntry{{"a", 0}, {"b", 1}, {"c", 0}}) || x.totalSize != "12" {
@@ -91,7 +91,7 @@ func FuzzIndex(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		var x *index
 		var err error
-		ingesttest.Bounded(t, len(text), func() { x = &index{}; err = x.parse(text) })
+		ingesttest.Bounded(t, len(text), func() { x = &index{}; err = x.parse(t.Context(), text) })
 		if err != nil {
 			return
 		}

@@ -11,6 +11,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -60,8 +61,8 @@ type rival struct {
 // Open reads the headers of the checkpoint at path: a file and the config.json
 // beside it, or a folder with shards, index and config.json. The path of an index.json opens exactly what that
 // index names, and fails where a folder would report a finding. Errors name file,
-// tensor, offset and numbers.
-func Open(path string, o Options) (*Checkpoint, error) {
+// tensor, offset and numbers. It ends with the error of ctx soon after that is done.
+func Open(ctx context.Context, path string, o Options) (*Checkpoint, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -73,13 +74,13 @@ func Open(path string, o Options) (*Checkpoint, error) {
 	c := &Checkpoint{root: abs}
 	switch {
 	case info.IsDir():
-		err = c.openFolder(o)
+		err = c.openFolder(ctx, o)
 	case strings.HasSuffix(abs, indexSuffix):
 		c.root, c.single = filepath.Dir(abs), filepath.Base(abs)
-		err = c.openIndex(o)
+		err = c.openIndex(ctx, o)
 	default:
 		c.root, c.single = filepath.Dir(abs), filepath.Base(abs)
-		err = c.openSingle()
+		err = c.openSingle(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -88,7 +89,7 @@ func Open(path string, o Options) (*Checkpoint, error) {
 }
 
 // openSingle reads one file. Whoever names it may name a link to it.
-func (c *Checkpoint) openSingle() error {
+func (c *Checkpoint) openSingle(ctx context.Context) error {
 	real, err := filepath.EvalSymlinks(c.Path())
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func (c *Checkpoint) openSingle() error {
 	}
 	f.info.Name = c.single
 	c.open = []*file{f}
-	if err := f.read(); err != nil {
+	if err := f.read(ctx); err != nil {
 		return err
 	}
 	beside, err := OpenFolder(c.root) // of the name, not of the file a link leads to
@@ -112,10 +113,12 @@ func (c *Checkpoint) openSingle() error {
 		return err
 	}
 	defer beside.Close()
-	if err := c.readConfigBeside(beside); err != nil {
+	if err := c.readConfigBeside(ctx, beside); err != nil {
 		return err
 	}
-	c.adopt(nil)
+	if err := c.adopt(ctx, nil); err != nil {
+		return err
+	}
 	c.notePart(f)
 	return c.sealed()
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -36,8 +37,8 @@ type linted struct {
 // order of the table. A file that wreg refuses gives the finding "refused" and the
 // readers that take it all the same. The error is only for a path that is not
 // there or cannot be read at all.
-func Lint(path string, o Options) ([]tensor.Finding, error) {
-	c, err := Open(path, o)
+func Lint(ctx context.Context, path string, o Options) ([]tensor.Finding, error) {
+	c, err := Open(ctx, path, o)
 	l := &linted{c: c, name: filepath.Base(path)}
 	if err != nil {
 		var format *safetensors.FormatError

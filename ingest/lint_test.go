@@ -62,7 +62,7 @@ func TestLint(t *testing.T) {
 	for name, c := range lintCases(t) {
 		dir := t.TempDir()
 		writeFiles(t, dir, c.files)
-		found, err := Lint(dir, Options{})
+		found, err := Lint(t.Context(), dir, Options{})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -96,7 +96,7 @@ func TestLint(t *testing.T) {
 			t.Errorf("no case meets %s", r.ID)
 		}
 	}
-	if _, err := Lint(filepath.Join(t.TempDir(), "absent"), Options{}); err == nil {
+	if _, err := Lint(t.Context(), filepath.Join(t.TempDir(), "absent"), Options{}); err == nil {
 		t.Error("a path that is not there is no error")
 	}
 }

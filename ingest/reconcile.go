@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
 	"wreg/registry/tensor"
 )
@@ -16,19 +18,23 @@ import (
 // adopt joins the tensors of the open files into one list sorted by path, and
 // holds it against the index. Of two tensors under one path the one in the shard
 // that the index names wins, else the one in the first file by name.
-func (c *Checkpoint) adopt(x *index) {
+func (c *Checkpoint) adopt(ctx context.Context, x *index) error {
 	for _, f := range c.open {
 		c.findings = append(c.findings, f.findings...)
 	}
 	all := c.sorted()
 	if x == nil && len(c.open) == 1 && len(all) == len(c.open[0].reader.Tensors()) && !repeats(c, all) && inOrder(all) {
 		c.tensors, c.where = c.open[0].reader.Tensors(), all
-		return
+		return nil
 	}
 	d := newDisagreements(c, x)
 	c.where = make([]location, 0, len(all))
 	next := 0 // of the index's entries
+	steps := interrupt.Steps{Context: ctx}
 	for i := 0; i < len(all); {
+		if err := steps.Next(); err != nil {
+			return err
+		}
 		path := c.info(all[i]).Path
 		end := i + 1
 		for end < len(all) && c.info(all[end]).Path == path {
@@ -55,6 +61,7 @@ func (c *Checkpoint) adopt(x *index) {
 		}
 	})
 	d.report()
+	return nil
 }
 
 // copied is how many tensors are copied by one core at a time.

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -23,7 +24,7 @@ type Reindexed struct {
 // one, then renamed over it. The shards are read, never touched, and an old index
 // decides nothing. It refuses when the numbers of the shards say that one is
 // absent, or when two hold one tensor: an index would hide it.
-func Reindex(dir string) (*Reindexed, error) {
+func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 	c := &Checkpoint{root: dir}
 	defer c.Close()
 	d, err := OpenFolder(dir)
@@ -41,13 +42,13 @@ func Reindex(dir string) (*Reindexed, error) {
 		return nil, fmt.Errorf("%s: no safetensors or torch weights to index", dir)
 	}
 	f := &families[i]
-	x := newFetcher(d, Options{})
+	x := newFetcher(ctx, d, Options{})
 	defer x.close()
 	shards, err := c.withoutIndex(f, k.weights[f.name])
 	if err != nil {
 		return nil, err
 	}
-	if err := c.readPlan(x, &plan{read: shards}); err != nil {
+	if err := c.readPlan(ctx, x, &plan{read: shards}); err != nil {
 		return nil, err
 	}
 	var errs []error

@@ -33,7 +33,7 @@ func TestReindex(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
 			writeFiles(t, dir, c.files)
-			r, err := Reindex(dir)
+			r, err := Reindex(t.Context(), dir)
 			switch {
 			case c.fails != "":
 				if err == nil || !strings.Contains(err.Error(), c.fails) {
@@ -65,7 +65,7 @@ func TestReindex(t *testing.T) {
 			if c.fails != "" {
 				return
 			}
-			o, err := Open(dir, Options{}) // what it wrote holds
+			o, err := Open(t.Context(), dir, Options{}) // what it wrote holds
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +75,7 @@ func TestReindex(t *testing.T) {
 					t.Errorf("finding after reindex: %v", f)
 				}
 			}
-			if again, err := Reindex(dir); err != nil || again.Changed || again.Tensors != len(o.Tensors()) {
+			if again, err := Reindex(t.Context(), dir); err != nil || again.Changed || again.Tensors != len(o.Tensors()) {
 				t.Errorf("again: %+v, %v", again, err)
 			}
 		})

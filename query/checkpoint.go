@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,7 @@ import (
 // checkpoint is a revision that is asked for one path after the other, by arch
 // above all: its blocks are opened once, and a range of experts is one question.
 type checkpoint struct {
+	ctx      context.Context
 	snapshot *registry.Snapshot
 	revision *registry.Revision
 	blocks   map[string]*rows // by template; nil: not yet opened
@@ -44,6 +46,9 @@ func (c *checkpoint) open() {
 	}
 	c.blocks = map[string]*rows{}
 	for b, err := range c.snapshot.Blocks(c.revision) {
+		if err == nil {
+			err = c.ctx.Err()
+		}
 		if err != nil {
 			c.fail(err)
 			return
@@ -51,6 +56,9 @@ func (c *checkpoint) open() {
 		c.blocks[blockName(b)] = &rows{block: b}
 	}
 }
+
+// lookEvery is how many rows pass between two looks at the context.
+const lookEvery = 1024
 
 // literal marks the name of a block whose path holds {layer} as text.
 const literal = "\x00"
@@ -225,12 +233,19 @@ func (c *checkpoint) All(yield func(tensor.Info) bool) {
 // known.
 func (c *checkpoint) each(whole bool, yield func(tensor.Info) bool) {
 	for b, err := range c.snapshot.Blocks(c.revision) {
+		if err == nil {
+			err = c.ctx.Err()
+		}
 		if err != nil {
 			c.fail(err)
 			return
 		}
 		r := rows{block: b}
 		for i := range b.Len() {
+			if i%lookEvery == 0 && c.ctx.Err() != nil {
+				c.fail(c.ctx.Err())
+				return
+			}
 			t := tensor.Info{}
 			if whole {
 				t = b.Info(i)

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ const maxCompletions = 200
 // Complete lists the texts that a query begun as text can go on as: verbs,
 // clauses, columns, functions, models and segments of paths. Each begins with
 // text. Without a snapshot, models and paths are left out.
-func Complete(text string, s *registry.Snapshot) []string {
+func Complete(ctx context.Context, text string, s *registry.Snapshot) []string {
 	at := wordStart(text, " ,(\t\n")
 	fields := strings.Fields(strings.ReplaceAll(text[:at], ",", " , "))
 	clause, last := lastClause(fields)
@@ -40,7 +41,7 @@ func Complete(text string, s *registry.Snapshot) []string {
 	case clause == "as" && last == "as":
 		words = []string{arch.HF, arch.MLX}
 	case clause == "" && (len(fields) == 1 || last == ","):
-		words = append(pathWords(begun, s), "where", "in")
+		words = append(pathWords(ctx, begun, s), "where", "in")
 	case clauses[clause] && clause != "limit" && wantsValue(head, last):
 		words = expressionWords(fields[0])
 	case clauses[clause] && clause != "limit":
@@ -140,7 +141,7 @@ func modelNames(s *registry.Snapshot) (names []string) {
 
 // pathWords completes the last segment of a pattern from the templates of all
 // models, at any segment boundary. The segments before it may be globs or numbers.
-func pathWords(begun string, s *registry.Snapshot) (words []string) {
+func pathWords(ctx context.Context, begun string, s *registry.Snapshot) (words []string) {
 	if s == nil {
 		return nil
 	}
@@ -166,7 +167,7 @@ func pathWords(begun string, s *registry.Snapshot) (words []string) {
 	seen := map[string]bool{}
 	for _, v := range models {
 		for b, err := range s.Blocks(v) {
-			if err != nil || len(words) >= maxCompletions {
+			if err != nil || ctx.Err() != nil || len(words) >= maxCompletions {
 				return words
 			}
 			segments := strings.Split(b.Template(), ".")

@@ -44,7 +44,7 @@ func TestComplete(t *testing.T) {
 		{"find * order by bytes ", []string{"find * order by bytes desc", "find * order by bytes limit"}, []string{"find * order by bytes dtype"}},
 	} {
 		err := r.View(func(s *registry.Snapshot) error {
-			got := Complete(c.text, s)
+			got := Complete(t.Context(), c.text, s)
 			for _, w := range c.want {
 				if !slices.Contains(got, w) {
 					t.Errorf("%q: %q is not among %q", c.text, w, got)

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
@@ -38,7 +39,7 @@ type expectedName struct {
 
 // expectedNames are the names of a layout for a config, whatever a checkpoint may
 // choose among alternatives.
-func expectedNames(a *arch.Arch, config *arch.Config, layout string) ([]expectedName, error) {
+func expectedNames(ctx context.Context, a *arch.Arch, config *arch.Config, layout string) ([]expectedName, error) {
 	configs.Lock()
 	defer configs.Unlock()
 	key := namesKey{a, layout}
@@ -48,7 +49,7 @@ func expectedNames(a *arch.Arch, config *arch.Config, layout string) ([]expected
 			return names, nil
 		}
 	}
-	wants, err := a.Expect(config, layout, nil)
+	wants, err := a.Expect(ctx, config, layout, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 // Explain prints how the query was understood and what running it will do:
 // columns and types resolved, the blocks each pattern selects, and which parts of
 // where need no row to be read.
-func (q *Query) Explain(s *registry.Snapshot, o Options) (string, error) {
+func (q *Query) Explain(ctx context.Context, s *registry.Snapshot, o Options) (string, error) {
 	var b strings.Builder
 	say(&b, "query   %s", q.text)
 	say(&b, "verb    %s", q.verb)
@@ -55,19 +56,22 @@ func (q *Query) Explain(s *registry.Snapshot, o Options) (string, error) {
 	}
 	m := newMatcher(q.patterns)
 	for _, v := range models {
-		if err := q.explainModel(&b, s, v, m, o); err != nil {
+		if err := q.explainModel(ctx, &b, s, v, m, o); err != nil {
 			return "", err
 		}
 	}
 	return b.String(), nil
 }
 
-func (q *Query) explainModel(b *strings.Builder, s *registry.Snapshot, v *registry.Revision, m *matcher, o Options) error {
+func (q *Query) explainModel(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, m *matcher, o Options) error {
 	say(b, "model   %s: %d tensors", v.Ref(), v.Tensors)
 	if q.verb != Find {
-		return q.explainExpectation(b, s, v, o)
+		return q.explainExpectation(ctx, b, s, v, o)
 	}
 	for block, err := range s.BlocksWhere(v, m.may) {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil {
 			return err
 		}
@@ -90,8 +94,8 @@ func (q *Query) explainModel(b *strings.Builder, s *registry.Snapshot, v *regist
 }
 
 // explainExpectation says what a model is measured against, and how it stands.
-func (q *Query) explainExpectation(b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
-	c := &checkpoint{snapshot: s, revision: v}
+func (q *Query) explainExpectation(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
+	c := &checkpoint{ctx: ctx, snapshot: s, revision: v}
 	e, err := q.expect(s, c, o)
 	if err != nil {
 		return err

@@ -38,7 +38,7 @@ model   hunyuan@1: 94 tensors
 			t.Fatal(err)
 		}
 		err = r.View(func(s *registry.Snapshot) error {
-			text, err := q.Explain(s, Options{})
+			text, err := q.Explain(t.Context(), s, Options{})
 			_, text, _ = strings.Cut(text, "\n")
 			expect(t, c.query, text, c.want)
 			return err

@@ -63,7 +63,7 @@ func (q *Query) gaps(ctx context.Context, s *registry.Snapshot, models []*regist
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		c := &checkpoint{snapshot: s, revision: v}
+		c := &checkpoint{ctx: ctx, snapshot: s, revision: v}
 		e, err := q.expect(s, c, o)
 		if err == nil {
 			err = c.err
@@ -124,7 +124,7 @@ func (q *Query) expect(s *registry.Snapshot, c *checkpoint, o Options) (*expecta
 	if err != nil {
 		return nil, fmt.Errorf("against %s: %w", q.against, err)
 	}
-	return q.expectModel(c, &checkpoint{snapshot: s, revision: reference}, o)
+	return q.expectModel(c, &checkpoint{ctx: c.ctx, snapshot: s, revision: reference}, o)
 }
 
 // compare lists the gaps of the statuses that the verb asks for.
@@ -137,6 +137,10 @@ func (q *Query) compare(c *checkpoint, e *expectation) []gap {
 	var gaps []gap
 	wanted := make(map[string]bool, len(e.wants))
 	for i := range e.wants {
+		if i%lookEvery == 0 && c.ctx.Err() != nil {
+			c.fail(c.ctx.Err())
+			return nil // the caller looks at c.err
+		}
 		w := &e.wants[i]
 		wanted[w.path] = true
 		if e.found != nil || q.verb == Extra || !q.matches(w.path) {

@@ -268,7 +268,7 @@ func expected(t testing.TB, config []byte, layout string) (list []tensor.Info) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wants, err := a.Expect(c, layout, nil)
+	wants, err := a.Expect(t.Context(), c, layout, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,6 +24,9 @@ func (q *Query) mend(s *registry.Snapshot, c *checkpoint, against string, gaps [
 	var others []*checkpoint
 	mended := 0
 	for i := range gaps {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
 		g := &gaps[i]
 		then := strings.HasPrefix(g.remedy, "then ")
 		if g.status != arch.Missing || g.remedy != "" && !then && !strings.HasPrefix(g.remedy, "lost") {
@@ -40,7 +44,7 @@ func (q *Query) mend(s *registry.Snapshot, c *checkpoint, against string, gaps [
 		}
 		if others == nil {
 			var err error
-			if others, err = otherRevisions(s, c.revision); err != nil {
+			if others, err = otherRevisions(c.ctx, s, c.revision); err != nil {
 				return err
 			}
 		}
@@ -80,7 +84,7 @@ func shardsToFetch(findings []tensor.Finding, path string) string {
 
 // otherRevisions are those that may hold what a model lost: its own earlier ones
 // first.
-func otherRevisions(s *registry.Snapshot, v *registry.Revision) ([]*checkpoint, error) {
+func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revision) ([]*checkpoint, error) {
 	own, err := s.Revisions(v.Model)
 	if err != nil {
 		return nil, err
@@ -94,7 +98,7 @@ func otherRevisions(s *registry.Snapshot, v *registry.Revision) ([]*checkpoint, 
 	for _, o := range append(own, all...) {
 		seen := slices.ContainsFunc(list, func(c *checkpoint) bool { return c.revision.Ref() == o.Ref() })
 		if o.Ref() != v.Ref() && !seen && len(list) < maxSearched {
-			list = append(list, &checkpoint{snapshot: s, revision: o})
+			list = append(list, &checkpoint{ctx: ctx, snapshot: s, revision: o})
 		}
 	}
 	return list, nil

@@ -135,7 +135,7 @@ func (q *Query) reasons(e *expectation, c *checkpoint, o Options) error {
 	if err != nil {
 		return err
 	}
-	gaps, err := a.Against(config, arch.MLX, c)
+	gaps, err := a.Against(c.ctx, config, arch.MLX, c)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func resolve(c *checkpoint, o Options) (*arch.Resolution, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.Resolve(config, c)
+	return a.Resolve(c.ctx, config, c)
 }
 
 // held lists a model's tensors as they are.

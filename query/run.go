@@ -99,6 +99,9 @@ func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*regist
 			return err
 		}
 		for b, err := range s.BlocksWhere(v, m.may) {
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
 				return err
 			}

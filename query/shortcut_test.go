@@ -117,7 +117,7 @@ func TestRangeOfExperts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			k := &checkpoint{snapshot: s, revision: v}
+			k := &checkpoint{ctx: t.Context(), snapshot: s, revision: v}
 			var _ arch.Ranged = k
 			if _, ok := k.Each(fmt.Sprintf("layers.%d.experts.", c.layer), ".w", c.from, c.to); ok != c.want {
 				t.Errorf("%s: experts %d..%d of layer %d: %v, want %v", c.model, c.from, c.to, c.layer, ok, c.want)

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -17,7 +18,7 @@ func (q *Query) expectSpec(c *checkpoint, o Options) (*expectation, error) {
 	}
 	own := c.revision.Layout
 	if own == "" {
-		resolution, err := a.Resolve(config, c)
+		resolution, err := a.Resolve(c.ctx, config, c)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
 		}
@@ -32,11 +33,11 @@ func (q *Query) expectSpec(c *checkpoint, o Options) (*expectation, error) {
 	}
 	for i, layout := range layouts {
 		if i == 0 && len(layouts) > 1 && q.verb != Extra && q.verb != Gaps {
-			here, err := q.names(a, config, layout)
+			here, err := q.names(c.ctx, a, config, layout)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
 			}
-			there, err := q.names(a, config, layouts[1])
+			there, err := q.names(c.ctx, a, config, layouts[1])
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
 			}
@@ -77,7 +78,7 @@ func joinOr(list []string) string {
 // pattern names nothing of it.
 func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout, own string) (*expectation, error) {
 	e := &expectation{against: "spec " + a.Name, layout: layout, dropped: map[string]string{}, found: []gap{}}
-	against, err := a.Against(config, layout, c)
+	against, err := a.Against(c.ctx, config, layout, c)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +93,7 @@ func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout,
 	if !extras && (len(e.found) > 0 || q.matchesAll()) {
 		return e, nil // nothing else needs to be known of what is expected
 	}
-	named, err := q.names(a, config, layout)
+	named, err := q.names(c.ctx, a, config, layout)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout,
 		return nil, nil
 	}
 	if extras {
-		list, err := a.Expect(config, layout, c)
+		list, err := a.Expect(c.ctx, config, layout, c)
 		if err != nil {
 			return nil, err
 		}
@@ -122,8 +123,8 @@ func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout,
 }
 
 // names reports that the pattern names something of a layout.
-func (q *Query) names(a *arch.Arch, config *arch.Config, layout string) (bool, error) {
-	list, err := expectedNames(a, config, layout)
+func (q *Query) names(ctx context.Context, a *arch.Arch, config *arch.Config, layout string) (bool, error) {
+	list, err := expectedNames(ctx, a, config, layout)
 	if err != nil {
 		return false, err
 	}
@@ -145,7 +146,7 @@ func (q *Query) namesUsed(a *arch.Arch, config *arch.Config, c *checkpoint) (boo
 	if !q.namesPresent(c) {
 		return false, nil
 	}
-	r, err := a.Resolve(config, c)
+	r, err := a.Resolve(c.ctx, config, c)
 	if err != nil {
 		return false, err
 	}
@@ -182,7 +183,7 @@ func (c *checkpoint) wholeOf(t *tensor.Info) *tensor.Info {
 
 // useOf finds out which tensors are used, dropped by a named rule, or too much.
 func (e *expectation) useOf(a *arch.Arch, config *arch.Config, c *checkpoint, own bool) error {
-	r, err := a.Resolve(config, c)
+	r, err := a.Resolve(c.ctx, config, c)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -67,7 +68,7 @@ config.json says; for an architecture, as --config or its small config says.`,
 			if err != nil {
 				return err
 			}
-			wants, err := ar.Expect(cfg, layout, nil)
+			wants, err := ar.Expect(c.Context(), cfg, layout, nil)
 			if err != nil {
 				return err
 			}
@@ -143,7 +144,7 @@ func archCheck(a *app) *cobra.Command {
 						return err
 					}
 					for i, layout := range []string{arch.HF, arch.MLX} {
-						wants, err := ar.Expect(cfg, layout, nil)
+						wants, err := ar.Expect(c.Context(), cfg, layout, nil)
 						if err != nil {
 							return err
 						}
@@ -160,7 +161,7 @@ func archCheck(a *app) *cobra.Command {
 }
 
 // resolve lays a model of the registry against its architecture.
-func resolve(s *registry.Snapshot, v *registry.Revision, file string) (*arch.Resolution, error) {
+func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, file string) (*arch.Resolution, error) {
 	cfg, err := arch.ParseConfig(v.Config)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
@@ -180,5 +181,5 @@ func resolve(s *registry.Snapshot, v *registry.Revision, file string) (*arch.Res
 		all = append(all, t)
 	}
 	all.sort()
-	return ar.Resolve(cfg, all)
+	return ar.Resolve(ctx, cfg, all)
 }

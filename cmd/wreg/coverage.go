@@ -34,7 +34,7 @@ the consumer's tensor is made from.`,
 				if err != nil {
 					return err
 				}
-				res, err := resolve(s, v, file)
+				res, err := resolve(c.Context(), s, v, file)
 				if err != nil {
 					return err
 				}

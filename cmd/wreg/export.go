@@ -128,7 +128,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		if o.Device = device; note != "" {
 			a.say("%s", note)
 		}
-		plan, err = export.New(s, source, o.Options)
+		plan, err = export.New(c.Context(), s, source, o.Options)
 		return err
 	})
 	if err != nil {
@@ -175,7 +175,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 // from the proof, so no byte is read again; a hash that no copied source gave is
 // absent until wreg ingest reads the folder.
 func (a *app) register(ctx context.Context, o exportOptions, source *registry.Revision, receipt *export.Receipt) (v *registry.Revision, err error) {
-	c, err := ingest.Open(o.Out, ingest.Options{Jobs: o.Jobs})
+	c, err := ingest.Open(ctx, o.Out, ingest.Options{Jobs: o.Jobs})
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	if err != nil {
 		return nil, "", err
 	}
-	c, err := ingest.Open(path, ingest.Options{Jobs: o.jobs})
+	c, err := ingest.Open(ctx, path, ingest.Options{Jobs: o.jobs})
 	if err != nil {
 		return nil, "", err
 	}
@@ -141,7 +141,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 		}
 	}
 	v.Findings = c.Findings() // with the bytes read, duplicates are told equal or not
-	v.Layout = layout(v.Config, tensors)
+	v.Layout = layout(ctx, v.Config, tensors)
 	var put *registry.Revision
 	err = a.open(registry.Options{}, func(r *registry.Registry) (err error) {
 		put, err = r.Put(ctx, v, tensors)
@@ -207,7 +207,7 @@ func modelName(path string) string {
 }
 
 // layout names the layout of a checkpoint, "" when its architecture is unknown.
-func layout(config []byte, tensors []tensor.Info) string {
+func layout(ctx context.Context, config []byte, tensors []tensor.Info) string {
 	cfg, err := arch.ParseConfig(config)
 	if err != nil {
 		return ""
@@ -216,7 +216,7 @@ func layout(config []byte, tensors []tensor.Info) string {
 	if err != nil {
 		return ""
 	}
-	res, err := ar.Resolve(cfg, infos(tensors))
+	res, err := ar.Resolve(ctx, cfg, infos(tensors))
 	if err != nil {
 		return ""
 	}

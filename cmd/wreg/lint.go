@@ -37,7 +37,7 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 			if err != nil {
 				return err
 			}
-			found, err := ingest.Lint(path, ingest.Options{})
+			found, err := ingest.Lint(c.Context(), path, ingest.Options{})
 			if err != nil {
 				return err
 			}

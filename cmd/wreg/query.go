@@ -168,17 +168,17 @@ func forPeople(res *query.Result) *report {
 }
 
 // completeQuery offers what may follow a query's beginning.
-func (a *app) completeQuery(_ *cobra.Command, args []string, text string) (out []string, _ cobra.ShellCompDirective) {
+func (a *app) completeQuery(c *cobra.Command, args []string, text string) (out []string, _ cobra.ShellCompDirective) {
 	const plain = cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 	if len(args) > 0 {
 		return nil, plain
 	}
 	err := a.glance(func(s *registry.Snapshot) error {
-		out = query.Complete(text, s)
+		out = query.Complete(c.Context(), text, s)
 		return nil
 	})
 	if err != nil { // no registry yet: the language is known all the same
-		out = query.Complete(text, nil)
+		out = query.Complete(c.Context(), text, nil)
 	}
 	return out, plain
 }
@@ -202,7 +202,7 @@ func explainCommand(a *app) *cobra.Command {
 				if opts.Arch, err = readArch(o.arch); err != nil {
 					return err
 				}
-				text, err := q.Explain(s, opts)
+				text, err := q.Explain(c.Context(), s, opts)
 				if err == nil {
 					_, err = fmt.Fprintln(a.out, escapeLines(text))
 				}

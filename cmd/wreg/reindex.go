@@ -17,8 +17,8 @@ renamed over it. The shards are not touched, and the old index decides nothing.
 A shard that is absent by its number, or a tensor in two shards, is refused.`,
 		Example: `  wreg reindex ./hunyuan`,
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := ingest.Reindex(args[0])
+		RunE: func(c *cobra.Command, args []string) error {
+			r, err := ingest.Reindex(c.Context(), args[0])
 			if err != nil {
 				return err
 			}

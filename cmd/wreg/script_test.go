@@ -174,7 +174,7 @@ func linesCmd(ts *testscript.TestScript, neg bool, args []string) {
 
 // findTensor says where a tensor lies in a safetensors file.
 func findTensor(file, path string) (tensor.Info, error) {
-	c, err := ingest.Open(file, ingest.Options{})
+	c, err := ingest.Open(context.Background(), file, ingest.Options{})
 	if err != nil {
 		return tensor.Info{}, err
 	}

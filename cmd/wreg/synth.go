@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -44,7 +45,7 @@ everywhere.`,
 					return fmt.Errorf("--%s %d: want a positive number", name, *n)
 				}
 			}
-			infos, opts, err := o.plan()
+			infos, opts, err := o.plan(c.Context())
 			if err != nil {
 				return err
 			}
@@ -82,7 +83,7 @@ everywhere.`,
 }
 
 // plan lists the tensors that the architecture calls for.
-func (o synthOptions) plan() ([]tensor.Info, synth.Options, error) {
+func (o synthOptions) plan(ctx context.Context) ([]tensor.Info, synth.Options, error) {
 	opts := synth.Options{Seed: o.seed, ShardBytes: o.shardBytes}
 	config, err := o.readConfig()
 	if err != nil {
@@ -116,7 +117,7 @@ func (o synthOptions) plan() ([]tensor.Info, synth.Options, error) {
 	if err != nil {
 		return nil, opts, err
 	}
-	wants, err := ar.Expect(cfg, o.layout, nil)
+	wants, err := ar.Expect(ctx, cfg, o.layout, nil)
 	if err != nil {
 		return nil, opts, err
 	}

@@ -119,7 +119,7 @@ func (a *app) verifyModel(ctx context.Context, v *registry.Revision, o verifyOpt
 	if !v.Hashed {
 		return nil, fmt.Errorf("%s: was ingested without hashes, there is nothing to compare with; wreg ingest %s takes them", v.Ref(), v.Root)
 	}
-	c, err := ingest.Open(v.Root, ingest.Options{Jobs: o.jobs})
+	c, err := ingest.Open(ctx, v.Root, ingest.Options{Jobs: o.jobs})
 	if err != nil {
 		return nil, err
 	}

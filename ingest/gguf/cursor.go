@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"wreg/ingest/interrupt"
 )
 
 // cursor reads forward through a file in a fixed buffer. Every length is held
@@ -16,6 +18,8 @@ type cursor struct {
 	buf  []byte // what was read ahead, from pos on
 	back [32 << 10]byte
 	kept int64 // bytes of metadata that stay in memory
+
+	steps interrupt.Steps // of loops that read nothing
 }
 
 func (c *cursor) left() int64 { return c.size - c.pos }

@@ -11,10 +11,12 @@ package gguf
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"slices"
 
+	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
 	"wreg/registry/tensor"
 )
@@ -41,9 +43,9 @@ type File struct {
 
 // Read reads and checks the header of the size bytes of r. name is what errors
 // and Info.File call the file.
-func Read(r io.ReaderAt, size int64, name string) (*File, error) {
+func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
 	f := &File{r: r, alignment: defaultAlignment, metadata: map[string]any{}}
-	c := &cursor{r: r, size: size}
+	c := &cursor{r: interrupt.Reader(ctx, r), size: size, steps: interrupt.Steps{Context: ctx}}
 	if err := f.read(c, name); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -209,6 +211,9 @@ func (f *File) place(c *cursor, file string) error {
 	start := (c.pos + f.alignment - 1) / f.alignment * f.alignment
 	order := make([]*tensor.Info, len(f.tensors))
 	for i := range f.tensors {
+		if err := c.steps.Next(); err != nil {
+			return err
+		}
 		t := &f.tensors[i]
 		if t.Offset > c.size-start || t.Bytes > c.size-start-t.Offset {
 			return fmt.Errorf("tensor %q: %d bytes at offset %d of the data, which starts at %d, end past the file's %d; the file was cut", t.Path, t.Bytes, t.Offset, start, c.size)

@@ -118,7 +118,7 @@ var cases = []struct {
 func TestRead(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Read(bytes.NewReader(c.file), int64(len(c.file)), "m.gguf")
+			_, err := Read(t.Context(), bytes.NewReader(c.file), int64(len(c.file)), "m.gguf")
 			if c.fails == "" && err != nil || c.fails != "" && (err == nil || !strings.Contains(err.Error(), c.fails)) {
 				t.Fatalf("error %v, want %q", err, c.fails)
 			}
@@ -133,7 +133,7 @@ func read(t *testing.T, name string) *File {
 	t.Helper()
 	for _, c := range cases {
 		if c.name == name {
-			f, err := Read(bytes.NewReader(c.file), int64(len(c.file)), "m")
+			f, err := Read(t.Context(), bytes.NewReader(c.file), int64(len(c.file)), "m")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,7 +169,7 @@ func TestTensors(t *testing.T) {
 func TestSplit(t *testing.T) {
 	for _, c := range []struct{ no, count, wantNo, wantCount uint16 }{{1, 3, 1, 3}, {3, 3, 0, 0}, {0, 0, 0, 0}} {
 		b := head(3, 0, 2).str("split.no").u32(2).raw(string(le.AppendUint16(nil, c.no))).str("split.count").u32(2).raw(string(le.AppendUint16(nil, c.count))).b
-		f, err := Read(bytes.NewReader(b), int64(len(b)), "m")
+		f, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestFindings(t *testing.T) {
 		{head(3, 1, 0).entry("a", f32, 64, 4).data(32, 80), "unused-bytes"},
 		{head(3, 1, 0).entry("a", f32, 0, 4).data(32, 200), "unused-bytes"},
 	} {
-		f, err := Read(bytes.NewReader(c.file), int64(len(c.file)), "m")
+		f, err := Read(t.Context(), bytes.NewReader(c.file), int64(len(c.file)), "m")
 		if err != nil || len(f.Findings()) != 1 || f.Findings()[0].Rule != c.rule {
 			t.Errorf("%v, %v; want %s", f.Findings(), err, c.rule)
 		}
@@ -217,7 +217,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var got *File
 		var err error
-		ingesttest.Bounded(t, len(b), func() { got, err = Read(bytes.NewReader(b), int64(len(b)), "m") })
+		ingesttest.Bounded(t, len(b), func() { got, err = Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m") })
 		if err != nil {
 			return
 		}

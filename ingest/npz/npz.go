@@ -10,12 +10,14 @@ package npz
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
 	"path"
 	"strings"
 
+	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
@@ -56,23 +58,23 @@ func Sniff(head []byte) bool {
 func SniffNPY(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 
 // ReadNPY reads a file that is one array. The tensor is called after the file.
-func ReadNPY(r io.ReaderAt, size int64, name string) (*File, error) {
+func ReadNPY(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
 	f := &File{}
-	if err := f.add(&array{r: r}, io.NewSectionReader(r, 0, size), size, strings.TrimSuffix(path.Base(name), ".npy"), name); err != nil {
+	if err := f.add(&array{r: r}, io.NewSectionReader(interrupt.Reader(ctx, r), 0, size), size, strings.TrimSuffix(path.Base(name), ".npy"), name); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return f, nil
 }
 
 // Read reads a zip of arrays. A tensor is called after its member, without .npy.
-func Read(r io.ReaderAt, size int64, name string) (*File, error) {
-	members, err := zipfile.Read(r, size)
+func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
+	members, err := zipfile.Read(ctx, r, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	f := &File{}
 	for i := range members {
-		if err := f.member(r, &members[i], name); err != nil {
+		if err := f.member(ctx, r, &members[i], name); err != nil {
 			return nil, fmt.Errorf("%s: member %q: %w", name, members[i].Name, err)
 		}
 	}
@@ -83,7 +85,7 @@ func Read(r io.ReaderAt, size int64, name string) (*File, error) {
 	return f, nil
 }
 
-func (f *File) member(r io.ReaderAt, m *zipfile.Record, file string) error {
+func (f *File) member(ctx context.Context, r io.ReaderAt, m *zipfile.Record, file string) error {
 	if len(m.Name) > MaxName {
 		return fmt.Errorf("name of %d bytes exceeds %d", len(m.Name), MaxName)
 	}
@@ -92,7 +94,7 @@ func (f *File) member(r io.ReaderAt, m *zipfile.Record, file string) error {
 		f.note("not-an-array", file, "", "member %q is no array; it was passed over", m.Name)
 		return nil
 	}
-	return f.add(&array{r: r, member: m}, io.NewSectionReader(m.Open(r), 0, m.Size), m.Size, path, file)
+	return f.add(&array{r: r, member: m}, io.NewSectionReader(m.Open(interrupt.Reader(ctx, r)), 0, m.Size), m.Size, path, file)
 }
 
 // add reads the header of an array of size bytes in all.

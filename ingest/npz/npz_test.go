@@ -83,7 +83,7 @@ var cases = []struct{ header, fails string }{
 func TestHeader(t *testing.T) {
 	for _, c := range cases {
 		b := npy(c.header, 0, 0, 0, 0)
-		f, err := ReadNPY(bytes.NewReader(b), int64(len(b)), "w.npy")
+		f, err := ReadNPY(t.Context(), bytes.NewReader(b), int64(len(b)), "w.npy")
 		text := fmt.Sprint(err)
 		if err == nil {
 			text = ""
@@ -108,7 +108,7 @@ func TestHeader(t *testing.T) {
 		{"", "no array"}, {magic, "no array"}, {magic + "\x09\x00", "version 9"}, {magic + "\x01\x00\x10", "header length"},
 		{magic + "\x02\x00\xff\xff\xff\xff{}", "header of 4294967295"}, {magic + "\x01\x00\x10\x00{}", "header of 16"},
 	} {
-		if _, err := ReadNPY(strings.NewReader(c.file), int64(len(c.file)), "w"); err == nil || !strings.Contains(err.Error(), c.fails) {
+		if _, err := ReadNPY(t.Context(), strings.NewReader(c.file), int64(len(c.file)), "w"); err == nil || !strings.Contains(err.Error(), c.fails) {
 			t.Errorf("%q: error %v, want %q", c.file, err, c.fails)
 		}
 	}
@@ -192,7 +192,7 @@ func checkOrder(t *testing.T, shape []int64, descr string, fortran, deflate bool
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := Read(bytes.NewReader(z.Bytes()), int64(z.Len()), "m.npz")
+	f, err := Read(t.Context(), bytes.NewReader(z.Bytes()), int64(z.Len()), "m.npz")
 	name := fmt.Sprint(shape, descr, " fortran ", fortran, " deflate ", deflate)
 	if err != nil || len(f.Findings()) > 0 {
 		t.Fatalf("%s: %v %v", name, err, f.Findings())
@@ -269,14 +269,14 @@ func TestZip(t *testing.T) {
 	if !Sniff(good) || SniffNPY(good) || Sniff(build("archive/data.pkl")) {
 		t.Error("sniffed wrong")
 	}
-	f, err := Read(bytes.NewReader(good), int64(len(good)), "m")
+	f, err := Read(t.Context(), bytes.NewReader(good), int64(len(good)), "m")
 	if err != nil || f.Tensors()[0].Path != "a" || f.Tensors()[1].Path != "b" {
 		t.Errorf("%v, %v", f, err)
 	}
 	data := int(f.Tensors()[0].Offset)
 	broken := bytes.Clone(good)
 	broken[data] ^= 1
-	if f, err = Read(bytes.NewReader(broken), int64(len(broken)), "m"); err != nil {
+	if f, err = Read(t.Context(), bytes.NewReader(broken), int64(len(broken)), "m"); err != nil {
 		t.Fatal(err)
 	}
 	r, err := f.Bytes(0)
@@ -287,7 +287,7 @@ func TestZip(t *testing.T) {
 		t.Errorf("a flipped bit: error %v", err)
 	}
 	odd := build("a.npy", "readme.txt")
-	if f, err := Read(bytes.NewReader(odd), int64(len(odd)), "m"); err != nil || len(f.Findings()) != 1 || f.Findings()[0].Rule != "not-an-array" {
+	if f, err := Read(t.Context(), bytes.NewReader(odd), int64(len(odd)), "m"); err != nil || len(f.Findings()) != 1 || f.Findings()[0].Rule != "not-an-array" {
 		t.Errorf("%v, %v", f, err)
 	}
 	for name, b := range map[string][]byte{
@@ -295,7 +295,7 @@ func TestZip(t *testing.T) {
 		"long name": build(strings.Repeat("n", MaxName+1) + ".npy"),
 		"encrypted": bytes.ReplaceAll(good, []byte("PK\x01\x02\x14\x00\x14\x00\x08"), []byte("PK\x01\x02\x14\x00\x14\x00\x09")),
 	} {
-		if _, err := Read(bytes.NewReader(b), int64(len(b)), "m"); err == nil || !strings.HasPrefix(err.Error(), "m: ") {
+		if _, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m"); err == nil || !strings.HasPrefix(err.Error(), "m: ") {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
@@ -327,7 +327,7 @@ func FuzzRead(f *testing.F) {
 		}
 		var got *File
 		var err error
-		ingesttest.Bounded(t, len(b), func() { got, err = read(bytes.NewReader(b), int64(len(b)), "m") })
+		ingesttest.Bounded(t, len(b), func() { got, err = read(t.Context(), bytes.NewReader(b), int64(len(b)), "m") })
 		if err != nil {
 			return
 		}

@@ -1,9 +1,11 @@
 package safetensors
 
 import (
+	"context"
 	"errors"
 	"strings"
 
+	"wreg/ingest/interrupt"
 	"wreg/ingest/strictjson"
 	"wreg/registry/tensor"
 )
@@ -25,7 +27,7 @@ const minEntry = 49
 const metadataKey = "__metadata__"
 
 // parse reads the header's text. Entries keep their order.
-func parse(text, file string) (*header, error) {
+func parse(ctx context.Context, text, file string) (*header, error) {
 	if text[0] != '{' {
 		return nil, fault(ErrHeaderStart, file, prefixBytes, "header starts with %q, not '{'", text[:1])
 	}
@@ -34,7 +36,7 @@ func parse(text, file string) (*header, error) {
 		return nil, fault(ErrUTF8, file, prefixBytes+int64(bad.Pos), "header: %s", bad.Message)
 	}
 	p := &parser{
-		Scanner: strictjson.Scanner{Text: text},
+		Scanner: strictjson.Scanner{Text: text, Steps: interrupt.Steps{Context: ctx}},
 		h:       &header{file: file, bytes: int64(len(text)), dtypes: map[int]string{}},
 	}
 	p.h.tensors = make([]tensor.Info, 0, min(strings.Count(text, "{"), len(text)/minEntry+1))

@@ -12,6 +12,7 @@
 package safetensors
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/interrupt"
 	"wreg/registry/tensor"
 )
 
@@ -40,13 +42,15 @@ type File struct {
 }
 
 // Read reads and checks the header of the size bytes of r. name is what errors
-// and Info.File call the file. Errors are *FormatError, one of the Err… each.
-func Read(r io.ReaderAt, size int64, name string) (*File, error) {
+// and Info.File call the file. Errors are *FormatError, one of the Err… each, but for
+// those of r and ctx.
+func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
+	in := interrupt.Reader(ctx, r)
 	var prefix [prefixBytes]byte
 	if size < prefixBytes {
 		return nil, fault(ErrHeaderLength, name, 0, "file of %d bytes has no room for a header length", size)
 	}
-	if _, err := r.ReadAt(prefix[:], 0); err != nil {
+	if _, err := in.ReadAt(prefix[:], 0); err != nil {
 		return nil, fmt.Errorf("%s: header length: %w", name, err)
 	}
 	n := binary.LittleEndian.Uint64(prefix[:])
@@ -58,15 +62,15 @@ func Read(r io.ReaderAt, size int64, name string) (*File, error) {
 	case int64(n) > size-prefixBytes:
 		return nil, fault(ErrHeaderLength, name, 0, "header of %d bytes ends past the file's %d; the file was cut, or is not safetensors", n, size)
 	}
-	text, err := readText(r, prefixBytes, int64(n))
+	text, err := readText(in, prefixBytes, int64(n))
 	if err != nil {
 		return nil, fmt.Errorf("%s: header: %w", name, err)
 	}
-	h, err := parse(text, name)
+	h, err := parse(ctx, text, name)
 	if err != nil {
 		return nil, err
 	}
-	if err := validate(h, size-prefixBytes-int64(n)); err != nil {
+	if err := validate(ctx, h, size-prefixBytes-int64(n)); err != nil {
 		return nil, err
 	}
 	for i := range h.tensors {

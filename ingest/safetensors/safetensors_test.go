@@ -127,7 +127,7 @@ var cases = []struct {
 func TestRead(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := Read(bytes.NewReader(c.file), int64(len(c.file)), "m.safetensors")
+			_, err := Read(t.Context(), bytes.NewReader(c.file), int64(len(c.file)), "m.safetensors")
 			if !errors.Is(err, c.rule) {
 				t.Fatalf("error %v, want %v", err, c.rule)
 			}
@@ -140,7 +140,7 @@ func TestRead(t *testing.T) {
 
 func TestReadTensors(t *testing.T) {
 	b := file(`{"b":{"dtype":"BF16","shape":[2,1],"data_offsets":[8,12]},"__metadata__":{"format":"pt"},"a.0":{"dtype":"F64","shape":[],"data_offsets":[0,8]}}`, 12)
-	f, err := Read(bytes.NewReader(b), int64(len(b)), "m")
+	f, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestAllFaults(t *testing.T) {
 		entries = append(entries, fmt.Sprintf(`"w%d":{"dtype":"F31","shape":[],"data_offsets":[0,0]}`, i))
 	}
 	b := file("{"+strings.Join(entries, ",")+"}", 0)
-	_, err := Read(bytes.NewReader(b), int64(len(b)), "m")
+	_, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m")
 	if err == nil || !strings.Contains(err.Error(), `"w0"`) || !strings.Contains(err.Error(), `"w19"`) || !strings.Contains(err.Error(), "10 more") {
 		t.Errorf("error %v", err)
 	}
@@ -180,7 +180,7 @@ func TestFindings(t *testing.T) {
 		{`{"a` + "\u202e" + `b":{` + w16 + `}}`, "odd-name"},
 	} {
 		b := file(c.header, 16*strings.Count(c.header, "F32"))
-		f, err := Read(bytes.NewReader(b), int64(len(b)), "m")
+		f, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m")
 		if err != nil {
 			t.Errorf("%s: %v", c.header, err)
 			continue
@@ -190,7 +190,7 @@ func TestFindings(t *testing.T) {
 		}
 	}
 	b := file(`{"größe.weight":{`+w16+`}}`, 16)
-	if f, err := Read(bytes.NewReader(b), int64(len(b)), "m"); err != nil || len(f.Findings()) > 0 {
+	if f, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m"); err != nil || len(f.Findings()) > 0 {
 		t.Errorf("a name in another script: %v, %v", f.Findings(), err)
 	}
 }
@@ -218,7 +218,7 @@ func TestAppendHeader(t *testing.T) {
 		t.Error(d)
 	}
 	whole := append(got[6:], make([]byte, 15)...)
-	f, err := Read(bytes.NewReader(whole), int64(len(whole)), "m")
+	f, err := Read(t.Context(), bytes.NewReader(whole), int64(len(whole)), "m")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func TestEveryDType(t *testing.T) {
 	for name, d := range dtypes {
 		elems, size := d.Block()
 		b := file(fmt.Sprintf(`{"w":{"dtype":"%s","shape":[%d],"data_offsets":[0,%d]}}`, name, elems, size), int(size))
-		f, err := Read(bytes.NewReader(b), int64(len(b)), "m")
+		f, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m")
 		if err != nil || f.Tensors()[0].DType != d {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -298,7 +298,7 @@ func TestMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	f, err := Read(r, size64, "m")
+	f, err := Read(t.Context(), r, size64, "m")
 	runtime.ReadMemStats(&after)
 	if err != nil || len(f.Tensors()) != n {
 		t.Fatalf("%v; want %d tensors", err, n)
@@ -329,7 +329,7 @@ func FuzzRead(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var got *File
 		var err error
-		ingesttest.Bounded(t, len(b), func() { got, err = Read(bytes.NewReader(b), int64(len(b)), "m") })
+		ingesttest.Bounded(t, len(b), func() { got, err = Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m") })
 		if err != nil {
 			return
 		}
@@ -344,7 +344,7 @@ func FuzzRead(f *testing.F) {
 			n += i.Bytes
 		}
 		h = append(h, make([]byte, n)...)
-		again, err := Read(bytes.NewReader(h), int64(len(h)), "m")
+		again, err := Read(t.Context(), bytes.NewReader(h), int64(len(h)), "m")
 		if err != nil {
 			t.Fatalf("written but not read: %v\n%s", err, h)
 		}

@@ -2,8 +2,10 @@ package safetensors
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
+	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
 	"wreg/registry/tensor"
 )
@@ -20,10 +22,14 @@ import (
 //	ErrOverlap        none begins before the one before it ends
 //	ErrTrailingData   the last one ends where the data ends
 //	ErrDuplicateName  no two tensors have one name
-func validate(h *header, data int64) error {
+func validate(ctx context.Context, h *header, data int64) error {
 	var bad faults
+	steps := interrupt.Steps{Context: ctx}
 	at := func(off int64) int64 { return prefixBytes + h.bytes + off }
 	for i := range h.tensors {
+		if err := steps.Next(); err != nil {
+			return err
+		}
 		t := &h.tensors[i]
 		end := t.Offset + t.Bytes
 		if t.DType == tensor.Invalid {

@@ -17,6 +17,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"wreg/ingest/interrupt"
 )
 
 // Scanner reads JSON tokens of Text from Pos on.
@@ -26,6 +28,9 @@ type Scanner struct {
 
 	// Unusual says that a string was read with an escape, or a byte over '~' in it.
 	Unusual bool
+
+	// Steps are the items that More stepped to: it fails once their context is done.
+	Steps interrupt.Steps
 }
 
 // Error is a token that is not what was wanted, or text that is not UTF-8.
@@ -90,6 +95,9 @@ func (s *Scanner) Here() string {
 // More steps to the next item of an object or array: it takes a comma and says
 // yes, or takes end and says no. first is true before the first item.
 func (s *Scanner) More(end byte, first bool) (bool, error) {
+	if err := s.Steps.Next(); err != nil {
+		return false, err
+	}
 	switch c := s.Peek(); {
 	case c == end && s.Pos < len(s.Text):
 		s.Pos++

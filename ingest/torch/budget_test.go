@@ -24,7 +24,7 @@ func TestKeptArguments(t *testing.T) {
 		"sparse":               "ctorch._utils\n_rebuild_sparse_tensor\n(X\x0a\x00\x00\x00sparse_coo(" + heavy + heavy + "NttR",
 		"nested":               "ctorch._utils\n_rebuild_nested_tensor\n(" + heavy + "NNNtR",
 	} {
-		f := newFile(bytes.NewReader(nil), 2<<20, "t.pt")
+		f := newFile(t.Context(), bytes.NewReader(nil), 2<<20, "t.pt")
 		f.records["0"] = &zipfile.Record{Name: "0", Size: 16, Stored: 16}
 		storage := func(any) (any, error) {
 			return &storage{key: "0", record: "0", dtype: tensor.F32, bytes: 16, numel: 4}, nil

@@ -2,6 +2,7 @@ package torch
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"sort"
 	"strings"
 
+	"wreg/ingest/interrupt"
 	"wreg/ingest/torch/pickle"
 	"wreg/registry/tensor"
 )
@@ -27,8 +29,8 @@ const maxChunks = 4096
 
 // OpenDistributed reads .metadata and the header of every chunk. open gives a
 // .distcp file by its name, which is checked to be a plain one.
-func OpenDistributed(metadata []byte, name string, open func(file string) (io.ReaderAt, int64, error)) (*Distributed, error) {
-	f := newFile(bytes.NewReader(metadata), int64(len(metadata)), name)
+func OpenDistributed(ctx context.Context, metadata []byte, name string, open func(file string) (io.ReaderAt, int64, error)) (*Distributed, error) {
+	f := newFile(ctx, bytes.NewReader(metadata), int64(len(metadata)), name)
 	result, err := f.load(metadata, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -61,7 +63,7 @@ func OpenDistributed(metadata []byte, name string, open func(file string) (io.Re
 			return nil, fmt.Errorf("%s: tensor %q is there twice", name, plain(fqn))
 		}
 		names[fqn] = true
-		if err := d.add(plain(fqn), fqn, e.Value, where, open); err != nil {
+		if err := d.add(ctx, plain(fqn), fqn, e.Value, where, open); err != nil {
 			return nil, fmt.Errorf("%s: tensor %q: %w", name, plain(fqn), err)
 		}
 	}
@@ -135,7 +137,7 @@ func storageData(entries []pickle.Pair) (map[string]place, error) {
 func allZero(v []int64) bool { return !slices.ContainsFunc(v, func(n int64) bool { return n != 0 }) }
 
 // add reads one tensor's metadata and opens its chunks.
-func (d *Distributed) add(name, fqn string, meta any, where map[string]place, open func(string) (io.ReaderAt, int64, error)) error {
+func (d *Distributed) add(ctx context.Context, name, fqn string, meta any, where map[string]place, open func(string) (io.ReaderAt, int64, error)) error {
 	m, err := fields(meta)
 	if err != nil {
 		return err
@@ -176,7 +178,7 @@ func (d *Distributed) add(name, fqn string, meta any, where map[string]place, op
 		if !ok {
 			return fmt.Errorf("chunk at %v: storage_data does not say where it lies", ch.origin)
 		}
-		plainAt, err := ch.open(p, a.dtype, open)
+		plainAt, err := ch.open(ctx, p, a.dtype, open)
 		if err != nil {
 			return fmt.Errorf("chunk at %v: %s: bytes %d:+%d: %w", ch.origin, p.file, p.offset, p.length, err)
 		}
@@ -188,7 +190,7 @@ func (d *Distributed) add(name, fqn string, meta any, where map[string]place, op
 		}
 		a.chunks = append(a.chunks, ch)
 	}
-	if err := a.covered(); err != nil {
+	if err := a.covered(ctx); err != nil {
 		return err
 	}
 	d.tensors = append(d.tensors, info)
@@ -198,7 +200,7 @@ func (d *Distributed) add(name, fqn string, meta any, where map[string]place, op
 
 // open reads the header of the chunk's own checkpoint and gives the offset of its
 // bytes in the file, -1 when they do not lie plainly.
-func (ch *chunk) open(p place, dt tensor.DType, open func(string) (io.ReaderAt, int64, error)) (int64, error) {
+func (ch *chunk) open(ctx context.Context, p place, dt tensor.DType, open func(string) (io.ReaderAt, int64, error)) (int64, error) {
 	r, size, err := open(p.file)
 	if err != nil {
 		return 0, err
@@ -206,7 +208,7 @@ func (ch *chunk) open(p place, dt tensor.DType, open func(string) (io.ReaderAt, 
 	if p.offset < 0 || p.length < 0 || p.offset > size || p.length > size-p.offset {
 		return 0, fmt.Errorf("they reach past the end at %d", size)
 	}
-	f, err := Open(io.NewSectionReader(r, p.offset, p.length), p.length, "chunk")
+	f, err := Open(ctx, io.NewSectionReader(r, p.offset, p.length), p.length, "chunk")
 	if err != nil {
 		return 0, err
 	}
@@ -279,7 +281,8 @@ type assembled struct {
 }
 
 // covered checks that the chunks lie inside, apart, and leave nothing out.
-func (a *assembled) covered() error {
+func (a *assembled) covered(ctx context.Context) error {
+	steps := interrupt.Steps{Context: ctx}
 	total, err := a.shape.Numel()
 	if err != nil {
 		return err
@@ -298,6 +301,9 @@ func (a *assembled) covered() error {
 			}
 		}
 		for _, other := range a.chunks[:i] {
+			if err := steps.Next(); err != nil {
+				return err
+			}
 			if n > 0 && c.overlaps(other) {
 				return fmt.Errorf("chunks at %v and %v overlap", other.origin, c.origin)
 			}

@@ -110,7 +110,7 @@ func TestFixtures(t *testing.T) {
 			if fx.Verdict == "policy" && !decided {
 				t.Fatal("no decision in policies")
 			}
-			f, err := Open(bytes.NewReader(data), int64(len(data)), filepath.Base(fx.File))
+			f, err := Open(t.Context(), bytes.NewReader(data), int64(len(data)), filepath.Base(fx.File))
 			if err == nil {
 				err = readAll(f)
 			}

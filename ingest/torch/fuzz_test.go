@@ -2,6 +2,7 @@ package torch
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func seeds(f *testing.F, add func(data []byte)) {
 // FuzzPickle reads a pickle whose every class is inert, and storages too.
 func FuzzPickle(f *testing.F) {
 	seeds(f, func(data []byte) {
-		records, err := zipfile.Read(bytes.NewReader(data), int64(len(data)))
+		records, err := zipfile.Read(context.Background(), bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			f.Add(data) // a stream: its pickles follow one another
 			return
@@ -75,7 +76,7 @@ func FuzzZip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ingesttest.Bounded(t, len(data), func() {
 			r := bytes.NewReader(data)
-			records, err := zipfile.Read(r, int64(len(data)))
+			records, err := zipfile.Read(context.Background(), r, int64(len(data)))
 			if err != nil {
 				return
 			}
@@ -100,7 +101,7 @@ func FuzzFile(f *testing.F) {
 	seeds(f, func(data []byte) { f.Add(data) })
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var file *File
-		ingesttest.Bounded(t, len(data), func() { file, _ = Open(bytes.NewReader(data), int64(len(data)), "fuzz.pt") })
+		ingesttest.Bounded(t, len(data), func() { file, _ = Open(t.Context(), bytes.NewReader(data), int64(len(data)), "fuzz.pt") })
 		if file == nil {
 			return
 		}

@@ -127,7 +127,7 @@ func TestManyTensors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := Open(data, info.Size(), "many.pt")
+		f, err := Open(t.Context(), data, info.Size(), "many.pt")
 		if err != nil {
 			t.Fatal(err)
 		}

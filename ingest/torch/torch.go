@@ -19,11 +19,13 @@ package torch
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
 
+	"wreg/ingest/interrupt"
 	"wreg/ingest/torch/pickle"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
@@ -42,6 +44,8 @@ type File struct {
 	inert    map[string]bool
 	memory   int64 // left of what a file of this size may take
 	expanded int64 // bytes of tensors that repeat their storage
+
+	steps interrupt.Steps // of opening it
 }
 
 // What a file may take, in bytes: pickles, the values they make, the list of
@@ -59,10 +63,10 @@ func Sniff(head []byte) bool {
 
 // Open reads a checkpoint's directory and pickles. Errors name file, record or
 // tensor, and offset.
-func Open(r io.ReaderAt, size int64, name string) (*File, error) {
-	f := newFile(r, size, name)
+func Open(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
+	f := newFile(ctx, interrupt.Reader(ctx, r), size, name)
 	head := make([]byte, min(size, tarHeader))
-	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
+	if _, err := f.r.ReadAt(head, 0); err != nil && err != io.EOF {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	open := f.openZip
@@ -79,11 +83,13 @@ func Open(r io.ReaderAt, size int64, name string) (*File, error) {
 		f.find("inert-object", "", fmt.Sprintf("holds %s: it stays inert; tensors inside are listed by their attributes", class))
 	}
 	f.findUnused()
+	f.r, f.steps = r, interrupt.Steps{} // what is read from here on has a context of its own
 	return f, nil
 }
 
-func newFile(r io.ReaderAt, size int64, name string) *File {
-	f := &File{name: name, r: r, size: size, inert: map[string]bool{}, records: map[string]*zipfile.Record{}}
+func newFile(ctx context.Context, r io.ReaderAt, size int64, name string) *File {
+	f := &File{name: name, r: r, size: size, inert: map[string]bool{}, records: map[string]*zipfile.Record{},
+		steps: interrupt.Steps{Context: ctx}}
 	f.memory = memoryFree + memoryTimes*min(size, 1<<40)
 	return f
 }
@@ -108,7 +114,7 @@ func (f *File) spend(n int64) error {
 
 // load reads the pickle at the start of data.
 func (f *File) load(data []byte, persistent func(any) (any, error)) (*pickle.Result, error) {
-	result, err := pickle.Load(data, pickle.Options{Budget: f.memory, Class: f.class, Persistent: persistent})
+	result, err := pickle.Load(data, pickle.Options{Context: f.steps.Context, Budget: f.memory, Class: f.class, Persistent: persistent})
 	if err != nil {
 		return nil, err
 	}

@@ -31,9 +31,17 @@ type walker struct {
 
 var errVisits = errors.New("its values are shared so often that their paths cannot be listed")
 
-func (w *walker) walk(v any) error {
+// visit counts one.
+func (w *walker) visit() error {
 	if w.visits--; w.visits < 0 {
 		return errVisits
+	}
+	return w.f.steps.Next()
+}
+
+func (w *walker) walk(v any) error {
+	if err := w.visit(); err != nil {
+		return err
 	}
 	switch v := v.(type) {
 	case *view:
@@ -127,8 +135,8 @@ func (w *walker) pairs(pairs []pickle.Pair) error {
 	}
 	last := make(map[any]int, len(pairs))
 	for i, e := range pairs {
-		if w.visits--; w.visits < 0 {
-			return errVisits
+		if err := w.visit(); err != nil {
+			return err
 		}
 		last[identity(e.Key)] = i
 	}

@@ -2,6 +2,7 @@ package torch
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 // list walks a value as if a file of one storage had held it.
 func list(value any, ops int) (*File, error) {
-	f := newFile(bytes.NewReader(nil), 1<<20, "t.pt")
+	f := newFile(context.Background(), bytes.NewReader(nil), 1<<20, "t.pt")
 	f.records["0"] = &zipfile.Record{Name: "0", Size: 64, Stored: 64}
 	return f, f.list(rooted{nil, &pickle.Result{Value: value, Ops: ops}})
 }

@@ -24,7 +24,7 @@ const (
 
 // openZip finds the records below the archive's root folder and reads data.pkl.
 func (f *File) openZip() error {
-	records, err := zipfile.Read(f.r, f.size)
+	records, err := zipfile.Read(f.steps.Context, f.r, f.size)
 	if err != nil {
 		return err
 	}

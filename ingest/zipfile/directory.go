@@ -2,6 +2,7 @@ package zipfile
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"math"
 	"strings"
 	"unicode"
+
+	"wreg/ingest/interrupt"
 )
 
 // Signatures and fixed sizes, from APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.
@@ -141,14 +144,18 @@ func endRecord(tail []byte, at int, base int64) (directory, error) {
 }
 
 // readDirectory parses the central entries.
-func readDirectory(r io.ReaderAt, d directory) ([]Record, error) {
+func readDirectory(ctx context.Context, r io.ReaderAt, d directory) ([]Record, error) {
 	raw := make([]byte, d.size)
 	if err := readFull(r, raw, d.offset); err != nil {
 		return nil, fmt.Errorf("zip directory: %w", err)
 	}
 	records := make([]Record, 0, d.count)
+	steps := interrupt.Steps{Context: ctx}
 	pos := 0
 	for range d.count {
+		if err := steps.Next(); err != nil {
+			return nil, err
+		}
 		rec, n, err := centralEntry(raw[pos:], d.offset)
 		if err != nil {
 			return nil, fmt.Errorf("entry %d of the zip directory, at %d: record %q %w", len(records), d.offset+int64(pos), rec.Name, err)

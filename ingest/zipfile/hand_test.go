@@ -146,7 +146,7 @@ func TestRead(t *testing.T) {
 		}, want: "two end records"},
 	} {
 		data := archive(c.entries, c.end)
-		records, err := Read(bytes.NewReader(data), int64(len(data)))
+		records, err := Read(t.Context(), bytes.NewReader(data), int64(len(data)))
 		for i := 0; i < len(records) && err == nil; i++ {
 			var got []byte
 			if got, err = records[i].Read(bytes.NewReader(data), 1<<10); err == nil {
@@ -178,7 +178,7 @@ func comment(text string) func([]byte) []byte {
 func TestCut(t *testing.T) {
 	data := archive([]entry{{name: "m/a", data: "alpha"}, {name: "m/b", data: "beta"}}, nil)
 	for n := range data {
-		if _, err := Read(bytes.NewReader(data[:n]), int64(n)); err == nil {
+		if _, err := Read(t.Context(), bytes.NewReader(data[:n]), int64(n)); err == nil {
 			t.Errorf("the first %d of %d bytes were read", n, len(data))
 		}
 	}

@@ -14,21 +14,25 @@ package zipfile
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
+
+	"wreg/ingest/interrupt"
 )
 
 // Read reads the directory of the archive of size bytes in r, and every local
 // header. Records are in the order of the directory; entries that are directories
 // are left out. Errors name record and offset.
-func Read(r io.ReaderAt, size int64) ([]Record, error) {
+func Read(ctx context.Context, r io.ReaderAt, size int64) ([]Record, error) {
+	r = interrupt.Reader(ctx, r)
 	dir, err := findDirectory(r, size)
 	if err != nil {
 		return nil, err
 	}
-	records, err := readDirectory(r, dir)
+	records, err := readDirectory(ctx, r, dir)
 	if err != nil {
 		return nil, err
 	}

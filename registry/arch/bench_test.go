@@ -23,7 +23,7 @@ func big(b testing.TB) (*arch.Arch, *arch.Config, *source) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	want, err := a.Expect(config, arch.HF, nil)
+	want, err := a.Expect(b.Context(), config, arch.HF, nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func BenchmarkExpect(b *testing.B) {
 	for _, layout := range []string{arch.MLX, arch.HF} {
 		b.Run(layout, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := a.Expect(config, layout, nil); err != nil {
+				if _, err := a.Expect(b.Context(), config, layout, nil); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -57,7 +57,7 @@ func BenchmarkStatements(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := a.Expect(config, arch.MLX, nil); err != nil {
+		if _, err := a.Expect(b.Context(), config, arch.MLX, nil); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -68,7 +68,7 @@ func BenchmarkAgainst(b *testing.B) {
 	for _, layout := range []string{arch.MLX, arch.HF} {
 		b.Run(layout, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := a.Against(config, layout, src); err != nil {
+				if _, err := a.Against(b.Context(), config, layout, src); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -79,7 +79,7 @@ func BenchmarkAgainst(b *testing.B) {
 func BenchmarkResolve(b *testing.B) {
 	a, config, src := big(b)
 	for b.Loop() {
-		if _, err := a.Resolve(config, src); err != nil {
+		if _, err := a.Resolve(b.Context(), config, src); err != nil {
 			b.Fatal(err)
 		}
 	}

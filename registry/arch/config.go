@@ -42,7 +42,7 @@ func (c *Config) keep(f *file, r *run) {
 		c.runs = map[*file]*run{}
 	}
 	kept := *r
-	kept.src = nil
+	kept.src, kept.ctx = nil, nil
 	c.runs[f] = &kept
 }
 

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -11,8 +12,8 @@ import (
 // may be nil; where the checkpoint decides (optional tensors, alternatives), the
 // first alternative is expected then. Of a packed tensor the stored parts are
 // listed.
-func (a *Arch) Expect(c *Config, layout string, src Source) ([]Want, error) {
-	r, err := a.run(c, src)
+func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source) ([]Want, error) {
+	r, err := a.run(ctx, c, src)
 	if err != nil {
 		return nil, err
 	}
@@ -24,6 +25,9 @@ func (a *Arch) Expect(c *Config, layout string, src Source) ([]Want, error) {
 	}
 	wants := make([]Want, 0, len(r.items))
 	for _, it := range r.items {
+		if err := r.interrupted(); err != nil {
+			return nil, err
+		}
 		if src != nil {
 			if i, ok := src.Lookup(it.path); ok && i.DType == tensor.U32 {
 				r.lastAxis = it.lastAxis()
@@ -69,6 +73,9 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 	var from []entry
 	at := map[string]int{}
 	for _, it := range r.items {
+		if err := r.interrupted(); err != nil {
+			return nil, err
+		}
 		m := r.hfWay(it)
 		if whole != nil && whole(it, m) {
 			continue
@@ -121,6 +128,9 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 	}
 	stored := wants[:0:0]
 	for i, w := range wants {
+		if err := r.interrupted(); err != nil {
+			return nil, err
+		}
 		parts := r.storedAs(from[i].path, w)
 		if parts == nil {
 			parts = []Want{w}

@@ -147,7 +147,7 @@ func TestScaleFaults(t *testing.T) {
 		if !slices.Contains(r.Unused, stranger.Path) {
 			t.Errorf("%s: %s is not unused: %v", name, stranger.Path, r.Unused)
 		}
-		gaps, err := a.Against(config, arch.HF, newSource(list))
+		gaps, err := a.Against(t.Context(), config, arch.HF, newSource(list))
 		if err != nil || len(gaps) != 1 || gaps[0].Path != gone {
 			t.Errorf("%s against hf: %d gaps, %v: %+v", name, len(gaps), err, first(gaps))
 		}

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -102,14 +103,17 @@ func relative(path string) string {
 // otherwise, each with its reason and what would mend it. The layout need not be
 // the checkpoint's own: asked for mlx, an hf checkpoint lacks every stack, and the
 // remedy says what it is stackable from.
-func (a *Arch) Against(c *Config, layout string, src Source) ([]Gap, error) {
-	r, err := a.run(c, src)
+func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source) ([]Gap, error) {
+	r, err := a.run(ctx, c, src)
 	if err != nil {
 		return nil, err
 	}
 	var gaps []Gap
 	if layout == MLX {
 		for _, it := range r.items {
+			if err := r.interrupted(); err != nil {
+				return nil, err
+			}
 			if g := r.lacksMLX(it); g != nil {
 				gaps = append(gaps, *g)
 			}

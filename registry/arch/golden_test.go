@@ -71,7 +71,7 @@ func resolve(t *testing.T, c *synth.Case, list []tensor.Info) (*arch.Arch, *arch
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := a.Resolve(config, newSource(list))
+	r, err := a.Resolve(t.Context(), config, newSource(list))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,12 +105,12 @@ func TestGoldens(t *testing.T) {
 				return
 			}
 			made := compare(t, c, r, v)
-			if want, err := a.Expect(config, arch.HF, newSource(c.Source)); err != nil {
+			if want, err := a.Expect(t.Context(), config, arch.HF, newSource(c.Source)); err != nil {
 				t.Error(err)
 			} else {
 				same(t, "the hf layout", want, c.Source, r.Drops)
 			}
-			if gaps, err := a.Against(config, arch.HF, newSource(c.Source)); err != nil || len(gaps) > 0 {
+			if gaps, err := a.Against(t.Context(), config, arch.HF, newSource(c.Source)); err != nil || len(gaps) > 0 {
 				t.Errorf("against hf: %d gaps, %v", len(gaps), err)
 			}
 			if t.Failed() {

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"context"
 	"fmt"
 	"slices"
 
@@ -11,8 +12,8 @@ import (
 // are hf tensors, each made of mlx ones. Gaps are what mlx lacks and what cannot
 // be given back: a step that rounds (adding to a norm, folding a multiplier in,
 // decoding fp8) has no way back, and says so.
-func (a *Arch) Invert(c *Config, src Source) (*Resolution, error) {
-	r, err := a.apply(c, src, true)
+func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, error) {
+	r, err := a.apply(ctx, c, src, true)
 	if err != nil {
 		return nil, err
 	}
@@ -27,9 +28,15 @@ func (a *Arch) Invert(c *Config, src Source) (*Resolution, error) {
 	}
 	inv := inverter{run: r, shapes: shapes, pieces: map[string][]piecewise{}, reasons: map[string]string{}, used: map[string]bool{}, packers: map[string]packer{}}
 	for _, it := range r.items {
+		if err := r.interrupted(); err != nil {
+			return nil, err
+		}
 		inv.item(it, res)
 	}
 	for _, w := range wants {
+		if err := r.interrupted(); err != nil {
+			return nil, err
+		}
 		if p, ok := inv.packers[w.Path]; ok {
 			targets, err := inv.packedTargets(w, p)
 			if err != nil {

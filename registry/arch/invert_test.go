@@ -56,7 +56,7 @@ func TestInvert(t *testing.T) {
 				made[target.Path] = b
 				list = append(list, tensor.Info{Path: target.Path, DType: target.Make.DType, Shape: target.Make.Shape, Bytes: int64(len(b))})
 			}
-			back, err := a.Invert(config, newSource(list))
+			back, err := a.Invert(t.Context(), config, newSource(list))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -24,7 +24,7 @@ func TestEveryMissing(t *testing.T) {
 			for _, d := range whole.Drops {
 				dropped[d.Path] = true
 			}
-			want, err := a.Expect(config, arch.HF, newSource(c.Source))
+			want, err := a.Expect(t.Context(), config, arch.HF, newSource(c.Source))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,7 +45,7 @@ func TestEveryMissing(t *testing.T) {
 				if !slices.ContainsFunc(r.Gaps, is) {
 					t.Errorf("without %s: %d gaps: %+v", gone, len(r.Gaps), first(r.Gaps))
 				}
-				gaps, err := a.Against(config, arch.HF, newSource(list))
+				gaps, err := a.Against(t.Context(), config, arch.HF, newSource(list))
 				if err != nil || !slices.ContainsFunc(gaps, is) {
 					t.Errorf("against hf without %s: %d gaps, %v: %+v", gone, len(gaps), err, first(gaps))
 				}

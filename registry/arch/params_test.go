@@ -72,7 +72,7 @@ func TestParams(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
-			declared, err := a.Expect(config, arch.MLX, nil)
+			declared, err := a.Expect(t.Context(), config, arch.MLX, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +90,7 @@ func TestParams(t *testing.T) {
 				list = append(list, tensor.Info{Path: p.Name, DType: dt, Shape: p.Shape, Bytes: 4 * n})
 			}
 			src := newSource(list)
-			want, err := a.Expect(config, arch.MLX, src)
+			want, err := a.Expect(t.Context(), config, arch.MLX, src)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,7 +109,7 @@ func TestParams(t *testing.T) {
 			if len(want) != len(c.Params) {
 				t.Fatalf("%d tensors, mlx_lm has %d; the next is %s", len(want), len(c.Params), c.Params[len(want)].Name)
 			}
-			r, err := a.Resolve(config, src)
+			r, err := a.Resolve(t.Context(), config, src)
 			if err != nil {
 				t.Fatal(err)
 			}

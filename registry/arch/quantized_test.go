@@ -34,7 +34,7 @@ func TestQuantizedStays(t *testing.T) {
 					t.Fatal(err)
 				}
 				src := newSource(v.Tensors)
-				r, err := a.Resolve(config, src)
+				r, err := a.Resolve(t.Context(), config, src)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -47,11 +47,11 @@ func TestQuantizedStays(t *testing.T) {
 				if !strings.Contains(r.Why, "quantized") || r.Layout != arch.MLX {
 					t.Errorf("layout %s: %s", r.Layout, r.Why)
 				}
-				gaps, err := a.Against(config, arch.MLX, src)
+				gaps, err := a.Against(t.Context(), config, arch.MLX, src)
 				if err != nil || len(gaps) > 0 {
 					t.Errorf("against mlx: %v, %d gaps: %+v", err, len(gaps), first(gaps))
 				}
-				want, err := a.Expect(config, arch.MLX, src)
+				want, err := a.Expect(t.Context(), config, arch.MLX, src)
 				if err != nil {
 					t.Fatal(err)
 				}

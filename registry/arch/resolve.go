@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -110,9 +111,9 @@ func complete(s tensor.Shape) bool { return s != nil && !slices.Contains(s, unkn
 
 // Resolve lays a checkpoint against the architecture. Gaps and Unused are data,
 // not errors; an error means the config cannot be evaluated (a missing key, a
-// refused combination) and says which rule, key and line.
-func (a *Arch) Resolve(c *Config, src Source) (*Resolution, error) {
-	r, err := a.run(c, src)
+// refused combination) and says which rule, key and line, or that ctx is done.
+func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution, error) {
+	r, err := a.run(ctx, c, src)
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +121,9 @@ func (a *Arch) Resolve(c *Config, src Source) (*Resolution, error) {
 	outcomes := make([]outcome, len(r.items))
 	used := map[string]bool{}
 	for i, it := range r.items {
+		if err := r.interrupted(); err != nil {
+			return nil, err
+		}
 		o := r.hold(it, true)
 		outcomes[i] = o
 		for _, p := range o.form.parts {
@@ -133,6 +137,9 @@ func (a *Arch) Resolve(c *Config, src Source) (*Resolution, error) {
 		mlx[it.path] = true
 	}
 	for i, it := range r.items {
+		if err := r.interrupted(); err != nil {
+			return nil, err
+		}
 		o := &outcomes[i]
 		if g := r.doubled(it, o, mlx); g != nil && !seen[g.Have.Path] {
 			seen[g.Have.Path] = true
@@ -158,7 +165,7 @@ func (a *Arch) Resolve(c *Config, src Source) (*Resolution, error) {
 		res.Targets = append(res.Targets, r.targets(it, o)...)
 	}
 	r.leftover(res, used, outcomes)
-	return res, nil
+	return res, r.ctx.Err()
 }
 
 // doubled finds a tensor that is there as mlx has it while all that hf makes it of is
@@ -276,6 +283,9 @@ func (r *run) raw(it *item) bool {
 // unused; of these a second copy and an index beyond the config's are gaps.
 func (r *run) leftover(res *Resolution, used map[string]bool, outcomes []outcome) {
 	r.src.All(func(i tensor.Info) bool {
+		if r.interrupted() != nil {
+			return false // Resolve looks too
+		}
 		if used[i.Path] {
 			return true
 		}

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,12 +16,15 @@ const (
 	maxSteps = 1 << 19 // loop rounds and names; the largest models take half as many
 	maxDepth = 32      // blocks in blocks
 	maxKept  = 1 << 17 // items that a Config remembers
+
+	lookEvery = 256 // steps between two looks at the context
 )
 
 // run is an architecture applied to a config and, where there is one, a
 // checkpoint. Its statements leave items (the tensors of the mlx layout) and
 // rules about names.
 type run struct {
+	ctx      context.Context
 	arch     *Arch
 	config   object
 	src      Source // nil: nothing is known about a checkpoint
@@ -38,6 +42,7 @@ type run struct {
 	lastAxis int64 // what the item being made declares for its last axis, 0: nothing
 
 	steps     int64
+	looks     uint
 	depth     int
 	pending   error
 	towardsHF bool // unconverted(…) is true
@@ -52,17 +57,19 @@ type run struct {
 // renaming says that the tensors under to may be stored under from.
 type renaming struct{ from, to string }
 
-func (a *Arch) run(c *Config, src Source) (*run, error) { return a.apply(c, src, false) }
+func (a *Arch) run(ctx context.Context, c *Config, src Source) (*run, error) {
+	return a.apply(ctx, c, src, false)
+}
 
 // apply runs the statements. With towardsHF the checkpoint is in the mlx layout and
 // the makings wanted are those of a checkpoint not converted yet.
-func (a *Arch) apply(c *Config, src Source, towardsHF bool) (*run, error) {
+func (a *Arch) apply(ctx context.Context, c *Config, src Source, towardsHF bool) (*run, error) {
 	if known := c.known(a.file); known != nil {
 		r := *known
-		r.src, r.matched, r.towardsHF = src, map[string]bool{}, towardsHF
+		r.ctx, r.src, r.matched, r.towardsHF = ctx, src, map[string]bool{}, towardsHF
 		return &r, nil
 	}
-	r := &run{arch: a, config: c.root, src: src, towardsHF: towardsHF, braces: map[string]*expr.Node{}, cut: map[string][]piece{}, rules: map[*statement]string{},
+	r := &run{ctx: ctx, arch: a, config: c.root, src: src, towardsHF: towardsHF, braces: map[string]*expr.Node{}, cut: map[string][]piece{}, rules: map[*statement]string{},
 		matched: map[string]bool{}, declared: map[string]tensor.Shape{}, words: map[string]bool{}}
 	if err := r.loader(); err != nil {
 		return nil, err
@@ -93,11 +100,19 @@ func (r *run) remember(err error) {
 	}
 }
 
+// interrupted counts a step of a loop and fails once the context is done.
+func (r *run) interrupted() error {
+	if r.looks++; r.looks%lookEvery != 0 {
+		return nil
+	}
+	return r.ctx.Err()
+}
+
 func (r *run) spend(n *expr.Node, steps int64) error {
 	if r.steps += steps; r.steps > maxSteps {
 		return fault(n, fmt.Errorf("the config asks for more than %d names", maxSteps))
 	}
-	return nil
+	return r.interrupted()
 }
 
 // ruleAt names a statement, once: it goes with every tensor it declares.

@@ -40,7 +40,7 @@ func TestHFLayout(t *testing.T) {
 			t.Fatal(f, err)
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
-			want, err := a.Expect(config, arch.HF, nil)
+			want, err := a.Expect(t.Context(), config, arch.HF, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,10 +63,10 @@ func TestHFLayout(t *testing.T) {
 			if t.Failed() {
 				return
 			}
-			if none, err := a.Resolve(config, newSource(nil)); err != nil || len(none.Gaps) == 0 {
+			if none, err := a.Resolve(t.Context(), config, newSource(nil)); err != nil || len(none.Gaps) == 0 {
 				t.Errorf("a checkpoint without a tensor: %v, want gaps", err)
 			}
-			r, err := a.Resolve(config, newSource(list))
+			r, err := a.Resolve(t.Context(), config, newSource(list))
 			if err != nil {
 				t.Fatal(err)
 			}

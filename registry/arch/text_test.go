@@ -1,6 +1,7 @@
 package arch_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -109,17 +110,17 @@ func apply(text, config string) error {
 		{Path: "a.0.weight", DType: tensor.F8E4M3, Shape: tensor.Shape{}},
 	})
 	for _, layout := range []string{arch.HF, arch.MLX} {
-		if _, err := a.Expect(c, layout, nil); err != nil {
+		if _, err := a.Expect(context.Background(), c, layout, nil); err != nil {
 			return err
 		}
-		if _, err := a.Against(c, layout, src); err != nil {
+		if _, err := a.Against(context.Background(), c, layout, src); err != nil {
 			return err
 		}
 	}
-	if _, err := a.Resolve(c, src); err != nil {
+	if _, err := a.Resolve(context.Background(), c, src); err != nil {
 		return err
 	}
-	_, err = a.Invert(c, src)
+	_, err = a.Invert(context.Background(), c, src)
 	return err
 }
 

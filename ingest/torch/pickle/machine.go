@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"wreg/ingest/interrupt"
 )
 
 // kind is what the checking run knows of a value on the stack.
@@ -64,6 +66,7 @@ type machine struct {
 	data    []byte
 	options *Options
 
+	steps    interrupt.Steps
 	pos, ops int
 	last     int // where the opcode before pos begins
 	frame    int // where the current frame ends; 0 outside

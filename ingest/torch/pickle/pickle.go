@@ -20,10 +20,13 @@
 package pickle
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
 	"github.com/nlpodyssey/gopickle/pickle"
+
+	"wreg/ingest/interrupt"
 )
 
 // The limits of one pickle.
@@ -36,6 +39,8 @@ const (
 
 // Options of Load.
 type Options struct {
+	// Context ends the reading; nil is never done.
+	Context context.Context
 	// Budget bounds the memory of the values made, in bytes, as estimated before
 	// each is made.
 	Budget int64
@@ -59,7 +64,7 @@ func Load(data []byte, o Options) (*Result, error) {
 	if len(data) > MaxSize {
 		data = data[:MaxSize]
 	}
-	m := machine{data: data, options: &o, globals: map[string]uint32{}}
+	m := machine{data: data, options: &o, globals: map[string]uint32{}, steps: interrupt.Steps{Context: o.Context}}
 	if err := m.run(); err != nil {
 		return nil, err
 	}

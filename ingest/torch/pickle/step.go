@@ -10,6 +10,9 @@ import (
 // step runs one opcode: it checks it, simulates its effect, and in the second
 // run emits its plainer form.
 func (m *machine) step() error {
+	if err := m.steps.Next(); err != nil {
+		return err
+	}
 	o, err := decode(m.data, m.pos)
 	if err != nil {
 		return err
