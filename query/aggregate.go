@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
-	"slices"
+
+	"wreg/registry/expr"
 )
 
 // aggregate is count() sum() min() max() or avg() of an expression.
@@ -18,12 +19,12 @@ type aggregate struct {
 var aggregateNames = []string{"count", "sum", "min", "max", "avg"}
 
 // kind is the type of the aggregate's value.
-func (a *aggregate) kind() kind {
+func (a *aggregate) kind() expr.Kind {
 	switch a.name {
 	case "count":
-		return kindInt
+		return expr.IntKind
 	case "avg":
-		return kindFloat
+		return expr.FloatKind
 	}
 	return a.argument.kind
 }
@@ -33,7 +34,7 @@ type state struct {
 	counts []int64 // tensors whose value is present
 	ints   []int64
 	floats []float64
-	best   []any
+	best   []expr.Value
 	at     []place // of min and max of path: where the best one is, not yet spelled
 }
 
@@ -49,13 +50,6 @@ func (p place) path() string { return p.part.block.Path(int(p.row)) }
 // min(path) of a group of one.
 func (a *aggregate) lazy() bool {
 	return (a.name == "min" || a.name == "max") && a.argument.op == opColumn && a.argument.column == colPath
-}
-
-func grow[T any](list []T, n int) []T {
-	if n > len(list) {
-		list = slices.Grow(list, n-len(list))[:n]
-	}
-	return list
 }
 
 // add takes in rows, row i belonging to group of[i].
@@ -87,12 +81,9 @@ func (a *aggregate) add(s *state, of []int32, groups int, b *batch, p *part) err
 			continue
 		}
 		x := v.value(i)
-		if c := 0; s.best[id] != nil {
-			if c = compareValues(x, s.best[id]); c == 0 || (c < 0) != (a.name == "min") {
-				continue
-			}
+		if c := order(x, s.best[id]); s.best[id].IsNull() || c != 0 && (c < 0) == (a.name == "min") {
+			s.best[id] = x
 		}
-		s.best[id] = x
 	}
 	return nil
 }
@@ -105,14 +96,14 @@ func (a *aggregate) addNumbers(s *state, of []int32, groups int, b *batch, v *ve
 			continue
 		}
 		s.counts[id] += b.weight
-		if v.kind == kindFloat {
+		if v.kind == expr.FloatKind {
 			s.floats[id] += v.floats[v.index(i)] * float64(b.weight)
 			continue
 		}
 		x := v.ints[v.index(i)]
 		s.floats[id] += float64(x) * float64(b.weight)
 		sum, ok := addProduct(s.ints[id], x, b.weight)
-		if !ok && a.name == "sum" && a.argument.kind == kindInt {
+		if !ok && a.name == "sum" && a.argument.kind == expr.IntKind {
 			return fmt.Errorf("%s: %d and %d x %d overflow 64 bits", a.text, s.ints[id], b.weight, x)
 		}
 		s.ints[id] = sum
@@ -133,16 +124,10 @@ func (a *aggregate) addPaths(s *state, of []int32, groups int, p *part) {
 
 // addProduct is sum + x*n, with ok false when it overflows; n is not negative.
 func addProduct(sum, x, n int64) (int64, bool) {
-	hi, lo := bits.Mul64(magnitude(x), uint64(n))
-	if hi != 0 || lo > math.MaxInt64 {
-		return sum, false
-	}
-	y := int64(lo)
-	if x < 0 {
-		y = -y
-	}
+	hi, lo := bits.Mul64(uint64(max(x, -x)), uint64(n))
+	y := x * n
 	z := sum + y
-	return z, (z > sum) == (y > 0)
+	return z, hi == 0 && lo <= math.MaxInt64 && (z > sum) == (y > 0)
 }
 
 // values gives the aggregate of each group; min(path) is spelled when asked for.
@@ -153,23 +138,23 @@ func (a *aggregate) values(s *state, groups int) *vector {
 	}
 	if s.at != nil {
 		at := grow(s.at, groups)
-		return &vector{kind: kindText, later: func(i int32) any {
+		return &vector{kind: expr.StringKind, later: func(i int32) expr.Value {
 			if at[i].part == nil {
-				return nil
+				return expr.Null
 			}
-			return at[i].path()
+			return expr.String(at[i].path())
 		}}
 	}
-	values := make([]any, groups)
+	values := make([]expr.Value, groups)
 	for i := range values {
 		switch {
 		case counts[i] == 0:
 		case a.name == "avg":
-			values[i] = s.floats[i] / float64(counts[i])
-		case a.name == "sum" && a.argument.kind == kindFloat:
-			values[i] = s.floats[i]
+			values[i] = expr.Float(s.floats[i] / float64(counts[i]))
+		case a.name == "sum" && a.argument.kind == expr.FloatKind:
+			values[i] = expr.Float(s.floats[i])
 		case a.name == "sum":
-			values[i] = s.ints[i]
+			values[i] = expr.Int(s.ints[i])
 		default:
 			values[i] = s.best[i]
 		}

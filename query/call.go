@@ -6,33 +6,59 @@ import (
 	"wreg/registry/expr"
 )
 
+// functions are those of expr that a query can call; of each the one parameter's
+// kind, where NullKind stands for any, and the result's, where it stands for the
+// argument's own.
+var functions = []struct {
+	name, about   string
+	param, result expr.Kind
+}{
+	{"abs", "magnitude", expr.FloatKind, expr.NullKind},
+	{"floor", "the integer below", expr.FloatKind, expr.IntKind},
+	{"ceil", "the integer above", expr.FloatKind, expr.IntKind},
+	{"round", "the nearest integer, halves to even", expr.FloatKind, expr.IntKind},
+	{"sqrt", "square root", expr.FloatKind, expr.FloatKind},
+	{"log2", "logarithm to base 2", expr.FloatKind, expr.FloatKind},
+	{"len", "of text in characters, or of a shape", expr.NullKind, expr.IntKind},
+	{"lower", "text in lower case", expr.StringKind, expr.StringKind},
+	{"upper", "text in capitals", expr.StringKind, expr.StringKind},
+	{"present", "whether there is a value", expr.NullKind, expr.BoolKind},
+}
+
+// functionNames are the aggregates and all of them.
+func functionNames() []string {
+	names := slices.Clone(aggregateNames)
+	for _, f := range functions {
+		names = append(names, f.name)
+	}
+	return names
+}
+
 func (r *resolver) call(e *expr.Node) (*node, error) {
 	if slices.Contains(aggregateNames, e.Text) {
 		return r.aggregate(e)
 	}
-	f := functionNamed(e.Text)
-	if f == nil {
-		names := slices.Clone(aggregateNames)
-		for _, f := range functions {
-			names = append(names, f.name)
+	for _, f := range functions {
+		if f.name != e.Text {
+			continue
 		}
-		return nil, r.fail(e.Pos, "unknown function %q%s", e.Text, didYouMean(e.Text, names))
-	}
-	if len(e.Args) != len(f.params) {
-		return nil, r.fail(e.Pos, "%s takes %d argument(s), not %d", f.name, len(f.params), len(e.Args))
-	}
-	n := &node{op: opCall, kind: f.result, function: f}
-	for i, want := range f.params {
-		args, err := r.all(e.Args[i:i+1], want)
+		if len(e.Args) != 1 {
+			return nil, r.fail(e.Pos, "%s takes 1 argument(s), not %d", f.name, len(e.Args))
+		}
+		args, err := r.all(e.Args, f.param)
 		if err != nil {
 			return nil, err
 		}
-		n.args = append(n.args, args[0])
+		n := &node{op: opCall, kind: f.result, function: f.name, args: args}
+		if f.result == expr.NullKind {
+			n.kind = args[0].kind
+		}
+		if f.name == "present" {
+			n.op = opPresent
+		}
+		return n, nil
 	}
-	if n.kind == kindNull {
-		n.kind = n.args[0].kind
-	}
-	return n, nil
+	return nil, r.fail(e.Pos, "unknown function %q%s", e.Text, didYouMean(e.Text, functionNames()))
 }
 
 // aggregate gives the slot where a group keeps the aggregate's value.
@@ -50,8 +76,8 @@ func (r *resolver) aggregate(e *expr.Node) (*node, error) {
 		if err != nil {
 			return nil, err
 		}
-		if (a.name == "sum" || a.name == "avg") && !n.kind.number() {
-			return nil, r.fail(e.Args[0].Pos, "%s of %s: it is %v, want a number", a.name, n.text, n.kind)
+		if (a.name == "sum" || a.name == "avg") && !n.kind.Number() {
+			return nil, r.fail(e.Args[0].Pos, "%s of %s: it is %s, want a number", a.name, n.text, inWords(n.kind))
 		}
 		a.argument = n
 	}

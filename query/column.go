@@ -3,6 +3,8 @@ package query
 import (
 	"math/bits"
 	"slices"
+
+	"wreg/registry/expr"
 )
 
 // column is one of the names a query can use.
@@ -41,35 +43,35 @@ const (
 // offers and the engine fetches.
 var columns = [numColumns]struct {
 	name  string
-	kind  kind
+	kind  expr.Kind
 	gap   bool // only where gaps are listed
 	about string
 }{
-	colPath:          {"path", kindText, false, "the tensor's dotted name"},
-	colTemplate:      {"template", kindText, false, "the path with its numbers taken out"},
-	colModel:         {"model", kindText, false, "the revision it belongs to, as name@number"},
-	colLayer:         {"layer", kindInt, false, "the number after layers, h, blocks or blk"},
-	colExpert:        {"expert", kindInt, false, "the number after experts"},
-	colDType:         {"dtype", kindText, false, "element type: bf16, f32, f8_e4m3, u8 …"},
-	colShape:         {"shape", kindShape, false, "dimensions, outermost first; shape[0] is one of them"},
-	colRank:          {"rank", kindInt, false, "number of dimensions"},
-	colNumel:         {"numel", kindInt, false, "number of elements"},
-	colBytes:         {"bytes", kindInt, false, "logical size"},
-	colHash:          {"hash", kindHash, false, "SHA-256 of the logical bytes"},
-	colFile:          {"file", kindText, false, "the shard that holds it"},
-	colOffset:        {"offset", kindInt, false, "of its first byte in the file; -1 when not stored plainly"},
-	colFormat:        {"format", kindText, false, "safetensors, torch, gguf, npy"},
-	colMin:           {"min", kindFloat, false, "least finite value"},
-	colMax:           {"max", kindFloat, false, "greatest finite value"},
-	colAbsMax:        {"absmax", kindFloat, false, "greatest magnitude of a finite value"},
-	colNaNs:          {"nans", kindInt, false, "how many values are NaN"},
-	colInfs:          {"infs", kindInt, false, "how many values are infinite"},
-	colZeros:         {"zeros", kindInt, false, "how many values are zero"},
-	colStatus:        {"status", kindText, true, "missing, extra or changed"},
-	colExpectedShape: {"expected_shape", kindShape, true, "the shape that should be there"},
-	colExpectedDType: {"expected_dtype", kindText, true, "the dtype that should be there, where one is asked for"},
-	colReason:        {"reason", kindText, true, "why it is a gap"},
-	colRemedy:        {"remedy", kindText, true, "what would mend it"},
+	colPath:          {"path", expr.StringKind, false, "the tensor's dotted name"},
+	colTemplate:      {"template", expr.StringKind, false, "the path with its numbers taken out"},
+	colModel:         {"model", expr.StringKind, false, "the revision it belongs to, as name@number"},
+	colLayer:         {"layer", expr.IntKind, false, "the number after layers, h, blocks or blk"},
+	colExpert:        {"expert", expr.IntKind, false, "the number after experts"},
+	colDType:         {"dtype", expr.StringKind, false, "element type: bf16, f32, f8_e4m3, u8 …"},
+	colShape:         {"shape", expr.ShapeKind, false, "dimensions, outermost first; shape[0] is one of them"},
+	colRank:          {"rank", expr.IntKind, false, "number of dimensions"},
+	colNumel:         {"numel", expr.IntKind, false, "number of elements"},
+	colBytes:         {"bytes", expr.IntKind, false, "logical size"},
+	colHash:          {"hash", expr.HashKind, false, "SHA-256 of the logical bytes"},
+	colFile:          {"file", expr.StringKind, false, "the shard that holds it"},
+	colOffset:        {"offset", expr.IntKind, false, "of its first byte in the file; -1 when not stored plainly"},
+	colFormat:        {"format", expr.StringKind, false, "safetensors, torch, gguf, npy"},
+	colMin:           {"min", expr.FloatKind, false, "least finite value"},
+	colMax:           {"max", expr.FloatKind, false, "greatest finite value"},
+	colAbsMax:        {"absmax", expr.FloatKind, false, "greatest magnitude of a finite value"},
+	colNaNs:          {"nans", expr.IntKind, false, "how many values are NaN"},
+	colInfs:          {"infs", expr.IntKind, false, "how many values are infinite"},
+	colZeros:         {"zeros", expr.IntKind, false, "how many values are zero"},
+	colStatus:        {"status", expr.StringKind, true, "missing, extra or changed"},
+	colExpectedShape: {"expected_shape", expr.ShapeKind, true, "the shape that should be there"},
+	colExpectedDType: {"expected_dtype", expr.StringKind, true, "the dtype that should be there, where one is asked for"},
+	colReason:        {"reason", expr.StringKind, true, "why it is a gap"},
+	colRemedy:        {"remedy", expr.StringKind, true, "what would mend it"},
 }
 
 func (c column) String() string { return columns[c].name }

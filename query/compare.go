@@ -16,8 +16,8 @@ import (
 func (r *resolver) operand(e, other *expr.Node) (*node, error) {
 	if e.Op == expr.OpName && other.Op == expr.OpName {
 		_, column := columnNamed(strings.ToLower(e.Text))
-		if c, ok := columnNamed(strings.ToLower(other.Text)); ok && !column && columns[c].kind == kindText {
-			return constant(e.Text), nil
+		if c, ok := columnNamed(strings.ToLower(other.Text)); ok && !column && columns[c].kind == expr.StringKind {
+			return constant(expr.String(e.Text)), nil
 		}
 	}
 	return r.compile(e)
@@ -33,23 +33,23 @@ func (r *resolver) comparison(e *expr.Node) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if left.kind == kindNull || right.kind == kindNull { // = null
+	if left.kind == expr.NullKind || right.kind == expr.NullKind { // = null
 		if o != opEqual && o != opNotEqual {
 			return nil, r.fail(e.Pos, "null is neither above nor below anything: write = null or != null")
 		}
-		if left.kind == kindNull {
+		if left.kind == expr.NullKind {
 			left = right
 		}
-		n := &node{op: opCall, kind: kindBool, function: functionNamed("present"), args: []*node{left}}
+		n := &node{op: opPresent, kind: expr.BoolKind, args: []*node{left}}
 		if o == opEqual {
-			n = &node{op: opNot, kind: kindBool, args: []*node{n}, text: left.text + " = null"}
+			n = &node{op: opNot, kind: expr.BoolKind, args: []*node{n}, text: left.text + " = null"}
 		}
 		return n, nil
 	}
 	if err := r.sameKind(e.Pos, left, right); err != nil {
 		return nil, err
 	}
-	return &node{op: o, kind: kindBool, args: []*node{left, right}}, nil
+	return &node{op: o, kind: expr.BoolKind, args: []*node{left, right}}, nil
 }
 
 // sameKind checks that two operands compare, reading text as a hash or a dtype
@@ -57,34 +57,34 @@ func (r *resolver) comparison(e *expr.Node) (*node, error) {
 func (r *resolver) sameKind(at lexer.Position, a, b *node) error {
 	for _, pair := range [2][2]*node{{a, b}, {b, a}} {
 		of, value := pair[0], pair[1]
-		text, isText := value.value.(string)
+		text, isText := value.value.Text()
 		if value.op != opConst || !isText {
 			continue
 		}
 		switch {
-		case of.kind == kindHash:
+		case of.kind == expr.HashKind:
 			h, err := tensor.ParseHash(text)
 			if err != nil {
 				return r.fail(at, "%v", err)
 			}
-			value.value, value.kind = h, kindHash
+			value.value, value.kind = expr.Hash(h), expr.HashKind
 		case of.op == opColumn && (of.column == colDType || of.column == colExpectedDType):
 			d, ok := tensor.ParseDType(text)
 			if !ok {
 				return r.fail(at, "unknown dtype %q%s", text, didYouMean(strings.ToLower(text), dtypeNames()))
 			}
-			value.value = d.String()
+			value.value = expr.String(d.String())
 		}
 	}
-	if a.kind != b.kind && !(a.kind.number() && b.kind.number()) {
-		return r.fail(at, "%s is %v, %s is %v: they do not compare", a.text, a.kind, describe(b), b.kind)
+	if a.kind != b.kind && !(a.kind.Number() && b.kind.Number()) {
+		return r.fail(at, "%s is %s, %s is %s: they do not compare", a.text, inWords(a.kind), describe(b), inWords(b.kind))
 	}
 	return nil
 }
 
 func describe(n *node) string {
 	if n.op == opConst && n.text == "" {
-		return fmt.Sprint(n.value)
+		return fmt.Sprint(n.value.Any())
 	}
 	return n.text
 }
@@ -108,7 +108,7 @@ func (r *resolver) membership(e *expr.Node) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{op: opIn, kind: kindBool, args: []*node{x}}
+	n := &node{op: opIn, kind: expr.BoolKind, args: []*node{x}}
 	if right.Op == expr.OpRange {
 		n.op = opBetween
 	}
@@ -123,9 +123,9 @@ func (r *resolver) membership(e *expr.Node) (*node, error) {
 		n.args = append(n.args, v)
 	}
 	if e.Op == "not in" { // of a value: an absent one is neither in nor not in
-		there := &node{op: opCall, kind: kindBool, function: functionNamed("present"), args: []*node{x}, text: x.text}
-		not := &node{op: opNot, kind: kindBool, args: []*node{n}, text: e.String()}
-		return &node{op: opAnd, kind: kindBool, args: []*node{there, not}}, nil
+		there := &node{op: opPresent, kind: expr.BoolKind, args: []*node{x}, text: x.text}
+		not := &node{op: opNot, kind: expr.BoolKind, args: []*node{n}, text: e.String()}
+		return &node{op: opAnd, kind: expr.BoolKind, args: []*node{there, not}}, nil
 	}
 	return n, nil
 }
@@ -136,10 +136,10 @@ func (r *resolver) match(e *expr.Node) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	if x.kind != kindText && x.kind != kindNull {
-		return nil, r.fail(e.Pos, "%s is %v; ~ wants text on its left", x.text, x.kind)
+	if x.kind != expr.StringKind && x.kind != expr.NullKind {
+		return nil, r.fail(e.Pos, "%s is %s; ~ wants text on its left", x.text, inWords(x.kind))
 	}
-	n := &node{op: opGlob, kind: kindBool, args: []*node{x}}
+	n := &node{op: opGlob, kind: expr.BoolKind, args: []*node{x}}
 	right := e.Args[1]
 	glob := right.Text
 	switch text, isText := right.Value.Text(); {

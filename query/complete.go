@@ -116,11 +116,8 @@ func expressionWords(verb string) (words []string) {
 			words = append(words, c.name)
 		}
 	}
-	for _, f := range functions {
-		words = append(words, f.name+"(")
-	}
-	for _, a := range aggregateNames {
-		words = append(words, a+"(")
+	for _, f := range functionNames() {
+		words = append(words, f+"(")
 	}
 	return append(words, "not")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"wreg/registry"
+	"wreg/registry/expr"
 )
 
 // byDuplicates reports a query that the registry's content index answers without
@@ -36,8 +37,8 @@ func (q *Query) wantsTwo(c *node) bool {
 		return false
 	}
 	k := c.args[0].slot - len(q.keys)
-	n, isInt := c.args[1].value.(int64)
-	if k < 0 || q.sums[k].argument != nil || !isInt {
+	n, isInt := c.args[1].value.Int()
+	if k < 0 || q.sums[k].argument != nil || !isInt || c.args[1].kind != expr.IntKind {
 		return false
 	}
 	switch c.op {

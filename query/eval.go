@@ -2,10 +2,9 @@ package query
 
 import (
 	"fmt"
-	"math"
-	"math/bits"
+	"slices"
 
-	"wreg/registry/tensor"
+	"wreg/registry/expr"
 )
 
 // eval computes the expression for every row of b. Where every argument is
@@ -38,8 +37,8 @@ func (n *node) eval(b *batch) (*vector, error) {
 		out = compareInts(n.op, args, rows)
 	}
 	if out == nil {
-		values := make([]any, rows)
-		row := make([]any, len(args))
+		values := make([]expr.Value, rows)
+		row := make([]expr.Value, len(args))
 		for i := range rows {
 			for k, v := range args {
 				row[k] = v.value(i)
@@ -48,7 +47,7 @@ func (n *node) eval(b *batch) (*vector, error) {
 				return nil, fmt.Errorf("%s: %w", n.text, err)
 			}
 		}
-		if out = vectorOf(values); out.kind == kindNull {
+		if out = vectorOf(values); out.kind == expr.NullKind {
 			return absent, nil
 		}
 	}
@@ -68,7 +67,7 @@ func allConstant(args []*vector) bool {
 // compareInts is the fast path of layer < 8: integers against one integer.
 func compareInts(o op, args []*vector, rows int) *vector {
 	a, b := args[0], args[1]
-	if a.kind != kindInt || b.kind != kindInt || !b.constant || a.null != nil || b.null != nil || a.constant {
+	if a.kind != expr.IntKind || b.kind != expr.IntKind || !b.constant || a.null != nil || b.null != nil || a.constant {
 		return nil
 	}
 	out, y := make([]bool, rows), b.ints[0]
@@ -88,7 +87,7 @@ func compareInts(o op, args []*vector, rows int) *vector {
 			out[i] = x >= y
 		}
 	}
-	return &vector{kind: kindBool, bools: out}
+	return &vector{kind: expr.BoolKind, bools: out}
 }
 
 // evalLogic is and, or; it stops as soon as the rows are decided.
@@ -111,7 +110,7 @@ func (n *node) evalLogic(b *batch) (*vector, error) {
 		if out.constant && v.constant {
 			rows = 1
 		}
-		merged := &vector{kind: kindBool, bools: make([]bool, rows), constant: rows == 1 && out.constant && v.constant}
+		merged := &vector{kind: expr.BoolKind, bools: make([]bool, rows), constant: rows == 1 && out.constant && v.constant}
 		for i := range rows {
 			x, y := truth(out, i), truth(v, i)
 			merged.bools[i] = x && y || n.op == opOr && (x || y)
@@ -122,63 +121,77 @@ func (n *node) evalLogic(b *batch) (*vector, error) {
 }
 
 // truth is what a condition makes of row i: an absent value is not true.
-func truth(v *vector, i int) bool { return v.kind == kindBool && !v.isNull(i) && v.bools[v.index(i)] }
+func truth(v *vector, i int) bool {
+	return v.kind == expr.BoolKind && !v.isNull(i) && v.bools[v.index(i)]
+}
 
 // apply computes one row. An absent argument makes the result absent, and a
-// condition false, but for ??, if, not and functions that say otherwise.
-func (n *node) apply(args []any) (any, error) {
+// condition false, but for ??, if, not and present.
+func (n *node) apply(args []expr.Value) (expr.Value, error) {
 	switch n.op {
 	case opElse:
-		if args[0] != nil {
+		if !args[0].IsNull() {
 			return args[0], nil
 		}
 		return args[1], nil
 	case opIf:
-		if args[0] == true {
+		if args[0].Truth() {
 			return args[1], nil
 		}
 		return args[2], nil
 	case opIn:
-		return in(args), nil
+		return expr.Bool(slices.ContainsFunc(args[1:], func(a expr.Value) bool { return expr.Equal(args[0], a) })), nil
 	case opNot:
-		return args[0] != true, nil
-	case opCall:
-		if n.function.absent {
-			return n.function.call(args)
-		}
+		return expr.Bool(!args[0].Truth()), nil
+	case opPresent:
+		return expr.Bool(!args[0].IsNull()), nil
 	}
-	for _, a := range args {
-		if a == nil {
-			if n.kind == kindBool {
-				return false, nil
-			}
-			return nil, nil
+	if slices.ContainsFunc(args, expr.Value.IsNull) {
+		if n.kind == expr.BoolKind {
+			return expr.Bool(false), nil
 		}
+		return expr.Null, nil
 	}
 	switch n.op {
 	case opEqual, opNotEqual, opLess, opLessEqual, opGreater, opGreaterEqual:
-		return holds(n.op, compareValues(args[0], args[1])), nil
+		return expr.Bool(holds(n.op, order(args[0], args[1]))), nil
 	case opBetween:
-		return compareValues(args[1], args[0]) <= 0 && compareValues(args[0], args[2]) <= 0, nil
+		return expr.Bool(order(args[1], args[0]) <= 0 && order(args[0], args[2]) <= 0), nil
 	case opGlob:
-		return n.glob.Match(args[0].(string)), nil
+		text, _ := args[0].Text()
+		return expr.Bool(n.glob.Match(text)), nil
 	case opRegexp:
-		return n.regexp.MatchString(args[0].(string)), nil
-	case opAdd, opSub, opMul, opDiv, opFloor, opMod, opNeg:
-		return arithmetic(n.op, args)
+		text, _ := args[0].Text()
+		return expr.Bool(n.regexp.MatchString(text)), nil
+	case opNeg:
+		return expr.Negate(args[0])
 	case opIndex:
-		shape, i := args[0].(tensor.Shape), args[1].(int64)
+		shape, _ := args[0].Shape()
+		i, _ := args[1].Int()
 		if i < 0 {
 			i += int64(len(shape))
 		}
 		if i < 0 || i >= int64(len(shape)) {
-			return nil, nil
+			return expr.Null, nil
 		}
-		return shape[i], nil
+		return expr.Int(shape[i]), nil
 	case opCall:
-		return n.function.call(args)
+		v, err := expr.Apply(n.function, args)
+		return number(v), err
 	}
-	return nil, fmt.Errorf("operation %d cannot be evaluated", n.op)
+	v, err := expr.Arithmetic(opText[n.op], args[0], args[1])
+	if err == expr.ErrDivide {
+		return expr.Null, nil
+	}
+	return number(v), err
+}
+
+// number is v, or absent when v is not a number: no comparison holds for it then.
+func number(v expr.Value) expr.Value {
+	if f, ok := v.Float(); ok && f != f {
+		return expr.Null
+	}
+	return v
 }
 
 func holds(o op, c int) bool {
@@ -195,123 +208,4 @@ func holds(o op, c int) bool {
 		return c > 0
 	}
 	return c >= 0
-}
-
-// in reports whether args[0] equals one of the others.
-func in(args []any) bool {
-	if args[0] == nil {
-		return false
-	}
-	for _, a := range args[1:] {
-		if a != nil && compareValues(args[0], a) == 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// arithmetic on integers is exact: overflow is an error, division gives an
-// integer only when nothing remains. Dividing by zero has no value.
-func arithmetic(o op, args []any) (any, error) {
-	x, xInt := args[0].(int64)
-	if o == opNeg {
-		if !xInt {
-			return -args[0].(float64), nil
-		}
-		if x == math.MinInt64 {
-			return nil, fmt.Errorf("-(%d) overflows 64 bits", x)
-		}
-		return -x, nil
-	}
-	y, yInt := args[1].(int64)
-	if !xInt || !yInt {
-		return floatArithmetic(o, toFloat(args[0]), toFloat(args[1])), nil
-	}
-	var z int64
-	ok := true
-	switch o {
-	case opAdd:
-		z = x + y
-		ok = (z > x) == (y > 0)
-	case opSub:
-		z = x - y
-		ok = (z < x) == (y > 0)
-	case opMul:
-		hi, lo := bits.Mul64(magnitude(x), magnitude(y))
-		z = x * y
-		ok = hi == 0 && (lo <= math.MaxInt64 || lo == 1<<63 && (x < 0) != (y < 0))
-	default:
-		return divide(o, x, y)
-	}
-	if !ok {
-		return nil, fmt.Errorf("%d %s %d overflows 64 bits", x, opText[o], y)
-	}
-	return z, nil
-}
-
-// divide rounds // and % down, as expr does.
-func divide(o op, x, y int64) (any, error) {
-	if y == 0 {
-		return nil, nil
-	}
-	if y == -1 {
-		if o == opMod {
-			return int64(0), nil
-		}
-		return arithmetic(opNeg, []any{x})
-	}
-	q, r := x/y, x%y
-	switch {
-	case o == opDiv && r != 0:
-		return float64(x) / float64(y), nil
-	case o != opDiv && r != 0 && (r < 0) != (y < 0):
-		q, r = q-1, r+y
-	}
-	if o == opMod {
-		return r, nil
-	}
-	return q, nil
-}
-
-func magnitude(x int64) uint64 {
-	if x < 0 {
-		return -uint64(x)
-	}
-	return uint64(x)
-}
-
-func toFloat(v any) float64 {
-	if i, ok := v.(int64); ok {
-		return float64(i)
-	}
-	return v.(float64)
-}
-
-func floatArithmetic(o op, x, y float64) any {
-	switch o {
-	case opAdd:
-		return number(x + y)
-	case opSub:
-		return number(x - y)
-	case opMul:
-		return number(x * y)
-	}
-	if y == 0 {
-		return nil
-	}
-	switch o {
-	case opMod:
-		return number(x - y*math.Floor(x/y))
-	case opFloor:
-		return number(math.Floor(x / y))
-	}
-	return number(x / y)
-}
-
-// number is f, or absent when f is none: no comparison holds for it then.
-func number(f float64) any {
-	if f != f {
-		return nil
-	}
-	return f
 }

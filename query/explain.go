@@ -127,10 +127,7 @@ func (n *node) String() string {
 	}
 	switch n.op {
 	case opConst:
-		if text, ok := n.value.(string); ok {
-			return fmt.Sprintf("%q", text)
-		}
-		return fmt.Sprint(n.value)
+		return n.value.String()
 	case opColumn:
 		return n.column.String()
 	case opSlot:
@@ -148,7 +145,9 @@ func (n *node) String() string {
 	case opIndex:
 		return args[0] + "[" + args[1] + "]"
 	case opCall:
-		return n.function.name + "(" + strings.Join(args, ", ") + ")"
+		return n.function + "(" + strings.Join(args, ", ") + ")"
+	case opPresent:
+		return "present(" + args[0] + ")"
 	case opIf:
 		return "(" + args[1] + " if " + args[0] + " else " + args[2] + ")"
 	}

@@ -4,13 +4,14 @@ import (
 	"slices"
 
 	"wreg/registry"
+	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
 
 // gapBatch gives gaps as rows.
 func gapBatch(gaps []gap, v *registry.Revision) *batch {
 	return &batch{n: len(gaps), weight: 1, load: func(c column) *vector {
-		values := make([]any, len(gaps))
+		values := make([]expr.Value, len(gaps))
 		for i := range gaps {
 			values[i] = gaps[i].value(c, v)
 		}
@@ -19,101 +20,101 @@ func gapBatch(gaps []gap, v *registry.Revision) *batch {
 }
 
 // value is one column of a gap, nil when absent: a missing tensor has no shape.
-func (g *gap) value(c column, v *registry.Revision) any {
+func (g *gap) value(c column, v *registry.Revision) expr.Value {
 	switch c {
 	case colPath:
-		return g.path
+		return expr.String(g.path)
 	case colModel:
-		return v.Ref()
+		return expr.String(v.Ref())
 	case colStatus:
-		return g.status
+		return expr.String(g.status)
 	case colReason:
-		return textOrNil(g.reason)
+		return textOrNull(g.reason)
 	case colRemedy:
-		return textOrNil(g.remedy)
+		return textOrNull(g.remedy)
 	case colTemplate, colLayer, colExpert:
 		template, index := tensor.SplitPath(g.path)
 		if c == colTemplate {
-			return template
+			return expr.String(template)
 		}
 		if k := slices.Index(tensor.Placeholders(template), c.String()); k >= 0 && k < len(index) {
-			return index[k]
+			return expr.Int(index[k])
 		}
-		return nil
+		return expr.Null
 	case colExpectedShape:
 		if g.want != nil && g.want.shape != nil {
-			return g.want.shape
+			return expr.Shape(g.want.shape)
 		}
-		return nil
+		return expr.Null
 	case colExpectedDType:
 		if g.want != nil && g.want.dtype.Valid() {
-			return g.want.dtype.String()
+			return expr.String(g.want.dtype.String())
 		}
-		return nil
+		return expr.Null
 	}
 	if g.have == nil {
-		return nil
+		return expr.Null
 	}
 	return infoValue(c, g.have)
 }
 
-func textOrNil(s string) any {
+func textOrNull(s string) expr.Value {
 	if s == "" {
-		return nil
+		return expr.Null
 	}
-	return s
+	return expr.String(s)
 }
 
 // infoValue is one column of a tensor's record.
-func infoValue(c column, t *tensor.Info) any {
+func infoValue(c column, t *tensor.Info) expr.Value {
 	switch c {
 	case colDType:
-		return t.DType.String()
+		return expr.String(t.DType.String())
 	case colShape:
-		return t.Shape
+		return expr.Shape(t.Shape)
 	case colRank:
-		return int64(len(t.Shape))
+		return expr.Int(int64(len(t.Shape)))
 	case colNumel:
 		n, err := t.Shape.Numel()
 		if err != nil {
-			return nil
+			return expr.Null
 		}
-		return n
+		return expr.Int(n)
 	case colBytes:
-		return t.Bytes
+		return expr.Int(t.Bytes)
 	case colHash:
 		if t.Hash.IsZero() {
-			return nil
+			return expr.Null
 		}
-		return t.Hash
+		return expr.Hash(t.Hash)
 	case colFile:
-		return t.File
+		return expr.String(t.File)
 	case colOffset:
-		return t.Offset
+		return expr.Int(t.Offset)
 	case colFormat:
-		return t.Format
+		return expr.String(t.Format)
 	}
 	if t.Stats == nil {
-		return nil
+		return expr.Null
 	}
 	if c == colMin || c == colMax || c == colAbsMax {
 		if n, err := t.Shape.Numel(); err == nil && t.Stats.AbsMax == 0 && t.Stats.NaNs+t.Stats.Infs == n {
-			return nil
+			return expr.Null
 		}
 	}
 	switch c {
 	case colMin:
-		return t.Stats.Min
+		return expr.Float(t.Stats.Min)
 	case colMax:
-		return t.Stats.Max
+		return expr.Float(t.Stats.Max)
 	case colAbsMax:
-		return t.Stats.AbsMax
+		return expr.Float(t.Stats.AbsMax)
 	case colNaNs:
-		return t.Stats.NaNs
+		return expr.Int(t.Stats.NaNs)
 	case colInfs:
-		return t.Stats.Infs
+		return expr.Int(t.Stats.Infs)
 	case colZeros:
-		return t.Stats.Zeros
+		return expr.Int(t.Stats.Zeros)
 	}
-	return nil
+	return expr.Null
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
 
@@ -34,7 +35,7 @@ func newGrouping(keys []*node, aggregates []*aggregate) *grouping {
 	for range keys {
 		g.values = append(g.values, &vector{})
 	}
-	if len(keys) == 1 && keys[0].kind == kindHash {
+	if len(keys) == 1 && keys[0].kind == expr.HashKind {
 		g.byHash = &hashTable{}
 	}
 	if len(keys) == 0 {
@@ -73,7 +74,7 @@ func (g *grouping) add(b *batch, p *part) error {
 		for i := range g.of {
 			g.of[i] = id
 		}
-	case keys[varying].kind == kindInt && keys[varying].null == nil && allConstant(keys[varying+1:]):
+	case keys[varying].kind == expr.IntKind && keys[varying].null == nil && allConstant(keys[varying+1:]):
 		g.byNumber(keys, varying)
 	default:
 		for i := range g.of {
@@ -220,22 +221,25 @@ func appendKey(b []byte, v *vector, i int) []byte {
 	}
 	i = v.index(i)
 	switch v.kind {
-	case kindBool:
-		return append(b, 1, byte(boolInt(v.bools[i])))
-	case kindInt:
+	case expr.BoolKind:
+		if v.bools[i] {
+			return append(b, 1, 1)
+		}
+		return append(b, 1, 0)
+	case expr.IntKind:
 		return binary.LittleEndian.AppendUint64(append(b, 2), uint64(v.ints[i]))
-	case kindFloat:
+	case expr.FloatKind:
 		f := v.floats[i]
 		if whole := int64(f); float64(whole) == f && math.Abs(f) < 1<<53 {
 			return binary.LittleEndian.AppendUint64(append(b, 2), uint64(whole))
 		}
 		return binary.LittleEndian.AppendUint64(append(b, 3), math.Float64bits(f))
-	case kindText:
+	case expr.StringKind:
 		b = binary.AppendUvarint(append(b, 4), uint64(len(v.texts[i])))
 		return append(b, v.texts[i]...)
-	case kindHash:
+	case expr.HashKind:
 		return append(append(b, 5), v.hashes[i][:]...)
-	case kindShape:
+	case expr.ShapeKind:
 		b = binary.AppendUvarint(append(b, 6), uint64(len(v.shapes[i])))
 		for _, d := range v.shapes[i] {
 			b = binary.AppendVarint(b, d)

@@ -2,6 +2,7 @@ package query
 
 import (
 	"wreg/registry"
+	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
 
@@ -16,9 +17,9 @@ func (p *part) load(c column, rows []int32) *vector {
 		}
 		return textVector(paths)
 	case colTemplate:
-		return constantVector(b.Template())
+		return constantVector(expr.String(b.Template()))
 	case colModel:
-		return constantVector(p.revision.Ref())
+		return constantVector(expr.String(p.revision.Ref()))
 	case colLayer, colExpert:
 		if k := p.axisOf(c); k >= 0 {
 			numbers, _ := b.Index(k)
@@ -55,7 +56,7 @@ func (p *part) load(c column, rows []int32) *vector {
 // dtypeVectors are columns of one dtype, of which a registry has very many.
 var dtypeVectors = func() (list [256]*vector) {
 	for d := range list {
-		list[d] = constantVector(tensor.DType(d).String())
+		list[d] = constantVector(expr.String(tensor.DType(d).String()))
 	}
 	return list
 }()
@@ -105,7 +106,7 @@ func (p *part) loadStat(c column, rows []int32) *vector {
 	case out.constant: // one value, but not on every row
 		v := out.value(0)
 		out = &vector{kind: out.kind}
-		out.grow(len(rows))
+		out.resize(len(rows))
 		for i := range rows {
 			out.set(i, v)
 		}
@@ -148,7 +149,7 @@ func ints(c registry.Ints, rows []int32) *vector {
 
 func coded(c registry.Ints, rows []int32, of func(int64) int64) *vector {
 	if v, same := c.Const(); same {
-		return constantVector(of(v))
+		return constantVector(expr.Int(of(v)))
 	}
 	out := make([]int64, len(rows))
 	for i, r := range rows {
@@ -159,7 +160,7 @@ func coded(c registry.Ints, rows []int32, of func(int64) int64) *vector {
 
 func texts(c registry.Ints, rows []int32, of func(int64) string) *vector {
 	if v, same := c.Const(); same {
-		return constantVector(of(v))
+		return constantVector(expr.String(of(v)))
 	}
 	out := make([]string, len(rows))
 	for i, r := range rows {
@@ -174,24 +175,24 @@ func names(c registry.Names, rows []int32) *vector {
 
 func shapes(c registry.Shapes, rows []int32) *vector {
 	if v, same := c.Code().Const(); same {
-		return constantVector(entry(c.Distinct(), v))
+		return constantVector(expr.Shape(entry(c.Distinct(), v)))
 	}
 	out := make([]tensor.Shape, len(rows))
 	for i, r := range rows {
 		out[i] = c.At(int(r))
 	}
-	return &vector{kind: kindShape, shapes: out}
+	return &vector{kind: expr.ShapeKind, shapes: out}
 }
 
 func floats(c registry.Floats, rows []int32) *vector {
 	if v, same := c.Const(); same {
-		return constantVector(v)
+		return constantVector(expr.Float(v))
 	}
 	out := make([]float64, len(rows))
 	for i, r := range rows {
 		out[i] = c.At(int(r))
 	}
-	return &vector{kind: kindFloat, floats: out}
+	return &vector{kind: expr.FloatKind, floats: out}
 }
 
 // hashes gives hashes, absent where none was taken.
@@ -200,12 +201,12 @@ func hashes(c registry.Hashes, rows []int32) *vector {
 		if h.IsZero() {
 			return absent
 		}
-		return constantVector(h)
+		return constantVector(expr.Hash(h))
 	}
 	out := hashVector(make([]tensor.Hash, len(rows)))
 	for i, r := range rows {
 		if out.hashes[i] = c.At(int(r)); out.hashes[i].IsZero() {
-			out.set(i, nil)
+			out.set(i, expr.Null)
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package query
 import (
 	"regexp"
 
+	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
 
@@ -33,13 +34,14 @@ const (
 	opMod
 	opNeg
 	opIndex // args[0][args[1]]
-	opCall  // function(args…)
-	opElse  // args[0] ?? args[1]
-	opIf    // args[1] if args[0] else args[2]
-	opSlot  // a value computed earlier: a group's key or aggregate
+	opCall  // function(args…), of expr
+	opPresent
+	opElse // args[0] ?? args[1]
+	opIf   // args[1] if args[0] else args[2]
+	opSlot // a value computed earlier: a group's key or aggregate
 )
 
-var opText = map[op]string{
+var opText = [...]string{
 	opAnd: "and", opOr: "or", opNot: "not", opEqual: "=", opNotEqual: "!=", opLess: "<", opLessEqual: "<=",
 	opGreater: ">", opGreaterEqual: ">=", opIn: "in", opBetween: "in", opGlob: "~", opRegexp: "~", opAdd: "+",
 	opSub: "-", opMul: "*", opDiv: "/", opFloor: "//", opMod: "%", opNeg: "-", opElse: "??",
@@ -48,18 +50,18 @@ var opText = map[op]string{
 // node is a compiled expression: names resolved, types known, patterns parsed.
 type node struct {
 	op       op
-	kind     kind
+	kind     expr.Kind
 	args     []*node
-	value    any
+	value    expr.Value
 	column   column
 	slot     int
 	glob     *tensor.Pattern
 	regexp   *regexp.Regexp
-	function *function
+	function string
 	text     string // as written
 }
 
-func constant(v any) *node { return &node{op: opConst, kind: kindOf(v), value: v} }
+func constant(v expr.Value) *node { return &node{op: opConst, kind: v.Kind(), value: v} }
 
 // columns marks the columns that the expression reads.
 func (n *node) columns(set *columnSet) {

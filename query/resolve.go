@@ -60,8 +60,8 @@ func treeOf(e *expr.Expr, text string) (*expr.Node, error) {
 // condition compiles an expression that must be true or false.
 func (r *resolver) condition(e *expr.Expr, clause string) (*node, error) {
 	n, err := r.expression(e)
-	if err == nil && n.kind != kindBool {
-		err = r.fail(e.Pos, "%s wants a condition, %s is %v", clause, n.text, n.kind)
+	if err == nil && n.kind != expr.BoolKind {
+		err = r.fail(e.Pos, "%s wants a condition, %s is %s", clause, n.text, inWords(n.kind))
 	}
 	return n, err
 }
@@ -74,7 +74,10 @@ func (r *resolver) compile(e *expr.Node) (*node, error) {
 	}
 	n, err := r.form(e)
 	if err == nil && n.text == "" {
-		n.text = strings.TrimSuffix(strings.TrimPrefix(e.String(), "("), ")")
+		n.text = e.String()
+		if inner, grouped := strings.CutPrefix(n.text, "("); grouped {
+			n.text = strings.TrimSuffix(inner, ")")
+		}
 	}
 	return n, err
 }
@@ -82,16 +85,16 @@ func (r *resolver) compile(e *expr.Node) (*node, error) {
 func (r *resolver) form(e *expr.Node) (*node, error) {
 	switch e.Op {
 	case expr.OpConst:
-		return constant(fromExpr(e.Value)), nil
+		return constant(e.Value), nil
 	case expr.OpName:
 		return r.name(e)
 	case "and", "or":
 		return r.logic(e)
 	case expr.OpNot:
-		args, err := r.all(e.Args, kindBool)
-		return &node{op: opNot, kind: kindBool, args: args}, err
+		args, err := r.all(e.Args, expr.BoolKind)
+		return &node{op: opNot, kind: expr.BoolKind, args: args}, err
 	case expr.OpNeg:
-		args, err := r.all(e.Args, kindFloat)
+		args, err := r.all(e.Args, expr.FloatKind)
 		if err != nil {
 			return nil, err
 		}
@@ -105,17 +108,13 @@ func (r *resolver) form(e *expr.Node) (*node, error) {
 	case "+", "-", "*", "/", "//", "%":
 		return r.arithmetic(e)
 	case "??":
-		args, err := r.all(e.Args, kindNull)
-		if err != nil {
-			return nil, err
-		}
-		return &node{op: opElse, kind: wider(args[0].kind, args[1].kind), args: args}, nil
+		return r.either(opElse, e, nil)
 	case expr.OpIf:
-		args, err := r.all(e.Args, kindNull)
+		condition, err := r.all(e.Args[:1], expr.BoolKind)
 		if err != nil {
 			return nil, err
 		}
-		return &node{op: opIf, kind: wider(args[1].kind, args[2].kind), args: args}, nil
+		return r.either(opIf, e, condition)
 	case expr.OpIndex:
 		return r.index(e)
 	case expr.OpCall:
@@ -126,25 +125,38 @@ func (r *resolver) form(e *expr.Node) (*node, error) {
 	return nil, r.fail(e.Pos, "%s does not stand here: it is no value", e)
 }
 
-// all compiles the arguments and checks that each is of the kind wanted; kindFloat
-// stands for any number, kindNull for anything.
-func (r *resolver) all(in []*expr.Node, want kind) ([]*node, error) {
+// all compiles the arguments and checks that each is of the kind wanted; expr.FloatKind
+// stands for any number, expr.NullKind for anything.
+func (r *resolver) all(in []*expr.Node, want expr.Kind) ([]*node, error) {
 	out := make([]*node, len(in))
 	for i, e := range in {
 		n, err := r.compile(e)
 		if err != nil {
 			return nil, err
 		}
-		if want != kindNull && n.kind != kindNull && n.kind != want && !(want.number() && n.kind.number()) {
-			return nil, r.fail(e.Pos, "%s is %v, want %v", n.text, n.kind, want)
+		if want != expr.NullKind && n.kind != expr.NullKind && n.kind != want && !(want.Number() && n.kind.Number()) {
+			return nil, r.fail(e.Pos, "%s is %s, want %s", n.text, inWords(n.kind), inWords(want))
 		}
 		out[i] = n
 	}
 	return out, nil
 }
 
-func wider(a, b kind) kind {
-	if a == kindNull || a == kindInt && b == kindFloat {
+// either is a ?? b and a if c else b: both must be of one kind.
+func (r *resolver) either(o op, e *expr.Node, args []*node) (*node, error) {
+	values, err := r.all(e.Args[len(args):], expr.NullKind)
+	if err != nil {
+		return nil, err
+	}
+	a, b := values[0], values[1]
+	if a.kind != expr.NullKind && b.kind != expr.NullKind && a.kind != b.kind && !(a.kind.Number() && b.kind.Number()) {
+		return nil, r.fail(e.Pos, "%s is %s, %s is %s: both must be of one kind", a.text, inWords(a.kind), b.text, inWords(b.kind))
+	}
+	return &node{op: o, kind: wider(a.kind, b.kind), args: append(args, values...)}, nil
+}
+
+func wider(a, b expr.Kind) expr.Kind {
+	if a == expr.NullKind || a == expr.IntKind && b == expr.FloatKind {
 		return b
 	}
 	return a
@@ -184,23 +196,23 @@ func (r *resolver) logic(e *expr.Node) (*node, error) {
 		}
 	}
 	slices.Reverse(chain)
-	args, err := r.all(chain, kindBool)
+	args, err := r.all(chain, expr.BoolKind)
 	o := opAnd
 	if e.Op == "or" {
 		o = opOr
 	}
-	return &node{op: o, kind: kindBool, args: args, text: "…"}, err
+	return &node{op: o, kind: expr.BoolKind, args: args, text: "…"}, err
 }
 
 func (r *resolver) arithmetic(e *expr.Node) (*node, error) {
-	args, err := r.all(e.Args, kindFloat)
+	args, err := r.all(e.Args, expr.FloatKind)
 	if err != nil {
 		return nil, err
 	}
 	n := &node{kind: wider(args[0].kind, args[1].kind), args: args}
 	n.op = map[string]op{"+": opAdd, "-": opSub, "*": opMul, "/": opDiv, "//": opFloor, "%": opMod}[e.Op]
 	if n.op == opDiv {
-		n.kind = kindFloat
+		n.kind = expr.FloatKind
 	}
 	return n, nil
 }
@@ -210,14 +222,14 @@ func (r *resolver) index(e *expr.Node) (*node, error) {
 	if len(e.Args) != 2 || e.Args[1].Op == expr.OpSlice {
 		return nil, r.fail(e.Pos, "want one index, as in shape[0]")
 	}
-	args, err := r.all(e.Args, kindNull)
+	args, err := r.all(e.Args, expr.NullKind)
 	if err != nil {
 		return nil, err
 	}
-	if args[0].kind != kindShape || args[1].kind != kindInt {
+	if args[0].kind != expr.ShapeKind || args[1].kind != expr.IntKind {
 		return nil, r.fail(e.Pos, "want a shape and an integer, as in shape[0]")
 	}
-	return &node{op: opIndex, kind: kindInt, args: args}, nil
+	return &node{op: opIndex, kind: expr.IntKind, args: args}, nil
 }
 
 // shape is a literal [4, 96, 64].
@@ -230,22 +242,20 @@ func (r *resolver) shape(e *expr.Node) (*node, error) {
 		}
 		s[i] = d
 	}
-	return constant(s), nil
+	return constant(expr.Shape(s)), nil
 }
 
-func fromExpr(v expr.Value) any {
-	switch v.Kind() {
-	case expr.BoolKind:
-		return v.Truth()
-	case expr.IntKind:
-		i, _ := v.Int()
-		return i
-	case expr.FloatKind:
-		f, _ := v.Float()
-		return f
-	case expr.StringKind:
-		s, _ := v.Text()
-		return s
+// inWords is what a kind is called in errors.
+func inWords(k expr.Kind) string {
+	switch {
+	case k == expr.NullKind:
+		return "nothing"
+	case k == expr.BoolKind:
+		return "a condition"
+	case k.Number():
+		return "a number"
+	case k == expr.StringKind:
+		return "text"
 	}
-	return nil
+	return k.String()
 }

@@ -3,6 +3,8 @@ package query
 import (
 	"cmp"
 	"slices"
+
+	"wreg/registry/expr"
 )
 
 // sink takes selected rows and makes the answer: columns, groups, order, limit.
@@ -12,9 +14,9 @@ type sink struct {
 	reads   columnSet // columns needed for each row
 	groups  *grouping
 	rows    [][]any
-	keys    [][]any // of order by, one list a row
-	worst   []any   // the keys that a row must beat to be among the first
-	keeps   bool    // parts are kept until the end
+	keys    [][]expr.Value // of order by, one list a row
+	worst   []expr.Value   // the keys that a row must beat to be among the first
+	keeps   bool           // parts are kept until the end
 
 	repeated map[signature]*repeated
 	waiting  []*repeated
@@ -79,7 +81,7 @@ func (s *sink) takeRows(b *batch) (done bool, err error) {
 		if len(s.rows) == s.q.limit {
 			return true, nil
 		}
-		s.rows = append(s.rows, row(values, i))
+		s.rows = append(s.rows, resultRow(values, i))
 	}
 	return len(s.rows) == s.q.limit, nil
 }
@@ -102,7 +104,7 @@ func (s *sink) takeOrdered(b *batch) error {
 				return err
 			}
 		}
-		s.rows = append(s.rows, row(values, i))
+		s.rows = append(s.rows, resultRow(values, i))
 		s.keys = append(s.keys, key)
 		if s.q.limit > 0 && len(s.rows) >= 2*s.q.limit+1024 {
 			s.sort()
@@ -125,10 +127,19 @@ func evalAll(b *batch, nodes []*node) ([]*vector, error) {
 	return out, nil
 }
 
-func row(values []*vector, i int) []any {
-	r := make([]any, len(values))
+func row(values []*vector, i int) []expr.Value {
+	r := make([]expr.Value, len(values))
 	for k, v := range values {
 		r[k] = v.value(i)
+	}
+	return r
+}
+
+// resultRow is a row as a Result has it.
+func resultRow(values []*vector, i int) []any {
+	r := make([]any, len(values))
+	for k, v := range values {
+		r[k] = v.value(i).Any()
 	}
 	return r
 }
@@ -193,7 +204,7 @@ func (s *sink) sort() {
 	slices.SortFunc(at, func(x, y int) int {
 		return cmp.Or(s.compareKeys(s.keys[x], s.keys[y]), cmp.Compare(x, y))
 	})
-	rows, keys := make([][]any, len(at)), make([][]any, len(at))
+	rows, keys := make([][]any, len(at)), make([][]expr.Value, len(at))
 	for i, k := range at {
 		rows[i], keys[i] = s.rows[k], s.keys[k]
 	}
@@ -201,10 +212,10 @@ func (s *sink) sort() {
 }
 
 // compareKeys orders two rows; absent values come last either way.
-func (s *sink) compareKeys(a, b []any) int {
+func (s *sink) compareKeys(a, b []expr.Value) int {
 	for k, o := range s.q.order {
-		c := compareValues(a[k], b[k])
-		if o.descending && a[k] != nil && b[k] != nil {
+		c := order(a[k], b[k])
+		if o.descending && !a[k].IsNull() && !b[k].IsNull() {
 			c = -c
 		}
 		if c != 0 {

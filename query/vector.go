@@ -1,30 +1,20 @@
 package query
 
-import "wreg/registry/tensor"
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"strings"
 
-// kind is the type of a value. Dtypes are text, in the spelling of tensor.DType.
-type kind uint8
-
-const (
-	kindNull kind = iota
-	kindBool
-	kindInt
-	kindFloat
-	kindText
-	kindHash
-	kindShape
+	"wreg/registry/expr"
+	"wreg/registry/tensor"
 )
 
-func (k kind) String() string {
-	return [...]string{"nothing", "a condition", "a number", "a number", "text", "a hash", "a shape"}[k]
-}
-
-func (k kind) number() bool { return k == kindInt || k == kindFloat }
-
 // vector holds one column of a batch, or one value for all its rows when constant
-// is set: a million rows of one dtype are one string.
+// is set: a million rows of one dtype are one string. Dtypes are text, in the
+// spelling of tensor.DType.
 type vector struct {
-	kind     kind
+	kind     expr.Kind
 	constant bool
 	bools    []bool
 	ints     []int64
@@ -34,115 +24,94 @@ type vector struct {
 	shapes   []tensor.Shape
 	null     []bool // nil: no value is absent; one element when constant
 
-	later func(i int32) any // makes the values, in place of all the above
-	rows  []int32           // of later, after pick
+	later func(i int32) expr.Value // makes the values, in place of all the above
+	rows  []int32                  // of later, after pick
 }
 
-func intVector(v []int64) *vector        { return &vector{kind: kindInt, ints: v} }
-func textVector(v []string) *vector      { return &vector{kind: kindText, texts: v} }
-func hashVector(v []tensor.Hash) *vector { return &vector{kind: kindHash, hashes: v} }
+func intVector(v []int64) *vector        { return &vector{kind: expr.IntKind, ints: v} }
+func textVector(v []string) *vector      { return &vector{kind: expr.StringKind, texts: v} }
+func hashVector(v []tensor.Hash) *vector { return &vector{kind: expr.HashKind, hashes: v} }
 
-var absent = &vector{kind: kindNull, constant: true, null: []bool{true}}
+var absent = &vector{constant: true, null: []bool{true}}
 
 // constantVector holds v for every row.
-func constantVector(v any) *vector {
-	w := &vector{constant: true}
-	switch v := v.(type) {
-	case nil:
+func constantVector(v expr.Value) *vector {
+	if v.IsNull() {
 		return absent
-	case bool:
-		w.kind, w.bools = kindBool, []bool{v}
-	case int64:
-		w.kind, w.ints = kindInt, []int64{v}
-	case float64:
-		w.kind, w.floats = kindFloat, []float64{v}
-	case string:
-		w.kind, w.texts = kindText, []string{v}
-	case tensor.Hash:
-		w.kind, w.hashes = kindHash, []tensor.Hash{v}
-	case tensor.Shape:
-		w.kind, w.shapes = kindShape, []tensor.Shape{v}
 	}
+	w := &vector{kind: v.Kind(), constant: true}
+	w.resize(1)
+	w.set(0, v)
 	return w
 }
 
-// vectorOf collects values of one kind; nil is absent. Mixed ints and floats
-// become floats.
-func vectorOf(values []any) *vector {
+// vectorOf collects values of one kind, of which some may be absent. Mixed ints and
+// floats become floats.
+func vectorOf(values []expr.Value) *vector {
 	w := &vector{}
 	for _, v := range values {
-		if k := kindOf(v); k != kindNull && (w.kind == kindNull || w.kind == kindInt && k == kindFloat) {
+		if k := v.Kind(); w.kind == expr.NullKind || w.kind == expr.IntKind && k == expr.FloatKind {
 			w.kind = k
 		}
 	}
-	if w.kind == kindNull {
+	if w.kind == expr.NullKind {
 		return absent
 	}
-	w.grow(len(values))
+	w.resize(len(values))
 	for i, v := range values {
 		w.set(i, v)
 	}
 	return w
 }
 
-func kindOf(v any) kind {
-	switch v.(type) {
-	case bool:
-		return kindBool
-	case int64:
-		return kindInt
-	case float64:
-		return kindFloat
-	case string:
-		return kindText
-	case tensor.Hash:
-		return kindHash
-	case tensor.Shape:
-		return kindShape
+// grow makes a list at least n long.
+func grow[T any](list []T, n int) []T {
+	if n > len(list) {
+		list = slices.Grow(list, n-len(list))[:n]
 	}
-	return kindNull
+	return list
 }
 
-func (v *vector) grow(n int) {
+// resize gives the vector room for n values of its kind.
+func (v *vector) resize(n int) {
 	switch v.kind {
-	case kindBool:
-		v.bools = make([]bool, n)
-	case kindInt:
-		v.ints = make([]int64, n)
-	case kindFloat:
-		v.floats = make([]float64, n)
-	case kindText:
-		v.texts = make([]string, n)
-	case kindHash:
-		v.hashes = make([]tensor.Hash, n)
-	case kindShape:
-		v.shapes = make([]tensor.Shape, n)
+	case expr.BoolKind:
+		v.bools = grow(v.bools, n)
+	case expr.IntKind:
+		v.ints = grow(v.ints, n)
+	case expr.FloatKind:
+		v.floats = grow(v.floats, n)
+	case expr.StringKind:
+		v.texts = grow(v.texts, n)
+	case expr.HashKind:
+		v.hashes = grow(v.hashes, n)
+	case expr.ShapeKind:
+		v.shapes = grow(v.shapes, n)
+	}
+	if v.null != nil {
+		v.null = grow(v.null, n)
 	}
 }
 
-func (v *vector) set(i int, value any) {
-	switch x := value.(type) {
-	case nil:
-		if v.null == nil {
-			v.null = make([]bool, max(len(v.bools), len(v.ints), len(v.floats), len(v.texts), len(v.hashes), len(v.shapes)))
-		}
+func (v *vector) set(i int, value expr.Value) {
+	if value.IsNull() {
+		v.null = grow(v.null, max(v.size(), i+1))
 		v.null[i] = true
-	case bool:
-		v.bools[i] = x
-	case int64:
-		if v.kind == kindFloat {
-			v.floats[i] = float64(x)
-		} else {
-			v.ints[i] = x
-		}
-	case float64:
-		v.floats[i] = x
-	case string:
-		v.texts[i] = x
-	case tensor.Hash:
-		v.hashes[i] = x
-	case tensor.Shape:
-		v.shapes[i] = x
+		return
+	}
+	switch v.kind {
+	case expr.BoolKind:
+		v.bools[i] = value.Truth()
+	case expr.IntKind:
+		v.ints[i], _ = value.Int()
+	case expr.FloatKind:
+		v.floats[i], _ = value.Float()
+	case expr.StringKind:
+		v.texts[i], _ = value.Text()
+	case expr.HashKind:
+		v.hashes[i], _ = value.Hash()
+	case expr.ShapeKind:
+		v.shapes[i], _ = value.Shape()
 	}
 }
 
@@ -155,13 +124,13 @@ func (v *vector) index(i int) int {
 
 func (v *vector) isNull(i int) bool {
 	if v.later != nil {
-		return v.value(i) == nil
+		return v.value(i).IsNull()
 	}
 	return v.null != nil && v.null[v.index(i)]
 }
 
-// value is row i as nil, bool, int64, float64, string, tensor.Hash or tensor.Shape.
-func (v *vector) value(i int) any {
+// value is row i, Null where it is absent.
+func (v *vector) value(i int) expr.Value {
 	if v.later != nil {
 		if v.rows != nil {
 			return v.later(v.rows[i])
@@ -169,24 +138,24 @@ func (v *vector) value(i int) any {
 		return v.later(int32(i))
 	}
 	if v.isNull(i) {
-		return nil
+		return expr.Null
 	}
 	i = v.index(i)
 	switch v.kind {
-	case kindBool:
-		return v.bools[i]
-	case kindInt:
-		return v.ints[i]
-	case kindFloat:
-		return v.floats[i]
-	case kindText:
-		return v.texts[i]
-	case kindHash:
-		return v.hashes[i]
-	case kindShape:
-		return v.shapes[i]
+	case expr.BoolKind:
+		return expr.Bool(v.bools[i])
+	case expr.IntKind:
+		return expr.Int(v.ints[i])
+	case expr.FloatKind:
+		return expr.Float(v.floats[i])
+	case expr.StringKind:
+		return expr.String(v.texts[i])
+	case expr.HashKind:
+		return expr.Hash(v.hashes[i])
+	case expr.ShapeKind:
+		return expr.Shape(v.shapes[i])
 	}
-	return nil
+	return expr.Null
 }
 
 // pick keeps the rows listed, in that order.
@@ -220,44 +189,24 @@ func pick[T any](from []T, rows []int32) []T {
 }
 
 // append adds one value to a column that is being collected.
-func (v *vector) append(value any) {
+func (v *vector) append(value expr.Value) {
 	n := v.size()
-	if k := kindOf(value); k != kindNull && v.kind == kindNull {
+	switch k := value.Kind(); {
+	case v.kind == expr.NullKind:
 		v.kind = k
-	}
-	switch x := value.(type) {
-	case nil:
-		v.null = append(grow(v.null, n), true)
-		return
-	case bool:
-		v.bools = append(grow(v.bools, n), x)
-	case int64:
-		if v.kind == kindFloat {
-			v.floats = append(grow(v.floats, n), float64(x))
-		} else {
-			v.ints = append(grow(v.ints, n), x)
+	case v.kind == expr.IntKind && k == expr.FloatKind: // integers so far
+		for _, i := range v.ints {
+			v.floats = append(v.floats, float64(i))
 		}
-	case float64:
-		if v.kind == kindInt { // a column of whole numbers so far
-			v.kind = kindFloat
-			for _, i := range grow(v.ints, n) {
-				v.floats = append(v.floats, float64(i))
-			}
-			v.ints = nil
-		}
-		v.floats = append(grow(v.floats, n), x)
-	case string:
-		v.texts = append(grow(v.texts, n), x)
-	case tensor.Hash:
-		v.hashes = append(grow(v.hashes, n), x)
-	case tensor.Shape:
-		v.shapes = append(grow(v.shapes, n), x)
+		v.kind, v.ints = k, nil
 	}
+	v.resize(n + 1)
+	v.set(n, value)
 }
 
 // appendHash is append for the column that may be long.
 func (v *vector) appendHash(h tensor.Hash) {
-	v.kind = kindHash
+	v.kind = expr.HashKind
 	if len(v.null) > len(v.hashes) { // the group of no hash came before
 		v.hashes = grow(v.hashes, len(v.null))
 	}
@@ -270,26 +219,50 @@ func (v *vector) size() int {
 
 // filled gives a collected column n values, absent ones where none was added.
 func (v *vector) filled(n int) *vector {
-	if v.kind == kindNull {
+	if v.kind == expr.NullKind {
 		return absent
 	}
 	w := *v
-	switch w.kind {
-	case kindBool:
-		w.bools = grow(w.bools, n)
-	case kindInt:
-		w.ints = grow(w.ints, n)
-	case kindFloat:
-		w.floats = grow(w.floats, n)
-	case kindText:
-		w.texts = grow(w.texts, n)
-	case kindHash:
-		w.hashes = grow(w.hashes, n)
-	case kindShape:
-		w.shapes = grow(w.shapes, n)
-	}
-	if w.null != nil {
-		w.null = grow(w.null, n)
-	}
+	w.resize(n)
 	return &w
+}
+
+// order sorts values of one kind; numbers compare exactly, absent values come
+// last, NaN first.
+func order(a, b expr.Value) int {
+	if a.IsNull() || b.IsNull() {
+		return compareBools(a.IsNull(), b.IsNull())
+	}
+	c, ok := expr.Compare(a, b)
+	if !ok {
+		x, _ := a.Float()
+		y, _ := b.Float()
+		c = compareBools(x == x, y == y)
+	}
+	return c
+}
+
+func compareBools(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// compare orders two rows of a column.
+func (v *vector) compare(x, y int) int {
+	if v.later == nil && !v.constant && !v.isNull(x) && !v.isNull(y) {
+		switch v.kind {
+		case expr.IntKind:
+			return cmp.Compare(v.ints[x], v.ints[y])
+		case expr.StringKind:
+			return strings.Compare(v.texts[x], v.texts[y])
+		case expr.HashKind:
+			return bytes.Compare(v.hashes[x][:], v.hashes[y][:])
+		}
+	}
+	return order(v.value(x), v.value(y))
 }

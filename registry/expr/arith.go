@@ -5,14 +5,16 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 )
 
 // ErrDivide is a division by zero.
 var ErrDivide = errors.New("division by zero")
 
-// arithmetic applies + - * / // % to two numbers; + also joins strings and
-// lists.
-func arithmetic(op string, a, b Value) (Value, error) {
+// Arithmetic applies + - * / // % to two numbers; + also joins strings and lists.
+// Integers stay exact: overflow is an error, / gives an integer when nothing
+// remains; // and % round down. Null spreads, and dividing by zero is ErrDivide.
+func Arithmetic(op string, a, b Value) (Value, error) {
 	if a.kind == NullKind || b.kind == NullKind {
 		return Null, nil
 	}
@@ -24,7 +26,7 @@ func arithmetic(op string, a, b Value) (Value, error) {
 		case StringKind:
 			return String(a.text + b.text), nil
 		case ListKind:
-			return List(append(append([]Value(nil), a.list...), b.list...)...), nil
+			return List(slices.Concat(a.list(), b.list())...), nil
 		}
 	}
 	x, ok1 := a.Float()
@@ -44,57 +46,64 @@ func arithmetic(op string, a, b Value) (Value, error) {
 		return Null, ErrDivide
 	}
 	switch op {
-	case "/":
-		return Float(x / y), nil
 	case "//":
-		return whole(math.Floor(x / y))
+		return Float(math.Floor(x / y)), nil
 	case "%":
 		return Float(x - y*math.Floor(x/y)), nil
 	}
-	return Null, fmt.Errorf("%s is no operation on numbers", op)
+	return Float(x / y), nil
 }
 
 func integers(op string, a, b int64) (Value, error) {
-	overflow := func() (Value, error) { return Null, fmt.Errorf("%d %s %d overflows 64 bits", a, op, b) }
+	var c int64
+	ok := true
 	switch op {
 	case "+":
-		if c := a + b; (c > a) == (b > 0) {
-			return Int(c), nil
-		}
-		return overflow()
+		c = a + b
+		ok = (c > a) == (b > 0)
 	case "-":
-		if c := a - b; (c < a) == (b > 0) {
-			return Int(c), nil
-		}
-		return overflow()
+		c = a - b
+		ok = (c < a) == (b > 0)
 	case "*":
-		if hi, lo := bits.Mul64(magnitude(a), magnitude(b)); hi != 0 || lo > math.MaxInt64 {
-			return overflow()
+		hi, lo := bits.Mul64(magnitude(a), magnitude(b))
+		c = a * b
+		ok = hi == 0 && (lo <= math.MaxInt64 || lo == 1<<63 && (a < 0) != (b < 0))
+	default:
+		if b == 0 {
+			return Null, ErrDivide
 		}
-		return Int(a * b), nil
-	}
-	switch {
-	case b == 0:
-		return Null, ErrDivide
-	case a == math.MinInt64 && b == -1:
-		return overflow()
-	}
-	q, r := a/b, a%b
-	if r != 0 && (r < 0) != (b < 0) {
-		q, r = q-1, r+b
-	}
-	switch op {
-	case "//":
-		return Int(q), nil
-	case "%":
-		return Int(r), nil
-	case "/":
-		if r == 0 {
-			return Int(q), nil
+		q, r := a/b, a%b // the least integer by -1 is itself again
+		if op == "/" && r != 0 {
+			return Float(float64(a) / float64(b)), nil
 		}
-		return Float(float64(a) / float64(b)), nil
+		if r != 0 && (r < 0) != (b < 0) {
+			q, r = q-1, r+b
+		}
+		if op == "%" {
+			return Int(r), nil
+		}
+		c, ok = q, a != math.MinInt64 || b != -1
 	}
-	return Null, fmt.Errorf("%s is no operation on numbers", op)
+	if !ok {
+		return Null, fmt.Errorf("%d %s %d overflows 64 bits", a, op, b)
+	}
+	return Int(c), nil
+}
+
+// Negate is -v.
+func Negate(v Value) (Value, error) {
+	switch v.kind {
+	case NullKind:
+		return Null, nil
+	case IntKind:
+		if i := int64(v.num); i != math.MinInt64 {
+			return Int(-i), nil
+		}
+		return Null, fmt.Errorf("-(%v) overflows 64 bits", v)
+	case FloatKind:
+		return Float(-math.Float64frombits(v.num)), nil
+	}
+	return Null, fmt.Errorf("-%v: want a number, not %v", v, v.kind)
 }
 
 func magnitude(a int64) uint64 {

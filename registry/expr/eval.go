@@ -2,7 +2,6 @@ package expr
 
 import (
 	"fmt"
-	"math"
 	"path"
 	"regexp"
 
@@ -82,7 +81,7 @@ func Eval(n *Node, env Env) (Value, error) {
 	case OpNeg:
 		v, err := Eval(n.Args[0], env)
 		if err == nil {
-			v, err = negate(v)
+			v, err = Negate(v)
 		}
 		return v, at(n, err)
 	case OpIndex:
@@ -104,7 +103,7 @@ func Eval(n *Node, env Env) (Value, error) {
 		v, err := compare(n, a, b)
 		return v, at(n, err)
 	}
-	v, err := arithmetic(n.Op, a, b)
+	v, err := Arithmetic(n.Op, a, b)
 	return v, at(n, err)
 }
 
@@ -264,12 +263,11 @@ func index(n *Node, env Env) (Value, error) {
 	if !ok {
 		return Null, failAt(n, "the index %v is no integer", iv)
 	}
-	size := int64(len(of.list))
-	if of.kind == StringKind {
-		size = int64(len(of.text))
-	} else if of.kind != ListKind {
+	if of.kind != StringKind && of.kind != ListKind {
 		return Null, failAt(n, "%v has no elements to index", of.kind)
 	}
+	items, letters := of.list(), []rune(of.text)
+	size := int64(len(items) + len(letters)) // one of them is empty
 	if i < 0 {
 		i += size
 	}
@@ -277,19 +275,7 @@ func index(n *Node, env Env) (Value, error) {
 		return Null, failAt(n, "the index %v is outside %d elements", iv, size)
 	}
 	if of.kind == StringKind {
-		return String(of.text[i : i+1]), nil
+		return String(string(letters[i])), nil
 	}
-	return of.list[i], nil
-}
-
-func negate(v Value) (Value, error) {
-	switch v.kind {
-	case NullKind:
-		return Null, nil
-	case IntKind:
-		return arithmetic("-", Int(0), v)
-	case FloatKind:
-		return Float(-math.Float64frombits(v.num)), nil
-	}
-	return Null, fmt.Errorf("-%v: want a number, not %v", v, v.kind)
+	return items[i], nil
 }

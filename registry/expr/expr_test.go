@@ -2,8 +2,12 @@ package expr
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"strings"
 	"testing"
+
+	"wreg/registry/tensor"
 )
 
 type names map[string]Value
@@ -61,6 +65,10 @@ var evalCases = []struct{ text, tree, value string }{
 	{"whole = 4 and 4 in [whole]", "((whole = 4) and (4 in [whole]))", "true"},
 	{"9007199254740993 = 9007199254740992.0", "(9007199254740993 = 9.007199254740992e+15)", "false"},
 	{"1GiB + 5e6 + 1.5KiB + 0x10 + 1_000", "((((1073741824 + 5000000) + 1536) + 16) + 1000)", "1078744376"},
+	{"(-big - 1) % -1 + (big // -1)", "((((-big) - 1) % -1) + (big // -1))", "-9223372036854775807"},
+	{"(-big - 1) * 1", "(((-big) - 1) * 1)", "-9223372036854775808"},
+	{"-7.5 // 2", "(-7.5 // 2)", "-4"},
+	{`len("héé") + len("héé"[2])`, `(len("héé") + len("héé"[2]))`, "4"},
 	{"a.b = 1 # the rest is silence", "(a.b = 1)", "true"},
 	{"x[:, 0:n, ::2, k:]", "x[:, 0:n, ::2, k:]", ""},
 	{"stack(/m.{e}.{p in gate, up}.w for e in 0..n)", "stack(/m.{e}.{p in gate, up}.w for e in 0..n)", ""},
@@ -95,6 +103,9 @@ func TestEvalErrors(t *testing.T) {
 		{"missing + 1", "missing is not known here"},
 		{"big + 1", "9223372036854775807 + 1 overflows 64 bits"},
 		{"big * 2", "9223372036854775807 * 2 overflows 64 bits"},
+		{"(-big - 1) * -1", "-9223372036854775808 * -1 overflows 64 bits"},
+		{"(-big - 1) // -1", "-9223372036854775808 // -1 overflows 64 bits"},
+		{"abs(-big - 1)", "abs: -(-9223372036854775808) overflows 64 bits"},
 		{"-big - 2", "-9223372036854775807 - 2 overflows 64 bits"},
 		{"1 / 0", "division by zero"},
 		{"1 % 0", "division by zero"},
@@ -207,5 +218,32 @@ func BenchmarkEval(b *testing.B) {
 		if _, err := Eval(n, env); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// Hashes and shapes are values: they sort and print, and nothing is done with them.
+func TestHashesAndShapes(t *testing.T) {
+	h, s := Hash(tensor.Hash{1}), Shape(tensor.Shape{8, 2})
+	for _, c := range []struct {
+		a, b  Value
+		order int
+		ok    bool
+	}{
+		{h, Hash(tensor.Hash{2}), -1, true}, {h, h, 0, true},
+		{s, Shape(tensor.Shape{8}), 1, true}, {s, Shape(nil), 1, true}, {s, h, 0, false},
+		{Float(math.NaN()), Float(1), -1, false},
+	} {
+		if order, ok := Compare(c.a, c.b); order != c.order || ok != c.ok {
+			t.Errorf("%v and %v: %d, %v", c.a, c.b, order, ok)
+		}
+	}
+	if n, err := Apply("len", []Value{s}); err != nil || !Equal(n, Int(2)) {
+		t.Errorf("len(%v) = %v, %v", s, n, err)
+	}
+	if v, err := Arithmetic("+", s, s); err == nil {
+		t.Errorf("%v + %v = %v", s, s, v)
+	}
+	if fmt.Sprint(s, h) != fmt.Sprint(s.Any(), h.Any()) {
+		t.Errorf("%v and %v print otherwise than what they hold", s, h)
 	}
 }

@@ -3,8 +3,10 @@ package expr
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // function is a built-in: how many arguments it takes, and what it does.
@@ -57,16 +59,20 @@ func call(n *Node, env Env) (Value, error) {
 	if err != nil {
 		return Null, err
 	}
-	for _, a := range args {
-		if a.IsNull() {
-			return Null, nil
-		}
-	}
-	v, err := f.apply(args)
+	v, err := Apply(n.Text, args)
 	if err != nil {
 		return Null, failAt(n, "%s: %v", n.Text, err)
 	}
 	return v, nil
+}
+
+// Apply calls a built-in function with as many arguments as it takes. Null in,
+// null out.
+func Apply(name string, args []Value) (Value, error) {
+	if slices.ContainsFunc(args, Value.IsNull) {
+		return Null, nil
+	}
+	return functions[name].apply(args)
 }
 
 func number(v Value) (float64, error) {
@@ -131,15 +137,17 @@ func abs(args []Value) (Value, error) {
 	if f, err := number(args[0]); err != nil || f >= 0 {
 		return args[0], err
 	}
-	return negate(args[0])
+	return Negate(args[0])
 }
 
 func length(args []Value) (Value, error) {
 	switch args[0].kind {
 	case ListKind:
-		return Int(int64(len(args[0].list))), nil
+		return Int(int64(len(args[0].list()))), nil
+	case ShapeKind:
+		return Int(int64(len(args[0].shape()))), nil
 	case StringKind:
-		return Int(int64(len(args[0].text))), nil
+		return Int(int64(utf8.RuneCountInString(args[0].text))), nil
 	}
 	return Null, fmt.Errorf("%v has no length", args[0])
 }
@@ -174,7 +182,7 @@ func sum(args []Value) (total Value, err error) {
 	}
 	total = Int(0)
 	for _, v := range items {
-		if total, err = arithmetic("+", total, v); err != nil {
+		if total, err = Arithmetic("+", total, v); err != nil {
 			return Null, err
 		}
 	}

@@ -140,7 +140,7 @@ func (b *builder) term(t *Term, rest *[]*Link) *Node {
 		return n
 	}
 	if n.Op == OpConst {
-		if v, err := negate(n.Value); err == nil {
+		if v, err := Negate(n.Value); err == nil {
 			n.Value = v
 			return n
 		}

@@ -1,10 +1,15 @@
 package expr
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+
+	"wreg/registry/tensor"
 )
 
 // Kind is the type of a Value.
@@ -18,18 +23,24 @@ const (
 	FloatKind
 	StringKind
 	ListKind
+	HashKind
+	ShapeKind
 )
 
 func (k Kind) String() string {
-	return [...]string{"null", "a truth value", "an integer", "a number", "a string", "a list"}[k]
+	return [...]string{"null", "a truth value", "an integer", "a number", "a string", "a list", "a hash", "a shape"}[k]
 }
 
-// Value is a scalar or a list of values. The zero value is Null.
+// Number reports an integer or a float.
+func (k Kind) Number() bool { return k == IntKind || k == FloatKind }
+
+// Value is a scalar, a list of values, or a tensor's hash or shape. The zero value
+// is Null.
 type Value struct {
 	kind Kind
 	num  uint64 // bool, int64, float64 bits
 	text string
-	list []Value
+	more any // []Value, tensor.Hash, tensor.Shape
 }
 
 // Null is the absent value.
@@ -53,7 +64,13 @@ func Float(f float64) Value { return Value{kind: FloatKind, num: math.Float64bit
 func String(s string) Value { return Value{kind: StringKind, text: s} }
 
 // List makes a list; it keeps the slice.
-func List(items ...Value) Value { return Value{kind: ListKind, list: items} }
+func List(items ...Value) Value { return Value{kind: ListKind, more: items} }
+
+// Hash makes a hash.
+func Hash(h tensor.Hash) Value { return Value{kind: HashKind, more: h} }
+
+// Shape makes a shape; it keeps the slice.
+func Shape(s tensor.Shape) Value { return Value{kind: ShapeKind, more: s} }
 
 // Kind is the value's type.
 func (v Value) Kind() Kind { return v.kind }
@@ -89,7 +106,42 @@ func (v Value) Float() (float64, bool) {
 func (v Value) Text() (string, bool) { return v.text, v.kind == StringKind }
 
 // Items gives a list's values.
-func (v Value) Items() ([]Value, bool) { return v.list, v.kind == ListKind }
+func (v Value) Items() ([]Value, bool) { return v.list(), v.kind == ListKind }
+
+// Shape gives a shape.
+func (v Value) Shape() (tensor.Shape, bool) { return v.shape(), v.kind == ShapeKind }
+
+// Hash gives a hash.
+func (v Value) Hash() (tensor.Hash, bool) {
+	h, ok := v.more.(tensor.Hash)
+	return h, ok
+}
+
+func (v Value) list() []Value {
+	items, _ := v.more.([]Value)
+	return items
+}
+
+func (v Value) shape() tensor.Shape {
+	s, _ := v.more.(tensor.Shape)
+	return s
+}
+
+// Any is the value as nil, bool, int64, float64, string, []Value, tensor.Hash or
+// tensor.Shape.
+func (v Value) Any() any {
+	switch v.kind {
+	case BoolKind:
+		return v.num != 0
+	case IntKind:
+		return int64(v.num)
+	case FloatKind:
+		return math.Float64frombits(v.num)
+	case StringKind:
+		return v.text
+	}
+	return v.more
+}
 
 // Truth is what a condition makes of the value: null, false, 0, "" and the empty
 // list are not true.
@@ -102,7 +154,7 @@ func (v Value) Truth() bool {
 	case StringKind:
 		return v.text != ""
 	case ListKind:
-		return len(v.list) > 0
+		return len(v.list()) > 0
 	}
 	return false
 }
@@ -119,11 +171,13 @@ func (v Value) String() string {
 	case StringKind:
 		return strconv.Quote(v.text)
 	case ListKind:
-		items := make([]string, len(v.list))
-		for i, item := range v.list {
+		items := make([]string, len(v.list()))
+		for i, item := range v.list() {
 			items[i] = item.String()
 		}
 		return "[" + strings.Join(items, ", ") + "]"
+	case HashKind, ShapeKind:
+		return fmt.Sprint(v.more)
 	}
 	return "null"
 }
@@ -137,26 +191,18 @@ func Equal(a, b Value) bool {
 	if c, ok := Compare(a, b); ok {
 		return c == 0
 	}
-	if a.kind == ListKind && b.kind == ListKind && len(a.list) == len(b.list) {
-		for i := range a.list {
-			if !Equal(a.list[i], b.list[i]) {
-				return false
-			}
-		}
-		return true
-	}
-	return false
+	return a.kind == ListKind && b.kind == ListKind && slices.EqualFunc(a.list(), b.list(), Equal)
 }
 
-// Compare orders two numbers, two strings or two truth values; ok is false for
-// anything else, a NaN included. Integers and floats compare exactly.
+// Compare orders two numbers, strings, truth values, hashes or shapes; ok is false
+// for anything else, a NaN included. Integers and floats compare exactly.
 func Compare(a, b Value) (order int, ok bool) {
 	switch {
 	case a.kind == IntKind && b.kind == IntKind:
-		return cmp(int64(a.num), int64(b.num)), true
+		return cmp.Compare(int64(a.num), int64(b.num)), true
 	case a.kind == FloatKind && b.kind == FloatKind:
 		x, y := math.Float64frombits(a.num), math.Float64frombits(b.num)
-		return cmp(x, y), x == x && y == y
+		return cmp.Compare(x, y), x == x && y == y
 	case a.kind == IntKind && b.kind == FloatKind:
 		return compareMixed(int64(a.num), math.Float64frombits(b.num))
 	case a.kind == FloatKind && b.kind == IntKind:
@@ -165,19 +211,14 @@ func Compare(a, b Value) (order int, ok bool) {
 	case a.kind == StringKind && b.kind == StringKind:
 		return strings.Compare(a.text, b.text), true
 	case a.kind == BoolKind && b.kind == BoolKind:
-		return cmp(a.num, b.num), true
+		return cmp.Compare(a.num, b.num), true
+	case a.kind == HashKind && b.kind == HashKind:
+		x, y := a.more.(tensor.Hash), b.more.(tensor.Hash)
+		return bytes.Compare(x[:], y[:]), true
+	case a.kind == ShapeKind && b.kind == ShapeKind:
+		return slices.Compare(a.shape(), b.shape()), true
 	}
 	return 0, false
-}
-
-func cmp[T int64 | uint64 | float64](a, b T) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // compareMixed compares without rounding the integer: 2^53+1 is above 2^53.
@@ -191,10 +232,10 @@ func compareMixed(i int64, f float64) (int, bool) {
 		return 1, true
 	}
 	whole := math.Trunc(f)
-	if c := cmp(i, int64(whole)); c != 0 {
+	if c := cmp.Compare(i, int64(whole)); c != 0 {
 		return c, true
 	}
-	return cmp(whole, f), true
+	return cmp.Compare(whole, f), true
 }
 
 // units that may follow a number.
@@ -223,7 +264,7 @@ func ParseNumber(text string) (Value, error) {
 		digits = digits[:end+1]
 	}
 	if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
-		v, err := arithmetic("*", Int(n), Int(unit))
+		v, err := Arithmetic("*", Int(n), Int(unit))
 		if err != nil {
 			return Null, fmt.Errorf("%q exceeds 64 bits", text)
 		}
