@@ -49,10 +49,6 @@ func (r *Registry) BackupFile(path string) error {
 	return syncDir(dir)
 }
 
-// compactSuffix marks copies that a compaction is making. Whoever holds the lock
-// for writing may remove them.
-const compactSuffix = ".compact-"
-
 // Compact rewrites the file without the room that removed revisions left, and
 // puts it in the place of the old one once it is complete, checked and synced. It
 // waits for the Views of this process to end. before and after are in bytes.
@@ -74,9 +70,12 @@ func (r *Registry) Compact(ctx context.Context) (before, after int64, err error)
 	if busy > 0 {
 		return 0, 0, fmt.Errorf("registry %s: %d ingests of this process are at work; compact when they end", r.path, busy)
 	}
-	info, err := os.Stat(r.path)
+	info, err := r.named()
 	if err != nil {
 		return 0, 0, err
+	}
+	if n := namesOf(info); n > 1 {
+		return 0, 0, fmt.Errorf("registry %s has %d names (hard links): the others would keep the old file; remove them first", r.path, n)
 	}
 	dense, err := r.denseCopy(ctx, info.Mode().Perm())
 	if err != nil {
@@ -90,6 +89,19 @@ func (r *Registry) Compact(ctx context.Context) (before, after int64, err error)
 		return 0, 0, err
 	}
 	return info.Size(), size.Size(), nil
+}
+
+// named is the file of the registry's path, which must be the one that is open.
+func (r *Registry) named() (fs.FileInfo, error) {
+	held, err := r.file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Lstat(r.path)
+	if err == nil && !os.SameFile(info, held) {
+		err = fmt.Errorf("registry %s: another file has its name now; open it again", r.path)
+	}
+	return info, err
 }
 
 // denseCopy makes a checked, synced and locked copy beside the registry.
@@ -113,9 +125,10 @@ func (r *Registry) denseCopy(ctx context.Context, mode fs.FileMode) (*Registry, 
 		return nil, errors.Join(err, os.Remove(d.path))
 	}
 	d.db.AllocSize = allocStep
-	err = r.guard(func() error { return bolt.Compact(d.db, r.db, int64(batchBytes)) })
+	if err = d.markCopy(); err == nil {
+		err = r.guard(func() error { return bolt.Compact(d.db, r.db, int64(batchBytes)) })
+	}
 	if err == nil {
-		d.settle()
 		err = ctx.Err()
 	}
 	if err == nil {
@@ -124,6 +137,10 @@ func (r *Registry) denseCopy(ctx context.Context, mode fs.FileMode) (*Registry, 
 		if err == nil && len(faults) > 0 {
 			err = r.damage(faults[0].Where, "%s", faults[0].Message)
 		}
+	}
+	if err == nil {
+		err = d.unmarkCopy()
+		d.settle()
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.Close(), os.Remove(d.path))
@@ -138,7 +155,11 @@ func (r *Registry) replace(d *Registry) error {
 	if runtime.GOOS == "windows" {
 		return r.replaceClosed(d)
 	}
-	if err := os.Rename(d.path, r.path); err != nil {
+	_, err := r.named()
+	if err == nil {
+		err = os.Rename(d.path, r.path)
+	}
+	if err != nil {
 		return errors.Join(err, d.Close(), os.Remove(d.path))
 	}
 	old := r.db
@@ -156,12 +177,4 @@ func (r *Registry) replaceClosed(d *Registry) error {
 		return errors.Join(err, os.Remove(d.path), r.open(false, defaultTimeout))
 	}
 	return r.open(false, defaultTimeout)
-}
-
-// land gives a finished temporary file its name, which must not exist.
-func land(temp, path string) error {
-	if err := os.Link(temp, path); err == nil || errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return os.Rename(temp, path) // a file system without hard links
 }

@@ -89,7 +89,7 @@ func (b *Block) decode(key string, raw []byte) error {
 		rows = 0
 	}
 	b.rows = int(rows)
-	b.decodeGrid(d)
+	b.decodeGrid(d, len(key))
 	for at := range b.cols {
 		b.decodeColumn(d, at)
 	}
@@ -120,7 +120,7 @@ func (b *Block) decodeColumn(d *reader, at int) {
 	case colShape:
 		b.shapes, b.numels = d.shapes()
 	case colFormat:
-		b.formats = d.table()
+		b.formats = d.table(maxFormats)
 	case colHash, colSum:
 		size := hashSize
 		if at == colSum {
@@ -177,10 +177,12 @@ func (c *col) ints(rows int) Ints {
 }
 
 // decodeGrid reads how the indices are stored.
-func (b *Block) decodeGrid(d *reader) {
+func (b *Block) decodeGrid(d *reader, most int) {
 	k := d.count(1)
 	switch mode := d.byte(); {
 	case d.err != "":
+	case k > most || k > 0 && b.literal:
+		d.fail(fmt.Sprintf("%d numbers a row, in a name of %d bytes", k, most))
 	case mode == gridNone && k == 0:
 		if b.rows != 1 {
 			d.fail(fmt.Sprintf("%d rows without a number to tell them apart", b.rows))

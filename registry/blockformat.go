@@ -15,9 +15,6 @@ import (
 const (
 	blockVersion = 1
 
-	// maxRows bounds the tensors of one template. The widest model known has 16,384.
-	maxRows = 1 << 24
-
 	hashSize = len(tensor.Hash{})
 	sumSize  = len(tensor.Sum{})
 )
@@ -93,6 +90,9 @@ func encodeBlock(key string, entries []entry, files map[string]int) ([]byte, err
 			return of.get(t.Stats)
 		})
 	}
+	if w.wrong != "" {
+		return nil, fmt.Errorf("tensors of template %.60q have %s", key[1:], w.wrong)
+	}
 	sum := crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, w.head)
 	w.head = binary.LittleEndian.AppendUint32(w.head, sum)
 	return append(w.head, w.data...), nil
@@ -141,9 +141,10 @@ var statFields = [...]struct {
 // blockWriter collects the header, which says how to read each column, and the
 // columns' data, which follows it.
 type blockWriter struct {
-	rows int
-	head []byte
-	data []byte
+	rows  int
+	head  []byte
+	data  []byte
+	wrong string // a table that no reader would take
 }
 
 // payload adds a column's data and, unless it is empty, its checksum.
@@ -249,9 +250,12 @@ func (w *blockWriter) shapes(entries []entry, same bool, codes []int64) {
 		codes[i] = c
 	}
 	w.head = binary.AppendUvarint(w.head, uint64(len(distinct)))
+	dims := 0
 	for _, s := range distinct {
+		dims += len(s)
 		w.head = appendShape(w.head, s)
 	}
+	w.wrong = shapesFault(len(distinct), dims)
 	w.ints(codes)
 }
 
@@ -279,6 +283,9 @@ func (w *blockWriter) names(entries []entry, same bool, codes []int64) {
 		}
 		codes[i] = int64(at)
 	}
+	if len(distinct) > maxFormats {
+		w.wrong = fmt.Sprintf("%d different formats, at most %d are kept", len(distinct), maxFormats)
+	}
 	w.head = appendTable(w.head, distinct)
 	w.ints(codes)
 }
@@ -291,8 +298,14 @@ func appendTable(b []byte, names []string) []byte {
 	return b
 }
 
-func (d *reader) table() []string {
-	names := make([]string, d.count(1))
+// table reads what appendTable wrote, nil when it has more than most names.
+func (d *reader) table(most int) []string {
+	n := d.count(1)
+	if n > most {
+		d.fail(fmt.Sprintf("%d names, at most %d are kept", n, most))
+		return nil
+	}
+	names := make([]string, n)
 	for i := range names {
 		names[i] = string(d.text())
 	}

@@ -12,7 +12,8 @@ type cache struct {
 	mu      sync.Mutex
 	records map[uint32]*Revision
 	states  map[uint32]*state
-	heads   int          // block headers kept in states
+	heads   int          // block headers kept in states, as they weigh
+	free    int          // rows in states that take no bytes
 	models  []modelEntry // nil until they are read
 }
 
@@ -72,10 +73,15 @@ func (c *cache) state(id uint32) *state {
 	return c.states[id]
 }
 
-func (c *cache) keepState(st *state) {
+// keepState reports false when too many rows that take no bytes were kept.
+func (c *cache) keepState(st *state, free int) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.states[st.entry.id] == nil {
+		c.free += free
+	}
 	c.states[st.entry.id] = st
+	return c.free <= maxFreeRowsAll
 }
 
 // once gives *kept, one of a state's fields, after filling it the first time.
@@ -113,7 +119,7 @@ func (c *cache) keepHead(st *state, at int, b *Block) *Block {
 	case st.heads[at] != nil:
 		return st.heads[at]
 	case c.heads < maxKeptHeads:
-		c.heads++
+		c.heads += 1 + (len(b.shapes)+len(b.formats)+len(b.axes)+len(b.grid))/8
 		st.heads[at] = b
 	}
 	return b

@@ -22,19 +22,24 @@ func small(t *testing.T) (path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := errors.Join(putSmall(r), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// putSmall adds two revisions of four tensors.
+func putSmall(r *Registry) error {
 	var list []tensor.Info
 	for i := range 4 {
 		list = append(list, tensor.Info{Path: "layers." + strconv.Itoa(i) + ".w", DType: tensor.F32, Shape: tensor.Shape{2, 1, 1}, Bytes: 8, Hash: tensor.Hash{byte(i + 1)}, Slices: []tensor.Hash{{9, byte(i)}, {8, byte(i)}}, File: "f"})
 	}
 	for range 2 {
 		if _, err := r.Put(context.Background(), Revision{Model: "m", Hashed: true}, list); err != nil {
-			t.Fatal(err)
+			return err
 		}
 	}
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return nil
 }
 
 // edit changes a registry behind its back, as a valid bbolt file.

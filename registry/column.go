@@ -2,6 +2,7 @@ package registry
 
 import (
 	"fmt"
+	"math"
 
 	"wreg/registry/tensor"
 )
@@ -33,21 +34,28 @@ func (c Shapes) At(i int) tensor.Shape {
 
 // shapes reads a table of shapes with the number of elements of each.
 func (d *reader) shapes() ([]tensor.Shape, []int64) {
-	distinct := make([]tensor.Shape, d.count(1))
-	numels := make([]int64, len(distinct))
+	count, dims := d.count(1), 0
+	if wrong := shapesFault(count, 0); wrong != "" {
+		d.fail(wrong)
+		return nil, nil
+	}
+	distinct, numels := make([]tensor.Shape, count), make([]int64, count)
 	for i := range distinct {
 		rank := d.count(1)
-		if rank > tensor.MaxRank {
-			d.fail(fmt.Sprintf("rank %d", rank))
-			break
+		if dims += rank; rank > tensor.MaxRank || shapesFault(count, dims) != "" {
+			d.fail(fmt.Sprintf("rank %d after %d shapes of %d dimensions", rank, i, dims-rank))
+			return nil, nil
 		}
 		s := make(tensor.Shape, rank)
 		for k := range s {
 			s[k] = int64(d.uvarint())
 		}
 		n, err := s.Numel()
-		if err != nil && d.err == "" {
+		if err != nil {
 			d.fail(err.Error())
+		}
+		if d.err != "" {
+			return nil, nil
 		}
 		distinct[i], numels[i] = s, n
 	}
@@ -106,7 +114,15 @@ func (c Hashes) At(i int) tensor.Hash {
 }
 
 // DTypes is the dtype column: its values are tensor.DType.
-func (b *Block) DTypes() Ints { return b.column(colDType) }
+func (b *Block) DTypes() Ints {
+	c := b.column(colDType)
+	// Cut to a DType's bits, a forged number would be another type.
+	if !c.within(math.MaxUint8) {
+		b.damaged("a dtype of more than 8 bits")
+		return Ints{n: b.rows}
+	}
+	return c
+}
 
 // Shapes is the shape column, numel with it.
 func (b *Block) Shapes() Shapes { return Shapes{b.shapes, b.numels, b.codes(colShape, len(b.shapes))} }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"encoding/binary"
+	"fmt"
 	"time"
 
 	"wreg/registry/tensor"
@@ -75,9 +76,20 @@ func encodeRecord(v *Revision) []byte {
 func decodeRecord(b []byte) (v *Revision, wrong string) {
 	v = &Revision{}
 	d := &reader{b: b}
+	seen := uint64(0)
 	for d.err == "" && d.left() > 0 {
 		tag := d.uvarint()
 		x := &reader{b: d.text()}
+		switch {
+		case tag == tagFile && len(v.Files) == maxFiles, tag == tagFinding && len(v.Findings) == maxFindings:
+			return nil, fmt.Sprintf("more than %d files or %d findings", maxFiles, maxFindings)
+		case tag != tagFile && tag != tagFinding && tag <= tagReceipt && seen&(1<<tag) != 0:
+			return nil, fmt.Sprintf("field %d comes twice", tag)
+		case tag == tagConfig && len(x.b) > maxConfig, tag == tagReceipt && len(x.b) > maxReceipt:
+			return nil, fmt.Sprintf("field %d has %d bytes", tag, len(x.b))
+		case tag <= tagReceipt:
+			seen |= 1 << tag
+		}
 		switch tag {
 		case tagModel:
 			v.Model = string(x.b)
@@ -120,7 +132,7 @@ func decodeRecord(b []byte) (v *Revision, wrong string) {
 	if d.err != "" {
 		return nil, d.err
 	}
-	return v, ""
+	return v, v.wrong()
 }
 
 // noTime marks a time that was not set: year 1 is out of UnixNano's range.
@@ -130,7 +142,7 @@ func unixNano(t time.Time) int64 {
 	if t.IsZero() {
 		return noTime
 	}
-	return t.UnixNano()
+	return tensor.Moment(t).UnixNano()
 }
 
 func fromUnixNano(n int64) time.Time {

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"os"
 	"slices"
-
-	"wreg/registry/tensor"
 )
 
 // Merged says what became of one revision of a merged registry.
@@ -45,7 +43,7 @@ func (r *Registry) Merge(ctx context.Context, other *Registry) ([]Merged, error)
 		}
 		all = slices.Clone(all)
 		// Ids grow as revisions are made, so an export comes after its source.
-		slices.SortFunc(all, func(a, b modelEntry) int { return int(a.id) - int(b.id) })
+		slices.SortFunc(all, compareIDs)
 		for _, e := range all {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -70,7 +68,7 @@ func (r *Registry) Merge(ctx context.Context, other *Registry) ([]Merged, error)
 			}
 			m := Merged{From: from, To: known[v.Model][print]}
 			if m.To == "" {
-				to, err := r.copyRevision(ctx, s, stored, v)
+				to, err := r.copyRevision(ctx, s, e, v)
 				if err != nil {
 					return err
 				}
@@ -85,16 +83,21 @@ func (r *Registry) Merge(ctx context.Context, other *Registry) ([]Merged, error)
 	return done, err
 }
 
-// copyRevision puts a revision of another registry.
-func (r *Registry) copyRevision(ctx context.Context, s *Snapshot, from *Revision, v Revision) (*Revision, error) {
-	tensors := make([]tensor.Info, 0, from.Tensors)
-	for t, err := range s.Tensors(from) {
-		if err != nil {
-			return nil, err
-		}
-		tensors = append(tensors, t)
+// copyRevision puts a revision of another registry after it was checked. It is never
+// in memory whole: how large it is only its file says.
+func (r *Registry) copyRevision(ctx context.Context, s *Snapshot, e modelEntry, v Revision) (*Revision, error) {
+	c := newChecker(ctx, s)
+	if err := c.revision(e); err != nil {
+		return nil, err
 	}
-	return r.Put(ctx, v, tensors)
+	if len(c.faults) > 0 {
+		return nil, s.r.damage(c.faults[0].Where, "%s", c.faults[0].Message)
+	}
+	st, err := s.stateOf(e)
+	if err != nil {
+		return nil, err
+	}
+	return r.write(ctx, v, len(st.raw), func(w *putter) error { return w.copy(s, st) })
 }
 
 // fingerprints are those of a model's revisions, with their refs.

@@ -18,7 +18,18 @@ const maxName = 200
 // in a query and as a reference (name@2), and that no program takes for an option
 // or a path.
 func CheckName(name string) error {
-	wrong := ""
+	wrong := nameFault(name)
+	if wrong == "" {
+		return nil
+	}
+	if len(name) > maxName {
+		name = name[:maxName] + "…"
+	}
+	return fmt.Errorf("model name %q: %s; choose another with --name", name, wrong)
+}
+
+// nameFault says why no registry file can hold a model's name, "" nothing.
+func nameFault(name string) (wrong string) {
 	switch {
 	case name == "":
 		wrong = "it is empty"
@@ -42,13 +53,7 @@ func CheckName(name string) error {
 			wrong = fmt.Sprintf("%q is a space or a control character", c)
 		}
 	}
-	if wrong == "" {
-		return nil
-	}
-	if len(name) > maxName {
-		name = name[:maxName] + "…"
-	}
-	return fmt.Errorf("model name %q: %s; choose another with --name", name, wrong)
+	return wrong
 }
 
 // parseRef splits "name@2"; number is 0 for a bare name.

@@ -23,6 +23,9 @@ const allocStep = 1 << 20
 // does not exist and o.ReadOnly is false. The parent folder is created too.
 func Open(path string, o Options) (*Registry, error) {
 	path, err := filepath.Abs(path)
+	if err == nil {
+		path, err = behind(path)
+	}
 	if err != nil {
 		return nil, err
 	}

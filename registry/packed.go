@@ -49,6 +49,12 @@ func (c Ints) At(i int) int64 {
 	return c.base + int64(word<<c.shift)
 }
 
+// within reports whether the column has room for no number beyond 0 to last.
+func (c Ints) within(last int64) bool {
+	room := uint64(1)<<c.width - 1 // of 64 bits, all
+	return c.base >= 0 && c.base <= last && room<<c.shift>>c.shift == room && room<<c.shift <= uint64(last-c.base)
+}
+
 // AppendTo appends every row's value to dst.
 func (c Ints) AppendTo(dst []int64) []int64 {
 	for i := range c.n {

@@ -22,8 +22,10 @@ const (
 	bucketHeader  = 16 // root page, sequence
 	metaSize      = 64
 	minPageSize   = 1 << 10
-	maxPageSize   = 1 << 24
+	maxPageSize   = 1 << 16 // of any system that Go runs on
+	maxPages      = 1 << 28 // 1 TiB of 4 KiB; what was seen takes a bit each
 	maxTreeDepth  = 32
+	maxBuckets    = 3 // in each other: revisions, one of them, its blocks
 	noFreelist    = 1<<64 - 1
 	branchFlag    = 0x01
 	leafFlag      = 0x02
@@ -76,6 +78,8 @@ func (r *Registry) readMeta() (*boltMeta, error) {
 		return nil, r.damage("pages 0 and 1", "neither is a valid meta page")
 	case best == nil:
 		return nil, r.damage("pages 0 and 1", "not a bbolt file")
+	case size/best.pageSize > 2*maxPages:
+		return nil, r.damage("", "the file has %d bytes, at most %d pages of %d are read", size, maxPages, best.pageSize)
 	case size/best.pageSize < int64(best.pages):
 		return nil, r.damage("", "the file has %d bytes, its %d pages need %d: it was truncated", size, best.pages, best.pages*uint64(best.pageSize))
 	}
@@ -108,7 +112,7 @@ func parseMeta(b []byte) (m *boltMeta, magic bool) {
 	}
 	if le.Uint32(b[4:]) != boltVersion || sum.Sum64() != le.Uint64(b[metaSize-8:]) ||
 		m.pageSize < minPageSize || m.pageSize > maxPageSize || m.pageSize&(m.pageSize-1) != 0 ||
-		m.pages > 1<<50/uint64(m.pageSize) {
+		m.pages > maxPages {
 		return nil, true
 	}
 	return m, true
@@ -121,7 +125,7 @@ func (r *Registry) walkAll() (*pageWalk, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.tree(w.meta.root, nil, nil, 0)
+	w.tree(w.meta.root, inside{})
 	w.freePages()
 	return w, nil
 }
@@ -143,12 +147,11 @@ func (r *Registry) checkTops(tx *bolt.Tx) error {
 		return err
 	}
 	w.nested = func(key []byte) bool { return !bytes.Equal(key, revisionsBucket) }
-	w.tree(w.meta.root, nil, nil, 0)
+	w.tree(w.meta.root, inside{})
 	if len(w.faults) == 0 {
-		// A bucket that holds buckets is never stored within its parent.
 		if b := tx.Bucket(revisionsBucket); b != nil && b.Root() != 0 {
 			w.nested = func([]byte) bool { return false }
-			w.tree(uint64(b.Root()), nil, nil, 0)
+			w.tree(uint64(b.Root()), inside{bucket: 1})
 		}
 	}
 	w.nested, r.walk = nil, w
@@ -171,21 +174,24 @@ func (w *pageWalk) err(r *Registry, where string) error {
 	case 1:
 		return r.damage(where, "%v", w.faults[0])
 	}
-	return r.damage(where, "%v (and %d more faults)", w.faults[0], len(w.faults)-1)
+	return r.damage(where, "%v (and %d more faults)", w.faults[0], len(w.faults)-1+w.more)
 }
 
 // checkRevision goes on with checkTops' walk when a revision is first used. For
 // writing, Open has walked all.
 func (r *Registry) checkRevision(id uint32, b *bolt.Bucket) error {
-	if !r.readOnly || b.Root() == 0 {
+	if b.Root() == 0 {
+		return r.damage(fmt.Sprintf("revisions/%d", id), "the bucket holds no bucket of blocks")
+	}
+	if !r.readOnly {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err, walked := r.walked[id]
 	if !walked {
-		r.walk.faults = nil
-		r.walk.tree(uint64(b.Root()), nil, nil, 0)
+		r.walk.faults, r.walk.more = nil, 0
+		r.walk.tree(uint64(b.Root()), inside{bucket: 2})
 		err = r.walk.err(r, fmt.Sprintf("revisions/%d", id))
 		r.walked[id] = err
 	}

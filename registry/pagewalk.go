@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"fmt"
@@ -14,11 +15,16 @@ type pageWalk struct {
 	file   io.ReaderAt
 	meta   *boltMeta
 	seen   pageSet
-	nested func(key []byte) bool // whether to go into a bucket of a leaf; nil is yes
+	nested func(key []byte) bool // whether to go into the pages of a bucket; nil is yes
 	faults []error
+	more   int // faults beyond maxFaults
 }
 
 func (w *pageWalk) fault(id uint64, format string, args ...any) {
+	if len(w.faults) == maxFaults {
+		w.more++
+		return
+	}
 	w.faults = append(w.faults, fmt.Errorf("page %d: %s", id, fmt.Sprintf(format, args...)))
 }
 
@@ -75,14 +81,23 @@ func (s pageSet) add(id uint64) bool {
 	return true
 }
 
-// tree walks the branch and leaf pages from id on, whose keys lie in [low, high).
-func (w *pageWalk) tree(id uint64, low, high []byte, depth int) {
+// inside is where a page lies: in which bucket, how deep in its tree, between which
+// keys. nil is no bound.
+type inside struct {
+	bucket    int // buckets around it
+	inline    bool
+	depth     int
+	low, high []byte // keys lie in [low, high)
+}
+
+// tree walks the branch and leaf pages from id on.
+func (w *pageWalk) tree(id uint64, at inside) {
 	head, body := w.page(id)
 	if head == nil {
 		return
 	}
-	if depth > maxTreeDepth {
-		w.fault(id, "lies %d deep", depth)
+	if at.depth > maxTreeDepth {
+		w.fault(id, "lies %d deep", at.depth)
 		return
 	}
 	flags, count := binary.LittleEndian.Uint16(head[8:]), int(binary.LittleEndian.Uint16(head[10:]))
@@ -102,7 +117,7 @@ func (w *pageWalk) tree(id uint64, low, high []byte, depth int) {
 			return
 		}
 	}
-	w.elements(id, flags, head[pageHeader:end], body, low, high, depth)
+	w.elements(id, flags, head[pageHeader:end], body, at)
 }
 
 // element is one entry of a page: a key with a child page, or with a value.
@@ -114,29 +129,35 @@ type element struct {
 }
 
 // elements checks a page's elements and goes below them. table is their
-// descriptions, body the page. Keys lie in [low, high); nil is no bound.
-func (w *pageWalk) elements(id uint64, flags uint16, table []byte, body *io.SectionReader, low, high []byte, depth int) {
+// descriptions, body the page.
+func (w *pageWalk) elements(id uint64, flags uint16, table []byte, body *io.SectionReader, at inside) {
 	list := w.list(id, flags, table, body)
 	for i, e := range list {
 		switch last := list[max(0, i-1)].key; {
 		case i > 0 && bytes.Compare(last, e.key) >= 0:
-			w.fault(id, "element %d: key %q does not come after %q", i, e.key, last)
+			w.fault(id, "element %d: key %.60q does not come after %.60q", i, e.key, last)
 			return
-		case bytes.Compare(e.key, low) < 0 || high != nil && bytes.Compare(e.key, high) >= 0:
-			w.fault(id, "element %d: key %q is not between %q and %q, as its parent says", i, e.key, low, high)
+		case bytes.Compare(e.key, at.low) < 0 || at.high != nil && bytes.Compare(e.key, at.high) >= 0:
+			w.fault(id, "element %d: key %.60q is not between %.60q and %.60q, as its parent says", i, e.key, at.low, at.high)
 			return
 		}
 	}
 	for i, e := range list {
 		switch {
 		case flags == branchFlag:
-			next := high
+			below := inside{bucket: at.bucket, depth: at.depth + 1, low: e.key, high: at.high}
 			if i+1 < len(list) {
-				next = list[i+1].key
+				below.high = list[i+1].key
 			}
-			w.tree(e.child, e.key, next, depth+1)
-		case e.isBucket && (w.nested == nil || w.nested(e.key)):
-			w.bucket(id, e.key, e.value, depth+1)
+			w.tree(e.child, below)
+		case e.isBucket && at.inline:
+			w.fault(id, "bucket %.60q lies in a bucket that has no page of its own", e.key)
+			return
+		case e.isBucket && at.bucket == maxBuckets:
+			w.fault(id, "bucket %.60q lies in %d others, in a registry at most %d", e.key, at.bucket, maxBuckets-1)
+			return
+		case e.isBucket:
+			w.bucket(id, e.key, e.value, inside{bucket: at.bucket + 1, depth: at.depth + 1})
 		}
 	}
 }
@@ -172,29 +193,31 @@ func (w *pageWalk) list(id uint64, flags uint16, table []byte, body *io.SectionR
 
 // bucket walks the bucket a leaf holds: a root page elsewhere, or a leaf page in
 // the value itself.
-func (w *pageWalk) bucket(id uint64, key []byte, value *io.SectionReader, depth int) {
+func (w *pageWalk) bucket(id uint64, key []byte, value *io.SectionReader, at inside) {
 	var head [bucketHeader]byte
 	if _, err := value.ReadAt(head[:], 0); err != nil {
-		w.fault(id, "bucket %q has %d bytes", key, value.Size())
+		w.fault(id, "bucket %.60q has %d bytes", key, value.Size())
 		return
 	}
 	le := binary.LittleEndian
 	if root := le.Uint64(head[:]); root != 0 {
 		if value.Size() != bucketHeader {
-			w.fault(id, "bucket %q has %d bytes, want %d", key, value.Size(), bucketHeader)
+			w.fault(id, "bucket %.60q has %d bytes, want %d", key, value.Size(), bucketHeader)
 			return
 		}
-		w.tree(root, nil, nil, depth)
+		if w.nested == nil || w.nested(key) {
+			w.tree(root, at)
+		}
 		return
 	}
 	var page [pageHeader]byte
 	if _, err := value.ReadAt(page[:], bucketHeader); err != nil {
-		w.fault(id, "bucket %q has %d bytes", key, value.Size())
+		w.fault(id, "bucket %.60q has %d bytes", key, value.Size())
 		return
 	}
 	flags, count := le.Uint16(page[8:]), int64(le.Uint16(page[10:]))
 	if flags != leafFlag || pageHeader+count*pageElement > value.Size()-bucketHeader {
-		w.fault(id, "bucket %q: flags %#x with %d elements in %d bytes", key, flags, count, value.Size())
+		w.fault(id, "bucket %.60q: flags %#x with %d elements in %d bytes", key, flags, count, value.Size())
 		return
 	}
 	if count == 0 {
@@ -202,10 +225,11 @@ func (w *pageWalk) bucket(id uint64, key []byte, value *io.SectionReader, depth 
 	}
 	elements := make([]byte, count*pageElement)
 	if _, err := value.ReadAt(elements, bucketHeader+pageHeader); err != nil {
-		w.fault(id, "bucket %q: %v", key, err)
+		w.fault(id, "bucket %.60q: %v", key, err)
 		return
 	}
-	w.elements(id, flags, elements, io.NewSectionReader(value, bucketHeader, value.Size()-bucketHeader), nil, nil, depth)
+	at.inline = true
+	w.elements(id, flags, elements, io.NewSectionReader(value, bucketHeader, value.Size()-bucketHeader), at)
 }
 
 // freePages checks that the free list names pages that exist and nothing uses.
@@ -221,19 +245,20 @@ func (w *pageWalk) freePages() {
 	le := binary.LittleEndian
 	flags, count, at := le.Uint16(head[8:]), int64(le.Uint16(head[10:])), int64(pageHeader)
 	if count == manyFree {
-		count, at = int64(min(le.Uint64(head[at:]), 1<<40)), at+8
+		count, at = int64(min(le.Uint64(head[at:]), maxPages)), at+8
 	}
 	if flags != freelistFlag || at+8*count > body.Size() {
 		w.fault(id, "flags %#x with %d free pages in %d bytes is no free list", flags, count, body.Size())
 		return
 	}
-	list := make([]byte, 8*count)
-	if _, err := body.ReadAt(list, at); err != nil && count > 0 {
-		w.fault(id, "%v", err)
-		return
-	}
-	for ; len(list) > 0; list = list[8:] {
-		switch free := le.Uint64(list); {
+	list := bufio.NewReader(io.NewSectionReader(body, at, 8*count))
+	for range count {
+		var entry [8]byte
+		if _, err := io.ReadFull(list, entry[:]); err != nil {
+			w.fault(id, "%v", err)
+			return
+		}
+		switch free := le.Uint64(entry[:]); {
 		case free < 2 || free >= w.meta.pages:
 			w.fault(id, "lists page %d of %d as free", free, w.meta.pages)
 			return

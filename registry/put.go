@@ -42,11 +42,19 @@ func (r *Registry) Put(ctx context.Context, v Revision, tensors []tensor.Info) (
 		}
 		v.Bytes += tensors[i].Bytes
 	}
+	return r.write(ctx, v, groups.blocks(), func(w *putter) error { return w.run(groups, tensors) })
+}
+
+// write makes a revision of what run puts.
+func (r *Registry) write(ctx context.Context, v Revision, blocks int, run func(w *putter) error) (*Revision, error) {
+	if wrong := v.wrong(); wrong != "" {
+		return nil, fmt.Errorf("model %s: %s", v.Model, wrong)
+	}
 	if err := r.GC(ctx); err != nil {
 		return nil, err
 	}
-	w := &putter{r: r, ctx: ctx, record: v, blocks: groups.blocks()}
-	if err := w.run(groups, tensors); err != nil {
+	w := &putter{r: r, ctx: ctx, record: v, blocks: blocks}
+	if err := run(w); err != nil {
 		return nil, errors.Join(fmt.Errorf("model %s: %w", v.Model, err), w.abandon())
 	}
 	w.release()
@@ -74,10 +82,14 @@ type write struct {
 
 func (w *putter) run(groups *grouping, tensors []tensor.Info) error {
 	names, codes := fileTable(tensors)
+	if wrong := filesFault(names); wrong != "" {
+		return errors.New(wrong)
+	}
 	if err := w.begin(); err != nil {
 		return err
 	}
 	var whole, sliced []place
+	var count rowCount
 	row := uint32(0)
 	for window := range windows(groups.inOrder) {
 		blocks, errs := make([][]byte, len(window)), make([]error, len(window))
@@ -88,26 +100,53 @@ func (w *putter) run(groups *grouping, tensors []tensor.Info) error {
 		for i, g := range window {
 			whole, sliced = contentPlaces(g.entries, row, whole, sliced)
 			row += uint32(len(g.entries))
+			if count.add(g.key, len(g.entries), len(blocks[i])); count.wrong() != "" {
+				return errors.New(count.wrong())
+			}
 			if err := w.put(blocksKey, []byte(g.key), blocks[i]); err != nil {
 				return err
 			}
 		}
 	}
-	content := func(key, value []byte) error {
-		w.chunks++
-		return w.put(contentBucket, key, value)
-	}
-	if err := contentChunks(w.id, wholeKind, whole, content); err != nil {
+	if err := contentChunks(w.id, wholeKind, whole, w.content); err != nil {
 		return err
 	}
-	if err := contentChunks(w.id, sliceKind, sliced, content); err != nil {
+	if err := contentChunks(w.id, sliceKind, sliced, w.content); err != nil {
 		return err
 	}
-	table := seal(filesPlace(w.id), appendTable(nil, names))
-	if err := w.put(nil, filesKey, table); err != nil {
+	return w.finish(names)
+}
+
+// copy is run for a revision of another registry that was checked: its bytes follow
+// from its tensors, so they are the same here.
+func (w *putter) copy(s *Snapshot, st *state) error {
+	chunks, err := s.content(st)
+	if err != nil {
 		return err
 	}
-	return w.finish()
+	if err := w.begin(); err != nil {
+		return err
+	}
+	for _, x := range st.raw {
+		if err := w.put(blocksKey, []byte(x.key), slices.Clone(x.value)); err != nil {
+			return err
+		}
+	}
+	var next [2]int // of either kind
+	for _, c := range chunks {
+		key := contentKey(w.id, c.kind, next[c.kind])
+		next[c.kind]++
+		if err := w.content(key, seal(contentPlace(key), c.b)); err != nil {
+			return err
+		}
+	}
+	return w.finish(st.files)
+}
+
+// content puts a chunk of the content index.
+func (w *putter) content(key, value []byte) error {
+	w.chunks++
+	return w.put(contentBucket, key, value)
 }
 
 // windowRows bounds the tensors whose blocks are encoded at once. With hashes and
@@ -237,7 +276,10 @@ func (w *putter) flush(tx *bolt.Tx) error {
 }
 
 // finish writes what is left and makes the revision visible.
-func (w *putter) finish() error {
+func (w *putter) finish(files []string) error {
+	if err := w.put(nil, filesKey, seal(filesPlace(w.id), appendTable(nil, files))); err != nil {
+		return err
+	}
 	if err := w.ctx.Err(); err != nil {
 		return err
 	}

@@ -37,7 +37,10 @@ func (s *Snapshot) stateOf(e modelEntry) (*state, error) {
 		return nil, err
 	}
 	d := &reader{b: table}
-	if st.files = d.table(); d.err != "" {
+	if st.files = d.table(maxFiles); d.err == "" {
+		d.err = filesFault(st.files)
+	}
+	if d.err != "" {
 		return nil, s.r.damage(filesPlace(e.id), "%s", d.err)
 	}
 	blocks := own.Bucket(blocksKey)
@@ -45,13 +48,24 @@ func (s *Snapshot) stateOf(e modelEntry) (*state, error) {
 		return nil, s.r.damage(st.ref, "the bucket of blocks is absent")
 	}
 	c := blocks.Cursor()
+	var count rowCount
 	for k, value := c.First(); k != nil; k, value = c.Next() {
-		st.raw = append(st.raw, rawBlock{string(k), value})
+		x := rawBlock{string(k), value}
+		st.raw = append(st.raw, x)
+		rows, err := x.rows()
+		if err != nil {
+			return nil, s.r.damage(st.ref, "%v", err)
+		}
+		if count.add(x.key, int(rows), len(value)); count.wrong() != "" {
+			return nil, s.r.damage(st.ref, "%s", count.wrong())
+		}
 	}
 	if len(st.raw) != e.blocks {
 		return nil, s.r.damage(st.ref, "%d blocks, %d were written", len(st.raw), e.blocks)
 	}
-	s.kept.keepState(st)
+	if !s.kept.keepState(st, count.free) {
+		return nil, s.r.damage(st.ref, "its tensors and those of other revisions are too many for the bytes they are stored in")
+	}
 	return st, nil
 }
 
@@ -242,8 +256,8 @@ func (x rawBlock) rows() (uint32, error) {
 	d := &reader{b: x.value}
 	d.byte()
 	n := d.uvarint()
-	if d.err != "" || n > maxRows {
-		return 0, fmt.Errorf("block %q: %d rows", x.template(), n)
+	if d.err != "" || n == 0 || n > maxRows || len(x.value) < minBlock {
+		return 0, fmt.Errorf("block %.60q: %d rows in %d bytes", x.template(), n, len(x.value))
 	}
 	return uint32(n), nil
 }

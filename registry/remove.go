@@ -4,9 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"os"
-	"path/filepath"
-	"strings"
+	"slices"
 
 	bolt "go.etcd.io/bbolt"
 )
@@ -18,7 +16,7 @@ func appendNumber(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 // the next Put or GC finishes if this process ends before.
 func (r *Registry) Remove(ref string) error {
 	name, number, ok := parseRef(ref)
-	if !ok {
+	if !ok || name == "" {
 		return &NotFoundError{Ref: ref}
 	}
 	var ids []uint32
@@ -70,32 +68,36 @@ func (r *Registry) GC(ctx context.Context) error {
 	if r.readOnly {
 		return r.errReadOnly()
 	}
-	copies, err := filepath.Glob(globQuote(r.path) + compactSuffix + "*")
-	if err != nil {
+	if err := r.removeCopies(); err != nil {
 		return err
 	}
-	for _, c := range copies {
-		if err := os.Remove(c); err != nil {
-			return err
-		}
-	}
 	var left []uint32
-	err = r.view(func(tx *bolt.Tx) error {
+	err := r.view(func(tx *bolt.Tx) error {
 		pending, err := r.bucket(tx, pendingBucket)
 		if err != nil {
 			return err
 		}
 		r.mu.Lock()
-		defer r.mu.Unlock()
-		return pending.ForEach(func(k, _ []byte) error {
+		err = pending.ForEach(func(k, _ []byte) error {
 			if len(k) != 4 {
-				return r.damage("pending", "key %x is no revision id", k)
+				return r.damage("pending", "key %.60x is no revision id", k)
 			}
 			if id := binary.BigEndian.Uint32(k); !r.active[id] {
 				left = append(left, id)
 			}
 			return nil
 		})
+		r.mu.Unlock()
+		if err != nil || len(left) == 0 {
+			return err
+		}
+		all, err := newSnapshot(r, tx).entries("")
+		for _, e := range all {
+			if slices.Contains(left, e.id) {
+				return r.damage("pending", "revision %d is visible, it is %s", e.id, e.ref())
+			}
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -106,14 +108,6 @@ func (r *Registry) GC(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// globQuote makes a path match itself alone.
-func globQuote(path string) string {
-	if filepath.Separator == '\\' {
-		return path // Windows' patterns have no escape
-	}
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
 // erase frees what an invisible revision takes, in bounded transactions, and then

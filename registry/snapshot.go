@@ -1,9 +1,11 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -84,13 +86,26 @@ func (s *Snapshot) readEntries() ([]modelEntry, error) {
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, e)
+		if list = append(list, e); len(list) > maxRevisions {
+			return nil, s.r.damage("models", "more than %d revisions", maxRevisions)
+		}
 	}
 	if n := b.Sequence(); uint64(len(list)) != n {
 		return nil, s.r.damage("models", "%d revisions, %d were written", len(list), n)
 	}
+	// Who removes one revision must not remove another.
+	byID := slices.Clone(list)
+	slices.SortFunc(byID, compareIDs)
+	for i := 1; i < len(byID); i++ {
+		if byID[i].id == byID[i-1].id {
+			return nil, s.r.damage("models", "%s and %s are one revision", byID[i-1].ref(), byID[i].ref())
+		}
+	}
 	return list, nil
 }
+
+// compareIDs orders revisions as they were made.
+func compareIDs(a, b modelEntry) int { return cmp.Compare(a.id, b.id) }
 
 func (s *Snapshot) entry(k, v []byte) (modelEntry, error) {
 	value, err := s.r.unseal(modelPlace(k), v)
@@ -99,7 +114,13 @@ func (s *Snapshot) entry(k, v []byte) (modelEntry, error) {
 	}
 	name, number, ok := splitModelKey(k)
 	if !ok || len(value) != 12 {
-		return modelEntry{}, s.r.damage(modelPlace(k), "key %x with %d bytes is no revision", k, len(value))
+		return modelEntry{}, s.r.damage(modelPlace(k), "key %.60x with %d bytes is no revision", k, len(value))
+	}
+	if wrong := nameFault(name); wrong != "" {
+		return modelEntry{}, s.r.damage(modelPlace(k), "%s", wrong)
+	}
+	if number < 1 || number > math.MaxInt32 {
+		return modelEntry{}, s.r.damage(modelPlace(k), "%d is no revision's number", number)
 	}
 	be := binary.BigEndian
 	return modelEntry{name, number, be.Uint32(value), int(be.Uint32(value[4:])), int(be.Uint32(value[8:]))}, nil

@@ -187,7 +187,7 @@ func (a *app) latest(model string) (*registry.Revision, error) {
 // unchanged compares what says whether files are still the same.
 func unchanged(old, now *registry.Revision) bool {
 	return old.Root == now.Root && string(old.Config) == string(now.Config) && slices.EqualFunc(old.Files, now.Files, func(a, b tensor.File) bool {
-		return a.Name == b.Name && a.Size == b.Size && a.Inode == b.Inode && a.ModTime.Equal(b.ModTime)
+		return a.Name == b.Name && a.Size == b.Size && a.Inode == b.Inode && tensor.Moment(a.ModTime).Equal(tensor.Moment(b.ModTime))
 	})
 }
 

@@ -79,6 +79,20 @@ type File struct {
 	Format  string // "safetensors", "torch", "json", ...
 }
 
+// Moment is a time as a registry keeps it: nanoseconds of 64 bits, from 1677 to
+// 2262. What lies beyond counts as the nearest of these, so times are the same when
+// their moments are.
+func Moment(t time.Time) time.Time {
+	const last = 1<<63 - 1
+	switch first := int64(-last); { // one less is a time that was not set
+	case t.Before(time.Unix(0, first)):
+		return time.Unix(0, first)
+	case t.After(time.Unix(0, last)):
+		return time.Unix(0, last)
+	}
+	return t
+}
+
 // Finding is a disagreement found in a checkpoint: not fatal, never silent.
 type Finding struct {
 	Rule    string // stable id: "stray-shard", "index-missing-tensor"

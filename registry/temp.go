@@ -1,0 +1,116 @@
+package registry
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// compactSuffix marks copies that a compaction is making.
+const compactSuffix = ".compact-"
+
+// copyBucket is in a copy until it is complete. Its one key is the copy's name: so
+// what a killed compaction left is known from any other file, whatever that is called.
+var copyBucket = []byte("copy")
+
+// markCopy makes an empty file known as a copy in the making, unmarkCopy a complete
+// one a registry.
+func (r *Registry) markCopy() error {
+	r.copying = true
+	return r.update(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucket(copyBucket)
+		if err != nil {
+			return err
+		}
+		return b.Put([]byte(filepath.Base(r.path)), nil)
+	})
+}
+
+func (r *Registry) unmarkCopy() error {
+	r.copying = false
+	return r.update(func(tx *bolt.Tx) error { return tx.DeleteBucket(copyBucket) })
+}
+
+// removeCopies removes what compactions that were killed left. The caller has the
+// registry open for writing, so none is at work.
+func (r *Registry) removeCopies() error {
+	dir, base := filepath.Split(r.path)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil // a folder that cannot be listed keeps them
+	}
+	for _, e := range entries {
+		digits, ok := strings.CutPrefix(e.Name(), base+compactSuffix)
+		if !ok || !e.Type().IsRegular() || strings.Trim(digits, "0123456789") != "" {
+			continue
+		}
+		if c := newRegistry(filepath.Join(dir, e.Name()), true); c.isCopy() {
+			if err := os.Remove(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// isCopy reports whether a file, which may be anybody's, is a copy in the making.
+func (r *Registry) isCopy() (marked bool) {
+	if err := r.open(true, time.Millisecond); err != nil {
+		return false
+	}
+	err := r.view(func(tx *bolt.Tx) error {
+		if err := r.checkTops(tx); err != nil {
+			return err
+		}
+		if b := tx.Bucket(copyBucket); b != nil {
+			name, _ := b.Cursor().First()
+			marked = string(name) == filepath.Base(r.path)
+		}
+		return nil
+	})
+	return errors.Join(err, r.Close()) == nil && marked
+}
+
+// land gives a finished temporary file its name, which must not exist.
+func land(temp, path string) error {
+	if err := os.Link(temp, path); err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	// A file system without hard links: an empty file of that name is claimed first.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Close(), os.Rename(temp, path)); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// maxLinks bounds how many symbolic links in a row are followed, as systems do.
+const maxLinks = 40
+
+// behind is the file that a path names, which may not exist: a link stays the link
+// it is, and what is made beside a registry is made beside its file.
+func behind(path string) (string, error) {
+	for range maxLinks {
+		target, err := os.Readlink(path)
+		if err != nil {
+			return path, nil // not a link, or nothing
+		}
+		if !filepath.IsAbs(target) {
+			dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+			if err != nil {
+				return "", err
+			}
+			target = filepath.Join(dir, target)
+		}
+		path = target
+	}
+	return "", &fs.PathError{Op: "open", Path: path, Err: errors.New("too many symbolic links")}
+}

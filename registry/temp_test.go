@@ -1,0 +1,217 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	bolt "go.etcd.io/bbolt"
+
+	"wreg/registry/tensor"
+)
+
+// putOne adds a revision of one tensor.
+func putOne(t *testing.T, r *Registry, model string) {
+	t.Helper()
+	if _, err := r.Put(context.Background(), Revision{Model: model}, []tensor.Info{{Path: "w", DType: tensor.F32, Bytes: 4}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustOpen(t *testing.T, path string) *Registry {
+	t.Helper()
+	r, err := Open(path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	return r
+}
+
+func names(t *testing.T, dir string) string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return strings.Join(list, " ")
+}
+
+// A registry named through a link is the file behind it, which is made, compacted
+// and backed up where it lies: whoever names the file itself sees the same.
+func TestThroughLink(t *testing.T) {
+	for _, c := range []struct{ name, first, second string }{
+		{"relative", "real/r.db", ""},
+		{"absolute", "ABS/real/r.db", ""},
+		{"a link to a link", "real/next.db", "r.db"},
+		{"through a linked folder", "folder/r.db", ""},
+	} {
+		for _, exists := range []bool{false, true} {
+			t.Run(c.name, func(t *testing.T) {
+				dir := t.TempDir()
+				real, link := filepath.Join(dir, "real"), filepath.Join(dir, "link.db")
+				err := os.Mkdir(real, 0o777)
+				if err == nil {
+					err = os.Symlink("real", filepath.Join(dir, "folder"))
+				}
+				if err == nil {
+					err = os.Symlink(strings.Replace(c.first, "ABS", dir, 1), link)
+				}
+				if err == nil && c.second != "" {
+					err = os.Symlink(c.second, filepath.Join(real, "next.db"))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				before := names(t, dir)
+				if exists {
+					mustOpen(t, filepath.Join(real, "r.db")).Close()
+				}
+				r := mustOpen(t, link)
+				putOne(t, r, "a")
+				if _, _, err := r.Compact(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				putOne(t, r, "b")
+				r.Close()
+				if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+					t.Errorf("the link is %v, %v", info.Mode(), err)
+				}
+				if after := names(t, dir); after != before {
+					t.Errorf("beside the link lie %s, want %s", after, before)
+				}
+				r = mustOpen(t, filepath.Join(real, "r.db"))
+				err = r.View(func(s *Snapshot) error {
+					all, err := s.Models()
+					if len(all) != 2 {
+						t.Errorf("%d models behind the link, want 2", len(all))
+					}
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+	}
+	loop := filepath.Join(t.TempDir(), "loop.db")
+	if err := os.Symlink("loop.db", loop); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(loop, Options{}); err == nil || !strings.Contains(err.Error(), "too many") {
+		t.Errorf("a link to itself: %v", err)
+	}
+}
+
+// copyOf makes what a compaction that was killed leaves under a name.
+func copyOf(t *testing.T, path, mark string) []byte {
+	t.Helper()
+	edit(t, path, func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucket(copyBucket)
+		if err != nil {
+			return err
+		}
+		return b.Put([]byte(mark), nil)
+	})
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// What lies beside a registry is nobody's to delete, whatever it is called; what a
+// killed compaction left is known by its content.
+func TestBesideIsKept(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "r.db")
+	r := mustOpen(t, path)
+	putOne(t, r, "m")
+	killed := copyOf(t, path+".compact-55", "r.db.compact-55")
+	kept := map[string][]byte{
+		"r.db.compact-1":  []byte("notes"),
+		"r.db.compact-2":  {},
+		"r.db.compact-3":  killed, // kept under another name by somebody
+		"r.db.compact-4x": nil, "r.db.compact-before": nil, "r.db.compact-5": nil, "r.db.new-6": nil,
+	}
+	for name, data := range kept {
+		file := filepath.Join(dir, name)
+		if data == nil {
+			if err := r.BackupFile(file); err != nil {
+				t.Fatal(err)
+			}
+			data, _ = os.ReadFile(file)
+			kept[name] = data
+		} else if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outside := filepath.Join(t.TempDir(), "r.db.compact-7")
+	copyOf(t, outside, "r.db.compact-7")
+	if err := os.Symlink(outside, path+".compact-7"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(path+".compact-8/inside", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	copyOf(t, path+".compact-9", "r.db.compact-9")
+	busy, err := bolt.Open(path+".compact-9", 0o600, nil) // a compaction at work
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+
+	putOne(t, r, "n")
+	if _, _, err := r.Compact(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range kept {
+		if got, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: %v, %d of %d bytes", name, err, len(got), len(want))
+		}
+	}
+	for _, name := range []string{outside, path + ".compact-7", path + ".compact-8/inside", path + ".compact-9"} {
+		if _, err := os.Lstat(name); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Lstat(path + ".compact-55"); !os.IsNotExist(err) {
+		t.Errorf("what a killed compaction left: %v", err)
+	}
+}
+
+// A compaction replaces the file that is open, and no other.
+func TestCompactOtherNames(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "r.db")
+	r := mustOpen(t, path)
+	putOne(t, r, "m")
+	if err := os.Link(path, filepath.Join(dir, "other.db")); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Compact(context.Background()); err == nil || !strings.Contains(err.Error(), "has 2 names") {
+		t.Errorf("Compact of a file with two names: %v", err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte("another's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Compact(context.Background()); err == nil || !strings.Contains(err.Error(), "another file has its name") {
+		t.Errorf("Compact where another file has the name: %v", err)
+	}
+	if got, _ := os.ReadFile(path); string(got) != "another's" {
+		t.Errorf("the other file is %q", got)
+	}
+	if got := names(t, dir); got != "other.db r.db" {
+		t.Errorf("left behind: %s", got)
+	}
+}
