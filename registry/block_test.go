@@ -31,6 +31,23 @@ func TestIntsRoundTrip(t *testing.T) {
 	})
 }
 
+// Every width comes back, at every bit that a row can begin at.
+func TestIntsEveryWidth(t *testing.T) {
+	for width := range 65 {
+		top := ^uint64(0) >> (64 - width) // of 0 bits, 0
+		for _, base := range []int64{0, 3, math.MinInt64} {
+			if base >= 0 && top > math.MaxInt64-uint64(base) {
+				continue
+			}
+			var values []int64
+			for i := range 20 {
+				values = append(values, int64(uint64(base)+top>>(i%3)*uint64(i%2|i/16)&top))
+			}
+			checkInts(t, append(values, base, int64(uint64(base)+top)))
+		}
+	}
+}
+
 func checkInts(t interface{ Errorf(string, ...any) }, values []int64) {
 	c := packInts(slices.Clone(values))
 	if got := c.AppendTo(nil); !slices.Equal(got, values) {

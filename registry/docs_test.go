@@ -1,0 +1,46 @@
+package registry
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// grouped is a number as docs write it: 8,192.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for at := len(s) - 3; at > 0; at -= 3 {
+		s = s[:at] + "," + s[at:]
+	}
+	return s
+}
+
+// docs/registry-format.md states the limits that the code has.
+func TestDocsLimits(t *testing.T) {
+	text, err := os.ReadFile("../docs/registry-format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := strings.Join(strings.Fields(string(text)), " ")
+	for _, want := range []string{
+		"transactions of at most " + strconv.Itoa(batchBytes>>20) + " MiB or " + grouped(batchKeys) + " keys",
+		"cut into chunks of " + grouped(chunkEntries),
+		"1 to " + strconv.Itoa(wideBits) + ", or 64",
+		grouped(maxRows) + " | tensors of a template",
+		grouped(maxFreeRows) + " | tensors of a revision beyond",
+		grouped(maxFreeRowsAll) + " of all revisions",
+		grouped(maxShapes) + " | different shapes of a template, " + grouped(maxDims) + " dimensions",
+		grouped(maxFormats) + " different formats",
+		grouped(maxFiles) + " | files of a revision; " + grouped(maxFindings) + " findings; " + strconv.Itoa(maxConfig>>20) + " MiB of config.json; " +
+			strconv.Itoa(maxReceipt>>20) + " MiB of receipt; " + strconv.Itoa(maxPath>>10) + " KiB of a path",
+		grouped(maxRevisions) + " | revisions of a file",
+		grouped(maxPages) + " | pages of a file, of at most " + strconv.Itoa(maxPageSize>>10) + " KiB; buckets lie " + strconv.Itoa(maxBuckets) +
+			" deep, pages of a bucket " + strconv.Itoa(maxTreeDepth),
+		"`" + string(copyBucket) + "` with its own name",
+	} {
+		if !strings.Contains(doc, want) {
+			t.Errorf("docs/registry-format.md does not say %q", want)
+		}
+	}
+}
