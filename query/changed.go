@@ -10,41 +10,41 @@ import (
 
 // castTo reports that a tensor of another float dtype is what was wanted, cast.
 func (w *want) castTo(d tensor.DType) bool {
-	return w.castable && d != w.dtype && d.Float() && w.dtype.Float() && !w.content.unlike
+	return w.castable && d != w.DType && d.Float() && w.DType.Float() && !w.content.unlike
 }
 
 // changed compares a tensor with what it should be; nil when nothing differs.
-func changed(w *want, have tensor.Info) *gap {
-	g := &gap{path: w.path, status: arch.Changed, want: w, have: &have}
+func changed(w *want, have tensor.Info) *arch.Gap {
+	g := &arch.Gap{Status: arch.Changed, Want: w.Want, Have: &have}
 	same := alike(w.content.stats, have.Stats)
 	switch {
-	case w.shape != nil && !w.shape.Equal(have.Shape):
-		g.reason = fmt.Sprintf("shape is %v, should be %v", have.Shape, w.shape)
-		if g.remedy = transposed(w.shape, have.Shape); g.remedy != "" && same {
-			g.reason = "transposed: " + g.reason + ", statistics are equal"
+	case w.Shape != nil && !w.Shape.Equal(have.Shape):
+		g.Reason = fmt.Sprintf("shape is %v, should be %v", have.Shape, w.Shape)
+		if g.Remedy = transposed(w.Shape, have.Shape); g.Remedy != "" && same {
+			g.Reason = "transposed: " + g.Reason + ", statistics are equal"
 		}
 	case w.castTo(have.DType):
 		differs := castDiffers(w.content.stats, have.Stats)
 		if differs == "" {
 			return nil
 		}
-		g.reason = fmt.Sprintf("cast from %v to %v, but %s", w.dtype, have.DType, differs)
-	case w.dtype.Valid() && w.dtype != have.DType:
-		g.reason = fmt.Sprintf("dtype is %v, should be %v", have.DType, w.dtype)
-		if have.DType.Float() && w.dtype.Float() {
-			g.reason = fmt.Sprintf("cast: %s", g.reason)
+		g.Reason = fmt.Sprintf("cast from %v to %v, but %s", w.DType, have.DType, differs)
+	case w.DType.Valid() && w.DType != have.DType:
+		g.Reason = fmt.Sprintf("dtype is %v, should be %v", have.DType, w.DType)
+		if have.DType.Float() && w.DType.Float() {
+			g.Reason = fmt.Sprintf("cast: %s", g.Reason)
 			if differs := castDiffers(w.content.stats, have.Stats); differs != "" {
-				g.reason += ", and " + differs
+				g.Reason += ", and " + differs
 			}
 		}
-		g.remedy = fmt.Sprintf("cast to %v", w.dtype)
+		g.Remedy = fmt.Sprintf("cast to %v", w.DType)
 	default:
-		if g.reason = w.content.differs(have); g.reason == "" {
+		if g.Reason = w.content.differs(have); g.Reason == "" {
 			return nil
 		}
 		if same {
-			g.reason += ", statistics are equal: the same values in another order?"
-			g.remedy = transposed(have.Shape, have.Shape)
+			g.Reason += ", statistics are equal: the same values in another order?"
+			g.Remedy = transposed(have.Shape, have.Shape)
 		}
 	}
 	return g

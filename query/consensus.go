@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
 
@@ -66,11 +67,11 @@ func (q *Query) expectLayers(c *checkpoint) (*expectation, error) {
 		for layer := range sorted(layers) {
 			index := slices.Clone(s.index)
 			index[s.layer] = layer
-			w := want{path: tensor.JoinPath(s.template, index), reason: fmt.Sprintf("absent in layer %d; %d of %d layers hold it", layer, s.count, len(layers))}
+			w := want{Want: arch.Want{Path: tensor.JoinPath(s.template, index)}, reason: fmt.Sprintf("absent in layer %d; %d of %d layers hold it", layer, s.count, len(layers))}
 			if f != nil {
-				w.shape, w.dtype = f.shape, f.dtype
+				w.Shape, w.DType = f.shape, f.dtype
 			}
-			named = named || q.matches(w.path)
+			named = named || q.matches(w.Path)
 			e.wants = append(e.wants, w)
 		}
 	}

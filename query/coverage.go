@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"wreg/registry"
+	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
 
@@ -61,9 +62,9 @@ func (c *coverage) see(p *part) {
 }
 
 // seeGaps takes in the gaps before where has narrowed them.
-func (c *coverage) seeGaps(gaps []gap, ref string) {
+func (c *coverage) seeGaps(gaps []arch.Gap, ref string) {
 	for i := range gaps {
-		have := gaps[i].have
+		have := gaps[i].Have
 		if have == nil || !c.hash && !c.stats {
 			continue
 		}

@@ -4,36 +4,37 @@ import (
 	"slices"
 
 	"wreg/registry"
+	"wreg/registry/arch"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
 
 // gapBatch gives gaps as rows.
-func gapBatch(gaps []gap, v *registry.Revision) *batch {
+func gapBatch(gaps []arch.Gap, v *registry.Revision) *batch {
 	return &batch{n: len(gaps), weight: 1, load: func(c column) *vector {
 		values := make([]expr.Value, len(gaps))
 		for i := range gaps {
-			values[i] = gaps[i].value(c, v)
+			values[i] = gapValue(&gaps[i], c, v)
 		}
 		return vectorOf(values)
 	}}
 }
 
 // value is one column of a gap, nil when absent: a missing tensor has no shape.
-func (g *gap) value(c column, v *registry.Revision) expr.Value {
+func gapValue(g *arch.Gap, c column, v *registry.Revision) expr.Value {
 	switch c {
 	case colPath:
-		return expr.String(g.path)
+		return expr.String(g.Path)
 	case colModel:
 		return expr.String(v.Ref())
 	case colStatus:
-		return expr.String(g.status)
+		return expr.String(g.Status)
 	case colReason:
-		return textOrNull(g.reason)
+		return textOrNull(g.Reason)
 	case colRemedy:
-		return textOrNull(g.remedy)
+		return textOrNull(g.Remedy)
 	case colTemplate, colLayer, colExpert:
-		template, index := tensor.SplitPath(g.path)
+		template, index := tensor.SplitPath(g.Path)
 		if c == colTemplate {
 			return expr.String(template)
 		}
@@ -42,20 +43,20 @@ func (g *gap) value(c column, v *registry.Revision) expr.Value {
 		}
 		return expr.Null
 	case colExpectedShape:
-		if g.want != nil && g.want.shape != nil {
-			return expr.Shape(g.want.shape)
+		if g.Shape != nil {
+			return expr.Shape(g.Shape)
 		}
 		return expr.Null
 	case colExpectedDType:
-		if g.want != nil && g.want.dtype.Valid() {
-			return expr.String(g.want.dtype.String())
+		if g.DType.Valid() {
+			return expr.String(g.DType.String())
 		}
 		return expr.Null
 	}
-	if g.have == nil {
+	if g.Have == nil {
 		return expr.Null
 	}
-	return infoValue(c, g.have)
+	return infoValue(c, g.Have)
 }
 
 func textOrNull(s string) expr.Value {

@@ -18,12 +18,10 @@ const (
 	againstLayers = "layers"
 )
 
-// want is one tensor that should be there.
+// want is one tensor that should be there: of any shape when it is nil, of any
+// dtype when it is Invalid.
 type want struct {
-	path     string
-	shape    tensor.Shape // nil: any
-	dtype    tensor.DType // Invalid: any
-	optional bool
+	arch.Want
 	castable bool    // floats of another dtype will do
 	content  content // what its bytes should be, where that is known
 	reason   string  // why it would be missing, where the expectation knows better
@@ -35,7 +33,7 @@ type expectation struct {
 	against string // "spec hunyuan", "layers", "hunyuan@1"
 	layout  string
 	wants   []want
-	found   []gap             // missing and changed, where the expectation knows them itself; else nil
+	found   []arch.Gap        // missing and changed, where the expectation knows them itself; else nil
 	dropped map[string]string // tensors that may be there all the same, and why
 	notes   []string
 	present present                  // what is there, when not simply the model's tensors
@@ -46,14 +44,6 @@ type expectation struct {
 type present interface {
 	whole(path string) (tensor.Info, bool)
 	each(whole bool, yield func(tensor.Info) bool)
-}
-
-// gap is one row of the answer.
-type gap struct {
-	path, status   string
-	want           *want
-	have           *tensor.Info
-	reason, remedy string
 }
 
 // gaps measures each model and passes the gaps to out.
@@ -128,29 +118,28 @@ func (q *Query) expect(s *registry.Snapshot, c *checkpoint, o Options) (*expecta
 }
 
 // compare lists the gaps of the statuses that the verb asks for.
-func (q *Query) compare(c *checkpoint, e *expectation) []gap {
+func (q *Query) compare(c *checkpoint, e *expectation) []arch.Gap {
 	asks := func(status string) bool { return q.verb == Gaps || q.verb == status }
 	var side present = c
 	if e.present != nil {
 		side = e.present
 	}
-	var gaps []gap
-	wanted := make(map[string]bool, len(e.wants))
+	var gaps []arch.Gap
+	wanted := make(map[string]*want, len(e.wants))
 	for i := range e.wants {
 		if i%lookEvery == 0 && c.ctx.Err() != nil {
 			c.fail(c.ctx.Err())
 			return nil // the caller looks at c.err
 		}
 		w := &e.wants[i]
-		wanted[w.path] = true
-		if e.found != nil || q.verb == Extra || !q.matches(w.path) {
+		wanted[w.Path] = w
+		if e.found != nil || q.verb == Extra || !q.matches(w.Path) {
 			continue
 		}
-		have, ok := side.whole(w.path)
+		have, ok := side.whole(w.Path)
 		switch {
-		case !ok && !w.optional && asks(arch.Missing):
-			g := gap{path: w.path, status: arch.Missing, want: w, reason: w.reason, remedy: w.remedy}
-			gaps = append(gaps, g)
+		case !ok && !w.Optional && asks(arch.Missing):
+			gaps = append(gaps, arch.Gap{Status: arch.Missing, Want: w.Want, Reason: w.reason, Remedy: w.remedy})
 		case ok && asks(arch.Changed):
 			if g := changed(w, have); g != nil {
 				gaps = append(gaps, *g)
@@ -158,16 +147,16 @@ func (q *Query) compare(c *checkpoint, e *expectation) []gap {
 		}
 	}
 	for _, g := range e.found {
-		if asks(g.status) && q.matches(g.path) {
+		if asks(g.Status) && q.matches(g.Path) {
 			gaps = append(gaps, g)
 		}
 	}
 	explainMissing(gaps, e, side)
-	findSwapped(e, gaps)
+	findSwapped(e, wanted, gaps)
 	if asks(arch.Extra) {
 		side.each(true, func(t tensor.Info) bool {
-			if _, dropped := e.dropped[t.Path]; !wanted[t.Path] && !dropped && q.matches(t.Path) {
-				gaps = append(gaps, gap{path: t.Path, status: arch.Extra, have: &t, reason: e.whyExtra(t.Path)})
+			if _, dropped := e.dropped[t.Path]; wanted[t.Path] == nil && !dropped && q.matches(t.Path) {
+				gaps = append(gaps, arch.Gap{Status: arch.Extra, Want: arch.Want{Path: t.Path}, Have: &t, Reason: e.whyExtra(t.Path)})
 			}
 			return true
 		})
@@ -184,7 +173,7 @@ func (e *expectation) whyExtra(path string) string {
 }
 
 // sortGaps orders gaps by template, then by their numbers.
-func sortGaps(gaps []gap) {
+func sortGaps(gaps []arch.Gap) {
 	type key struct {
 		template string
 		index    []int64
@@ -192,13 +181,13 @@ func sortGaps(gaps []gap) {
 	}
 	keys := make([]key, len(gaps))
 	for i := range gaps {
-		template, index := tensor.SplitPath(gaps[i].path)
+		template, index := tensor.SplitPath(gaps[i].Path)
 		keys[i] = key{template, index, i}
 	}
 	slices.SortFunc(keys, func(a, b key) int {
 		return cmp.Or(strings.Compare(a.template, b.template), slices.Compare(a.index, b.index), cmp.Compare(a.at, b.at))
 	})
-	sorted := make([]gap, len(gaps))
+	sorted := make([]arch.Gap, len(gaps))
 	for i, k := range keys {
 		sorted[i] = gaps[k.at]
 	}

@@ -20,7 +20,7 @@ const (
 
 // mend says of lost tensors where they can be had: the shard to fetch again, the
 // same bytes under another name, another revision that holds them.
-func (q *Query) mend(s *registry.Snapshot, c *checkpoint, against string, gaps []gap) error {
+func (q *Query) mend(s *registry.Snapshot, c *checkpoint, against string, gaps []arch.Gap) error {
 	var others []*checkpoint
 	mended := 0
 	for i := range gaps {
@@ -28,15 +28,15 @@ func (q *Query) mend(s *registry.Snapshot, c *checkpoint, against string, gaps [
 			return err
 		}
 		g := &gaps[i]
-		then := strings.HasPrefix(g.remedy, "then ")
-		if g.status != arch.Missing || g.remedy != "" && !then && !strings.HasPrefix(g.remedy, "lost") {
+		then := strings.HasPrefix(g.Remedy, "then ")
+		if g.Status != arch.Missing || g.Remedy != "" && !then && !strings.HasPrefix(g.Remedy, "lost") {
 			continue
 		}
-		if fetch := shardsToFetch(c.revision.Findings, g.path); fetch != "" {
+		if fetch := shardsToFetch(c.revision.Findings, g.Path); fetch != "" {
 			if then {
-				fetch += ", " + g.remedy
+				fetch += ", " + g.Remedy
 			}
-			g.remedy = fetch
+			g.Remedy = fetch
 			continue
 		}
 		if mended++; then || mended > maxMended {
@@ -48,7 +48,7 @@ func (q *Query) mend(s *registry.Snapshot, c *checkpoint, against string, gaps [
 				return err
 			}
 		}
-		if err := g.mendFrom(s, c, others, against); err != nil {
+		if err := mendFrom(g, s, c, others, against); err != nil {
 			return err
 		}
 	}
@@ -106,13 +106,13 @@ func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revis
 
 // mendFrom looks a lost tensor up in other revisions; with its hash, it is found
 // here under whatever name.
-func (g *gap) mendFrom(s *registry.Snapshot, c *checkpoint, others []*checkpoint, against string) error {
+func mendFrom(g *arch.Gap, s *registry.Snapshot, c *checkpoint, others []*checkpoint, against string) error {
 	for _, o := range others {
-		t, ok := o.whole(g.path)
+		t, ok := o.whole(g.Path)
 		if o.err != nil {
 			return o.err
 		}
-		if !ok || g.want != nil && g.want.shape != nil && !g.want.shape.Equal(t.Shape) {
+		if !ok || g.Shape != nil && !g.Shape.Equal(t.Shape) {
 			continue
 		}
 		if !t.Hash.IsZero() {
@@ -122,18 +122,18 @@ func (g *gap) mendFrom(s *registry.Snapshot, c *checkpoint, others []*checkpoint
 			}
 			for _, p := range places {
 				if p.Model == c.revision.Ref() && p.Slice < 0 {
-					g.reason = fmt.Sprintf("renamed? same bytes at %s as %s has here", p.Path, o.revision.Ref())
-					g.remedy = "rename " + p.Path
+					g.Reason = fmt.Sprintf("renamed? same bytes at %s as %s has here", p.Path, o.revision.Ref())
+					g.Remedy = "rename " + p.Path
 					return nil
 				}
 			}
 		}
 		switch ref := o.revision.Ref(); {
-		case !strings.HasPrefix(g.remedy, "lost") || strings.Contains(g.remedy, ";"):
+		case !strings.HasPrefix(g.Remedy, "lost") || strings.Contains(g.Remedy, ";"):
 		case o.revision.Model == c.revision.Model, ref == against, exported(c, o), exported(o, c):
-			g.remedy = fmt.Sprintf("copy it from %s, which holds it in %s", ref, t.File)
+			g.Remedy = fmt.Sprintf("copy it from %s, which holds it in %s", ref, t.File)
 		default: // perhaps of the same family only, with other weights
-			g.remedy += fmt.Sprintf("; %s has one of this name and shape", ref)
+			g.Remedy += fmt.Sprintf("; %s has one of this name and shape", ref)
 		}
 	}
 	return nil

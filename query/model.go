@@ -118,13 +118,13 @@ func alignPacked(e *expectation, present *mapping, ours, theirs *arch.Resolution
 	here, hereParts := packed(ours)
 	there, thereParts := packed(theirs)
 	for i := range e.wants {
-		if w := &e.wants[i]; here[w.path] != there[w.path] {
-			w.shape, w.dtype, w.content = nil, tensor.Invalid, content{unlike: true}
+		if w := &e.wants[i]; here[w.Path] != there[w.Path] {
+			w.Shape, w.DType, w.content = nil, tensor.Invalid, content{unlike: true}
 			n++
 		}
 	}
 	sibling := func(path, suffix string) string { return path[:strings.LastIndexByte(path, '.')+1] + suffix }
-	e.wants = slices.DeleteFunc(e.wants, func(w want) bool { return thereParts[w.path] && !here[sibling(w.path, "weight")] })
+	e.wants = slices.DeleteFunc(e.wants, func(w want) bool { return thereParts[w.Path] && !here[sibling(w.Path, "weight")] })
 	present.remove(func(path string) bool { return hereParts[path] && !there[sibling(path, "weight")] })
 	return n
 }
@@ -144,7 +144,7 @@ func (q *Query) reasons(e *expectation, c *checkpoint, o Options) error {
 		at[gaps[i].Path] = &gaps[i]
 	}
 	for i := range e.wants {
-		if g := at[e.wants[i].path]; g != nil {
+		if g := at[e.wants[i].Path]; g != nil {
 			e.wants[i].reason, e.wants[i].remedy = g.Reason, g.Remedy
 		}
 	}
@@ -170,7 +170,7 @@ func held(c *checkpoint) (wants []want) {
 
 // wantAs wants a tensor just as it is there.
 func wantAs(t tensor.Info) want {
-	w := want{path: t.Path, shape: t.Shape, dtype: t.DType, content: content{hash: t.Hash, stats: t.Stats}}
+	w := want{Want: arch.Want{Path: t.Path, Shape: t.Shape, DType: t.DType}, content: content{hash: t.Hash, stats: t.Stats}}
 	for i, h := range t.Slices {
 		w.content.slices = append(w.content.slices, piece{h, fmt.Sprintf("slice %d of %s", i, t.Path)})
 	}
@@ -181,9 +181,9 @@ func wantAs(t tensor.Info) want {
 // floats, but for those that the consumer keeps as they are.
 func made(r *arch.Resolution, c *checkpoint) (wants []want) {
 	for _, t := range r.Targets {
-		w := want{path: t.Path, shape: t.Shape, dtype: t.DType, optional: t.Optional, castable: !t.Keep}
+		w := want{Want: t.Want, castable: !t.Keep}
 		if t.Make != nil {
-			w.dtype = t.Make.DType
+			w.DType = t.Make.DType
 			w.content = contentOf(t.Make, c.whole)
 		}
 		wants = append(wants, w)
@@ -265,19 +265,19 @@ func (q *Query) noteUncompared(e *expectation, c *checkpoint) {
 	n, casts, example, cast := 0, 0, "", ""
 	for i := range e.wants {
 		w := &e.wants[i]
-		if w.content.unlike || !q.matches(w.path) {
+		if w.content.unlike || !q.matches(w.Path) {
 			continue
 		}
-		have, ok := side.whole(w.path)
+		have, ok := side.whole(w.Path)
 		switch {
 		case !ok:
 		case w.castTo(have.DType):
 			if casts++; casts == 1 {
-				cast = fmt.Sprintf("%s from %v to %v", w.path, w.dtype, have.DType)
+				cast = fmt.Sprintf("%s from %v to %v", w.Path, w.DType, have.DType)
 			}
 		case !w.content.comparable(have):
 			if n++; n == 1 {
-				example = w.path
+				example = w.Path
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 func (q *Query) findMoved(e *expectation, c *checkpoint) {
 	wanted := make(map[string]bool, len(e.wants))
 	for i := range e.wants {
-		wanted[e.wants[i].path] = true
+		wanted[e.wants[i].Path] = true
 	}
 	extra := map[tensor.Hash]string{} // content here under a name that is not wanted
 	c.each(true, func(t tensor.Info) bool {
@@ -25,13 +25,13 @@ func (q *Query) findMoved(e *expectation, c *checkpoint) {
 	here := map[string]string{}
 	for i := range e.wants {
 		w := &e.wants[i]
-		if _, there := c.Lookup(w.path); there || w.content.hash.IsZero() {
+		if _, there := c.Lookup(w.Path); there || w.content.hash.IsZero() {
 			continue
 		}
 		if path, ok := extra[w.content.hash]; ok {
 			w.reason = "renamed? same bytes at " + path
 			w.remedy = "rename " + path
-			here[path] = w.path
+			here[path] = w.Path
 		}
 	}
 	e.extra = func(path string) string {
@@ -44,24 +44,24 @@ func (q *Query) findMoved(e *expectation, c *checkpoint) {
 
 // findSwapped says of tensors with other bytes whose bytes they hold instead: two
 // experts in each other's place have every shape and dtype right.
-func findSwapped(e *expectation, gaps []gap) {
+func findSwapped(e *expectation, wanted map[string]*want, gaps []arch.Gap) {
 	var owners map[tensor.Hash]string
 	for i := range gaps {
 		g := &gaps[i]
-		if g.status != arch.Changed || g.want == nil || g.have == nil || g.have.Hash.IsZero() ||
-			g.want.content.hash.IsZero() || g.want.content.hash == g.have.Hash {
+		w := wanted[g.Path]
+		if g.Status != arch.Changed || w == nil || g.Have.Hash.IsZero() || w.content.hash.IsZero() || w.content.hash == g.Have.Hash {
 			continue
 		}
 		if owners == nil {
 			owners = make(map[tensor.Hash]string, len(e.wants))
 			for k := range e.wants {
 				if w := &e.wants[k]; !w.content.hash.IsZero() && owners[w.content.hash] == "" {
-					owners[w.content.hash] = w.path
+					owners[w.content.hash] = w.Path
 				}
 			}
 		}
-		if owner := owners[g.have.Hash]; owner != "" && owner != g.path {
-			g.reason, g.remedy = "holds the bytes of "+owner, "its bytes belong at "+owner
+		if owner := owners[g.Have.Hash]; owner != "" && owner != g.Path {
+			g.Reason, g.Remedy = "holds the bytes of "+owner, "its bytes belong at "+owner
 		}
 	}
 }

@@ -10,10 +10,10 @@ import (
 
 // explainMissing fills in reasons that the expectation did not know: an absent
 // expert is told from a lost tensor.
-func explainMissing(gaps []gap, e *expectation, side present) {
+func explainMissing(gaps []arch.Gap, e *expectation, side present) {
 	experts := map[string]int64{}
 	for i := range e.wants {
-		template, index := tensor.SplitPath(e.wants[i].path)
+		template, index := tensor.SplitPath(e.wants[i].Path)
 		if k := slices.Index(tensor.Placeholders(template), "expert"); k >= 0 {
 			group := expertGroup(template, index, k)
 			experts[group] = max(experts[group], index[k]+1)
@@ -21,14 +21,14 @@ func explainMissing(gaps []gap, e *expectation, side present) {
 	}
 	for i := range gaps {
 		g := &gaps[i]
-		if g.status != arch.Missing {
+		if g.Status != arch.Missing {
 			continue
 		}
-		if g.reason == "" {
-			g.reason = absence(g.path, experts)
+		if g.Reason == "" {
+			g.Reason = absence(g.Path, experts)
 		}
-		if g.remedy == "" {
-			g.remedy = "lost: nothing in the checkpoint makes it"
+		if g.Remedy == "" {
+			g.Remedy = "lost: nothing in the checkpoint makes it"
 		}
 	}
 }

@@ -77,16 +77,15 @@ func joinOr(list []string) string {
 // specOf is how the checkpoint differs from what one layout must hold; nil when the
 // pattern names nothing of it.
 func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout, own string) (*expectation, error) {
-	e := &expectation{against: "spec " + a.Name, layout: layout, dropped: map[string]string{}, found: []gap{}}
+	e := &expectation{against: "spec " + a.Name, layout: layout, dropped: map[string]string{}, found: []arch.Gap{}}
 	against, err := a.Against(c.ctx, config, layout, c)
 	if err != nil {
 		return nil, err
 	}
 	for i := range against {
-		g := &against[i]
-		if q.matches(g.Path) {
-			w := wantOf(g.Want)
-			e.found = append(e.found, gap{path: g.Path, status: g.Status, want: &w, have: c.wholeOf(g.Have), reason: g.Reason, remedy: g.Remedy})
+		if g := &against[i]; q.matches(g.Path) {
+			g.Have = c.wholeOf(g.Have)
+			e.found = append(e.found, *g)
 		}
 	}
 	extras := q.verb == Extra || q.verb == Gaps
@@ -115,7 +114,7 @@ func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout,
 			return nil, err
 		}
 		for _, w := range list {
-			e.wants = append(e.wants, wantOf(w))
+			e.wants = append(e.wants, want{Want: w})
 		}
 		return e, e.useOf(a, config, c, layout == own)
 	}
@@ -227,8 +226,4 @@ func (e *expectation) useOf(a *arch.Arch, config *arch.Config, c *checkpoint, ow
 		return "meant for a tensor that lacks its other parts"
 	}
 	return nil
-}
-
-func wantOf(w arch.Want) want {
-	return want{path: w.Path, shape: w.Shape, dtype: w.DType, optional: w.Optional}
 }
