@@ -68,7 +68,7 @@ func (r *resolver) sameKind(at lexer.Position, a, b *node) error {
 				return r.fail(at, "%v", err)
 			}
 			value.value, value.kind = expr.Hash(h), expr.HashKind
-		case of.op == opColumn && (of.column == colDType || of.column == colExpectedDType):
+		case of.op == opColumn && columns[of.column].dtype:
 			d, ok := tensor.ParseDType(text)
 			if !ok {
 				return r.fail(at, "unknown dtype %q%s", text, didYouMean(strings.ToLower(text), dtypeNames()))
@@ -157,7 +157,7 @@ func (r *resolver) match(e *expr.Node) (*node, error) {
 	if n.glob, err = tensor.ParsePattern(glob); err != nil {
 		return nil, r.fail(right.Pos, "%v", err)
 	}
-	if x.op == opColumn && x.column != colPath && x.column != colTemplate { // plain text: * crosses dots
+	if x.op == opColumn && !columns[x.column].dotted { // plain text: * crosses dots
 		n.op = opRegexp
 		if n.regexp, err = plainGlob(glob); err != nil {
 			return nil, r.fail(right.Pos, "%q cannot be matched with text: %v", glob, err)

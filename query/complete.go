@@ -111,11 +111,7 @@ func clauseWords() []string {
 
 // expressionWords are the columns that the verb knows and all functions.
 func expressionWords(verb string) (words []string) {
-	for _, c := range columns {
-		if !c.gap || verb != Find {
-			words = append(words, c.name)
-		}
-	}
+	words = columnNames(verb != Find)
 	for _, f := range functionNames() {
 		words = append(words, f+"(")
 	}

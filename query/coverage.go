@@ -11,7 +11,7 @@ import (
 // coverage counts tensors for which a query asks what was never taken. A where
 // nans > 0 that finds nothing because nobody counted must not look like health.
 type coverage struct {
-	hash, stats        bool // what the query decides by
+	needs              need // what the query decides by
 	rows               int
 	noHash, noStats    int
 	hashless, statless string // a revision for the message
@@ -27,25 +27,21 @@ func newCoverage(q *Query, s *sink) *coverage {
 	if s.groups != nil {
 		set |= s.groups.columns()
 	}
-	c := &coverage{hash: set.has(colHash)}
-	for _, stat := range []column{colMin, colMax, colAbsMax, colNaNs, colInfs, colZeros} {
-		c.stats = c.stats || set.has(stat)
-	}
-	return c
+	return &coverage{needs: set.needs()}
 }
 
 // see takes in a part before where has narrowed it.
 func (c *coverage) see(p *part) {
-	if !c.hash && !c.stats {
+	if c.needs == 0 {
 		return
 	}
 	n := p.len()
 	c.rows += n
-	if h, same := p.block.Hashes().Const(); c.hash && same && h.IsZero() {
+	if h, same := p.block.Hashes().Const(); c.needs&needsHash != 0 && same && h.IsZero() {
 		c.noHash += n
 		c.hashless = p.revision.Ref()
 	}
-	if d, same := p.block.DTypes().Const(); !c.stats || same && integer(tensor.DType(d)) {
+	if d, same := p.block.DTypes().Const(); c.needs&needsStats == 0 || same && integer(tensor.DType(d)) {
 		return
 	}
 	has := p.block.HasStats()
@@ -65,14 +61,14 @@ func (c *coverage) see(p *part) {
 func (c *coverage) seeGaps(gaps []arch.Gap, ref string) {
 	for i := range gaps {
 		have := gaps[i].Have
-		if have == nil || !c.hash && !c.stats {
+		if have == nil || c.needs == 0 {
 			continue
 		}
 		c.rows++
-		if c.hash && have.Hash.IsZero() {
+		if c.needs&needsHash != 0 && have.Hash.IsZero() {
 			c.noHash, c.hashless = c.noHash+1, ref
 		}
-		if c.stats && have.Stats == nil && !integer(have.DType) {
+		if c.needs&needsStats != 0 && have.Stats == nil && !integer(have.DType) {
 			c.noStats, c.statless = c.noStats+1, ref
 		}
 	}

@@ -69,14 +69,14 @@ func (q *Query) gaps(ctx context.Context, s *registry.Snapshot, models []*regist
 			return c.err
 		}
 		covered.seeGaps(list, v.Ref())
-		b := gapBatch(list, v)
+		b := gapBatch(list, v.Ref())
 		for _, condition := range q.conditions() {
 			keep, err := b.selected(condition)
 			if err != nil {
 				return err
 			}
 			list = pick(list, keep)
-			b = gapBatch(list, v)
+			b = gapBatch(list, v.Ref())
 		}
 		r.Against, r.Layout = join(r.Against, e.against), join(r.Layout, e.layout)
 		for _, n := range e.notes {

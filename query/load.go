@@ -8,49 +8,34 @@ import (
 
 // load decodes one column of a block for the rows listed.
 func (p *part) load(c column, rows []int32) *vector {
-	b := p.block
-	switch c {
-	case colPath:
-		paths := make([]string, len(rows))
-		for i, r := range rows {
-			paths[i] = b.Path(int(r))
-		}
-		return textVector(paths)
-	case colTemplate:
-		return constantVector(expr.String(b.Template()))
-	case colModel:
-		return constantVector(expr.String(p.revision.Ref()))
-	case colLayer, colExpert:
-		if k := p.axisOf(c); k >= 0 {
-			numbers, _ := b.Index(k)
-			return intVector(pick(numbers, rows))
-		}
-		return absent
-	case colDType:
-		if d, same := b.DTypes().Const(); same {
-			return dtypeVectors[uint8(d)]
-		}
-		return texts(b.DTypes(), rows, func(v int64) string { return tensor.DType(v).String() })
-	case colShape:
-		return shapes(b.Shapes(), rows)
-	case colRank:
-		s := b.Shapes()
-		return coded(s.Code(), rows, func(code int64) int64 { return int64(len(entry(s.Distinct(), code))) })
-	case colNumel:
-		s := b.Shapes()
-		return coded(s.Code(), rows, func(code int64) int64 { return entry(s.Numels(), code) })
-	case colBytes:
-		return ints(b.Bytes(), rows)
-	case colHash:
-		return hashes(b.Hashes(), rows)
-	case colFile:
-		return names(b.Files(), rows)
-	case colOffset:
-		return ints(b.Offsets(), rows)
-	case colFormat:
-		return names(b.Formats(), rows)
+	if of := columns[c].load; of != nil {
+		return of(p, rows)
 	}
-	return p.loadStat(c, rows)
+	return absent // a gap's column, where there are no gaps
+}
+
+func loadPaths(p *part, rows []int32) *vector {
+	paths := make([]string, len(rows))
+	for i, r := range rows {
+		paths[i] = p.block.Path(int(r))
+	}
+	return textVector(paths)
+}
+
+// numbers gives the k-th number of the paths; k is -1 where they have none.
+func (p *part) numbers(k int, rows []int32) *vector {
+	if k < 0 {
+		return absent
+	}
+	numbers, _ := p.block.Index(k)
+	return intVector(pick(numbers, rows))
+}
+
+func loadDTypes(p *part, rows []int32) *vector {
+	if d, same := p.block.DTypes().Const(); same {
+		return dtypeVectors[uint8(d)]
+	}
+	return texts(p.block.DTypes(), rows, func(v int64) string { return tensor.DType(v).String() })
 }
 
 // dtypeVectors are columns of one dtype, of which a registry has very many.
@@ -61,31 +46,29 @@ var dtypeVectors = func() (list [256]*vector) {
 	return list
 }()
 
-// loadStat gives a statistic, absent where none was taken.
-func (p *part) loadStat(c column, rows []int32) *vector {
+// rank and numel are of a shape's code.
+func (p *part) rank(code int64) int64 { return int64(len(entry(p.block.Shapes().Distinct(), code))) }
+
+func (p *part) numel(code int64) int64 { return entry(p.block.Shapes().Numels(), code) }
+
+// counts gives a counted statistic, absent where none was taken.
+func (p *part) counts(c registry.Ints, rows []int32) *vector {
+	return p.statistic(rows, func() *vector { return ints(c, rows) }, false)
+}
+
+// extremes gives a least or greatest value, absent also where none is finite.
+func (p *part) extremes(c registry.Floats, rows []int32) *vector {
+	return p.statistic(rows, func() *vector { return floats(c, rows) }, true)
+}
+
+func (p *part) statistic(rows []int32, load func() *vector, extreme bool) *vector {
 	has := p.block.HasStats()
-	if v, same := has.Const(); same && v == 0 {
+	v, same := has.Const()
+	if same && v == 0 {
 		return absent
 	}
-	stats := p.block.Stats()
-	var out *vector
-	switch c {
-	case colMin:
-		out = floats(stats.Min, rows)
-	case colMax:
-		out = floats(stats.Max, rows)
-	case colAbsMax:
-		out = floats(stats.AbsMax, rows)
-	case colNaNs:
-		out = ints(stats.NaNs, rows)
-	case colInfs:
-		out = ints(stats.Infs, rows)
-	case colZeros:
-		out = ints(stats.Zeros, rows)
-	default:
-		return absent // a gap's column, where there are no gaps
-	}
-	extreme := c == colMin || c == colMax || c == colAbsMax
+	out := load()
+	alike := same && (!extreme || p.sameFinite()) // absent on all rows or on none
 	var null []bool
 	for i, r := range rows {
 		if has.At(int(r)) == 0 || extreme && p.nothingFinite(int(r)) {
@@ -94,14 +77,14 @@ func (p *part) loadStat(c column, rows []int32) *vector {
 			}
 			null[i] = true
 		}
-		if _, same := has.Const(); i == 0 && same && (!extreme || p.sameFinite()) {
-			break // the others are like the first
+		if alike {
+			break
 		}
 	}
 	switch {
 	case null == nil:
 		return out
-	case out.constant && p.constant(c):
+	case out.constant && alike:
 		return absent
 	case out.constant: // one value, but not on every row
 		v := out.value(0)
@@ -113,6 +96,12 @@ func (p *part) loadStat(c column, rows []int32) *vector {
 	}
 	out.null = null
 	return out
+}
+
+// oneExtreme reports a least or greatest value that all rows of the block share.
+func (p *part) oneExtreme(c registry.Floats) bool {
+	_, same := c.Const()
+	return same && one(p.block.HasStats()) && p.sameFinite()
 }
 
 // nothingFinite reports a row of NaN and infinities, or of nothing: it has no

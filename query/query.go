@@ -217,8 +217,8 @@ func (q *Query) resolveOutput(c clause, r *resolver) (err error) {
 	case c.Select != nil && c.Select.All && q.grouping:
 		return expr.ErrorAt(q.text, c.Select.Pos, "select * lists tensors; with group by, name the keys and aggregates")
 	case c.Select != nil && c.Select.All:
-		for i, info := range columns {
-			if !info.gap || q.verb != Find {
+		for i := range columns {
+			if !column(i).ofGaps() || q.verb != Find {
 				q.selects = append(q.selects, columnOutput(column(i)))
 			}
 		}
@@ -310,9 +310,8 @@ func (q *Query) outputs(models int) []output {
 	for _, o := range q.order {
 		o.value.columns(&mentioned)
 	}
-	hidden := []column{colModel, colTemplate, colLayer, colExpert, colNumel, colRank}
 	for c := range numColumns {
-		if mentioned.has(c) && !slices.Contains(list, c) && !slices.Contains(hidden, c) {
+		if mentioned.has(c) && !slices.Contains(list, c) && !columns[c].implied {
 			list = append(list, c)
 		}
 	}
@@ -329,13 +328,13 @@ func (q *Query) conditions() []*node {
 	cost := func(n *node) int {
 		var set columnSet
 		n.columns(&set)
-		c := 0
-		for _, dear := range []column{colPath, colHash, colReason, colRemedy} {
-			if set.has(dear) {
-				c++
+		dear := 0
+		for c := range set.all() {
+			if columns[c].costly {
+				dear++
 			}
 		}
-		return c
+		return dear
 	}
 	slices.SortStableFunc(parts, func(a, b *node) int { return cmp.Compare(cost(a), cost(b)) })
 	return parts

@@ -32,35 +32,21 @@ func (p *part) signature(set columnSet) (s signature, ok bool) {
 		return s, false
 	}
 	s.shape = p.shape
+	if set.has(colModel) {
+		s.revision = p.revision
+	}
 	n := 0
 	for c := range set.all() {
-		var value int64
-		same := true
-		switch c {
-		case colTemplate:
-		case colModel:
-			s.revision = p.revision
-		case colLayer, colExpert: // what the shape and the axes say
-		case colDType:
-			value, same = p.block.DTypes().Const()
-		case colBytes:
-			value, same = p.block.Bytes().Const()
-		case colNumel, colRank:
-			shapes := p.block.Shapes()
-			if value, same = shapes.Code().Const(); same {
-				if c == colNumel {
-					value = entry(shapes.Numels(), value)
-				} else {
-					value = int64(len(entry(shapes.Distinct(), value)))
-				}
-			}
-		default:
+		row := &columns[c]
+		if row.axis != nil {
+			continue // what the shape and the axes say
+		}
+		if row.code == nil || n == maxRepeatedValues {
 			return s, false
 		}
-		if !same || n == maxRepeatedValues {
+		if s.values[n], ok = row.code(p); !ok {
 			return s, false
 		}
-		s.values[n] = value
 		n++
 	}
 	for k, r := range p.grid {

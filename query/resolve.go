@@ -166,23 +166,13 @@ func (r *resolver) name(e *expr.Node) (*node, error) {
 	c, ok := columnNamed(strings.ToLower(e.Text))
 	switch {
 	case !ok:
-		return nil, r.fail(e.Pos, "unknown column %q%s", e.Text, didYouMean(e.Text, r.columnNames()))
-	case columns[c].gap && !r.gaps:
+		return nil, r.fail(e.Pos, "unknown column %q%s", e.Text, didYouMean(e.Text, columnNames(r.gaps)))
+	case c.ofGaps() && !r.gaps:
 		return nil, r.fail(e.Pos, "%s is a column of gaps: it goes with missing, extra, changed and gaps, not with find", c)
 	case r.grouped:
 		return nil, r.fail(e.Pos, "%s is neither a group's key nor in an aggregate: add it to group by, or write min(%s)", c, c)
 	}
 	return &node{op: opColumn, column: c, kind: columns[c].kind, text: c.String()}, nil
-}
-
-// columnNames are the names that the query's verb knows.
-func (r *resolver) columnNames() (names []string) {
-	for _, c := range columns {
-		if !c.gap || r.gaps {
-			names = append(names, c.name)
-		}
-	}
-	return names
 }
 
 // logic flattens a and b and c into one node, however long the chain.

@@ -272,52 +272,20 @@ func (p *part) reads(set columnSet) (axes []int, whole bool) {
 
 // axisOf is the placeholder a column shows, or -1.
 func (p *part) axisOf(c column) int {
-	switch c {
-	case colLayer:
-		return p.layer
-	case colExpert:
-		return p.expert
+	if of := columns[c].axis; of != nil {
+		return of(p.shape)
 	}
 	return -1
 }
 
 // constant reports that a column has one value for all rows of the block.
 func (p *part) constant(c column) bool {
-	one := func(v registry.Ints) bool { _, ok := v.Const(); return ok }
-	oneFloat := func(v registry.Floats) bool { _, ok := v.Const(); return ok }
-	stat := func(ok bool) bool { return ok && one(p.block.HasStats()) }
-	switch c {
-	case colPath:
-		return p.block.Len() == 1
-	case colDType:
-		return one(p.block.DTypes())
-	case colShape, colRank, colNumel:
-		return one(p.block.Shapes().Code())
-	case colBytes:
-		return one(p.block.Bytes())
-	case colHash:
-		_, ok := p.block.Hashes().Const()
-		return ok
-	case colFile:
-		return one(p.block.Files().Code())
-	case colOffset:
-		return one(p.block.Offsets())
-	case colFormat:
-		return one(p.block.Formats().Code())
-	case colMin:
-		return stat(oneFloat(p.block.Stats().Min) && p.sameFinite())
-	case colMax:
-		return stat(oneFloat(p.block.Stats().Max) && p.sameFinite())
-	case colAbsMax:
-		return stat(oneFloat(p.block.Stats().AbsMax) && p.sameFinite())
-	case colNaNs:
-		return stat(one(p.block.Stats().NaNs))
-	case colInfs:
-		return stat(one(p.block.Stats().Infs))
-	case colZeros:
-		return stat(one(p.block.Stats().Zeros))
+	row := &columns[c]
+	if row.code != nil {
+		_, same := row.code(p)
+		return same
 	}
-	return true // template, model, and numbers the template does not have
+	return row.constant == nil || row.constant(p)
 }
 
 // batch gives the rows to compute on: one for each combination of the axes given,
