@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // berth is the folder an export is written to before it lands: beside the target,
@@ -17,6 +18,7 @@ type berth struct {
 	path string // "" after landing
 	root *os.Root
 	lock *os.File
+	kept bool // what was there is gone on with: it is not removed when that fails
 }
 
 // partial ends the name of a berth: .NAME.wreg-partial
@@ -36,15 +38,19 @@ func existingBerth(out string) error {
 }
 
 // newBerth opens the berth of an export, alone or shared with the other parts of
-// it. What a killed export left there is removed, unless it is to be continued.
+// it. What a killed export left there is removed, unless it is to be continued, or
+// complete: then it is landed as it is.
 func newBerth(out string, keep, shared bool) (*berth, error) {
 	path := berthPath(out)
 	if info, err := os.Lstat(path); err == nil && !info.IsDir() { // a link would lead elsewhere
 		return nil, fmt.Errorf("%s is in the way and no folder; remove it", path)
 	}
 	lock, err := lockFolder(path, shared)
+	if err == nil && !keep && finished(path) {
+		keep = true
+	}
 	if err == nil && !keep {
-		err = errors.Join(stale(path), lock.Close())
+		err = errors.Join(discard(path, false), lock.Close())
 		if err == nil {
 			lock, err = nil, fs.ErrNotExist
 		}
@@ -61,12 +67,10 @@ func newBerth(out string, keep, shared bool) (*berth, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	b := &berth{path, root, lock}
+	b := &berth{path, root, lock, keep}
 	entries, err := b.entries()
-	for _, e := range entries {
-		if !e.Type().IsRegular() { // a link leads elsewhere, a pipe is waited for
-			err = fmt.Errorf("%s holds %q, which is no regular file; remove it", path, e.Name())
-		}
+	if err == nil {
+		err = regular(path, entries)
 	}
 	if err != nil {
 		b.close()
@@ -85,19 +89,58 @@ func (b *berth) entries() ([]fs.DirEntry, error) {
 	return d.ReadDir(-1)
 }
 
-// stale removes what a killed export left; nobody holds it. The work of several
-// machines is not thrown away unasked.
-func stale(path string) error {
+// regular refuses what is not a file: a link leads elsewhere, a pipe is waited for.
+func regular(path string, entries []fs.DirEntry) error {
+	for _, e := range entries {
+		if !e.Type().IsRegular() {
+			return fmt.Errorf("%s holds %q, which is no regular file; remove it", path, e.Name())
+		}
+	}
+	return nil
+}
+
+// finished reports that a berth holds a whole export: its receipt is written last.
+func finished(path string) bool {
+	data, err := readReceipt(path)
+	return err == nil && sealed(data)
+}
+
+// discard removes a berth that nobody holds. The work of several machines is not thrown
+// away unasked, nor what no export wrote: one has a journal before it has anything
+// else. Of a berth that this process made, that is known.
+func discard(path string, made bool) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return err
 	}
+	if err := regular(path, entries); err != nil {
+		return err
+	}
+	journal := made || len(entries) == 0
 	for _, e := range entries {
-		if isPartJournal(e.Name()) {
+		switch name := e.Name(); {
+		case isPartJournal(name):
 			return fmt.Errorf("%s holds parts of an export; --finish it, or remove the folder", path)
+		case !ours(name):
+			return fmt.Errorf("%s holds %q, which no export writes; remove the folder, or choose another --out", path, name)
+		case name == journalName:
+			journal = true
 		}
 	}
-	return os.RemoveAll(path)
+	if !journal {
+		return fmt.Errorf("%s holds %q and no journal of an export; remove the folder, or choose another --out", path, entries[0].Name())
+	}
+	for _, e := range entries {
+		if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
+			return err
+		}
+	}
+	return os.Remove(path)
+}
+
+// ours reports names of files that an export writes.
+func ours(name string) bool {
+	return name == journalName || isCopied(name) || reserved(name) && !strings.HasPrefix(name, journalName)
 }
 
 // writeFile writes a small file and reads it back.
@@ -125,10 +168,10 @@ func (b *berth) writeFile(name string, data []byte, sync bool) (ReceiptFile, err
 
 // remove deletes what was written, unless it landed.
 func (b *berth) remove() error {
-	if b.path == "" {
+	if b.path == "" || b.kept {
 		return nil
 	}
-	return os.RemoveAll(b.path)
+	return discard(b.path, true)
 }
 
 func (b *berth) close() {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -34,11 +35,25 @@ var copied = []string{
 	"*.model", "*.tiktoken", "*.py", generationFile,
 }
 
+func isCopied(name string) bool {
+	return slices.ContainsFunc(copied, func(pattern string) bool { ok, _ := path.Match(pattern, name); return ok })
+}
+
 // maxExtras and maxExtra bound what is copied beside the weights.
 const (
 	maxExtras = 1000
 	maxExtra  = 1 << 30 // bytes of one file
 )
+
+// shardNames match what shards are called.
+var shardNames = regexp.MustCompile(`^model(-[0-9]+-of-[0-9]+)?\.safetensors$`)
+
+// reserved reports the names that an export gives its own files, whatever their case.
+func reserved(name string) bool {
+	name = strings.ToLower(name)
+	return slices.Contains([]string{configFile, indexFile, strings.ToLower(readmeFile), receiptFile}, name) ||
+		strings.HasPrefix(name, journalName) || shardNames.MatchString(name)
+}
 
 // readme is the model card mlx_lm writes for a local source.
 const readme = "---\nlanguage: en\nlibrary_name: mlx\npipeline_tag: text-generation\ntags:\n- mlx\n---\n"
@@ -79,7 +94,7 @@ func extras(root *ingest.Folder) ([]extra, error) {
 	var out []extra
 	for _, e := range entries {
 		name := e.Name()
-		if !slices.ContainsFunc(copied, func(pattern string) bool { ok, _ := path.Match(pattern, name); return ok }) {
+		if !isCopied(name) {
 			continue
 		}
 		info, err := root.Stat(name)
@@ -91,6 +106,9 @@ func extras(root *ingest.Folder) ([]extra, error) {
 		}
 		if info.Size() > maxExtra {
 			return nil, fmt.Errorf("%s: %d bytes exceed the %d that a file beside the weights may have", name, info.Size(), maxExtra)
+		}
+		if reserved(name) {
+			return nil, fmt.Errorf("%s: would be copied beside the weights, where the export itself writes a file of that name; rename it in the source, or take it out", name)
 		}
 		if i := slices.IndexFunc(out, func(x extra) bool { return strings.EqualFold(x.name, name) }); i >= 0 {
 			return nil, fmt.Errorf("%s and %s differ only in case; many file systems cannot hold both: remove one from the source", out[i].name, name)

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
@@ -11,8 +12,8 @@ import (
 	"io"
 	"math"
 	"os"
+	"regexp"
 	"slices"
-	"strings"
 	"sync"
 
 	"wreg/registry/arch"
@@ -21,8 +22,8 @@ import (
 
 // A journal lies in the berth and says which parts of the output are written. It
 // is text: a first line that names the plan, then one line a part. A line that a
-// kill cut short, or that is damaged, does not count. What it says is never trusted: a part that is
-// kept is read and compared with it first.
+// kill cut short, or that is damaged, does not count. What it says is never trusted:
+// a part that is kept is made again from its sources, and read back.
 type journal struct {
 	mu   sync.Mutex
 	file *os.File
@@ -38,10 +39,16 @@ func partJournal(part, parts int) string {
 	return fmt.Sprintf("%s-%d-of-%d", journalName, part, parts)
 }
 
-func isPartJournal(name string) bool { return strings.HasPrefix(name, journalName+"-") }
+var partJournals = regexp.MustCompile(`^` + journalName + `-[1-9][0-9]*-of-[1-9][0-9]*$`)
 
-// maxJournal bounds a journal that is read.
-const maxJournal = 1 << 30
+func isPartJournal(name string) bool { return partJournals.MatchString(name) }
+
+// maxJournal bounds a journal that is read, maxLine its lines: three digests take
+// less than half of it.
+const (
+	maxJournal = 1 << 30
+	maxLine    = 1 << 10
+)
 
 type journalHead struct {
 	Version int    `json:"wreg-journal"`
@@ -72,12 +79,11 @@ func (b *berth) openJournal(name, plan string) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxJournal))
+	keep, err := eachLine(f, func([]byte) error { return nil })
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	keep := int64(bytes.LastIndexByte(data, '\n') + 1) // a line cut short goes
-	if err := f.Truncate(keep); err != nil {
+	if err := f.Truncate(keep); err != nil { // a line cut short goes
 		return nil, errors.Join(err, f.Close())
 	}
 	if _, err := f.Seek(keep, io.SeekStart); err != nil {
@@ -113,48 +119,99 @@ func (j *journal) record(at job, made []digest) error {
 	return j.write(line)
 }
 
-// readJournals reads what all journals of a berth say: the digests of each part
-// that was written, by its job.
-func (b *berth) readJournals(plan string) (map[job][]digest, error) {
+// claims are what journals say of a part: the digests of its tensors, one list for
+// each journal that has it.
+type claims map[job][][]digest
+
+// readJournals reads what all journals of a berth say of the parts of s.
+func (s *stream) readJournals(b *berth) (claims, error) {
 	names, err := b.journals()
 	if err != nil {
 		return nil, err
 	}
-	written := map[job][]digest{}
+	all := claims{}
 	for _, name := range names {
-		data, err := readFile(b.root, name, maxJournal)
+		one, err := s.readJournal(b, name)
 		if err != nil {
 			return nil, err
 		}
-		lines := bytes.Split(data, []byte("\n"))
-		lines = lines[:len(lines)-1] // after the last newline: nothing, or a line cut short
-		if len(lines) == 0 {
-			continue
-		}
-		var head journalHead
-		if err := json.Unmarshal(lines[0], &head); err != nil || head.Version != 1 {
-			return nil, fmt.Errorf("%s in %s is no journal this wreg knows; remove the folder", name, b.path)
-		}
-		if head.Plan != plan {
-			return nil, anotherPlan(b)
-		}
-		for _, text := range lines[1:] {
-			if at, made, err := parseLine(text); err == nil { // damaged: its part is written again
-				written[at] = made
-			}
+		for at, made := range one {
+			all[at] = append(all[at], made)
 		}
 	}
-	return written, nil
+	return all, nil
+}
+
+// readJournal reads one journal. Of lines about one part the last counts.
+func (s *stream) readJournal(b *berth, name string) (map[job][]digest, error) {
+	f, err := openFile(b.root, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	written, head := map[job][]digest{}, false
+	_, err = eachLine(f, func(text []byte) error {
+		if head {
+			if at, made, err := s.parseLine(text); err == nil { // damaged: its part is written again
+				written[at] = made
+			}
+			return nil
+		}
+		head = true
+		var first journalHead
+		if err := json.Unmarshal(text, &first); err != nil || first.Version != 1 {
+			return fmt.Errorf("%s in %s is no journal this wreg knows; remove the folder", name, b.path)
+		}
+		if first.Plan != s.fingerprint {
+			return anotherPlan(b)
+		}
+		return nil
+	})
+	return written, err
+}
+
+// eachLine calls fn with every whole line of a journal, and gives where the last
+// ends. A line longer than any that is written is damaged: fn gets it empty.
+func eachLine(f *os.File, fn func(text []byte) error) (end int64, err error) {
+	r := bufio.NewReaderSize(io.LimitReader(f, maxJournal+1), maxLine)
+	for at := int64(0); ; {
+		text, err := r.ReadSlice('\n')
+		whole := err == nil
+		at += int64(len(text))
+		for errors.Is(err, bufio.ErrBufferFull) { // text is overwritten, but it is too long for a line anyway
+			var rest []byte
+			rest, err = r.ReadSlice('\n')
+			at += int64(len(rest))
+		}
+		switch {
+		case at > maxJournal:
+			return 0, fmt.Errorf("%s: exceeds %d bytes", f.Name(), maxJournal)
+		case errors.Is(err, io.EOF):
+			return end, nil
+		case err != nil:
+			return 0, err
+		}
+		end = at
+		if !whole {
+			text = nil // damaged
+		}
+		if err := fn(bytes.TrimSuffix(text, []byte("\n"))); err != nil {
+			return 0, err
+		}
+	}
 }
 
 func anotherPlan(b *berth) error {
-	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; remove the folder, or export without --resume", b.path)
+	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; go on with those, or remove the folder", b.path)
 }
 
-func parseLine(text []byte) (at job, made []digest, err error) {
+func (s *stream) parseLine(text []byte) (at job, made []digest, err error) {
 	var line journalLine
 	if err := json.Unmarshal(text, &line); err != nil {
 		return at, nil, err
+	}
+	if line.Unit < 0 || line.Unit >= len(s.units) || line.Part < 0 || line.Part >= len(s.units[line.Unit].parts) || len(line.Digests) != s.units[line.Unit].n {
+		return at, nil, errors.New("no part of this export")
 	}
 	for _, d := range line.Digests {
 		parsed, err := parseWritten(d[0], d[1])

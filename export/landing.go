@@ -54,7 +54,7 @@ func (b *berth) land(out string, sync bool) error {
 // received adds what the receipt in a berth says was written. A kill while landing
 // may have left it alone there, with some or all of the journals gone: without it,
 // the work of all shares would be lost in the last millisecond.
-func (s *stream) received(b *berth, plan string, written map[job][]digest) error {
+func (s *stream) received(b *berth, written claims) error {
 	data, err := readFile(b.root, receiptFile, maxReceipt)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !sealed(data) { // cut short: the journals are still there
 		return nil
@@ -66,7 +66,7 @@ func (s *stream) received(b *berth, plan string, written map[job][]digest) error
 	if err := json.Unmarshal(data, &r); err != nil {
 		return fmt.Errorf("%s in %s: %w; remove it", receiptFile, b.path, err)
 	}
-	if r.Plan != plan || len(r.Tensors) != len(s.plan.Tensors) {
+	if r.Plan != s.fingerprint || len(r.Tensors) != len(s.plan.Tensors) {
 		return anotherPlan(b)
 	}
 	for unit, u := range s.units {
@@ -86,7 +86,8 @@ func (s *stream) received(b *berth, plan string, written map[job][]digest) error
 				}
 				made = append(made, d)
 			}
-			written[job{unit, part}] = made
+			at := job{unit, part}
+			written[at] = append(written[at], made)
 		}
 	}
 	return nil

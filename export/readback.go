@@ -160,10 +160,8 @@ func (w *worker) compare(ctx context.Context, i int, j job, d digest) error {
 			return err
 		}
 	}
-	t := &s.plan.Tensors[i]
-	p := s.units[j.unit].parts[j.part]
-	return fmt.Errorf("%s: tensor %q: bytes %d:%d were written as %v and read back as %v; the disk or its driver is not to be trusted",
-		s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n), s.made[i][j.part].sum, d.sum)
+	return fmt.Errorf("%s: were written as %v and read back as %v; the disk or its driver is not to be trusted",
+		s.place(i, j.part), s.made[i][j.part].sum, d.sum)
 }
 
 // readPart reads what is on disk of part k of tensor i, and adds it to whole unless

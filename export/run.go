@@ -51,11 +51,8 @@ func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
 	if err == nil && !share {
 		err = b.land(p.o.Out, !p.o.NoSync)
 	}
-	if err != nil && !share && !p.o.Finish && !p.o.Resume {
-		err = errors.Join(err, b.remove())
-	}
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, b.remove())
 	}
 	return r, nil
 }

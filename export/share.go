@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 )
 
 // remaining opens the berth's files and lists the parts that are still to be
@@ -13,11 +14,11 @@ import (
 func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 	p := s.plan
 	s.fingerprint = p.fingerprint()
-	written, err := b.readJournals(s.fingerprint)
-	if err != nil {
+	var err error
+	if s.claims, err = s.readJournals(b); err != nil {
 		return nil, err
 	}
-	if err := s.received(b, s.fingerprint, written); err != nil {
+	if err := s.received(b, s.claims); err != nil {
 		return nil, err
 	}
 	if s.journal, err = b.openJournal(partJournal(p.o.Part, p.o.Parts), s.fingerprint); err != nil {
@@ -30,15 +31,15 @@ func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 	if p.o.Parts > 0 {
 		jobs = share(jobs, s.bytes, p.o.Parts)[p.o.Part-1]
 	}
-	var old, todo []job
+	var old, todo, computed []job
 	for _, j := range jobs {
-		if made, ok := written[j]; ok && len(made) == s.units[j.unit].n {
-			for k, d := range made {
-				s.made[s.units[j.unit].first+k][j.part] = d
-			}
-			old = append(old, j)
-		} else {
+		if s.claims[j] == nil {
 			todo = append(todo, j)
+			continue
+		}
+		old = append(old, j)
+		if _, ok := s.copied(j); !ok {
+			computed = append(computed, j)
 		}
 	}
 	s.output = s.written(jobs)
@@ -46,15 +47,17 @@ func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 		if len(todo) > 0 {
 			return nil, s.unwritten(todo)
 		}
-		s.expect(s.output, 0)
+		s.expect(s.output+s.written(computed), 0)
 		s.keep(old)
-		return nil, nil // read back later, all of it
+		return nil, s.each(ctx, old, func(ctx context.Context, w *worker, j job) error {
+			return w.again(ctx, j)
+		}) // read back later, all of it
 	}
 	again := s.written(old) // is read when all is written
 	if p.o.Parts > 0 {
 		again = 0
 	}
-	s.expect(s.written(old)+again, s.written(todo))
+	s.expect(s.written(old)+s.written(computed)+again, s.written(todo))
 	kept, err := s.intact(ctx, old)
 	if err != nil {
 		return nil, err
@@ -76,41 +79,70 @@ func (s *stream) unwritten(todo []job) error {
 		berthPath(s.plan.o.Out), len(todo), t.Path)
 }
 
-// intact reads parts that a journal has and gives those that are there as it says.
-func (s *stream) intact(ctx context.Context, jobs []job) ([]job, error) {
-	good := make([]bool, len(jobs))
-	index := make([]int, len(jobs))
-	for i := range index {
-		index[i] = i
-	}
-	err := each(ctx, s.plan.o.Jobs, index, func() func(context.Context, int) error {
-		w := newWorker(s)
-		return func(ctx context.Context, i int) error {
-			good[i] = w.readJob(ctx, jobs[i]) == nil // else it is written again
-			return nil
+// intact gives those of the parts that a journal has which are what their sources
+// give, in the journal and on disk.
+func (s *stream) intact(ctx context.Context, jobs []job) (kept []job, err error) {
+	var mu sync.Mutex
+	good := map[job]bool{}
+	err = s.each(ctx, jobs, func(ctx context.Context, w *worker, j job) error {
+		if w.again(ctx, j) == nil && w.readJob(ctx, j) == nil { // else it is written again
+			mu.Lock()
+			good[j] = true
+			mu.Unlock()
 		}
+		return nil
 	})
-	var kept []job
-	for i, j := range jobs {
-		if good[i] {
+	for _, j := range jobs {
+		if good[j] {
 			kept = append(kept, j)
 		}
 	}
 	return kept, err
 }
 
-// keep counts parts as written. A copy whose checksum is its source's proves that
-// the source was right when it was read.
+// each does something with every part, each worker of s with its own buffers.
+func (s *stream) each(ctx context.Context, jobs []job, do func(context.Context, *worker, job) error) error {
+	return each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error {
+		w := newWorker(s)
+		return func(ctx context.Context, j job) error { return do(ctx, w, j) }
+	})
+}
+
+// again makes a part that was written before once more, and writes nothing: neither
+// a journal nor what is on disk says what should be there. A copy needs no bytes for
+// that. What the journals say must agree.
+func (w *worker) again(ctx context.Context, j job) error {
+	s, u := w.s, &w.s.units[j.unit]
+	if info, ok := s.copied(j); ok {
+		s.made[u.first][j.part] = w.meant(info)
+	} else {
+		w.dry = true
+		err := w.make(ctx, j)
+		w.dry = false
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", s.plan.Tensors[u.first].Path, err)
+		}
+	}
+	for k := range u.n {
+		made := s.made[u.first+k][j.part]
+		if !slices.ContainsFunc(s.claims[j], func(claim []digest) bool { return claim[k].same(made) }) {
+			return fmt.Errorf("%s: were written as %v, their sources here give %v: they were made from other bytes, or the journal was changed; run all parts again, on the same source",
+				s.place(u.first+k, j.part), s.claims[j][0][k].sum, made.sum)
+		}
+	}
+	return nil
+}
+
+// place names a part of tensor i, for errors.
+func (s *stream) place(i, part int) string {
+	t, p := &s.plan.Tensors[i], s.unitOf(i).parts[part]
+	return fmt.Sprintf("%s: tensor %q: bytes %d:%d", s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n))
+}
+
+// keep counts parts as written.
 func (s *stream) keep(jobs []job) {
 	for _, j := range jobs {
-		u := &s.units[j.unit]
 		s.proofs[j.unit].wrote(j.part)
-		if path, ok := plain(u.parts[j.part].node); ok && !s.plan.Tensors[u.first].quant {
-			src, _ := s.plan.source.Lookup(path)
-			if made := s.made[u.first][j.part]; made.sum == src.Sum {
-				s.checked.Store(path, made)
-			}
-		}
 	}
 }
 

@@ -27,6 +27,7 @@ type stream struct {
 	journal *journal
 
 	fingerprint string // of the plan
+	claims      claims // of the journals that lay in the berth
 
 	checked sync.Map // source path → digest, of those read whole
 
@@ -182,7 +183,10 @@ func (s *stream) check(n *arch.Node, d digest) error {
 		return fmt.Errorf("source tensor %q is not what %s has: its bytes have %v, had %v when ingested; the source is damaged or changed, ingest it again",
 			n.Path, s.plan.Model, d.sum, was.Sum)
 	}
-	s.checked.Store(n.Path, d)
+	if before, loaded := s.checked.LoadOrStore(n.Path, d); loaded && !d.same(before.(digest)) {
+		return fmt.Errorf("source tensor %q: its bytes were read as %v, then as %v; the disk or its driver is not to be trusted",
+			n.Path, before.(digest).sum, d.sum)
+	}
 	return nil
 }
 

@@ -20,6 +20,7 @@ type worker struct {
 	out  [3]output
 	pipe *pipe // of those that copy
 	sha  bool  // prove with SHA-256
+	dry  bool  // make and sum, but write nothing
 }
 
 // output is where one tensor of a unit is made and summed.
@@ -119,12 +120,17 @@ func (w *worker) copy(ctx context.Context, j job) error {
 		done += n
 		w.s.advance(n)
 	}
-	made := digest{sum: info.Sum}
-	if w.sha {
-		made.hash = info.Hash
-	}
-	w.s.made[u.first][j.part] = made
+	w.s.made[u.first][j.part] = w.meant(info)
 	return nil
+}
+
+// meant is what a copy of a source tensor must be.
+func (w *worker) meant(info tensor.Info) digest {
+	d := digest{sum: info.Sum}
+	if w.sha {
+		d.hash = info.Hash
+	}
+	return d
 }
 
 // make makes one part, chunk by chunk, and writes it to its place.
@@ -209,8 +215,10 @@ func (w *worker) quantize(u *unit, dtype tensor.DType, src []byte, n int64) erro
 // put writes the next bytes of a tensor.
 func (w *worker) put(t *PlanTensor, out *output, buf []byte) error {
 	out.sum.write(buf)
-	if err := w.s.writeAt(t.Shard, buf, out.at); err != nil {
-		return err
+	if !w.dry {
+		if err := w.s.writeAt(t.Shard, buf, out.at); err != nil {
+			return err
+		}
 	}
 	out.at += int64(len(buf))
 	w.s.advance(int64(len(buf)))
