@@ -33,22 +33,42 @@ type runtimeResult struct {
 }
 
 // verifyRuntime loads dir in the installed mlx_lm and runs one forward pass. An
-// error means that it did not run.
-func verifyRuntime(ctx context.Context, dir string) (*runtimeResult, error) {
-	python, err := findPython()
+// error means that it did not run. Nothing of dir is executed unless trust says so:
+// Python is isolated (-I) from the working folder and PYTHON* variables, and works
+// in an empty folder.
+func verifyRuntime(ctx context.Context, dir string, trust bool) (_ *runtimeResult, err error) {
+	python, err := runtimePython(ctx, dir, trust)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, runtimeLimit)
+	empty, err := os.MkdirTemp("", "wreg-runtime-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(empty)) }()
+	limited, cancel := context.WithTimeout(ctx, runtimeLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, python, "-c", runtimeScript, dir)
-	cmd.Env = append(os.Environ(), "HF_HUB_OFFLINE=1", "PYTHONDONTWRITEBYTECODE=1")
+	args := []string{"-I", "-B", "-c", runtimeScript, dir}
+	if trust {
+		args = append(args, "--trust-remote-code")
+	}
+	cmd := exec.CommandContext(limited, python, args...)
+	cmd.Dir = empty
+	cmd.WaitDelay = time.Second
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(strings.ToUpper(v), "PYTHON") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, "HF_HUB_OFFLINE=1")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
-	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	var res runtimeResult
-	if jsonErr := json.Unmarshal([]byte(lines[len(lines)-1]), &res); err != nil || jsonErr != nil {
+	if jsonErr := json.Unmarshal([]byte(lastLine(stdout.String())), &res); err != nil || jsonErr != nil {
 		return nil, fmt.Errorf("%s: the runtime check did not run (%v): %s", python, errors.Join(err, jsonErr), lastLine(stderr.String()))
 	}
 	if res.Unavailable != "" {
@@ -57,31 +77,83 @@ func verifyRuntime(ctx context.Context, dir string) (*runtimeResult, error) {
 	return &res, nil
 }
 
-// findPython gives the Python to ask: WREG_PYTHON, a .venv here or above, the
-// first python3 on PATH.
-func findPython() (string, error) {
+// runtimePython gives the Python to load dir in, unless dir brings code that may
+// not run.
+func runtimePython(ctx context.Context, dir string, trust bool) (string, error) {
+	if !trust {
+		code, err := remoteCode(ctx, dir)
+		if err == nil && code != "" {
+			err = fmt.Errorf("%s, and --runtime runs no code of a checkpoint; "+
+				"--trust-remote-code lets it run, with all the rights that you have", code)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	return findPython(dir)
+}
+
+// findPython gives the Python to ask, as the user chose it: WREG_PYTHON, the active
+// VIRTUAL_ENV, the first python3 on PATH. What depends on the working folder, or
+// lies in the checkpoint's, was not chosen.
+func findPython(dir string) (string, error) {
 	if p := os.Getenv("WREG_PYTHON"); p != "" {
+		switch {
+		case filepath.Base(p) == p:
+			return onPath(dir, p)
+		case !filepath.IsAbs(p):
+			return "", fmt.Errorf("WREG_PYTHON %s is another file in every folder: give an absolute path, or a name on PATH", p)
+		case within(p, dir):
+			return "", fmt.Errorf("WREG_PYTHON %s lies in the checkpoint's folder, of which nothing is run: name another", p)
+		}
 		return exec.LookPath(p)
 	}
-	dir, err := os.Getwd()
-	for err == nil {
-		for _, p := range []string{".venv/bin/python", ".venv/Scripts/python.exe"} {
-			p = filepath.Join(dir, filepath.FromSlash(p))
-			if _, err := os.Stat(p); err == nil {
+	if env := os.Getenv("VIRTUAL_ENV"); filepath.IsAbs(env) {
+		for _, p := range []string{"bin/python", "Scripts/python.exe"} {
+			if p, err := exec.LookPath(filepath.Join(env, filepath.FromSlash(p))); err == nil && !within(p, dir) {
 				return p, nil
 			}
 		}
-		if filepath.Dir(dir) == dir {
-			break
-		}
-		dir = filepath.Dir(dir)
 	}
-	for _, p := range []string{"python3", "python"} {
-		if p, err := exec.LookPath(p); err == nil {
-			return p, nil
+	return onPath(dir, "python3", "python")
+}
+
+// onPath finds the first of the names in PATH's absolute folders outside dir.
+func onPath(dir string, names ...string) (string, error) {
+	for _, name := range names {
+		for _, in := range filepath.SplitList(os.Getenv("PATH")) {
+			if !filepath.IsAbs(in) {
+				continue
+			}
+			if p, err := exec.LookPath(filepath.Join(in, name)); err == nil && !within(p, dir) {
+				return p, nil
+			}
 		}
 	}
-	return "", errors.New("no Python is found to run mlx_lm with; name one in WREG_PYTHON")
+	return "", fmt.Errorf("no %s to run mlx_lm with in the absolute folders of PATH; name a Python in WREG_PYTHON", strings.Join(names, " or "))
+}
+
+// within says that a file lies in dir, by its name, by its folder or by what it
+// links to; what cannot be told does.
+func within(file, dir string) bool {
+	root, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return true
+	}
+	if st, err := os.Stat(root); err != nil || !st.IsDir() {
+		root = filepath.Dir(root)
+	}
+	folder, err1 := filepath.EvalSymlinks(filepath.Dir(file))
+	target, err2 := filepath.EvalSymlinks(file)
+	if err1 != nil || err2 != nil {
+		return true
+	}
+	for _, p := range []string{folder, target} {
+		if rel, err := filepath.Rel(root, p); err != nil || filepath.IsLocal(rel) {
+			return true
+		}
+	}
+	return false
 }
 
 func lastLine(s string) string {

@@ -1,4 +1,5 @@
 """Load a checkpoint in the installed mlx_lm and run one forward pass."""
+import inspect
 import json
 import sys
 from importlib.metadata import version
@@ -13,7 +14,10 @@ except Exception as e:  # absent, or installed for another platform
 
 result = {"mlx": version("mlx"), "mlx_lm": version("mlx-lm")}
 try:
-    model, config = load_model(Path(sys.argv[1]), lazy=False, strict=True)
+    options = {"lazy": False, "strict": True}
+    if "trust_remote_code" in inspect.signature(load_model).parameters:
+        options["trust_remote_code"] = "--trust-remote-code" in sys.argv[2:]
+    model, config = load_model(Path(sys.argv[1]), **options)
     if not mx.metal.is_available():
         model.set_dtype(mx.float32)  # the CPU multiplies experts in float32 only
     logits = model(mx.array([[0, 1, 2]]))

@@ -18,6 +18,7 @@ import (
 // verifyOptions are the flags of wreg verify.
 type verifyOptions struct {
 	runtime bool
+	trust   bool
 	jobs    int
 }
 
@@ -29,8 +30,11 @@ func verifyCommand(a *app) *cobra.Command {
 		Long: `Re-derives everything from the bytes on disk. A folder that wreg exported is
 compared with its receipt; a model, with what the registry recorded. Every
 fault is reported, with the tensor and, in a stack, the expert; what could not
-be checked is said. --runtime also loads the folder in the installed mlx_lm
-(WREG_PYTHON, a .venv here or above, or PATH) and runs one forward pass.`,
+be checked is said. --runtime also loads the folder in the installed mlx_lm and
+runs one forward pass. Python is WREG_PYTHON, else the active VIRTUAL_ENV's, else
+python3 on PATH, never one in the folder; it runs isolated, in an empty folder. A
+folder with code of its own (*.py, model_file or auto_map in a *config.json) is
+refused: --trust-remote-code lets that code run, with all the rights that you have.`,
 		Example: `  wreg verify hunyuan-mlx
   wreg verify ./hunyuan-mlx --runtime`,
 		Args:              cobra.ExactArgs(1),
@@ -38,6 +42,7 @@ be checked is said. --runtime also loads the folder in the installed mlx_lm
 		RunE:              func(c *cobra.Command, args []string) error { return a.verify(c.Context(), args[0], o) },
 	}
 	c.Flags().BoolVar(&o.runtime, "runtime", false, "also load it in mlx_lm and run one forward pass")
+	c.Flags().BoolVar(&o.trust, "trust-remote-code", false, "with --runtime: let code in the folder run, with your rights")
 	c.Flags().IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one a core)")
 	return describe(c, "0 everything is as recorded, 1 faults, 2 trouble (unreadable, nothing recorded, or --runtime could not run)")
 }
@@ -46,6 +51,14 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 	dir, v, err := a.verifySubject(what)
 	if err != nil {
 		return err
+	}
+	switch {
+	case o.runtime: // refused before hours of reading
+		if _, err := runtimePython(ctx, dir, o.trust); err != nil {
+			return err
+		}
+	case o.trust:
+		return errors.New("--trust-remote-code is for --runtime: nothing else runs code")
 	}
 	var faults []export.Fault
 	if v != nil && v.Receipt == nil {
@@ -57,7 +70,7 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 		return err
 	}
 	if o.runtime {
-		f, err := a.verifyInRuntime(ctx, dir)
+		f, err := a.verifyInRuntime(ctx, dir, o.trust)
 		if err != nil {
 			return err
 		}
@@ -187,8 +200,11 @@ func compareTensors(was, is tensor.Info) []export.Fault {
 	return faults
 }
 
-func (a *app) verifyInRuntime(ctx context.Context, dir string) ([]export.Fault, error) {
-	res, err := verifyRuntime(ctx, dir)
+func (a *app) verifyInRuntime(ctx context.Context, dir string, trust bool) ([]export.Fault, error) {
+	if trust {
+		a.say("--trust-remote-code: code in %s may run, with your rights", dir)
+	}
+	res, err := verifyRuntime(ctx, dir, trust)
 	if err != nil {
 		return nil, err
 	}
