@@ -127,7 +127,9 @@ func modelNames(s *registry.Snapshot) (names []string) {
 		return nil // completion has nobody to tell
 	}
 	for _, v := range models {
-		names = append(names, v.Model)
+		if registry.CheckName(v.Model) == nil { // an older one may hold what a shell runs
+			names = append(names, v.Model)
+		}
 	}
 	return names
 }

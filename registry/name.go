@@ -14,11 +14,17 @@ import (
 // maxName bounds a model's name, in bytes.
 const maxName = 200
 
-// CheckName says why a name cannot be a model's: it must be one that can be typed
-// in a query and as a reference (name@2), and that no program takes for an option
-// or a path.
+// shellMeaning are characters that a shell acts on in a word.
+const shellMeaning = "$`;&|<>()!#~^"
+
+// CheckName says why a name cannot be a new model's: it must be one that can be
+// typed in a query, as a reference (name@2) and in a shell, and that no program
+// takes for an option or a path.
 func CheckName(name string) error {
 	wrong := nameFault(name)
+	if wrong == "" {
+		wrong = newNameFault(name)
+	}
 	if wrong == "" {
 		return nil
 	}
@@ -26,6 +32,22 @@ func CheckName(name string) error {
 		name = name[:maxName] + "…"
 	}
 	return fmt.Errorf("model name %q: %s; choose another with --name", name, wrong)
+}
+
+// newNameFault says why a name is not given any more; an older registry may hold it.
+func newNameFault(name string) string {
+	if i := strings.IndexAny(name, shellMeaning); i >= 0 {
+		return fmt.Sprintf("%q has a meaning in shells", name[i])
+	}
+	if name[0] == '=' {
+		return "it begins with '=', as formulas do"
+	}
+	for _, c := range name {
+		if c == '\u2800' || unicode.In(c, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
+			return fmt.Sprintf("%U cannot be seen", c)
+		}
+	}
+	return ""
 }
 
 // nameFault says why no registry file can hold a model's name, "" nothing.

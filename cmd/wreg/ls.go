@@ -63,7 +63,9 @@ func (a *app) completeModels(*cobra.Command, []string, string) ([]string, cobra.
 	err := a.glance(func(s *registry.Snapshot) error {
 		models, err := s.Models()
 		for _, v := range models {
-			names = append(names, v.Model)
+			if registry.CheckName(v.Model) == nil { // an older one may hold what a shell runs
+				names = append(names, v.Model)
+			}
 		}
 		return err
 	})

@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 func execute(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) error {
 	a := &app{in: in, out: out, err: errw}
 	root := a.root()
-	root.SetArgs(args)
+	root.SetArgs(unquoted(args))
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errw)
@@ -121,6 +121,7 @@ that the consumer needs.`,
 	}
 	c.InitDefaultHelpCmd()
 	c.InitDefaultCompletionCmd()
+	safeCompletions(c)
 	groups(c)
 	return c
 }
