@@ -148,7 +148,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	}
 	m = a.meter(o.Out, plan.TotalSize)
 	receipt, err := plan.Run(c.Context())
-	m.stop(err)
+	m.stop()
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 		}
 		m := a.meter(v.Model, total)
 		tensors, err = c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: o.noStats, Progress: m.add})
-		m.stop(err)
+		m.stop()
 		if err != nil {
 			return nil, "", err
 		}

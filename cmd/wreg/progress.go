@@ -1,65 +1,136 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
-	"github.com/jedib0t/go-pretty/v6/progress"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
 )
 
-// meter shows bytes, rate and time left on stderr, on a terminal only.
+const (
+	meterEvery   = 100 * time.Millisecond // between two drawings
+	meterWidth   = 80                     // columns of a terminal that does not say
+	eraseToRight = "\x1b[K"
+)
+
+// meter shows bytes, rate and time left on stderr, on a terminal only: one line,
+// drawn over itself and gone at the end. What was done is then said by others.
 type meter struct {
-	writer  progress.Writer
-	tracker *progress.Tracker
+	terminal    *os.File
+	name        string
+	start       time.Time
+	done, total atomic.Int64
+	quit, ended chan struct{}
 }
 
 // meter starts showing progress of what over total bytes; stop must be called.
 func (a *app) meter(what string, total int64) *meter {
-	if a.quiet || !isTerminal(a.err) || total <= 0 {
-		return &meter{}
+	m := &meter{name: escape(what), start: time.Now()}
+	if a.quiet || !isTerminal(a.err) || total <= 0 || os.Getenv("TERM") == "dumb" {
+		return m
 	}
-	m := &meter{writer: progress.NewWriter(), tracker: &progress.Tracker{
-		Message: what, Total: total, Units: progress.UnitsBytes,
-		AutoStopDisabled: true, // all bytes are through, fsync may not be
-	}}
-	m.writer.SetOutputWriter(a.err)
-	m.writer.SetUpdateFrequency(100 * time.Millisecond)
-	m.writer.SetTrackerLength(24)
-	m.writer.Style().Visibility.ETA = true
-	m.writer.Style().Visibility.Speed = true
-	m.writer.Style().Options.SpeedPosition = progress.PositionRight
-	m.writer.AppendTracker(m.tracker)
-	go m.writer.Render()
+	m.terminal = a.err.(*os.File)
+	m.total.Store(total)
+	m.quit, m.ended = make(chan struct{}), make(chan struct{})
+	go m.show()
 	return m
 }
 
-// add counts n more bytes; safe from any goroutine.
-func (m *meter) add(n int64) {
-	if m.tracker != nil {
-		m.tracker.Increment(n)
+func (m *meter) show() {
+	defer close(m.ended)
+	tick := time.NewTicker(meterEvery)
+	defer tick.Stop()
+	for {
+		m.draw(time.Since(m.start))
+		select {
+		case <-m.quit:
+			io.WriteString(m.terminal, "\r"+eraseToRight)
+			return
+		case <-tick.C:
+		}
 	}
 }
+
+// draw writes the line as wide as the terminal is by now, without the last column,
+// from which some go on to the next line.
+func (m *meter) draw(elapsed time.Duration) {
+	width, _, err := term.GetSize(int(m.terminal.Fd()))
+	if err != nil || width <= 0 {
+		width = meterWidth
+	}
+	io.WriteString(m.terminal, "\r"+meterLine(m.name, m.done.Load(), m.total.Load(), elapsed, width-1)+eraseToRight)
+}
+
+// add counts n more bytes; safe from any goroutine.
+func (m *meter) add(n int64) { m.done.Add(n) }
 
 // set counts done bytes of total in all.
 func (m *meter) set(done, total int64) {
-	if m.tracker != nil {
-		m.tracker.UpdateTotal(total)
-		m.tracker.SetValue(done)
+	m.done.Store(done)
+	m.total.Store(total)
+}
+
+// stop takes the line away, before anything else is said.
+func (m *meter) stop() {
+	if m.terminal != nil {
+		close(m.quit)
+		<-m.ended
 	}
 }
 
-// stop ends the meter before anything else is said. It says done only when err is
-// nil.
-func (m *meter) stop(err error) {
-	if m.writer == nil {
-		return
+// meterLine is a name and as much of what is said about its bytes as width columns
+// hold; a name that is too long loses its beginning.
+func meterLine(name string, done, total int64, elapsed time.Duration, width int) string {
+	done = min(done, total)
+	parts := []string{fmt.Sprintf("%3.0f%%", 100*float64(done)/float64(max(total, 1))), size(done) + " of " + size(total)}
+	if rate := float64(done) / elapsed.Seconds(); done > 0 && elapsed >= time.Second {
+		parts = append(parts, size(int64(rate))+"/s", left(float64(total-done)/rate)+" left")
 	}
-	if err != nil {
-		m.tracker.MarkAsErrored()
-	} else {
-		m.tracker.MarkAsDone()
+	for ; len(parts) > 0; parts = parts[:len(parts)-1] {
+		said := "  " + strings.Join(parts, "  ")
+		room := width - text.StringWidthWithoutEscSequences(said)
+		if room >= min(text.StringWidthWithoutEscSequences(name), width/3) && room > 0 {
+			return tail(name, room) + said
+		}
 	}
-	m.writer.Stop()
-	for m.writer.IsRenderInProgress() {
-		time.Sleep(time.Millisecond)
+	return tail(name, width)
+}
+
+// tail is the end of s that takes at most width columns.
+func tail(s string, width int) string {
+	if text.StringWidthWithoutEscSequences(s) <= width {
+		return s
 	}
+	if width <= 0 {
+		return ""
+	}
+	end := len(s)
+	for room := width - 1; end > 0; {
+		r, n := utf8.DecodeLastRuneInString(s[:end])
+		if room -= text.RuneWidth(r); room < 0 {
+			break
+		}
+		end -= n
+	}
+	return "…" + s[end:]
+}
+
+// left rounds seconds to come, in two units at most.
+func left(seconds float64) string {
+	d := time.Duration(min(seconds, 3.6e6) * float64(time.Second))
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int((d+time.Second-1)/time.Second))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d/time.Minute), int(d%time.Minute/time.Second))
+	case d < 1000*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d/time.Hour), int(d%time.Hour/time.Minute))
+	}
+	return "weeks"
 }

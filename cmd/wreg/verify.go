@@ -116,7 +116,7 @@ func (a *app) verifyExport(ctx context.Context, dir string, v *registry.Revision
 		opts.Receipt = v.Receipt
 	}
 	res, err := export.Verify(ctx, dir, opts)
-	m.stop(err)
+	m.stop()
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (a *app) verifyModel(ctx context.Context, v *registry.Revision, o verifyOpt
 	defer c.Close()
 	m := a.meter(v.Ref(), v.Bytes)
 	now, err := c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: true, Progress: m.add})
-	m.stop(err)
+	m.stop()
 	if err != nil {
 		return nil, err
 	}
