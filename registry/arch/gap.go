@@ -64,6 +64,9 @@ func (it *item) nearestWay(troubles []*trouble, layout string) int {
 	return best
 }
 
+// companions end the names of tensors without which packed codes are no numbers.
+var companions = []string{"scale_inv", "scales", "weight_scale", "qzeros", "biases"}
+
 // absence says what is absent, in the config's numbers: expert 9 of 16 absent in
 // layer 3.
 func (r *run) absence(path string, m *making) string {
@@ -75,10 +78,10 @@ func (r *run) absence(path string, m *making) string {
 			break
 		}
 	}
-	if m.op == opEach && strings.HasPrefix(path, m.prefix) && strings.HasSuffix(path, m.suffix) {
-		return fmt.Sprintf("expert %s of %d absent%s", path[len(m.prefix):len(path)-len(m.suffix)], m.to-m.from, where)
+	if n, ok := m.number(path); ok {
+		return fmt.Sprintf("expert %d of %d absent%s", n, m.to-m.from, where)
 	}
-	if r.src != nil && strings.HasSuffix(path, "scale_inv") || strings.HasSuffix(path, "scales") || strings.HasSuffix(path, "weight_scale") || strings.HasSuffix(path, "qzeros") || strings.HasSuffix(path, "biases") {
+	if slices.ContainsFunc(companions, func(suffix string) bool { return strings.HasSuffix(path, suffix) }) {
 		return "the weight beside it is packed and means nothing without it" + where
 	}
 	return "absent" + where
@@ -136,6 +139,8 @@ func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source
 	return gaps, err
 }
 
+const lost = "lost: nothing in the checkpoint makes it"
+
 // lacksMLX holds one tensor of the mlx layout against the checkpoint.
 func (r *run) lacksMLX(it *item) *Gap {
 	if have, ok := r.src.Lookup(it.path); ok {
@@ -159,14 +164,16 @@ func (r *run) lacksMLX(it *item) *Gap {
 	k := it.nearestWay(o.troubles, HF)
 	t := o.troubles[k]
 	switch {
-	case len(t.absent) == t.total && len(t.wrong) == 0:
-		g.Reason, g.Remedy = r.absence(it.path, it.from[k]), "lost: nothing in the checkpoint makes it"
+	case len(t.absent) == t.total && len(t.wrong) == 0 && it.from[k].op != opEach:
+		g.Reason, g.Remedy = r.absence(it.path, it.from[k]), lost
 	case len(t.absent) > 0:
-		g.Reason = r.absence(t.absent[0], it.from[k])
+		g.Reason, g.Remedy = r.absence(t.absent[0], it.from[k]), "then "+r.made(it.from[k])
 		if more := len(t.absent) - 1; more > 0 {
 			g.Reason += fmt.Sprintf(", and %d more", more)
 		}
-		g.Remedy = "then " + r.made(it.from[k])
+		if len(t.absent) == t.total {
+			g.Remedy = lost
+		}
 	default:
 		g.Reason = t.wrong[0].Reason
 	}

@@ -200,6 +200,18 @@ func (m *making) each(i int64) string {
 	return string(append(b, m.suffix...))
 }
 
+// number is that of the element of an opEach that path names. The stack itself is
+// none, though mlp.experts.w both begins and ends as mlp.experts.{0..3}.w does.
+func (m *making) number(path string) (int64, bool) {
+	rest, begins := strings.CutPrefix(path, m.prefix)
+	rest, ends := strings.CutSuffix(rest, m.suffix)
+	if m.op != opEach || !begins || !ends {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(rest, 10, 64)
+	return n, err == nil
+}
+
 // loads visits every path a making reads.
 func (m *making) loads(visit func(path string)) {
 	switch m.op {
@@ -219,9 +231,8 @@ func (m *making) mentions(path string) bool {
 	if m.op == opLoad && m.path == path {
 		return true
 	}
-	if m.op == opEach && strings.HasPrefix(path, m.prefix) && strings.HasSuffix(path, m.suffix) && len(path) > len(m.prefix)+len(m.suffix) {
-		_, err := strconv.ParseInt(path[len(m.prefix):len(path)-len(m.suffix)], 10, 64)
-		return err == nil
+	if _, ok := m.number(path); ok {
+		return true
 	}
 	for _, x := range m.in {
 		if x.mentions(path) {
