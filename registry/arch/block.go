@@ -17,6 +17,9 @@ func (r *run) use(s *scope, u *use) error {
 	if err != nil {
 		return err
 	}
+	if err := r.work(int64(len(r.arch.file.Body))); err != nil { // the file was searched
+		return err
+	}
 	in := s.child()
 	if b == nil {
 		a, err := u.architecture()
@@ -40,6 +43,9 @@ func (s *scope) pass(b *block, u *use, caller *scope) error {
 	given := map[string]bool{}
 	if u.Args != nil {
 		for i, a := range u.Args.Args {
+			if err := s.run.work(int64(len(b.Params))); err != nil {
+				return err
+			}
 			name, value := "", a.tree
 			if value.Op == "=" && value.Args[0].Op == expr.OpName {
 				name, value = value.Args[0].Text, value.Args[1]

@@ -100,7 +100,7 @@ func TestBrokenCheckpoints(t *testing.T) {
 // complete is a checkpoint that holds all of a layout.
 func complete(t *testing.T, a *arch.Arch, config *arch.Config, layout string) []tensor.Info {
 	t.Helper()
-	want, err := a.Expect(config, layout, nil)
+	want, err := a.Expect(t.Context(), config, layout, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +135,7 @@ func judge(t *testing.T, a *arch.Arch, config *arch.Config, list []tensor.Info, 
 			}
 		}
 	}
-	r, err := a.Resolve(config, src)
+	r, err := a.Resolve(t.Context(), config, src)
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return
@@ -147,12 +147,12 @@ func judge(t *testing.T, a *arch.Arch, config *arch.Config, list []tensor.Info, 
 		}
 	}
 	for _, layout := range []string{arch.HF, arch.MLX} {
-		explained(a.Against(config, layout, src))
+		explained(a.Against(t.Context(), config, layout, src))
 	}
-	if _, err := a.Expect(config, arch.MLX, src); err != nil {
+	if _, err := a.Expect(t.Context(), config, arch.MLX, src); err != nil {
 		t.Errorf("%s: %v", what, err)
 	}
-	back, err := a.Invert(config, src)
+	back, err := a.Invert(t.Context(), config, src)
 	if err != nil {
 		t.Errorf("%s: %v", what, err)
 		return

@@ -2,6 +2,7 @@ package arch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"wreg/registry/expr"
@@ -37,6 +38,8 @@ var codecKinds = map[string]codecKind{
 	"awq":   {need: []string{"qweight", "scales"}, may: []string{"zeros"}},
 }
 
+func (c *codec) glob() *tensor.Pattern { return c.pattern }
+
 // read takes a read statement.
 func (r *run) read(s *scope, st *statement) error {
 	d := st.Read
@@ -45,11 +48,7 @@ func (r *run) read(s *scope, st *statement) error {
 		return err
 	}
 	c := &codec{kind: d.Codec, parts: map[string]string{}, rule: r.ruleAt(st)}
-	text, err := s.pattern(d.Pattern)
-	if err != nil {
-		return err
-	}
-	if c.pattern, err = tensor.ParsePattern(text); err != nil {
+	if c.pattern, err = s.parsePattern(d.Pattern, st); err != nil {
 		return err
 	}
 	if d.Args != nil {
@@ -64,9 +63,20 @@ func (r *run) read(s *scope, st *statement) error {
 			return fmt.Errorf("read … as %s: it needs %s = NAME", d.Codec, role)
 		}
 	}
-	r.reads = append(r.reads, c)
+	if (c.rows == 0) != (c.cols == 0) {
+		return fmt.Errorf("read … as %s: rows = %d and cols = %d: give both", d.Codec, c.rows, c.cols)
+	}
+	r.reads.add(c.pattern.Root(), c)
+	for _, suffix := range c.ignore {
+		if !slices.ContainsFunc(r.ignored, func(known ignored) bool { return known.suffix == suffix }) {
+			r.ignored = append(r.ignored, ignored{suffix, c})
+		}
+	}
 	return nil
 }
+
+// maxBlock bounds the sizes of blocks and groups.
+const maxBlock = 1 << 20
 
 func (c *codec) argument(s *scope, n *expr.Node) error {
 	if n.Op != "=" || n.Args[0].Op != expr.OpName {
@@ -76,6 +86,9 @@ func (c *codec) argument(s *scope, n *expr.Node) error {
 	switch name {
 	case "block", "group", "bits", "rows", "cols":
 		size, err := s.integer(value)
+		if err == nil && (size < 1 || size > maxBlock) {
+			err = fault(value, fmt.Errorf("%s is %d: it must be from 1 to %d", name, size, maxBlock))
+		}
 		if err != nil {
 			return err
 		}
@@ -131,15 +144,16 @@ func (r *run) decode(path string, i tensor.Info, ok, build bool) (form, *trouble
 			return form{}, &trouble{absent: []string{sibling(i.Path, "scales")}, total: 2}
 		}
 	}
-	for _, c := range r.reads {
-		if !c.pattern.Match(path) {
-			continue
-		}
-		if f, t, mine := r.readAs(c, path, i, ok, build); mine {
-			return f, t
-		}
-	}
+	var f form
+	var t *trouble
+	mine := false
+	matching(r, &r.reads, path, func(c *codec) bool {
+		f, t, mine = r.readAs(c, path, i, ok, build)
+		return mine
+	})
 	switch {
+	case mine:
+		return f, t
 	case !ok:
 		return form{}, &trouble{absent: []string{path}, total: 1}
 	case i.DType == tensor.F8E4M3:

@@ -127,6 +127,9 @@ func broadcasts(scale, over tensor.Shape) bool {
 // repacked takes packed words that have mlx's packing already: the same bits as
 // u32.
 func repacked(path string, packed, scale tensor.Info, bits, group int, build bool) (form, *trouble) {
+	if bits <= 0 || group <= 0 {
+		return form{}, wrongAt(path, &scale, nil, "%v codes with %v scales are no packing of the declared size", packed.Shape, scale.Shape)
+	}
 	p := storedPart("weight", packed, build)
 	view := &making{op: OpView, dtype: tensor.U32, in: make([]*making, 1)}
 	w, err := view.step([]part{p}, build)

@@ -11,14 +11,12 @@ import (
 // part of a stored form is expected to hold all of it; without one the quantization
 // that config.json declares decides.
 func (r *run) storedAs(path string, w Want) []Want {
-	if len(r.reads) == 0 || r.towardsHF {
+	if len(r.reads.list) == 0 || r.towardsHF {
 		return nil
 	}
 	own, plainly := r.stored(path)
-	for _, c := range r.reads {
-		if !c.pattern.Match(path) {
-			continue
-		}
+	var wants []Want
+	matching(r, &r.reads, path, func(c *codec) bool {
 		found := map[string]tensor.Info{}
 		for role, name := range c.parts {
 			if i, ok := r.stored(sibling(path, name)); ok {
@@ -29,13 +27,14 @@ func (r *run) storedAs(path string, w Want) []Want {
 		declared := !plainly && len(found) == 0 && r.declares(c, path)
 		switch {
 		case plainly && !coded:
-			continue
+			return false
 		case len(found) == 0 && !coded && !declared:
-			continue
+			return false
 		}
-		return r.parts(c, path, w, own, found)
-	}
-	return nil
+		wants = r.parts(c, path, w, own, found)
+		return true
+	})
+	return wants
 }
 
 // ownCodes reports that the codes lie under the tensor's own name.

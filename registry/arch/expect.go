@@ -49,7 +49,7 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 		}
 		wants = append(wants, it.want())
 	}
-	return wants, nil
+	return wants, r.over
 }
 
 func packedShape(logical tensor.Shape, bits int) tensor.Shape {
@@ -89,7 +89,7 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 			wants = append(wants, w)
 			from = append(from, entry{it, m, path})
 		}
-		if m.op == opEach && len(r.renames) == 0 && len(r.declared) == 0 { // tens of thousands, each told once
+		if m.op == opEach && len(r.renames.list) == 0 && len(r.declared) == 0 { // tens of thousands, each told once
 			for i := m.from; i < m.to; i++ {
 				path := m.each(i)
 				add(path, path, tail(it.shape))
@@ -123,8 +123,8 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 			wants[i].Shape = nil
 		}
 	}
-	if len(r.reads) == 0 && visit == nil {
-		return wants, nil
+	if len(r.reads.list) == 0 && visit == nil {
+		return wants, r.over
 	}
 	stored := wants[:0:0]
 	for i, w := range wants {
@@ -143,7 +143,7 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 			visit(p, from[i].it, from[i].m)
 		}
 	}
-	return stored, nil
+	return stored, r.over
 }
 
 // hfWay is the way by which the hf layout holds an item: the first written one

@@ -48,9 +48,10 @@ func (r *run) stored(path string) (tensor.Info, bool) {
 	if i, ok := r.src.Lookup(path); ok {
 		return i, true
 	}
-	for _, n := range r.renames {
-		if rest, ok := strings.CutPrefix(path, n.to); ok {
-			if i, ok := r.src.Lookup(n.from + rest); ok {
+	for _, k := range r.renames.near(path) {
+		n := r.renames.list[k]
+		if hf, ok := moved(path, n.to, n.from); ok && r.work(1) == nil {
+			if i, ok := r.src.Lookup(hf); ok {
 				return i, true
 			}
 		}
@@ -65,9 +66,9 @@ func (r *run) stored(path string) (tensor.Info, bool) {
 func (r *run) hfName(path string) string {
 	var best *renaming
 	followed := false
-	for i := range r.renames {
-		n := &r.renames[i]
-		if followed || !strings.HasPrefix(path, n.to) {
+	for _, k := range r.renames.near(path) {
+		n := &r.renames.list[k]
+		if followed || len(path) == len(n.to) || r.work(1) != nil {
 			continue
 		}
 		known := r.src == nil || r.towardsHF || r.follows(*n)
@@ -79,7 +80,7 @@ func (r *run) hfName(path string) string {
 		return path
 	}
 	if !followed {
-		if _, ok := r.src.Lookup(path); ok || !slices.ContainsFunc(r.renames, r.follows) {
+		if _, ok := r.src.Lookup(path); ok || !r.followsAny() {
 			return path
 		}
 	}
@@ -94,11 +95,21 @@ func (r *run) follows(n renaming) bool {
 	}
 	found := false
 	r.src.All(func(i tensor.Info) bool {
-		found = strings.HasPrefix(i.Path, n.from)
-		return !found
+		found = strings.HasPrefix(i.Path, n.from+".")
+		return !found && r.work(1) == nil
 	})
 	r.matched[n.from] = found
 	return found
+}
+
+func (r *run) followsAny() bool {
+	const any = "" // no renaming is from there
+	known, ok := r.matched[any]
+	if !ok {
+		known = slices.ContainsFunc(r.renames.list, r.follows)
+		r.matched[any] = known
+	}
+	return known
 }
 
 // anyMatch reports that the checkpoint has a tensor that a pattern matches.
@@ -118,10 +129,10 @@ func (r *run) anyMatch(s *scope, text string) (bool, error) {
 	found := false
 	r.src.All(func(i tensor.Info) bool {
 		found = p.Match(i.Path)
-		return !found
+		return !found && r.work(matchSteps(p, i.Path)) == nil
 	})
 	r.matched[text] = found
-	return found, nil
+	return found, r.over
 }
 
 // forward holds a making against the checkpoint; with build it makes the Nodes
@@ -234,7 +245,7 @@ func (r *run) ranged(m *making) (first tensor.Info, ok bool) {
 // load finds one tensor as stored, through the codec it is stored with.
 func (r *run) load(path string, at *expr.Node, build bool) (form, *trouble) {
 	i, ok := r.stored(path)
-	if ok && len(r.reads) == 0 && i.DType.Float() && i.DType != tensor.F8E4M3 {
+	if ok && len(r.reads.list) == 0 && i.DType.Float() && i.DType != tensor.F8E4M3 {
 		return plain(i, build), nil
 	}
 	return r.decode(path, i, ok, build)

@@ -24,8 +24,8 @@ func (s *scope) called(n *expr.Node) (*making, error) {
 		if len(n.Args) < 2 {
 			return nil, fault(n, fmt.Errorf("concat takes an axis and tensors"))
 		}
-		axis, err := s.integer(n.Args[0])
-		m := &making{op: OpConcat, axis: int(axis), at: n}
+		axis, err := s.axis(n.Args[0])
+		m := &making{op: OpConcat, axis: axis, at: n}
 		for _, a := range n.Args[1:] {
 			if err == nil {
 				m.in, err = s.appendMaking(m.in, a)
@@ -52,14 +52,10 @@ func (s *scope) called(n *expr.Node) (*making, error) {
 		if len(args) != 1 {
 			return nil, fault(n, fmt.Errorf("%s takes a gate and a temperature", n.Text))
 		}
-		v, err := s.eval(args[0])
-		if err != nil {
-			return nil, err
+		if m.scalar, err = s.factor(args[0]); err == nil && m.scalar <= 0 {
+			err = fault(args[0], fmt.Errorf("%s: the temperature is %v", n.Text, m.scalar))
 		}
-		if m.scalar, _ = v.Float(); !(m.scalar > 0) {
-			return nil, fault(args[0], fmt.Errorf("%s: the temperature is %v", n.Text, v))
-		}
-		return m, nil
+		return m, err
 	case "view", "cast":
 		if len(args) != 1 || args[0].Op != expr.OpName {
 			return nil, fault(n, fmt.Errorf("%s takes a tensor and a dtype", n.Text))
@@ -70,13 +66,25 @@ func (s *scope) called(n *expr.Node) (*making, error) {
 		}
 		return m, nil
 	}
+	if len(args) > tensor.MaxRank {
+		return nil, fault(n, fmt.Errorf("%s: %d numbers: at most %d are allowed", n.Text, len(args), tensor.MaxRank))
+	}
 	numbers := make(tensor.Shape, len(args))
 	for i, a := range args {
 		if numbers[i], err = s.integer(a); err != nil {
 			return nil, err
 		}
+		if numbers[i] >= maxSize {
+			return nil, fault(a, fmt.Errorf("%v is %d: at most %d is allowed", a, numbers[i], int64(maxSize)))
+		}
 	}
-	return m, m.numbers(n, numbers)
+	if err := m.numbers(n, numbers); err != nil {
+		return nil, err
+	}
+	if m.axis < 0 || m.axis >= tensor.MaxRank {
+		return nil, fault(n, fmt.Errorf("%v: axes count from 0 to %d, and this is %d", n, tensor.MaxRank-1, m.axis))
+	}
+	return m, nil
 }
 
 // vector is mulvec(x, sizes, factors, scale): rows come in runs of sizes, each with
@@ -93,18 +101,20 @@ func (s *scope) vector(m *making, n *expr.Node, args []*expr.Node) error {
 		}
 		lists[i], _ = v.Items()
 	}
-	scale, err := s.eval(args[2])
-	if err != nil {
+	var err error
+	if m.scalar, err = s.factor(args[2]); err != nil {
 		return err
 	}
-	ok := len(lists[0]) == len(lists[1])
-	if m.scalar, _ = scale.Float(); !ok || m.scalar == 0 {
-		return fault(n, fmt.Errorf("mulvec: %d sizes, %d factors, scale %v", len(lists[0]), len(lists[1]), scale))
+	if len(lists[0]) != len(lists[1]) || m.scalar == 0 {
+		return fault(n, fmt.Errorf("mulvec: %d sizes, %d factors, scale %v", len(lists[0]), len(lists[1]), m.scalar))
+	}
+	if err := s.run.work(int64(len(lists[0]))); err != nil {
+		return err
 	}
 	for i, size := range lists[0] {
 		count, ok1 := size.Int()
 		factor, ok2 := lists[1][i].Float()
-		if !ok1 || !ok2 || count < 0 {
+		if !ok1 || !ok2 || count < 0 || !finite(factor) {
 			return fault(n, fmt.Errorf("mulvec: %v rows of factor %v", size, lists[1][i]))
 		}
 		if err := s.run.spend(n, count); err != nil {
@@ -115,6 +125,15 @@ func (s *scope) vector(m *making, n *expr.Node, args []*expr.Node) error {
 		}
 	}
 	return nil
+}
+
+// axis is a number that counts axes.
+func (s *scope) axis(n *expr.Node) (int, error) {
+	i, err := s.integer(n)
+	if err == nil && (i < 0 || i >= tensor.MaxRank) {
+		err = fault(n, fmt.Errorf("%v is %d: axes count from 0 to %d", n, i, tensor.MaxRank-1))
+	}
+	return int(i), err
 }
 
 func (m *making) numbers(n *expr.Node, numbers tensor.Shape) error {
@@ -147,7 +166,7 @@ func (m *making) numbers(n *expr.Node, numbers tensor.Shape) error {
 		m.axis, m.dims = int(numbers[0]), numbers[1:]
 		return nil
 	case opFlatten:
-		if err := want(len(numbers) == 2 && numbers[1] > 1, "a tensor, an axis and how many axes become one"); err != nil {
+		if err := want(len(numbers) == 2 && numbers[1] > 1 && numbers[1] <= tensor.MaxRank, "a tensor, an axis and how many axes become one"); err != nil {
 			return err
 		}
 		m.axis, m.count = int(numbers[0]), int(numbers[1])

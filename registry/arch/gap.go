@@ -121,7 +121,7 @@ func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source
 				gaps = append(gaps, *g)
 			}
 		}
-		return gaps, nil
+		return gaps, r.over
 	}
 	whole := func(it *item, m *making) bool {
 		first, ok := r.ranged(m)

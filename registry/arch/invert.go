@@ -48,7 +48,7 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 			res.Targets = append(res.Targets, targets...)
 			continue
 		}
-		t := Target{Want: w, Keep: matchesAny(r.keeps, w.Path)}
+		t := Target{Want: w, Keep: matches(r, &r.keeps, w.Path)}
 		node, err := inv.join(w.Path)
 		reason := inv.reasons[w.Path]
 		switch {
@@ -72,7 +72,7 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 		}
 		return true
 	})
-	return res, nil
+	return res, r.over
 }
 
 type inverter struct {
@@ -206,6 +206,9 @@ func (v *inverter) add(path string, p piecewise) {
 
 // shapeOf computes the shape of a making from the shapes of hf tensors.
 func (v *inverter) shapeOf(m *making) (tensor.Shape, error) {
+	if err := v.work(8); err != nil {
+		return nil, err
+	}
 	switch m.op {
 	case opLoad:
 		s := v.shapes[v.hfName(m.path)+v.part]

@@ -33,10 +33,10 @@ func (r *run) tensor(s *scope, st *statement) error {
 		return err
 	}
 	for _, v := range names {
-		if err := r.spend(&expr.Node{Pos: st.Pos}, 1); err != nil {
+		it := &item{path: v.in.rooted(v.name), dtype: dtype, optional: d.Optional, rule: r.ruleAt(st)}
+		if err := r.spendName(&expr.Node{Pos: st.Pos}, 1, len(it.path)); err != nil {
 			return err
 		}
-		it := &item{path: v.in.rooted(v.name), dtype: dtype, optional: d.Optional, rule: r.ruleAt(st)}
 		if it.shape, err = v.in.sizes(d.Shape); err != nil {
 			return err
 		}

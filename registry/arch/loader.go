@@ -24,7 +24,7 @@ func (r *run) loader() error {
 	if err != nil {
 		return err
 	}
-	r.reads = append(r.reads, &codec{kind: "awq", pattern: pattern, rule: "quantization_config",
+	r.reads.add("", &codec{kind: "awq", pattern: pattern, rule: "quantization_config",
 		parts: map[string]string{"qweight": "qweight", "scales": "scales", "zeros": "qzeros"}})
 	r.asked = true
 	if r.src == nil {

@@ -2,6 +2,7 @@ package arch
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -47,11 +48,22 @@ type cut struct {
 
 func (c cut) whole() bool { return c.open && c.start == 0 && c.step == 1 && !c.index }
 
+// maxSize is above every dimension, and far enough below 2^63 to count with.
+const maxSize = 1 << 48
+
 // markVariable stands for a loop variable in a name while it is cut in two.
 const markVariable = "\x00"
 
 // making builds a tensor expression.
 func (s *scope) making(n *expr.Node) (*making, error) {
+	r := s.run
+	if r.nested++; r.nested > maxNested {
+		return nil, fault(n, fmt.Errorf("steps of a tensor stand in steps more than %d deep", maxNested))
+	}
+	defer func() { r.nested-- }()
+	if err := r.spend(n, 1); err != nil {
+		return nil, err
+	}
 	switch n.Op {
 	case expr.OpName:
 		if b := s.binding(n.Text); b != nil {
@@ -60,12 +72,10 @@ func (s *scope) making(n *expr.Node) (*making, error) {
 			}
 			return b.in.making(b.node)
 		}
-		path, err := s.path(n)
-		return &making{op: opLoad, path: path, at: n}, err
+		return s.load(n.Text, n)
 	case expr.OpConst:
 		if text, ok := n.Value.Text(); ok {
-			path, err := s.absolute(text, n)
-			return &making{op: opLoad, path: path, at: n}, err
+			return s.load(text, n)
 		}
 	case expr.OpIf:
 		c, err := s.eval(n.Args[0])
@@ -86,18 +96,37 @@ func (s *scope) making(n *expr.Node) (*making, error) {
 	return nil, fault(n, fmt.Errorf("%v is no tensor expression", n))
 }
 
+func (s *scope) load(name string, n *expr.Node) (*making, error) {
+	path, err := s.absolute(name, n)
+	if err == nil {
+		err = s.run.spendName(n, 1, len(path))
+	}
+	return &making{op: opLoad, path: path, at: n}, err
+}
+
+// factor is a number that numbers may be added to or multiplied with.
+func (s *scope) factor(n *expr.Node) (float64, error) {
+	v, err := s.eval(n)
+	if err != nil {
+		return 0, err
+	}
+	f, ok := v.Float()
+	if !ok || !finite(f) {
+		return 0, fault(n, fmt.Errorf("%v is %v, not a finite number", n, v))
+	}
+	return f, nil
+}
+
+func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
+
 func (s *scope) scaled(n *expr.Node) (*making, error) {
 	x, err := s.making(n.Args[0])
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.eval(n.Args[1])
+	f, err := s.factor(n.Args[1])
 	if err != nil {
 		return nil, err
-	}
-	f, ok := v.Float()
-	if !ok {
-		return nil, fault(n, fmt.Errorf("%v is no number", v))
 	}
 	switch {
 	case n.Op == "*" && f == 1, n.Op != "*" && f == 0:
@@ -116,12 +145,18 @@ func (s *scope) sliced(n *expr.Node) (*making, error) {
 		return nil, err
 	}
 	m := &making{op: OpSlice, in: []*making{x}, at: n}
+	if len(n.Args) > tensor.MaxRank {
+		return nil, fault(n, fmt.Errorf("a slice of %d axes: a tensor has at most %d", len(n.Args)-1, tensor.MaxRank))
+	}
 	for _, a := range n.Args[1:] {
 		c := cut{step: 1}
 		if a.Op != expr.OpSlice {
 			c.index = true
 			if c.start, err = s.integer(a); err != nil {
 				return nil, err
+			}
+			if c.start < 0 || c.start >= maxSize {
+				return nil, fault(a, fmt.Errorf("%v is %d: an index counts from 0 upwards", a, c.start))
 			}
 			m.cuts = append(m.cuts, c)
 			continue
@@ -134,8 +169,8 @@ func (s *scope) sliced(n *expr.Node) (*making, error) {
 				}
 			}
 		}
-		if c.step < 1 || c.start < 0 || c.stop < 0 {
-			return nil, fault(n, fmt.Errorf("%v: slices count from 0 upwards", n))
+		if c.step < 1 || c.start < 0 || c.stop < 0 || max(c.start, c.stop, c.step) >= maxSize {
+			return nil, fault(n, fmt.Errorf("%v is %d:%d:%d: slices count from 0 upwards", n, c.start, c.stop, c.step))
 		}
 		m.cuts = append(m.cuts, c)
 	}
@@ -178,6 +213,9 @@ func (s *scope) stack(n *expr.Node) (*making, error) {
 			prefix, suffix, ok := strings.Cut(path, markVariable)
 			if ok && !strings.Contains(suffix, markVariable) {
 				from, to, err := s.bounds(loop.Args[1])
+				if err == nil {
+					err = s.run.spendName(n, max(0, to-from), len(path))
+				}
 				return &making{op: opEach, prefix: prefix, suffix: suffix, from: from, to: to, at: n}, err
 			}
 		}

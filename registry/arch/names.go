@@ -7,10 +7,11 @@ import (
 	"strings"
 
 	"wreg/registry/expr"
+	"wreg/registry/tensor"
 )
 
 // Limits of names with braces: what one may expand to, and how deep a name may
-// stand in a name.
+// stand in a name. More are in budget.go.
 const (
 	maxAlternatives = 1 << 16
 	maxExpansion    = 8
@@ -57,25 +58,30 @@ func pieces(name string) ([]piece, error) {
 // expand puts the values of names in braces into a name: layers.{layer}.w.
 // Alternatives are not for it: see alternatives.
 func (s *scope) expand(name string) (string, error) {
+	cut := s.run.pieces
 	for range maxExpansion {
 		if !strings.Contains(name, "{") {
 			return name, nil
 		}
-		parts, err := s.run.pieces(name)
+		parts, err := cut(name)
 		if err != nil {
 			return "", err
 		}
+		cut = pieces // what comes out of values is not remembered
 		var b strings.Builder
 		for _, p := range parts {
-			if !p.group {
-				b.WriteString(p.text)
-				continue
+			text := p.text
+			if p.group {
+				if text, err = s.inBraces(p.text); err != nil {
+					return "", err
+				}
 			}
-			text, err := s.inBraces(p.text)
-			if err != nil {
+			if b.WriteString(text); b.Len() > maxPath {
+				return "", fmt.Errorf("%.80s…: a name of more than %d bytes", b.String(), maxPath)
+			}
+			if err := s.run.work(int64(len(text))); err != nil {
 				return "", err
 			}
-			b.WriteString(text)
 		}
 		name = b.String()
 	}
@@ -97,7 +103,7 @@ func (s *scope) inBraces(text string) (string, error) {
 			if errors.As(err, &e) && e.File == "" { // a place within the braces: the statement's says more
 				err = errors.New(e.Message)
 			}
-			return "", fmt.Errorf("{%s}: %w", text, err)
+			return "", fmt.Errorf("{%.80s}: %w", text, err)
 		}
 	}
 	if t, ok := v.Text(); ok {
@@ -106,7 +112,7 @@ func (s *scope) inBraces(text string) (string, error) {
 	if i, ok := v.Int(); ok {
 		return strconv.FormatInt(i, 10), nil
 	}
-	return "", fmt.Errorf("{%s} is %v: want a word or a whole number", text, v)
+	return "", fmt.Errorf("{%.80s} is %v: want a word or a whole number", text, v)
 }
 
 // formulaOf parses the text of a brace group, once.
@@ -114,9 +120,12 @@ func (r *run) formulaOf(text string) (*expr.Node, error) {
 	if n, ok := r.braces[text]; ok {
 		return n, nil
 	}
+	if err := r.work(parsedSteps * int64(len(text))); err != nil {
+		return nil, err
+	}
 	n, err := expr.Parse(text)
 	if err != nil {
-		return nil, fmt.Errorf("{%s}: %w", text, err)
+		return nil, fmt.Errorf("{%.80s}: %w", text, err)
 	}
 	r.braces[text] = n
 	return n, nil
@@ -177,11 +186,17 @@ func (s *scope) alternatives(name string) ([]variant, error) {
 					}
 				}
 				out[i].name += text
+				if len(out[i].name) > maxPath {
+					return nil, fmt.Errorf("%.80s…: a name of more than %d bytes", out[i].name, maxPath)
+				}
 			}
 			continue
 		}
 		if len(out)*len(choices) > maxAlternatives {
 			return nil, fmt.Errorf("%s expands to more than %d names", name, maxAlternatives)
+		}
+		if err := s.run.spendName(&expr.Node{}, int64(len(out)*len(choices)), len(out[0].name)); err != nil {
+			return nil, err
 		}
 		next := make([]variant, 0, len(out)*len(choices))
 		for _, v := range out {
@@ -241,7 +256,7 @@ func (s *scope) choices(p piece) (variables []string, choices [][]expr.Value, er
 			choice = append(choice, expr.String(strings.TrimSpace(word)))
 		}
 		if variables != nil && len(choice) != len(variables) {
-			return nil, nil, fmt.Errorf("{%s}: %q does not give %d words", p.text, item, len(variables))
+			return nil, nil, fmt.Errorf("{%.80s}: %q does not give %d words", p.text, item, len(variables))
 		}
 		choices = append(choices, choice)
 	}
@@ -323,6 +338,20 @@ func (s *scope) pattern(text string) (string, error) {
 		}
 	}
 	return b.String(), nil
+}
+
+// parsePattern is a statement's pattern. One whose braces offer many ways takes as
+// much as many.
+func (s *scope) parsePattern(text string, st *statement) (*tensor.Pattern, error) {
+	text, err := s.pattern(text)
+	if err != nil {
+		return nil, err
+	}
+	p, err := tensor.ParsePattern(text)
+	if err != nil {
+		return nil, err
+	}
+	return p, s.run.spend(&expr.Node{Pos: st.Pos}, 1+int64(p.Ways()-1)*manyWays)
 }
 
 func (s *scope) bound(text string) (string, error) {

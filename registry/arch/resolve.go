@@ -165,7 +165,7 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 		res.Targets = append(res.Targets, r.targets(it, o)...)
 	}
 	r.leftover(res, used, outcomes)
-	return res, r.ctx.Err()
+	return res, r.over
 }
 
 // doubled finds a tensor that is there as mlx has it while all that hf makes it of is
@@ -224,7 +224,7 @@ func (n *Node) sources(used map[string]bool) {
 
 // targets gives an item's output tensors: one, or those of a packed one.
 func (r *run) targets(it *item, o *outcome) []Target {
-	t := Target{Want: it.want(), Keep: matchesAny(r.keeps, it.path), Quant: r.quantRule(it)}
+	t := Target{Want: it.want(), Keep: matches(r, &r.keeps, it.path), Quant: r.quantRule(it)}
 	if o.chosen < 0 {
 		return []Target{t}
 	}
@@ -246,10 +246,6 @@ func (r *run) targets(it *item, o *outcome) []Target {
 	return out
 }
 
-func matchesAny(rules []nameRule, path string) bool {
-	return slices.ContainsFunc(rules, func(n nameRule) bool { return n.pattern.Match(path) })
-}
-
 // quantRule tells what -q does to a weight; of several rules the last one counts.
 func (r *run) quantRule(it *item) QuantRule {
 	module, isWeight := strings.CutSuffix(it.path, ".weight")
@@ -257,26 +253,31 @@ func (r *run) quantRule(it *item) QuantRule {
 		return QuantRule{}
 	}
 	q := QuantRule{Eligible: true}
-	for _, n := range r.quants {
-		if !n.pattern.Match(module) {
-			continue
-		}
+	matching(r, &r.quants, module, func(n nameRule) bool {
 		switch {
 		case n.never:
-			return QuantRule{}
+			q = QuantRule{}
 		case n.no:
 			q = QuantRule{Eligible: true, Never: true}
 		default:
 			q = QuantRule{Eligible: true, Bits: n.bits, GroupSize: n.group}
 		}
-	}
+		return n.never
+	})
 	return q
 }
 
 // raw reports that a rule calls the weight's module one that cannot be quantized.
 func (r *run) raw(it *item) bool {
 	module, isWeight := strings.CutSuffix(it.path, ".weight")
-	return isWeight && slices.ContainsFunc(r.quants, func(n nameRule) bool { return n.never && n.pattern.Match(module) })
+	never := false
+	if isWeight {
+		matching(r, &r.quants, module, func(n nameRule) bool {
+			never = n.never
+			return never
+		})
+	}
+	return never
 }
 
 // leftover sorts the source tensors that no rule used: dropped by name, or
@@ -289,19 +290,17 @@ func (r *run) leftover(res *Resolution, used map[string]bool, outcomes []outcome
 		if used[i.Path] {
 			return true
 		}
-		renamed := r.renamedPath(i.Path)
-		for _, d := range r.drops {
-			if d.pattern.Match(i.Path) || renamed != "" && d.pattern.Match(renamed) {
-				res.Drops = append(res.Drops, Drop{Path: i.Path, Because: d.because, Rule: d.rule})
-				return true
-			}
+		if r.work(int64(len(r.ignored))) != nil {
+			return false
 		}
-		for _, c := range r.reads {
-			for _, name := range c.ignore {
-				if strings.HasSuffix(i.Path, name) {
-					res.Drops = append(res.Drops, Drop{Path: i.Path, Because: "describes a tensor stored as " + c.kind, Rule: c.rule})
-					return true
-				}
+		if d, ok := r.dropped(i.Path); ok {
+			res.Drops = append(res.Drops, Drop{Path: i.Path, Because: d.because, Rule: d.rule})
+			return true
+		}
+		for _, g := range r.ignored {
+			if strings.HasSuffix(i.Path, g.suffix) {
+				res.Drops = append(res.Drops, Drop{Path: i.Path, Because: "describes a tensor stored as " + g.codec.kind, Rule: g.codec.rule})
+				return true
 			}
 		}
 		res.Unused = append(res.Unused, i.Path)
@@ -310,6 +309,23 @@ func (r *run) leftover(res *Resolution, used map[string]bool, outcomes []outcome
 	if len(res.Unused) > 0 {
 		res.Gaps = append(res.Gaps, r.extras(res.Unused, outcomes)...)
 	}
+}
+
+// dropped finds the first rule that drops a path, under its own name or renamed.
+func (r *run) dropped(path string) (d nameRule, ok bool) {
+	first := len(r.drops.list)
+	for _, name := range []string{path, r.renamedPath(path)} {
+		for _, k := range r.drops.near(name) {
+			p := r.drops.list[k].pattern
+			if name != "" && k < first && r.work(matchSteps(p, name)) == nil && p.Match(name) {
+				first = k
+			}
+		}
+	}
+	if first == len(r.drops.list) {
+		return d, false
+	}
+	return r.drops.list[first], true
 }
 
 // layout tells hf from mlx by the tensors that differ between them.
@@ -367,7 +383,7 @@ func (r *run) storedPlainly(path string) bool {
 
 // renamable reports that the hf layout has another name for path.
 func (r *run) renamable(path string) bool {
-	return slices.ContainsFunc(r.renames, func(n renaming) bool { return strings.HasPrefix(path, n.to) })
+	return slices.ContainsFunc(r.renames.near(path), func(k int) bool { return len(path) > len(r.renames.list[k].to) })
 }
 
 // renamed reports that path is there under its hf name only.
@@ -378,9 +394,10 @@ func (r *run) renamed(path string) bool {
 
 // renamedPath is what an hf path is called here, "" when nothing renames it.
 func (r *run) renamedPath(path string) string {
-	for _, n := range r.renames {
-		if rest, ok := strings.CutPrefix(path, n.from); ok {
-			return n.to + rest
+	for _, k := range r.hfNames.near(path) {
+		n := r.hfNames.list[k]
+		if mlx, ok := moved(path, n.from, n.to); ok && r.work(1) == nil {
+			return mlx
 		}
 	}
 	return ""

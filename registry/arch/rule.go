@@ -16,17 +16,15 @@ type nameRule struct {
 	group   int
 }
 
+func (n nameRule) glob() *tensor.Pattern { return n.pattern }
+
 func (r *run) rule(s *scope, st *statement) error {
 	d := st.Rule
 	if err := d.complete(); err != nil {
 		return err
 	}
 	for _, text := range d.Patterns {
-		text, err := s.pattern(text)
-		if err != nil {
-			return err
-		}
-		p, err := tensor.ParsePattern(text)
+		p, err := s.parsePattern(text, st)
 		if err != nil {
 			return err
 		}
@@ -36,11 +34,11 @@ func (r *run) rule(s *scope, st *statement) error {
 			if n.because, err = unquoted(d.Because); err != nil {
 				return err
 			}
-			r.drops = append(r.drops, n)
+			r.drops.add(p.Root(), n)
 		case "keep":
-			r.keeps = append(r.keeps, n)
+			r.keeps.add(p.Root(), n)
 		case "quant":
-			r.quants = append(r.quants, n)
+			r.quants.add(p.Root(), n)
 		}
 	}
 	return nil

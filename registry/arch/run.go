@@ -10,16 +10,6 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Limits of one application of an architecture to a config: a config from
-// anywhere may ask for 10^18 layers.
-const (
-	maxSteps = 1 << 19 // loop rounds and names; the largest models take half as many
-	maxDepth = 32      // blocks in blocks
-	maxKept  = 1 << 17 // items that a Config remembers
-
-	lookEvery = 256 // steps between two looks at the context
-)
-
 // run is an architecture applied to a config and, where there is one, a
 // checkpoint. Its statements leave items (the tensors of the mlx layout) and
 // rules about names.
@@ -29,11 +19,13 @@ type run struct {
 	config   object
 	src      Source // nil: nothing is known about a checkpoint
 	items    []*item
-	drops    []nameRule
-	keeps    []nameRule
-	quants   []nameRule
-	reads    []*codec
-	renames  []renaming
+	drops    byRoot[nameRule]
+	keeps    byRoot[nameRule]
+	quants   byRoot[nameRule]
+	reads    byRoot[*codec]
+	ignored  []ignored
+	renames  byRoot[renaming]        // by what they are renamed to
+	hfNames  byRoot[renaming]        // by what the hf layout calls them
 	declared map[string]tensor.Shape // shapes of hf tensors that source statements give
 	words    map[string]bool         // paths declared as u32: packed words are what they are
 
@@ -41,9 +33,12 @@ type run struct {
 
 	lastAxis int64 // what the item being made declares for its last axis, 0: nothing
 
+	names     int64 // spent, as steps are
 	steps     int64
-	looks     uint
+	looked    int64 // the steps at which the context was last looked at
+	over      error // of steps: see work
 	depth     int
+	nested    int
 	pending   error
 	towardsHF bool // unconverted(…) is true
 
@@ -54,8 +49,22 @@ type run struct {
 	matched map[string]bool
 }
 
+// ignored is the ending of tensors that only describe how another one is stored.
+type ignored struct {
+	suffix string
+	codec  *codec
+}
+
 // renaming says that the tensors under to may be stored under from.
 type renaming struct{ from, to string }
+
+// moved gives a path under a its name under b.
+func moved(path, a, b string) (string, bool) {
+	if rest, ok := strings.CutPrefix(path, a); ok && strings.HasPrefix(rest, ".") {
+		return b + rest, true
+	}
+	return "", false
+}
 
 func (a *Arch) run(ctx context.Context, c *Config, src Source) (*run, error) {
 	return a.apply(ctx, c, src, false)
@@ -75,7 +84,7 @@ func (a *Arch) apply(ctx context.Context, c *Config, src Source, towardsHF bool)
 		return nil, err
 	}
 	err := a.shown(r.statements(&scope{run: r, config: c.root}, a.file.Body))
-	if err == nil && !r.asked && r.steps < maxKept {
+	if err == nil && !r.asked && r.names < maxKept {
 		c.keep(a.file, r)
 	}
 	return r, err
@@ -100,21 +109,6 @@ func (r *run) remember(err error) {
 	}
 }
 
-// interrupted counts a step of a loop and fails once the context is done.
-func (r *run) interrupted() error {
-	if r.looks++; r.looks%lookEvery != 0 {
-		return nil
-	}
-	return r.ctx.Err()
-}
-
-func (r *run) spend(n *expr.Node, steps int64) error {
-	if r.steps += steps; r.steps > maxSteps {
-		return fault(n, fmt.Errorf("the config asks for more than %d names", maxSteps))
-	}
-	return r.interrupted()
-}
-
 // ruleAt names a statement, once: it goes with every tensor it declares.
 func (r *run) ruleAt(s *statement) string {
 	if rule, ok := r.rules[s]; ok {
@@ -137,10 +131,18 @@ func placed(s *statement, err error) error {
 func (r *run) statements(s *scope, list []*statement) error {
 	for _, st := range list {
 		if st.Rename != nil {
-			r.renames = append(r.renames, renaming{from: s.root + st.Rename.From + ".", to: s.root + st.Rename.To + "."})
+			n := renaming{from: s.root + st.Rename.From, to: s.root + st.Rename.To}
+			if err := r.spendName(&expr.Node{Pos: st.Pos}, 1, len(n.from)+len(n.to)); err != nil {
+				return err
+			}
+			r.renames.add(n.to, n)
+			r.hfNames.add(n.from, n)
 		}
 	}
 	for _, st := range list {
+		if err := r.work(statementSteps); err != nil {
+			return err
+		}
 		if st.Let != nil { // what it is defined by may have the same name outside: a config key above all
 			in := s.child()
 			in.bind(st.Let.Name, &binding{node: st.Let.Value.tree, in: s})
@@ -183,7 +185,7 @@ func (r *run) statement(s *scope, st *statement) error {
 		in.config = inner
 		return r.statements(in, st.With.Body.Statements)
 	case st.Source != nil:
-		return r.source(s, st.Source)
+		return r.source(s, st)
 	case st.Rule != nil:
 		return r.rule(s, st)
 	case st.Read != nil:
@@ -259,17 +261,23 @@ func (r *run) loop(s *scope, l *loop) error {
 	return nil
 }
 
-func (r *run) source(s *scope, d *source) error {
+func (r *run) source(s *scope, st *statement) error {
+	d := st.Source
 	names, err := s.alternatives(d.Name)
 	if err != nil {
 		return err
 	}
 	for _, v := range names {
-		shape, err := v.in.sizes(d.Shape)
-		if err != nil {
+		path := v.in.rooted(v.name)
+		if err := r.spendName(&expr.Node{Pos: st.Pos}, 1, len(path)); err != nil {
 			return err
 		}
-		r.declared[v.in.rooted(v.name)] = shape
+		if r.declared[path], err = v.in.sizes(d.Shape); err == nil {
+			_, err = r.declared[path].Numel()
+		}
+		if err != nil {
+			return fmt.Errorf("source %s: %w", path, err)
+		}
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -30,7 +31,7 @@ func (e *Error) Lines() []string {
 // fault places an error of an expression.
 func fault(n *expr.Node, err error) error {
 	var placed *Error
-	if errors.As(err, &placed) {
+	if errors.As(err, &placed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	pos := n.Pos
@@ -44,8 +45,13 @@ func fault(n *expr.Node, err error) error {
 			message = fmt.Sprintf("%s is neither bound here nor a key of config.json", e.Name)
 		}
 	}
+	if len(message) > maxMessage { // a value in it may be a list of a million
+		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
+	}
 	return &Error{File: pos.Filename, Line: pos.Line, Column: pos.Column, Message: message}
 }
+
+const maxMessage = 1000 // bytes
 
 // scope is where a statement stands: what names mean, and what paths are
 // relative to. Blocks see the names of where they are used.
@@ -70,7 +76,8 @@ type binding struct {
 	node  *expr.Node
 	in    *scope
 	value expr.Value
-	state byte // 0: not evaluated, 1: being evaluated, 2: evaluated
+	err   error // in state 3
+	state byte  // 0: not evaluated, 1: being evaluated, 2: evaluated, 3: it has no value
 }
 
 func (s *scope) child() *scope {
@@ -87,6 +94,7 @@ func (s *scope) set(name string, v expr.Value) { s.bind(name, &binding{value: v,
 
 func (s *scope) binding(name string) *binding {
 	for at := s; at != nil; at = at.parent {
+		s.run.steps++
 		for i := len(at.names) - 1; i >= 0; i-- {
 			if at.names[i].name == name {
 				return at.names[i].binding
@@ -98,17 +106,24 @@ func (s *scope) binding(name string) *binding {
 
 // Lookup is expr.Env: bound names first, then keys of config.json.
 func (s *scope) Lookup(name string) (expr.Value, bool) {
+	if err := s.run.work(1); err != nil {
+		s.run.remember(err)
+		return expr.Null, false
+	}
 	if b := s.binding(name); b != nil {
 		switch b.state {
+		case 3:
+			s.run.remember(b.err)
+			return expr.Null, false
 		case 1:
 			s.run.remember(fmt.Errorf("%s is defined by itself", name))
 			return expr.Null, false
 		case 0:
 			b.state = 1
 			v, err := expr.Eval(b.node, b.in)
-			b.state = 0
 			if err != nil {
-				s.run.remember(fault(b.node, err))
+				b.state, b.err = 3, fault(b.node, err)
+				s.run.remember(b.err)
 				return expr.Null, false
 			}
 			b.value, b.state = v, 2
@@ -117,6 +132,9 @@ func (s *scope) Lookup(name string) (expr.Value, bool) {
 	}
 	return s.config.get(name)
 }
+
+// Spend is expr.Meter.
+func (s *scope) Spend(steps int64) error { return s.run.work(steps) }
 
 // Call is expr.Caller: what may be asked about the checkpoint and the config.
 func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
@@ -204,8 +222,8 @@ func (s *scope) get(n *expr.Node) (expr.Value, bool, error) {
 				}
 				want = expr.String(text)
 			}
-			if at = first(at, a.Args[0].Text, want); at == nil {
-				return expr.Null, true, nil
+			if at, err = s.first(at, a.Args[0].Text, want); at == nil || err != nil {
+				return expr.Null, true, err
 			}
 			continue
 		}
@@ -232,16 +250,21 @@ func (s *scope) get(n *expr.Node) (expr.Value, bool, error) {
 }
 
 // first is the first object of a list whose key has a value, nil when none has.
-func first(list any, key string, want expr.Value) any {
+func (s *scope) first(list any, key string, want expr.Value) (any, error) {
 	items, _ := list.([]any)
+	text := want.String()
 	for _, item := range items {
 		if o, ok := item.(object); ok {
-			if v, ok := o[key].(expr.Value); ok && v.String() == want.String() {
-				return o
+			v, ok := o[key].(expr.Value)
+			if err := s.run.work(8 + v.Weight()); err != nil {
+				return nil, err
+			}
+			if ok && v.String() == text {
+				return o, nil
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }
 
 // eval computes a scalar.
@@ -273,6 +296,9 @@ func (s *scope) integer(n *expr.Node) (int64, error) {
 
 // sizes computes a shape.
 func (s *scope) sizes(nodes []*formula) (tensor.Shape, error) {
+	if len(nodes) > tensor.MaxRank {
+		return nil, fault(nodes[0].tree, fmt.Errorf("%d dimensions: at most %d are allowed", len(nodes), tensor.MaxRank))
+	}
 	shape := make(tensor.Shape, len(nodes))
 	for i, f := range nodes {
 		d, err := s.integer(f.tree)

@@ -2,6 +2,7 @@ package arch
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"wreg/registry/tensor"
@@ -76,6 +77,9 @@ func (m *making) step(in []part, build bool) (part, error) {
 			return out, fmt.Errorf("repeat along axis %d of %v", m.axis, x.shape)
 		}
 		out.shape = slices.Clone(x.shape)
+		if out.shape[m.axis] > math.MaxInt64/int64(m.count) {
+			return out, fmt.Errorf("repeat of axis %d of %v: %d times overflow 64 bits", m.axis, x.shape, m.count)
+		}
 		out.shape[m.axis] *= int64(m.count)
 	case OpL2Norm:
 		node.Axis = m.axis
@@ -130,7 +134,9 @@ func (m *making) concat(in []part) (tensor.Shape, error) {
 		if !same {
 			return nil, fmt.Errorf("concat: input %d is %v %v, the first %v %v", i+1, p.dtype, p.shape, in[0].dtype, in[0].shape)
 		}
-		shape[m.axis] += p.shape[m.axis]
+		if shape[m.axis] += p.shape[m.axis]; shape[m.axis] < 0 {
+			return nil, fmt.Errorf("concat along axis %d overflows 64 bits", m.axis)
+		}
 	}
 	return shape, nil
 }

@@ -33,7 +33,7 @@ var textCases = []struct {
 	{"arch x\ntensor w [n * n]", `{"n": 9000000000}`, 2, 13, "overflows 64 bits"},
 	{"arch x\nfor i in 0..n { tensor w.{i} [1] }", `{"n": 1000000000000}`, 2, 11, "a loop runs from 0 or above"},
 	{"arch x\nfor i in 0..n { tensor w.{i} [1] }", `{"n": -1}`, 2, 11, "a loop runs from 0 or above"},
-	{"arch x\nfor i in 0..n { for j in 0..n { for k in 0..n { tensor w.{i}.{j}.{k} [1] } } }", `{"n": 60000}`, 2, 0, "the config asks for more than"},
+	{"arch x\nfor i in 0..n { for j in 0..n { for k in 0..n { tensor w.{i}.{j}.{k} [1] } } }", `{"n": 60000}`, 2, 0, "ask for more than 524288 names"},
 	{"arch x\nuse nothing(1)", `{}`, 2, 1, "there is neither a block nor an architecture of this name"},
 	{"arch x\nuse gqa(1)", `{}`, 2, 1, "its parameter heads is not given"},
 	{"arch x\nuse swiglu(1, 2, size = 3)", `{}`, 2, 23, "has no further parameter"},

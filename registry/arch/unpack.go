@@ -69,22 +69,14 @@ type packer struct {
 // zero is always 8, and whether mlx's biases are -8 times the scales only the bytes
 // tell.
 func (v *inverter) packer(path string, bits, group int, scales tensor.DType) *codec {
-	for _, c := range v.reads {
-		if !c.pattern.Match(path) {
-			continue
+	var found *codec
+	matching(v.run, &v.reads, path, func(c *codec) bool {
+		if bits == 4 && scales == tensor.U8 && (c.kind == "mxfp4" && group == 32 || c.kind == "fp4" && group == max(c.group, 32)) {
+			found = c
 		}
-		switch c.kind {
-		case "mxfp4":
-			if bits == 4 && group == 32 && scales == tensor.U8 {
-				return c
-			}
-		case "fp4":
-			if bits == 4 && group == max(c.group, 32) && scales == tensor.U8 {
-				return c
-			}
-		}
-	}
-	return nil
+		return found != nil
+	})
+	return found
 }
 
 // packedTargets gives the stored tensors of one hf tensor that goes back packed.

@@ -22,6 +22,19 @@ type Caller interface {
 	Call(n *Node) (v Value, ok bool, err error)
 }
 
+// Meter is an Env that is asked before an operation, and before lists and texts
+// are walked over or made: a step for each byte. Its error ends the evaluation.
+type Meter interface {
+	Spend(steps int64) error
+}
+
+func spend(env Env, n *Node, steps int64) error {
+	if m, ok := env.(Meter); ok && steps > 0 {
+		return at(n, m.Spend(steps))
+	}
+	return nil
+}
+
 // EvalError is a fault found while evaluating.
 type EvalError struct {
 	Pos     lexer.Position
@@ -50,9 +63,18 @@ func Eval(n *Node, env Env) (Value, error) {
 			return v, nil
 		}
 		return Null, &EvalError{Pos: n.Pos, Message: fmt.Sprintf("%s is not known here", n.Text), Name: n.Text}
+	}
+	if err := spend(env, n, 1); err != nil {
+		return Null, err
+	}
+	switch n.Op {
 	case OpList:
 		items, err := evalAll(n.Args, env)
-		return List(items...), err
+		if err != nil {
+			return Null, err
+		}
+		v := List(items...)
+		return v, spend(env, n, v.Weight())
 	case OpIf:
 		c, err := Eval(n.Args[0], env)
 		if err != nil {
@@ -100,8 +122,14 @@ func Eval(n *Node, env Env) (Value, error) {
 		return Null, err
 	}
 	if precedence[n.Op] == compareLevel {
+		if err := spend(env, n, min(a.Weight(), b.Weight())); err != nil {
+			return Null, err
+		}
 		v, err := compare(n, a, b)
 		return v, at(n, err)
+	}
+	if err := spend(env, n, a.Weight()+b.Weight()); err != nil {
+		return Null, err
 	}
 	v, err := Arithmetic(n.Op, a, b)
 	return v, at(n, err)
@@ -210,6 +238,9 @@ func contains(n *Node, env Env) (Value, error) {
 		if !ok {
 			return Null, failAt(right, "in wants a list or a range, not %v", list.kind)
 		}
+		if err := spend(env, n, list.Weight()); err != nil {
+			return Null, err
+		}
 		for _, item := range items {
 			in = in || Equal(x, item)
 		}
@@ -227,6 +258,9 @@ func matches(n *Node, env Env) (Value, error) {
 	text, ok := x.Text()
 	if !ok {
 		return Null, failAt(n, "~ wants a string on its left, not %v", x.kind)
+	}
+	if err := spend(env, n, x.Weight()); err != nil {
+		return Null, err
 	}
 	switch right := n.Args[1]; {
 	case right.Op == OpRegex:

@@ -42,6 +42,10 @@ var functions = map[string]function{
 	}},
 }
 
+// steps are what functions take for each byte of their arguments, when it is not
+// one: some look at a part only, split makes an item of two bytes.
+var steps = map[string]int64{"each": 0, "len": 0, "list": 0, "startswith": 0, "split": itemBytes}
+
 func call(n *Node, env Env) (Value, error) {
 	if c, ok := env.(Caller); ok {
 		if v, mine, err := c.Call(n); mine || err != nil {
@@ -57,6 +61,17 @@ func call(n *Node, env Env) (Value, error) {
 	}
 	args, err := evalAll(n.Args, env)
 	if err != nil {
+		return Null, err
+	}
+	step, ok := steps[n.Text]
+	if !ok {
+		step = 1
+	}
+	total := int64(0)
+	for _, a := range args {
+		total += step * a.Weight()
+	}
+	if err := spend(env, n, total); err != nil {
 		return Null, err
 	}
 	v, err := Apply(n.Text, args)

@@ -38,7 +38,7 @@ func (k Kind) Number() bool { return k == IntKind || k == FloatKind }
 // is Null.
 type Value struct {
 	kind Kind
-	num  uint64 // bool, int64, float64 bits
+	num  uint64 // bool, int64, float64 bits; of a list its weight
 	text string
 	more any // []Value, tensor.Hash, tensor.Shape
 }
@@ -64,7 +64,25 @@ func Float(f float64) Value { return Value{kind: FloatKind, num: math.Float64bit
 func String(s string) Value { return Value{kind: StringKind, text: s} }
 
 // List makes a list; it keeps the slice.
-func List(items ...Value) Value { return Value{kind: ListKind, more: items} }
+func List(items ...Value) Value {
+	weight := int64(0)
+	for _, v := range items {
+		weight += itemBytes + v.Weight()
+	}
+	return Value{kind: ListKind, more: items, num: uint64(weight)}
+}
+
+// itemBytes is what an item takes in a list.
+const itemBytes = 64
+
+// Weight is about how many bytes the value takes: a text's, a list's with all that
+// is in it.
+func (v Value) Weight() int64 {
+	if v.kind == ListKind {
+		return int64(v.num)
+	}
+	return int64(len(v.text))
+}
 
 // Hash makes a hash.
 func Hash(h tensor.Hash) Value { return Value{kind: HashKind, more: h} }

@@ -76,6 +76,25 @@ func ParsePattern(text string) (*Pattern, error) {
 // String is the pattern as it was written.
 func (p *Pattern) String() string { return p.text }
 
+// Root is the path that everything lies at or under that an anchored pattern
+// matches: its leading segments without a wildcard. "" when there are none.
+func (p *Pattern) Root() string {
+	if !p.anchored || len(p.branches) != 1 {
+		return ""
+	}
+	var root []string
+	for _, s := range p.branches[0] {
+		if s.kind != oneSegment || len(s.atoms) != 1 || s.atoms[0].kind != literal {
+			break
+		}
+		root = append(root, s.atoms[0].text)
+	}
+	return strings.Join(root, ".")
+}
+
+// Ways is how many paths without braces around dots the pattern multiplies out to.
+func (p *Pattern) Ways() int { return len(p.branches) }
+
 // Match reports whether the pattern matches path.
 func (p *Pattern) Match(path string) bool {
 	for _, segs := range p.branches {
@@ -90,7 +109,13 @@ func (p *Pattern) Match(path string) bool {
 // live[i] says that segs[:i] matched up to here.
 func matchSegments(segs []segment, anchored bool, path string) bool {
 	n := len(segs)
-	live, next := make([]bool, n+1), make([]bool, n+1)
+	var short [2][16]bool
+	live, next := short[0][:], short[1][:]
+	if n < len(live) {
+		live, next = live[:n+1], next[:n+1]
+	} else {
+		live, next = make([]bool, n+1), make([]bool, n+1)
+	}
 	live[0] = true
 	closeOver(segs, live)
 	for rest, more := path, true; more; {
