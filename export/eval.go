@@ -130,11 +130,8 @@ func (l *load) read(dst []byte, first int64) error {
 	if err != nil {
 		return fmt.Errorf("tensor %q: element %d: %w", l.node.Path, first, err)
 	}
-	if n, err := l.src.ReadAt(dst, at); n < len(dst) {
-		if err == nil || err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return fmt.Errorf("tensor %q: bytes %d:%d of %d: %w", l.node.Path, at, at+int64(len(dst)), l.size, err)
+	if err := readFull(l.src, dst, at); err != nil {
+		return fmt.Errorf("tensor %q of %d bytes: %w", l.node.Path, l.size, err)
 	}
 	if at != l.next {
 		l.next = -1

@@ -3,9 +3,7 @@ package export
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 )
@@ -176,11 +174,8 @@ func (w *worker) readPart(ctx context.Context, i, k int, whole *digester) (diges
 			return digest{}, err
 		}
 		buf := w.buf[:min(int64(len(w.buf)), end-at)]
-		if n, err := s.files[t.Shard].ReadAt(buf, at); n < len(buf) {
-			if err == nil || errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return digest{}, fmt.Errorf("%s: tensor %q: bytes %d:%d: %w", s.plan.Shards[t.Shard].Name, t.Path, at, at+int64(len(buf)), err)
+		if err := readFull(s.files[t.Shard], buf, at); err != nil {
+			return digest{}, fmt.Errorf("%s: tensor %q: %w", s.plan.Shards[t.Shard].Name, t.Path, err)
 		}
 		sum.write(buf)
 		if whole != nil {

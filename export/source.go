@@ -3,7 +3,6 @@ package export
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -82,16 +81,12 @@ func inFile(r io.ReaderAt) (f *os.File, off int64, ok bool) {
 	}
 }
 
-// readFull reads all of buf, at off.
+// readFull reads all of buf, at off; its error says where.
 func readFull(r io.ReaderAt, buf []byte, off int64) error {
-	n, err := r.ReadAt(buf, off)
-	if n == len(buf) {
-		return nil
+	if err := tensor.ReadFull(r, buf, off); err != nil {
+		return fmt.Errorf("bytes %d:%d: %w", off, off+int64(len(buf)), err)
 	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("bytes %d:%d: %w", off, off+int64(len(buf)), err)
+	return nil
 }
 
 // folder is where the source's files lie.

@@ -3,7 +3,9 @@ package export
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -132,22 +134,29 @@ func (s *stream) prove(ctx context.Context, settled <-chan int) error {
 	return nil
 }
 
-// sources checks the used source tensors that no part read from front to back.
+// sources checks the used source tensors that no part read from front to back, and what
+// of the source's own checksums reading them does not show.
 func (s *stream) sources(ctx context.Context) error {
 	var rest []string
 	seen := map[string]bool{}
 	for _, u := range s.units {
 		for _, path := range loads(s.plan.Tensors[u.first].tree) {
-			if _, ok := s.checked.Load(path); !ok && !seen[path] {
-				seen[path] = true
+			if seen[path] {
+				continue
+			}
+			seen[path] = true
+			if _, ok := s.checked.Load(path); !ok {
 				rest = append(rest, path)
 			}
 		}
 	}
-	return each(ctx, s.plan.o.Jobs, rest, func() func(context.Context, string) error {
+	if err := each(ctx, s.plan.o.Jobs, rest, func() func(context.Context, string) error {
 		w := newWorker(s)
 		return w.source
-	})
+	}); err != nil {
+		return err
+	}
+	return each(ctx, s.plan.o.Jobs, slices.Collect(maps.Keys(seen)), func() func(context.Context, string) error { return s.src.Prove })
 }
 
 // each hands items out to workers; the first error stops all.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"runtime"
@@ -227,11 +226,8 @@ func (v *verifier) bytes(ctx context.Context, c *ingest.Checkpoint, e expected, 
 				return err
 			}
 			b := buf[:min(int64(len(buf)), end-at)]
-			if n, err := src.ReadAt(b, at); n < len(b) {
-				if err == nil || errors.Is(err, io.EOF) {
-					err = io.ErrUnexpectedEOF
-				}
-				v.fault(e.file, e.path, -1, "bytes %d:%d: %v", at, at+int64(len(b)), err)
+			if err := readFull(src, b, at); err != nil {
+				v.fault(e.file, e.path, -1, "%v", err)
 				return nil
 			}
 			part.write(b)
@@ -252,6 +248,9 @@ func (v *verifier) bytes(ctx context.Context, c *ingest.Checkpoint, e expected, 
 			}
 			v.fault(e.file, e.path, expert, "bytes %d:%d are not what was written%s: %v", at-p.bytes, at, from, mismatch(got, p.digest))
 		}
+	}
+	if err := c.Prove(ctx, e.path); err != nil && ctx.Err() == nil {
+		v.fault(e.file, e.path, -1, "%v", err)
 	}
 	if got := whole.digest(); len(parts) > 1 && wrong == 0 && !got.same(e.whole) {
 		v.fault(e.file, e.path, -1, "its parts are right, the whole is not: %v", mismatch(got, e.whole))

@@ -9,6 +9,7 @@ import (
 
 	"wreg/ingest/interrupt"
 	"wreg/ingest/torch"
+	"wreg/registry/tensor"
 )
 
 // The files of torch.distributed.checkpoint: a folder's directory, and its shards.
@@ -36,7 +37,7 @@ func (c *Checkpoint) openDistributed(ctx context.Context, d *Folder) error {
 		return fmt.Errorf("%s: %d bytes; more than %d are not read", metadataName, meta.info.Size, maxMetadata)
 	}
 	text := make([]byte, meta.info.Size)
-	if _, err := interrupt.Reader(ctx, meta.disk).ReadAt(text, 0); err != nil && err != io.EOF {
+	if err := tensor.ReadFull(interrupt.Reader(ctx, meta.disk), text, 0); err != nil {
 		return named(metadataName, err)
 	}
 	shards := map[string]*file{}

@@ -79,7 +79,7 @@ func sniffSafetensors(head []byte) bool {
 // read finds out the format of an open file and reads its header.
 func (f *file) read(ctx context.Context) error {
 	head := make([]byte, min(headBytes, f.info.Size))
-	if _, err := f.disk.ReadAt(head, 0); err != nil && err != io.EOF {
+	if err := tensor.ReadFull(f.disk, head, 0); err != nil {
 		return named(f.info.Name, err)
 	}
 	if size, ok := lfsPointer(head, f.info.Size); ok {

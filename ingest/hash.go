@@ -52,38 +52,16 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	}
 	out := slices.Clone(c.tensors)
 	tasks, copies := c.tasks(out)
-	jobs := o.Jobs
-	if jobs <= 0 {
-		jobs = runtime.GOMAXPROCS(0)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var next atomic.Int64
-	errs := make([]error, min(jobs, max(1, len(tasks))))
-	var wg sync.WaitGroup
-	for w := range errs {
-		wg.Go(func() {
-			debug.SetPanicOnFault(true) // of this goroutine; see window
-			h := newHasher(o)
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= len(tasks) || ctx.Err() != nil {
-					return
-				}
-				t := &tasks[i]
-				if err := c.hashOne(ctx, h, t); err != nil {
-					errs[w] = err
-					cancel()
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
+	if err := each(ctx, o.Jobs, tasks, func() func(context.Context, *task) error {
+		debug.SetPanicOnFault(true) // of this goroutine; see window
+		h := newHasher(o)
+		return func(ctx context.Context, t *task) error { return c.hashOne(ctx, h, t) }
+	}); err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := each(ctx, o.Jobs, tasks, func() func(context.Context, *task) error {
+		return func(ctx context.Context, t *task) error { return c.prove(ctx, t.at, t.into) }
+	}); err != nil {
 		return nil, err
 	}
 	for i, of := range copies {
@@ -98,6 +76,34 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	return out, nil
 }
 
+// each hands tasks out to workers, which start makes; the first error stops all.
+func each(ctx context.Context, jobs int, tasks []task, start func() func(context.Context, *task) error) error {
+	if jobs <= 0 {
+		jobs = runtime.GOMAXPROCS(0)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(jobs, len(tasks)) {
+		wg.Go(func() {
+			work := start()
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(tasks) {
+					return
+				}
+				if err := work(ctx, &tasks[i]); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
 // task is one tensor to hash into.
 type task struct {
 	at    location
@@ -105,11 +111,16 @@ type task struct {
 	rival int // of c.rival; -1 for a tensor of the checkpoint
 }
 
+// viewer is a reader that knows which of its tensors are the same bytes, wherever and
+// however they lie: Twin is the first of them.
+type viewer interface{ Twin(i int) int }
+
 // tasks lists what to hash, the costliest first; copies[i] is the tensor that
 // out[i] shares its bytes with, itself when it was the first.
 func (c *Checkpoint) tasks(out []tensor.Info) (tasks []task, copies []int) {
 	type place struct {
 		file   uint32
+		twin   int // -1: the rest says which bytes they are
 		offset int64
 		dtype  tensor.DType
 		shape  string
@@ -119,8 +130,17 @@ func (c *Checkpoint) tasks(out []tensor.Info) (tasks []task, copies []int) {
 	for i := range out {
 		copies[i] = i
 		// Safetensors cannot alias bytes, and a map of a million tensors has its price.
-		if t := &out[i]; t.Format != "safetensors" && t.Offset >= 0 && t.Bytes > 0 {
-			p := place{c.where[i].file, t.Offset, t.DType, t.Shape.String()}
+		if t := &out[i]; t.Format != "safetensors" && t.Bytes > 0 {
+			at := c.where[i]
+			p := place{file: at.file, twin: -1, offset: t.Offset, dtype: t.DType}
+			if v, ok := c.open[at.file].reader.(viewer); ok {
+				p = place{file: at.file, twin: v.Twin(int(at.index))}
+			} else if t.Offset >= 0 {
+				p.shape = t.Shape.String()
+			} else {
+				tasks = append(tasks, task{at, t, -1})
+				continue
+			}
 			if of, twice := seen[p]; twice {
 				copies[i] = of
 				continue
@@ -189,8 +209,8 @@ func (c *Checkpoint) feed(ctx context.Context, h *hasher, t *task) error {
 			return err
 		}
 		p := h.buf[:min(int64(len(h.buf)), n-h.done)]
-		if m, err := r.ReadAt(p, h.done); m < len(p) {
-			return fmt.Errorf("byte %d of %d: %w", h.done+int64(m), n, orShort(err))
+		if err := tensor.ReadFull(r, p, h.done); err != nil {
+			return fmt.Errorf("bytes %d:%d of %d: %w", h.done, h.done+int64(len(p)), n, err)
 		}
 		if err := h.write(p); err != nil {
 			return err

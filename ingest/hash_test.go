@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 
+	"wreg/ingest/ingesttest"
 	"wreg/ingest/safetensors"
 	"wreg/registry/tensor"
 )
@@ -116,6 +118,46 @@ func TestHashLess(t *testing.T) {
 	}
 	if g := got[0]; !g.Hash.IsZero() || g.Slices != nil || g.Stats != nil || g.Sum != tensor.Sum(xxh3.Hash128(data["w"]).Bytes()) {
 		t.Errorf("%+v", g)
+	}
+}
+
+// TestHashTwins: tensors that are one view of a storage are hashed once, other views each.
+func TestHashTwins(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.pt")
+	var views []ingesttest.View
+	for i := range int64(100) {
+		views = append(views,
+			ingesttest.View{Path: fmt.Sprint("tied", i), Numel: 60, Shape: []int64{60}, Stride: []int64{1}},
+			ingesttest.View{Path: fmt.Sprint("turned", i), Numel: 60, Shape: []int64{6, 10}, Stride: []int64{1, 6}})
+	}
+	views = append(views, ingesttest.View{Path: "part", Numel: 60, Offset: 2, Shape: []int64{10}, Stride: []int64{1}})
+	data := ingesttest.Floats(60)
+	if err := os.WriteFile(path, ingesttest.Torch(views, ingesttest.Record{Data: data}), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Open(t.Context(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var hashed atomic.Int64
+	got, err := c.Hash(context.Background(), HashOptions{Progress: func(n int64) { hashed.Add(n) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := hashed.Load(); n != 240+240+40 {
+		t.Errorf("%d bytes were hashed", n)
+	}
+	turned := make([]byte, 0, len(data))
+	for i := range 60 {
+		at := i%10*6 + i/10
+		turned = append(turned, data[4*at:4*at+4]...)
+	}
+	for _, g := range got {
+		want := map[byte][]byte{'i': data, 'u': turned, 'a': data[8:48]}[g.Path[1]]
+		if g.Hash != tensor.Hash(sha256.Sum256(want)) {
+			t.Errorf("%s: wrong SHA-256", g.Path)
+		}
 	}
 }
 

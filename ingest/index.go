@@ -54,17 +54,12 @@ func (f *file) text(ctx context.Context, limit int64) (string, error) {
 	}
 	var b strings.Builder
 	b.Grow(int(f.info.Size))
-	if n, err := io.Copy(&b, io.NewSectionReader(interrupt.Reader(ctx, f.disk), 0, f.info.Size)); err != nil || n < f.info.Size {
-		return "", named(f.info.Name, orShort(err))
+	if n, err := io.Copy(&b, io.NewSectionReader(interrupt.Reader(ctx, f.disk), 0, f.info.Size)); err != nil {
+		return "", named(f.info.Name, err)
+	} else if n < f.info.Size {
+		return "", named(f.info.Name, io.ErrUnexpectedEOF)
 	}
 	return b.String(), nil
-}
-
-func orShort(err error) error {
-	if err == nil {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 func (x *index) parse(ctx context.Context, text string) error {

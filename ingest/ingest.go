@@ -190,6 +190,37 @@ func (c *Checkpoint) Bytes(path string) (io.ReaderAt, error) {
 	return c.at(c.where[i])
 }
 
+// prover is a reader whose tensors may show a part of what a checksum is of, or show
+// it turned: then reading a tensor from front to back is no proof that it is sound.
+type prover interface {
+	Prove(ctx context.Context, i int) error
+}
+
+// Prove fails when the bytes of a tensor are damaged in a way that reading them from
+// front to back does not show: it reads what nobody has read of what their checksum is
+// of. Hash does so itself.
+func (c *Checkpoint) Prove(ctx context.Context, path string) error {
+	i := c.find(path)
+	if i < 0 {
+		return fmt.Errorf("%s: no tensor %q", c.Path(), path)
+	}
+	return c.prove(ctx, c.where[i], &c.tensors[i])
+}
+
+func (c *Checkpoint) prove(ctx context.Context, l location, t *tensor.Info) error {
+	p, ok := c.open[l.file].reader.(prover)
+	if !ok {
+		return nil
+	}
+	if err := p.Prove(ctx, int(l.index)); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%s: tensor %q: %w", t.File, t.Path, err)
+	}
+	return nil
+}
+
 func (c *Checkpoint) at(l location) (io.ReaderAt, error) {
 	return c.open[l.file].reader.Bytes(int(l.index))
 }

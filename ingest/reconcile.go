@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"sort"
@@ -12,6 +13,7 @@ import (
 
 	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
+	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
 
@@ -214,8 +216,14 @@ func inOrder(all []location) bool {
 
 // sealed finishes an opened checkpoint: its files in order, nothing empty.
 func (c *Checkpoint) sealed() error {
+	var held int64
 	for _, f := range c.open {
 		c.files = append(c.files, f.info)
+		if h, ok := f.reader.(interface{ Held() int64 }); ok {
+			if held += h.Held(); held > zipfile.MaxHeld {
+				return fmt.Errorf("%s: with it, %w", f.info.Name, zipfile.TooMuchHeld(held))
+			}
+		}
 	}
 	slices.SortFunc(c.files, func(a, b tensor.File) int { return strings.Compare(a.Name, b.Name) })
 	if len(c.tensors) == 0 && !slices.ContainsFunc(c.findings, func(f tensor.Finding) bool { return f.Rule == "no-tensors" }) {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -70,6 +72,7 @@ func TestScript(t *testing.T) {
 			"checkpoint": checkpointCmd,
 			"flip":       flipCmd,
 			"copy":       copyCmd,
+			"damage":     damageCmd,
 			"lines":      linesCmd,
 		},
 	})
@@ -137,6 +140,32 @@ func flipCmd(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = f.ReadAt(b, at)
 	ts.Check(err)
 	b[0] ^= 0x10
+	_, err = f.WriteAt(b, at)
+	ts.Check(err)
+	ts.Check(f.Close())
+}
+
+// damage FILE RECORD flips a bit in the middle of a stored record of a zip archive.
+func damageCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: damage file record")
+	}
+	z, err := zip.OpenReader(ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer z.Close()
+	i := slices.IndexFunc(z.File, func(f *zip.File) bool { return f.Name == args[1] })
+	if i < 0 {
+		ts.Fatalf("no record %s", args[1])
+	}
+	at, err := z.File[i].DataOffset()
+	ts.Check(err)
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_RDWR, 0)
+	ts.Check(err)
+	at += int64(z.File[i].UncompressedSize64 / 2)
+	b := make([]byte, 1)
+	_, err = f.ReadAt(b, at)
+	ts.Check(err)
+	b[0] ^= 0x40
 	_, err = f.WriteAt(b, at)
 	ts.Check(err)
 	ts.Check(f.Close())

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"wreg/ingest/interrupt"
+	"wreg/registry/tensor"
 )
 
 // cursor reads forward through a file in a fixed buffer. Every length is held
@@ -31,21 +32,14 @@ func (c *cursor) bytes(n int) ([]byte, error) {
 	}
 	if len(c.buf) < n {
 		p := c.back[:min(int64(len(c.back)), c.left())]
-		if m, err := c.r.ReadAt(p, c.pos); m < len(p) {
-			return nil, fmt.Errorf("offset %d: %w", c.pos+int64(m), orShort(err))
+		if err := tensor.ReadFull(c.r, p, c.pos); err != nil {
+			return nil, fmt.Errorf("offset %d: %w", c.pos, err)
 		}
 		c.buf = p
 	}
 	b := c.buf[:n]
 	c.buf, c.pos = c.buf[n:], c.pos+int64(n)
 	return b, nil
-}
-
-func orShort(err error) error {
-	if err == nil {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // skip passes over n bytes.

@@ -47,9 +47,11 @@ func (h *header) word() int64 {
 
 // readHeader reads the header of an array of size bytes in all, and how many
 // bytes it takes.
-func readHeader(r io.Reader, size int64) (h header, n int64, err error) {
+func readHeader(r io.ReaderAt, size int64) (h header, n int64, err error) {
 	var fixed [12]byte
-	if _, err := io.ReadFull(r, fixed[:8]); err != nil || string(fixed[:6]) != magic {
+	if err := tensor.ReadFull(r, fixed[:8], 0); err != nil {
+		return h, 0, fmt.Errorf("offset 0: no array: %w", err)
+	} else if string(fixed[:6]) != magic {
 		return h, 0, fmt.Errorf("offset 0: no array: it starts with %q", fixed[:6])
 	}
 	major := fixed[6]
@@ -61,7 +63,7 @@ func readHeader(r io.Reader, size int64) (h header, n int64, err error) {
 	default:
 		return h, 0, fmt.Errorf("offset 6: version %d.%d; wreg reads 1 to 3", major, fixed[7])
 	}
-	if _, err := io.ReadFull(r, fixed[8:8+width]); err != nil {
+	if err := tensor.ReadFull(r, fixed[8:8+width], 8); err != nil {
 		return h, 0, fmt.Errorf("offset 8: header length: %w", err)
 	}
 	length := int64(binary.LittleEndian.Uint32(fixed[8:]))
@@ -70,7 +72,7 @@ func readHeader(r io.Reader, size int64) (h header, n int64, err error) {
 		return h, 0, fmt.Errorf("offset 8: header of %d bytes; at most %d, and no more than the %d bytes there are", length, MaxHeader, size)
 	}
 	text := make([]byte, length)
-	if _, err := io.ReadFull(r, text); err != nil {
+	if err := tensor.ReadFull(r, text, int64(8+width)); err != nil {
 		return h, 0, fmt.Errorf("offset %d: header: %w", 8+width, err)
 	}
 	l := literal{text: string(text)}

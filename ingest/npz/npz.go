@@ -34,6 +34,7 @@ type File struct {
 	arrays   []array // in the order of tensors
 	tensors  []tensor.Info
 	findings []tensor.Finding
+	shared   zipfile.Shared
 }
 
 // array says where the elements of one tensor are.
@@ -42,6 +43,7 @@ type array struct {
 	r      io.ReaderAt     // of the file
 	member *zipfile.Record // nil for a file that is one array
 	skip   int64           // bytes before the elements
+	loose  bool            // its member is not read from front to back
 }
 
 // Sniff reports whether head begins a zip whose first member is an array.
@@ -60,7 +62,7 @@ func SniffNPY(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 // ReadNPY reads a file that is one array. The tensor is called after the file.
 func ReadNPY(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
 	f := &File{}
-	if err := f.add(&array{r: r}, io.NewSectionReader(interrupt.Reader(ctx, r), 0, size), size, strings.TrimSuffix(path.Base(name), ".npy"), name); err != nil {
+	if err := f.add(&array{r: r}, interrupt.Reader(ctx, r), size, strings.TrimSuffix(path.Base(name), ".npy"), name); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return f, nil
@@ -94,11 +96,11 @@ func (f *File) member(ctx context.Context, r io.ReaderAt, m *zipfile.Record, fil
 		f.note("not-an-array", file, "", "member %q is no array; it was passed over", m.Name)
 		return nil
 	}
-	return f.add(&array{r: r, member: m}, io.NewSectionReader(m.Open(interrupt.Reader(ctx, r)), 0, m.Size), m.Size, path, file)
+	return f.add(&array{r: r, member: m}, m.Open(interrupt.Reader(ctx, r)), m.Size, path, file)
 }
 
 // add reads the header of an array of size bytes in all.
-func (f *File) add(a *array, r io.Reader, size int64, path, file string) (err error) {
+func (f *File) add(a *array, r io.ReaderAt, size int64, path, file string) (err error) {
 	if a.header, a.skip, err = readHeader(r, size); err != nil {
 		return err
 	}
@@ -111,6 +113,12 @@ func (f *File) add(a *array, r io.Reader, size int64, path, file string) (err er
 		return fmt.Errorf("%v %v takes %d bytes and %d follow the header; the file was cut", a.dtype, a.shape, n, size-a.skip)
 	case rest > 0:
 		f.note("trailing-bytes", file, path, "array %q: %d bytes after its elements belong to none", path, rest)
+	}
+	if a.member != nil && (a.turned() || size > a.skip+n) {
+		a.loose = true
+		if err := f.shared.Hold(a.member); err != nil {
+			return err
+		}
 	}
 	if a.tight {
 		f.note("npy-tight-shape", file, path, "array %q: no space between the dimensions of %v: mlx 0.32 reads the first alone", path, a.shape)
@@ -138,14 +146,17 @@ func (f *File) Tensors() []tensor.Info { return f.tensors }
 // Findings are oddities that do not make the file unreadable.
 func (f *File) Findings() []tensor.Finding { return f.findings }
 
-// Bytes gives the logical bytes of tensor i of Tensors. A deflated or turned array
-// is best read from front to back: then the CRC of its member is checked too.
+// Bytes gives the logical bytes of tensor i of Tensors. Reading them all from front
+// to back checks the CRC of its member; Prove does where that is not all of it.
 func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	a, n := &f.arrays[i], f.tensors[i].Bytes
 	r := a.r
-	if a.member != nil {
+	switch {
+	case a.loose:
+		r = f.shared.Open(a.member, a.r)
+	case a.member != nil:
 		r = a.member.Open(a.r)
-		if _, err := r.ReadAt(make([]byte, a.skip), 0); err != nil && err != io.EOF { // the CRC begins there
+		if err := tensor.ReadFull(r, make([]byte, a.skip), 0); err != nil { // the CRC begins there
 			return nil, err
 		}
 	}
@@ -163,6 +174,18 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	}
 	return io.NewSectionReader(r, 0, n), nil
 }
+
+// Prove fails when the member of tensor i is damaged in a place that reading the
+// tensor does not come past in order. What nobody has read of it is read.
+func (f *File) Prove(ctx context.Context, i int) error {
+	if a := &f.arrays[i]; a.loose {
+		return f.shared.Prove(ctx, a.member, a.r)
+	}
+	return nil
+}
+
+// Held is how much memory the tensors' bytes take for as long as the file is open.
+func (f *File) Held() int64 { return f.shared.Held() }
 
 func (f *File) note(rule, file, path, format string, args ...any) {
 	f.findings = append(f.findings, tensor.Finding{Rule: rule, File: file, Tensor: path, Message: file + ": " + fmt.Sprintf(format, args...)})

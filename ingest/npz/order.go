@@ -22,8 +22,8 @@ func (s *swapped) ReadAt(p []byte, off int64) (int, error) {
 		return 0, io.EOF
 	}
 	buf := make([]byte, to-from)
-	if n, err := s.r.ReadAt(buf, from); n < len(buf) {
-		return 0, fmt.Errorf("byte %d: %w", from+int64(n), err)
+	if err := tensor.ReadFull(s.r, buf, from); err != nil {
+		return 0, fmt.Errorf("bytes %d:%d: %w", from, to, err)
 	}
 	for w := buf; len(w) > 0; w = w[s.word:] {
 		for i, j := 0, int(s.word)-1; i < j; i, j = i+1, j-1 {
@@ -100,9 +100,10 @@ func (t *turned) load(row, col int64) error {
 	}
 	column := make([]byte, t.nrow*t.size)
 	for c := range t.ncol {
-		if n, err := t.r.ReadAt(column, (t.place(t.col0+c)*t.rows+row)*t.size); n < len(column) {
+		if err := tensor.ReadFull(t.r, column, (t.place(t.col0+c)*t.rows+row)*t.size); err != nil {
+			err = fmt.Errorf("turning rows %d to %d: %w", row, row+t.nrow, err)
 			t.nrow = 0
-			return fmt.Errorf("turning rows %d to %d: %w", row, row+t.nrow, err)
+			return err
 		}
 		for r := range t.nrow {
 			copy(t.tile[(r*t.ncol+c)*t.size:], column[r*t.size:(r+1)*t.size])

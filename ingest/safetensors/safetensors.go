@@ -50,7 +50,7 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, e
 	if size < prefixBytes {
 		return nil, fault(ErrHeaderLength, name, 0, "file of %d bytes has no room for a header length", size)
 	}
-	if _, err := in.ReadAt(prefix[:], 0); err != nil {
+	if err := tensor.ReadFull(in, prefix[:], 0); err != nil {
 		return nil, fmt.Errorf("%s: header length: %w", name, err)
 	}
 	n := binary.LittleEndian.Uint64(prefix[:])

@@ -13,6 +13,7 @@ import (
 
 	"wreg/ingest/interrupt"
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
 
@@ -21,7 +22,8 @@ import (
 // chunk as what torch.save makes of it.
 type Distributed struct {
 	tensors []tensor.Info
-	readers []io.ReaderAt
+	readers []*assembled
+	held    int64
 }
 
 // maxChunks bounds the chunks of one tensor: each is compared with every other.
@@ -75,6 +77,19 @@ func (d *Distributed) Tensors() []tensor.Info { return d.tensors }
 
 // Bytes gives the logical bytes of tensor i, put together from its chunks.
 func (d *Distributed) Bytes(i int) (io.ReaderAt, error) { return d.readers[i], nil }
+
+// Prove is File.Prove of the chunks of tensor i.
+func (d *Distributed) Prove(ctx context.Context, i int) error {
+	for _, c := range d.readers[i].chunks {
+		if err := c.file.Prove(ctx, 0); err != nil {
+			return fmt.Errorf("chunk at %v: %w", c.origin, err)
+		}
+	}
+	return nil
+}
+
+// Held is how much memory the tensors' bytes take for as long as the file is open.
+func (d *Distributed) Held() int64 { return d.held }
 
 // place is where a chunk lies.
 type place struct {
@@ -188,6 +203,9 @@ func (d *Distributed) add(ctx context.Context, name, fqn string, meta any, where
 		if len(*chunks) == 1 {
 			info.Offset = plainAt
 		}
+		if d.held += ch.file.Held(); d.held > zipfile.MaxHeld {
+			return fmt.Errorf("chunk at %v: %s: %w", ch.origin, p.file, zipfile.TooMuchHeld(d.held))
+		}
 		a.chunks = append(a.chunks, ch)
 	}
 	if err := a.covered(ctx); err != nil {
@@ -219,6 +237,7 @@ func (ch *chunk) open(ctx context.Context, p place, dt tensor.DType, open func(s
 	if t.DType != dt || !t.Shape.Equal(ch.shape) {
 		return 0, fmt.Errorf("a tensor %v %v lies there, the metadata says %v %v", t.DType, t.Shape, dt, ch.shape)
 	}
+	f.inert, ch.file = nil, f
 	if ch.data, err = f.Bytes(0); err != nil || t.Offset < 0 {
 		return -1, err
 	}
@@ -269,6 +288,7 @@ func fields(v any) (map[string]any, error) {
 type chunk struct {
 	origin []int64
 	shape  tensor.Shape
+	file   *File // whose one tensor it is
 	data   io.ReaderAt
 }
 
@@ -379,7 +399,7 @@ func (c chunk) read(p []byte, off int64, a *assembled) error {
 		if lo >= hi {
 			break
 		}
-		if err := readFull(c.data, p[lo-off:hi-off], i*run+lo-at); err != nil {
+		if err := tensor.ReadFull(c.data, p[lo-off:hi-off], i*run+lo-at); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"sync"
+
+	"wreg/registry/tensor"
 )
 
 // A strided tensor is gathered block by block, each from as few reads as its
@@ -128,7 +130,7 @@ func (g *gatherer) gather(axes []axis, item, src, dst int64) error {
 		g.span = make([]byte, extent)
 	}
 	g.span = g.span[:extent]
-	if err := readFull(g.r, g.span, g.first+src); err != nil {
+	if err := tensor.ReadFull(g.r, g.span, g.first+src); err != nil {
 		return fmt.Errorf("storage %q: %d bytes at %d: %w", g.v.st.key, extent, g.first+src, err)
 	}
 	spread(g.block[dst:], g.span, axes, item)

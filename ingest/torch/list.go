@@ -36,7 +36,7 @@ func (f *File) list(values ...rooted) error {
 	if !repeated {
 		return nil
 	}
-	f.views, f.tensors, f.findings, f.expanded = nil, nil, f.findings[:before], 0
+	f.views, f.tensors, f.findings = nil, nil, f.findings[:before]
 	if err := f.walk(values, count); err != nil {
 		return err
 	}
@@ -73,12 +73,6 @@ func (f *File) add(at string, v *view) error {
 		f.find("meta-tensor", at, fmt.Sprintf("tensor %q has a shape %v and no bytes; it is not listed", at, v.shape))
 		return nil
 	}
-	if v.repeats() {
-		if f.expanded += v.size(); f.expanded > maxExpanded+expandedTimes*f.size {
-			return fmt.Errorf("tensor %q: with it, tensors that repeat their storage make %d bytes; a file of %d bytes may hold %d",
-				at, f.expanded, f.size, maxExpanded+expandedTimes*f.size)
-		}
-	}
 	info := tensor.Info{Path: at, DType: v.dtype, Shape: v.shape, File: f.name, Offset: -1, Bytes: v.size(), Format: "torch"}
 	item := v.item()
 	rec := f.records[v.st.record]
@@ -105,22 +99,21 @@ const (
 
 // findUnused reports storage that no tensor looks at: a slice that was saved with
 // all it was cut from, or a record that nothing refers to.
-func (f *File) findUnused() {
+func (f *File) findUnused(used map[string][]int32) {
 	type span struct{ from, to int64 }
-	used := map[string][]span{}
-	for _, v := range f.views {
-		if !v.empty() {
-			from, to := v.extent()
-			used[v.st.record] = append(used[v.st.record], span{v.st.base + from, v.st.base + to})
-		}
-	}
+	var spans []span
 	var total, most int64
 	var worst string
 	for name, rec := range f.records {
 		if !isStorage(name) {
 			continue
 		}
-		spans := used[name]
+		spans = spans[:0]
+		for _, i := range used[name] {
+			v := f.views[i]
+			from, to := v.extent()
+			spans = append(spans, span{v.st.base + from, v.st.base + to})
+		}
 		slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 		unused, end := rec.Size, int64(0)
 		for _, s := range spans {

@@ -27,7 +27,7 @@ func (l *logical) ReadAt(p []byte, off int64) (int, error) {
 	if lo != off || hi != off+int64(len(p)) {
 		b = make([]byte, hi-lo)
 	}
-	if err := readFull(l.r, b, lo); err != nil {
+	if err := tensor.ReadFull(l.r, b, lo); err != nil {
 		return 0, err
 	}
 	for i := int64(0); i < int64(len(b)); i += unit {
@@ -47,16 +47,6 @@ func (l *logical) ReadAt(p []byte, off int64) (int, error) {
 		return n, io.EOF
 	}
 	return len(p), nil
-}
-
-// readFull reads all of p, or says why not. That bytes came is no proof that they
-// are right: a CRC is found wrong with the last of them.
-func readFull(r io.ReaderAt, p []byte, off int64) error {
-	n, err := r.ReadAt(p, off)
-	if n == len(p) && (err == nil || err == io.EOF) {
-		return nil
-	}
-	return unexpected(err)
 }
 
 // signed reports whether a pending negation is a flip of the sign bit.

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"strings"
 
@@ -77,17 +76,10 @@ func (c *cursor) fill(n int64) error {
 		c.window = make([]byte, n)
 	}
 	c.window = c.window[:n]
-	if err := readFull(c.f.r, c.window, c.at); err != nil {
+	if err := tensor.ReadFull(c.f.r, c.window, c.at); err != nil {
 		return fmt.Errorf("reading %d bytes: %w", n, err)
 	}
 	return nil
-}
-
-func unexpected(err error) error {
-	if err == nil || err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // number reads an int64.
@@ -96,7 +88,7 @@ func (c *cursor) number(what string) (int64, error) {
 		return 0, c.errorf("%s: %d bytes are left of the 8 it takes", what, c.end-c.at)
 	}
 	var b [8]byte
-	if _, err := c.f.r.ReadAt(b[:], c.at); err != nil {
+	if err := tensor.ReadFull(c.f.r, b[:], c.at); err != nil {
 		return 0, c.errorf("%s: %w", what, err)
 	}
 	c.at += 8

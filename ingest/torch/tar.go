@@ -233,7 +233,7 @@ func (c *cursor) tarShape(v *view) error {
 	if int64(len(b)) > c.end-c.at {
 		return c.errorf("%d bytes are left of the %d that a shape of rank %d takes", c.end-c.at, len(b), rank)
 	}
-	if _, err := c.f.r.ReadAt(b, c.at); err != nil {
+	if err := tensor.ReadFull(c.f.r, b, c.at); err != nil {
 		return c.errorf("shape: %w", err)
 	}
 	c.at += int64(len(b))

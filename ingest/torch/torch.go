@@ -43,7 +43,8 @@ type File struct {
 	findings []tensor.Finding
 	inert    map[string]bool
 	memory   int64 // left of what a file of this size may take
-	expanded int64 // bytes of tensors that repeat their storage
+	shared   zipfile.Shared
+	twins    map[int]int // the first tensor that is the same view as another
 
 	steps interrupt.Steps // of opening it
 }
@@ -66,7 +67,7 @@ func Sniff(head []byte) bool {
 func Open(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
 	f := newFile(ctx, interrupt.Reader(ctx, r), size, name)
 	head := make([]byte, min(size, tarHeader))
-	if _, err := f.r.ReadAt(head, 0); err != nil && err != io.EOF {
+	if err := tensor.ReadFull(f.r, head, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	open := f.openZip
@@ -82,7 +83,9 @@ func Open(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, e
 	for _, class := range slices.Sorted(maps.Keys(f.inert)) {
 		f.find("inert-object", "", fmt.Sprintf("holds %s: it stays inert; tensors inside are listed by their attributes", class))
 	}
-	f.findUnused()
+	if err := f.settle(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	f.r, f.steps = r, interrupt.Steps{} // what is read from here on has a context of its own
 	return f, nil
 }
@@ -128,16 +131,16 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 		return bytes.NewReader(nil), nil
 	}
 	rec := f.records[v.st.record]
-	data := rec.Open(f.r)
-	item := v.item()
 	var r io.ReaderAt
 	switch {
-	case v.dense() && v.st.base == 0 && v.offset == 0 && v.size() == rec.Size:
-		r = data // as it is: it may check a CRC at its end
+	case v.shows(rec):
+		r = rec.Open(f.r) // as it is: it checks the CRC at its end
 	case v.dense():
-		r = io.NewSectionReader(data, v.st.base+v.offset*item, v.size())
-	default:
-		r = &gatherer{v: v, r: data, first: v.st.base}
+		r = io.NewSectionReader(f.shared.Open(rec, f.r), v.st.base+v.offset*v.item(), v.size())
+	case rec.Deflated:
+		r = &gatherer{v: v, r: f.shared.Open(rec, f.r), first: v.st.base}
+	default: // back and forth: Prove reads it in order
+		r = &gatherer{v: v, r: io.NewSectionReader(f.r, rec.Offset, rec.Stored), first: v.st.base}
 	}
 	swap := f.swapped(v)
 	if swap || v.conj || v.neg {
@@ -145,6 +148,28 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	}
 	return r, nil
 }
+
+// Prove fails when the record of tensor i is damaged in a place that reading the
+// tensor from front to back does not come past in order: it may show a part of the
+// record, or show it turned. What nobody has read of the record is read.
+func (f *File) Prove(ctx context.Context, i int) error {
+	v := f.views[i]
+	if v.empty() || v.shows(f.records[v.st.record]) {
+		return nil
+	}
+	return f.shared.Prove(ctx, f.records[v.st.record], f.r)
+}
+
+// Twin is the first tensor that has the same bytes as tensor i by being the same view.
+func (f *File) Twin(i int) int {
+	if first, ok := f.twins[i]; ok {
+		return first
+	}
+	return i
+}
+
+// Held is how much memory the tensors' bytes take for as long as the file is open.
+func (f *File) Held() int64 { return f.shared.Held() }
 
 // swapped says that v's numbers are stored in the other byte order. torch swaps
 // typed storages only.

@@ -1,18 +1,22 @@
 package torch
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
+	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
 
-// Tensors may have more elements than their storage: with a stride of 0 a small
-// file can claim terabytes. maxExpanded bounds the bytes of one such tensor, and
-// of all of a file together with expandedTimes the file's size.
+// Tensors may have more elements than their storage, and many may look at the same
+// one: a small file can claim terabytes. maxExpanded bounds the bytes of a tensor that
+// is larger than its storage. All different views together, which are what hashing
+// has to read, may have that and viewedTimes the bytes of the records they look at.
 const (
-	maxExpanded   = 1 << 30
-	expandedTimes = 8
+	maxExpanded = 1 << 30
+	viewedTimes = 8
 )
 
 // storage is a run of elements that tensors look at.
@@ -90,6 +94,33 @@ func (v *view) dense() bool {
 	return true
 }
 
+// shows says that the tensor is a record as it lies there, all of it.
+func (v *view) shows(rec *zipfile.Record) bool {
+	return v.st.base == 0 && v.offset == 0 && v.size() == rec.Size && v.dense()
+}
+
+// compare orders views of one record; 0 says that they show the same bytes.
+func (v *view) compare(w *view) int {
+	flags := func(v *view) (n int) {
+		for i, on := range []bool{v.conj, v.neg, v.st.dtype == tensor.Invalid} {
+			if on {
+				n |= 1 << i
+			}
+		}
+		return n
+	}
+	if c := cmp.Or(cmp.Compare(v.st.base+v.offset*v.item(), w.st.base+w.offset*w.item()), cmp.Compare(v.dtype, w.dtype),
+		slices.Compare(v.shape, w.shape), cmp.Compare(flags(v), flags(w))); c != 0 {
+		return c
+	}
+	for i, d := range v.shape {
+		if c := cmp.Compare(v.stride[i], w.stride[i]); c != 0 && d > 1 {
+			return c
+		}
+	}
+	return 0
+}
+
 // extent is the bytes of the storage from the first element to the last.
 func (v *view) extent() (from, to int64) {
 	last := v.offset
@@ -104,9 +135,6 @@ func (v *view) item() int64 {
 	_, n := v.dtype.Block()
 	return n
 }
-
-// repeats says that the tensor has more bytes than its storage.
-func (v *view) repeats() bool { return v.size() > v.st.bytes }
 
 func (v *view) empty() bool {
 	for _, d := range v.shape {

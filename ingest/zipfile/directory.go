@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"wreg/ingest/interrupt"
+	"wreg/registry/tensor"
 )
 
 // Signatures and fixed sizes, from APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.
@@ -277,15 +278,8 @@ func zip64(extra []byte, values []*uint64) (wide bool, err error) {
 }
 
 func readFull(r io.ReaderAt, p []byte, off int64) error {
-	if len(p) == 0 {
-		return nil
+	if err := tensor.ReadFull(r, p, off); err != nil {
+		return fmt.Errorf("reading %d bytes at %d: %w", len(p), off, err)
 	}
-	n, err := r.ReadAt(p, off)
-	if n == len(p) {
-		return nil
-	}
-	if err == nil || errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("reading %d bytes at %d: %w", len(p), off, err)
+	return nil
 }

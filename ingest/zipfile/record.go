@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"io"
 	"sync"
+
+	"wreg/registry/tensor"
 )
 
 // Record is one file in an archive.
@@ -23,8 +25,9 @@ type Record struct {
 }
 
 // Open gives the uncompressed bytes of a record of the archive in r. Its CRC is
-// checked when it is read from its first byte to its last, in order: indexing
-// reads no data, hashing does.
+// checked when all of it was read, a deflated one from front to back: indexing
+// reads no data, hashing does. Who reads a part, or a deflated one in another order,
+// takes Shared.
 func (rec *Record) Open(r io.ReaderAt) io.ReaderAt {
 	section := io.NewSectionReader(r, rec.Offset, rec.Stored)
 	if rec.Deflated {
@@ -42,14 +45,14 @@ func (rec *Record) Read(r io.ReaderAt, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("record %q: %d bytes, more than the %d that are read at once from a file of this size", rec.Name, rec.Size, limit)
 	}
 	b := make([]byte, rec.Size)
-	n, err := rec.Open(r).ReadAt(b, 0)
-	if n == len(b) && (err == nil || err == io.EOF) {
+	switch err := tensor.ReadFull(rec.Open(r), b, 0); err {
+	case nil:
 		return b, nil
+	case io.ErrUnexpectedEOF:
+		return nil, fmt.Errorf("record %q: %w", rec.Name, err)
+	default:
+		return nil, err
 	}
-	if err == nil || err == io.EOF {
-		err = fmt.Errorf("record %q: %w", rec.Name, unexpected(err))
-	}
-	return nil, err
 }
 
 func (rec *Record) badCRC() error {
@@ -61,32 +64,6 @@ func unexpected(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// checked compares the CRC of a record that is read in order.
-type checked struct {
-	rec *Record
-	r   io.ReaderAt
-
-	mu  sync.Mutex
-	at  int64
-	crc uint32
-}
-
-func (c *checked) ReadAt(p []byte, off int64) (int, error) {
-	n, err := c.r.ReadAt(p, off)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if off == 0 {
-		c.at, c.crc = 0, 0
-	}
-	if off == c.at {
-		c.crc = crc32.Update(c.crc, crc32.IEEETable, p[:n])
-		if c.at += int64(n); c.at == c.rec.Size && n > 0 && c.crc != c.rec.CRC {
-			return n, c.rec.badCRC()
-		}
-	}
-	return n, err
 }
 
 // inflater reads a deflated record at random by inflating from the start again
@@ -124,8 +101,11 @@ func (f *inflater) ReadAt(p []byte, off int64) (int, error) {
 		return n, fmt.Errorf("record %q: inflates to %d bytes, not the %d of the directory: %w", f.rec.Name, f.at, f.rec.Size, unexpected(err))
 	}
 	if f.at == f.rec.Size {
-		if extra, _ := io.ReadFull(f.z, make([]byte, 1)); extra > 0 {
+		switch extra, err := io.ReadFull(f.z, make([]byte, 1)); {
+		case extra > 0:
 			return n, fmt.Errorf("record %q: inflates to more than the %d bytes of the directory", f.rec.Name, f.rec.Size)
+		case err != io.EOF:
+			return n, fmt.Errorf("record %q: after its %d bytes: %w", f.rec.Name, f.rec.Size, err)
 		}
 		if f.rec.CRC != 0 && f.crc != f.rec.CRC {
 			return n, f.rec.badCRC()

@@ -1,0 +1,85 @@
+package torch
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// settle looks at the views of each record together, once all are listed.
+func (f *File) settle() error {
+	used := map[string][]int32{}
+	var stored int64
+	for i, v := range f.views {
+		if v.empty() {
+			continue
+		}
+		views := used[v.st.record]
+		if views == nil {
+			stored = min(stored+f.records[v.st.record].Size, 1<<59)
+		}
+		used[v.st.record] = append(views, int32(i))
+	}
+	f.findUnused(used)
+	f.findTwins(used)
+	if err := f.boundViews(maxExpanded + viewedTimes*stored); err != nil {
+		return err
+	}
+	return f.hold()
+}
+
+// findTwins finds the views that are the same as an earlier one: tied weights.
+func (f *File) findTwins(used map[string][]int32) {
+	for _, views := range used {
+		if len(views) < 2 {
+			continue
+		}
+		sorted := slices.Clone(views)
+		slices.SortFunc(sorted, func(a, b int32) int { return cmp.Or(f.views[a].compare(f.views[b]), cmp.Compare(a, b)) })
+		first := sorted[0]
+		for _, i := range sorted[1:] {
+			if f.views[i].compare(f.views[first]) == 0 {
+				if f.twins == nil {
+					f.twins = map[int]int{}
+				}
+				f.twins[int(i)] = int(first)
+			} else {
+				first = i
+			}
+		}
+	}
+}
+
+// boundViews refuses views that together show more bytes than limit.
+func (f *File) boundViews(limit int64) error {
+	var total int64
+	for i, v := range f.views {
+		if f.Twin(i) != i {
+			continue
+		}
+		if total += v.size(); total > limit {
+			return fmt.Errorf("tensor %q: with it, %d bytes are shown by tensors that look at the same storages, more than %d (%d GiB and %d times the storages); save clones of them, not views",
+				f.tensors[i].Path, total, limit, maxExpanded>>30, viewedTimes)
+		}
+	}
+	return nil
+}
+
+// hold sets memory aside for the deflated records that are not read as they lie there.
+func (f *File) hold() error {
+	held := map[string]bool{}
+	for i, v := range f.views {
+		if v.empty() {
+			continue
+		}
+		rec := f.records[v.st.record]
+		if !rec.Deflated || v.shows(rec) || held[rec.Name] {
+			continue
+		}
+		held[rec.Name] = true
+		if err := f.shared.Hold(rec); err != nil {
+			return fmt.Errorf("tensor %q: record %q: %w", f.tensors[i].Path, rec.Name, err)
+		}
+	}
+	return nil
+}
