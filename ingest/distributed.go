@@ -16,7 +16,7 @@ import (
 const (
 	metadataName    = ".metadata"
 	distcpExtension = ".distcp"
-	maxMetadata     = 256 << 20
+	maxMetadata     = 128 << 20
 )
 
 // distributed says whether the folder is a distributed checkpoint of torch.

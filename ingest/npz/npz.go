@@ -27,6 +27,10 @@ import (
 const (
 	MaxHeader = 65_535
 	MaxName   = 8192
+	// maxMemory bounds what the list of arrays takes: half a million of usual names.
+	maxMemory   = 256 << 20
+	arrayMemory = 384 // of an array, besides its names and shape
+	foundMemory = 128 // of a finding, besides its text
 )
 
 // File is an array file whose headers were read.
@@ -35,6 +39,7 @@ type File struct {
 	tensors  []tensor.Info
 	findings []tensor.Finding
 	shared   zipfile.Shared
+	memory   int64 // taken
 }
 
 // array says where the elements of one tensor are.
@@ -70,14 +75,17 @@ func ReadNPY(ctx context.Context, r io.ReaderAt, size int64, name string) (*File
 
 // Read reads a zip of arrays. A tensor is called after its member, without .npy.
 func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
-	members, err := zipfile.Read(ctx, r, size)
+	members, err := zipfile.Read(ctx, r, size, maxMemory)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	f := &File{}
+	f := &File{memory: zipfile.Memory(members)}
 	for i := range members {
 		if err := f.member(ctx, r, &members[i], name); err != nil {
 			return nil, fmt.Errorf("%s: member %q: %w", name, members[i].Name, err)
+		}
+		if f.memory > maxMemory {
+			return nil, fmt.Errorf("%s: member %q: with it, the list of arrays takes more than %d bytes of memory", name, members[i].Name, maxMemory)
 		}
 	}
 	f.sort()
@@ -123,6 +131,7 @@ func (f *File) add(a *array, r io.ReaderAt, size int64, path, file string) (err 
 	if a.tight {
 		f.note("npy-tight-shape", file, path, "array %q: no space between the dimensions of %v: mlx 0.32 reads the first alone", path, a.shape)
 	}
+	f.memory += arrayMemory + 2*int64(len(path)) + 8*int64(len(a.shape))
 	f.arrays = append(f.arrays, *a)
 	f.tensors = append(f.tensors, tensor.Info{Path: path, DType: a.dtype, Shape: a.shape, File: file, Offset: a.offset(), Bytes: n, Format: "npy"})
 	return nil
@@ -188,7 +197,9 @@ func (f *File) Prove(ctx context.Context, i int) error {
 func (f *File) Held() int64 { return f.shared.Held() }
 
 func (f *File) note(rule, file, path, format string, args ...any) {
-	f.findings = append(f.findings, tensor.Finding{Rule: rule, File: file, Tensor: path, Message: file + ": " + fmt.Sprintf(format, args...)})
+	message := file + ": " + fmt.Sprintf(format, args...)
+	f.memory += foundMemory + int64(len(message))
+	f.findings = append(f.findings, tensor.Finding{Rule: rule, File: file, Tensor: path, Message: message})
 }
 
 func (f *File) sort() {

@@ -1,10 +1,17 @@
 package torch
 
 import (
+	"archive/tar"
+	"archive/zip"
 	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"wreg/ingest/ingesttest"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
@@ -37,5 +44,84 @@ func TestKeptArguments(t *testing.T) {
 		if _, err := f.load([]byte("\x80\x02"+call+"."), storage); err != nil {
 			t.Errorf("%s: once: %v", name, err)
 		}
+	}
+}
+
+// behind is a file that is a hole but for its end.
+type behind struct {
+	hole int64
+	data []byte
+}
+
+func (b behind) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if at := b.hole - off; at < int64(len(p)) {
+		n, err := bytes.NewReader(b.data).ReadAt(p[max(at, 0):], max(-at, 0))
+		return n + int(max(at, 0)), err
+	}
+	return len(p), nil
+}
+
+// TestBudgetOfHoles: what a pickle may take does not grow with a file that is one hole.
+func TestBudgetOfHoles(t *testing.T) {
+	const hole = 1 << 40
+	pickle := []byte("\x80\x02]" + strings.Repeat("("+strings.Repeat("}", 1000)+"e", 2000) + ".")
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	z.SetOffset(hole)
+	w, err := z.CreateHeader(&zip.FileHeader{Name: "m/data.pkl", Method: zip.Store})
+	if err == nil {
+		_, err = w.Write(pickle)
+	}
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	file := behind{hole, b.Bytes()}
+	ingesttest.Bounded(t, b.Len(), func() {
+		f := newFile(t.Context(), file, hole+int64(b.Len()), "hole.pt")
+		if err := f.openZip(); err == nil || !strings.Contains(err.Error(), "bytes of memory") {
+			t.Errorf("%v; want a refusal for want of memory", err)
+		}
+	})
+	if memoryOf(1<<62) != maxMemory || memoryOf(1) > memoryFree+memoryTimes {
+		t.Error(memoryOf(1<<62), memoryOf(1))
+	}
+}
+
+// TestStarved: every way a checkpoint is written counts what it takes.
+func TestStarved(t *testing.T) {
+	for _, fx := range fixtures(t, "torch-zip", "torch-legacy", "torch-tar") {
+		data, err := os.ReadFile(filepath.Join(fixturesDir, fx.File))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(t.Context(), bytes.NewReader(data), int64(len(data)), "t.pt")
+		if err != nil || len(f.Tensors()) == 0 {
+			continue
+		}
+		took := f.limit - f.memory
+		if _, err := openWithin(t.Context(), bytes.NewReader(data), int64(len(data)), "t.pt", took-1); err == nil || !strings.Contains(err.Error(), "memory") {
+			t.Errorf("%s: with %d bytes of the %d it takes: %v", fx.File, took-1, took, err)
+		}
+		if least := int64(len(f.Tensors())*listed + len(f.records)*storageMemory); took < least {
+			t.Errorf("%s: took %d, its lists alone %d", fx.File, took, least)
+		}
+	}
+}
+
+// TestManyMembers: a tar may be nothing but members that torch does not write.
+func TestManyMembers(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for i := range maxMembers + 1 {
+		if err := w.WriteHeader(&tar.Header{Name: fmt.Sprint("m", i), Format: tar.FormatUSTAR}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), bytes.NewReader(b.Bytes()), int64(b.Len()), "t.tar"); err == nil || !strings.Contains(err.Error(), "more than 1000 members") {
+		t.Error(err)
 	}
 }

@@ -26,13 +26,24 @@ type Distributed struct {
 	held    int64
 }
 
-// maxChunks bounds the chunks of one tensor: each is compared with every other.
-const maxChunks = 4096
+const (
+	// maxChunks bounds the chunks of one tensor: each is compared with every other.
+	maxChunks = 4096
+	// chunkMemory bounds what a chunk's own checkpoint of one tensor may take, and
+	// keptMemory is what of it stays.
+	chunkMemory = 256 << 10
+	keptMemory  = 2 << 10
+	// placeMemory is what a place in a file takes, besides its names.
+	placeMemory = 256
+)
 
 // OpenDistributed reads .metadata and the header of every chunk. open gives a
 // .distcp file by its name, which is checked to be a plain one.
 func OpenDistributed(ctx context.Context, metadata []byte, name string, open func(file string) (io.ReaderAt, int64, error)) (*Distributed, error) {
 	f := newFile(ctx, bytes.NewReader(metadata), int64(len(metadata)), name)
+	if err := f.spend(int64(len(metadata))); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
 	result, err := f.load(metadata, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -46,11 +57,21 @@ func OpenDistributed(ctx context.Context, metadata []byte, name string, open fun
 	if !ok1 || !ok2 {
 		return nil, fmt.Errorf("%s: no state_dict_metadata or storage_data: not the metadata of a distributed checkpoint", name)
 	}
-	where, err := storageData(*places)
+	where, err := f.storageData(*places)
 	if err != nil {
 		return nil, fmt.Errorf("%s: storage_data: %w", name, err)
 	}
 	d := &Distributed{}
+	var stored, shown int64
+	sizes := map[string]bool{}
+	measured := func(file string) (io.ReaderAt, int64, error) {
+		r, size, err := open(file)
+		if !sizes[file] {
+			sizes[file] = true
+			stored = min(stored+size, 1<<59)
+		}
+		return r, size, err
+	}
 	names := make(map[string]bool, len(*tensors))
 	for _, e := range *tensors {
 		fqn, ok := e.Key.(string)
@@ -65,8 +86,13 @@ func OpenDistributed(ctx context.Context, metadata []byte, name string, open fun
 			return nil, fmt.Errorf("%s: tensor %q is there twice", name, plain(fqn))
 		}
 		names[fqn] = true
-		if err := d.add(ctx, plain(fqn), fqn, e.Value, where, open); err != nil {
+		if err := d.add(f, plain(fqn), fqn, e.Value, where, measured); err != nil {
 			return nil, fmt.Errorf("%s: tensor %q: %w", name, plain(fqn), err)
+		}
+	}
+	for _, t := range d.tensors {
+		if shown += t.Bytes; shown > maxExpanded+viewedTimes*stored {
+			return nil, fmt.Errorf("%s: tensor %q: with it, tensors take %d bytes, the files of their chunks have %d; at most %d GiB and %d times as many are read", name, t.Path, shown, stored, maxExpanded>>30, viewedTimes)
 		}
 	}
 	return d, nil
@@ -100,7 +126,7 @@ type place struct {
 func chunkKey(fqn string, origin []int64) string { return fmt.Sprint(fqn, "\x00", origin) }
 
 // storageData reads {MetadataIndex(fqn, offset): StorageInfo(relative_path, offset, length)}.
-func storageData(entries []pickle.Pair) (map[string]place, error) {
+func (f *File) storageData(entries []pickle.Pair) (map[string]place, error) {
 	all := make(map[string]place, len(entries))
 	for _, e := range entries {
 		index, err := fields(e.Key)
@@ -144,6 +170,9 @@ func storageData(entries []pickle.Pair) (map[string]place, error) {
 		if _, twice := all[key]; twice {
 			return nil, fmt.Errorf("chunk of %q at %v is there twice", plain(fqn), origin)
 		}
+		if err := f.spend(placeMemory + int64(len(key))); err != nil {
+			return nil, fmt.Errorf("chunk of %q: %w", plain(fqn), err)
+		}
 		all[key] = p
 	}
 	return all, nil
@@ -152,9 +181,12 @@ func storageData(entries []pickle.Pair) (map[string]place, error) {
 func allZero(v []int64) bool { return !slices.ContainsFunc(v, func(n int64) bool { return n != 0 }) }
 
 // add reads one tensor's metadata and opens its chunks.
-func (d *Distributed) add(ctx context.Context, name, fqn string, meta any, where map[string]place, open func(string) (io.ReaderAt, int64, error)) error {
+func (d *Distributed) add(f *File, name, fqn string, meta any, where map[string]place, open func(string) (io.ReaderAt, int64, error)) error {
 	m, err := fields(meta)
 	if err != nil {
+		return err
+	}
+	if err := f.spend(listed + 2*int64(len(name))); err != nil {
 		return err
 	}
 	a := &assembled{}
@@ -193,7 +225,10 @@ func (d *Distributed) add(ctx context.Context, name, fqn string, meta any, where
 		if !ok {
 			return fmt.Errorf("chunk at %v: storage_data does not say where it lies", ch.origin)
 		}
-		plainAt, err := ch.open(ctx, p, a.dtype, open)
+		if err := f.spend(keptMemory); err != nil {
+			return fmt.Errorf("chunk at %v: %w", ch.origin, err)
+		}
+		plainAt, err := ch.open(f.steps.Context, p, a.dtype, open)
 		if err != nil {
 			return fmt.Errorf("chunk at %v: %s: bytes %d:+%d: %w", ch.origin, p.file, p.offset, p.length, err)
 		}
@@ -208,7 +243,7 @@ func (d *Distributed) add(ctx context.Context, name, fqn string, meta any, where
 		}
 		a.chunks = append(a.chunks, ch)
 	}
-	if err := a.covered(ctx); err != nil {
+	if err := a.covered(f.steps.Context); err != nil {
 		return err
 	}
 	d.tensors = append(d.tensors, info)
@@ -226,7 +261,7 @@ func (ch *chunk) open(ctx context.Context, p place, dt tensor.DType, open func(s
 	if p.offset < 0 || p.length < 0 || p.offset > size || p.length > size-p.offset {
 		return 0, fmt.Errorf("they reach past the end at %d", size)
 	}
-	f, err := Open(ctx, io.NewSectionReader(r, p.offset, p.length), p.length, "chunk")
+	f, err := openWithin(ctx, io.NewSectionReader(r, p.offset, p.length), p.length, "chunk", chunkMemory)
 	if err != nil {
 		return 0, err
 	}

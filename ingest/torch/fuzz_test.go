@@ -33,7 +33,7 @@ func seeds(f *testing.F, add func(data []byte)) {
 // FuzzPickle reads a pickle whose every class is inert, and storages too.
 func FuzzPickle(f *testing.F) {
 	seeds(f, func(data []byte) {
-		records, err := zipfile.Read(context.Background(), bytes.NewReader(data), int64(len(data)))
+		records, err := zipfile.Read(context.Background(), bytes.NewReader(data), int64(len(data)), maxMemory)
 		if err != nil {
 			f.Add(data) // a stream: its pickles follow one another
 			return
@@ -50,7 +50,7 @@ func FuzzPickle(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ingesttest.Bounded(t, len(data), func() {
 			result, err := pickle.Load(data, pickle.Options{
-				Budget: memoryFree + memoryTimes*int64(len(data)),
+				Budget: memoryOf(int64(len(data))),
 				Class: func(module, name string) (*pickle.Class, error) {
 					return &pickle.Class{Module: module, Name: name}, nil
 				},
@@ -76,7 +76,7 @@ func FuzzZip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ingesttest.Bounded(t, len(data), func() {
 			r := bytes.NewReader(data)
-			records, err := zipfile.Read(context.Background(), r, int64(len(data)))
+			records, err := zipfile.Read(context.Background(), r, int64(len(data)), maxMemory)
 			if err != nil {
 				return
 			}

@@ -21,6 +21,10 @@ const (
 	streamMagic    = "119547037146038801333356" // 0x1950a86a20f9469cfc6c
 	streamProtocol = 1001
 	firstWindow    = 64 << 10 // a pickle's length is known when it was read
+
+	// storageMemory is what a storage or a tensor of the older formats takes, besides
+	// its name and shape.
+	storageMemory = 256
 )
 
 // sniffPickle knows a pickle by its first opcode: the protocol, or, in protocol 0,
@@ -109,6 +113,9 @@ func (c *cursor) elements(key string, n int64, dt tensor.DType) error {
 	}
 	if c.f.records[key] != nil {
 		return c.errorf("storage %q is there twice", key)
+	}
+	if err := c.f.spend(storageMemory + int64(len(key))); err != nil {
+		return c.errorf("storage %q: %w", key, err)
 	}
 	c.f.records[key] = &zipfile.Record{Name: key, Offset: c.at, Size: size, Stored: size}
 	c.at += size

@@ -16,6 +16,9 @@ import (
 // tarHeader is the size of a tar header, whose magic is at offset 257.
 const tarHeader = 512
 
+// maxMembers bounds the members of a tar, which are found one behind the other.
+const maxMembers = 1000
+
 func sniffTar(head []byte) bool {
 	return len(head) >= 262 && bytes.Equal(head[257:262], []byte("ustar"))
 }
@@ -26,13 +29,17 @@ func sniffTar(head []byte) bool {
 func (f *File) openTar() error {
 	members := map[string]*cursor{}
 	section := io.NewSectionReader(f.r, 0, f.size)
-	for archive := tar.NewReader(section); ; {
+	archive := tar.NewReader(section)
+	for n := 1; ; n++ {
 		h, err := archive.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return fmt.Errorf("tar: %w", err)
+		}
+		if n > maxMembers {
+			return fmt.Errorf("tar: more than %d members; torch wrote four", maxMembers)
 		}
 		at, err := section.Seek(0, io.SeekCurrent)
 		if err != nil {
@@ -172,7 +179,10 @@ func (c *cursor) tarStorages() (map[string]*storage, error) {
 		if all[root] == nil || all[key] != nil {
 			return nil, c.errorf("storage view %q of %q: the one must be new, the other known", key, root)
 		}
-		if all[key], err = all[root].part(first, numel); err != nil {
+		if all[key], err = all[root].part(first, numel); err == nil {
+			err = c.f.spend(storageMemory + int64(len(key)))
+		}
+		if err != nil {
 			return nil, c.errorf("%w", err)
 		}
 	}
@@ -213,6 +223,9 @@ func (c *cursor) tarTensors(storages map[string]*storage) (map[string]*view, err
 			return nil, err
 		}
 		if err := v.check(); err != nil {
+			return nil, c.errorf("tensor %q: %w", key, err)
+		}
+		if err := c.f.spend(storageMemory + int64(len(key)) + 16*int64(len(v.shape))); err != nil {
 			return nil, c.errorf("tensor %q: %w", key, err)
 		}
 		all[key] = v

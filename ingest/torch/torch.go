@@ -7,7 +7,7 @@
 // Rules that bite: classes are inert, and a pickle that names one of Python's
 // standard library beyond plain containers is refused; every storage, offset and
 // stride is checked against its record; Offset is -1 for a tensor whose bytes do
-// not lie plainly in the file; what a pickle makes is bounded by the file's size.
+// not lie plainly in the file; what a pickle makes is bounded.
 //
 // A tensor's path is its keys joined by dots: {"state_dict": {"conv.weight": t}}
 // gives state_dict.conv.weight. Keys that are no text are written as Python's str
@@ -42,19 +42,24 @@ type File struct {
 	tensors  []tensor.Info
 	findings []tensor.Finding
 	inert    map[string]bool
-	memory   int64 // left of what a file of this size may take
+	limit    int64 // what a file of this size may take
+	memory   int64 // left of it
 	shared   zipfile.Shared
 	twins    map[int]int // the first tensor that is the same view as another
 
 	steps interrupt.Steps // of opening it
 }
 
-// What a file may take, in bytes: pickles, the values they make, the list of
-// tensors. A state dict of 200,000 tensors needs five times its own size.
+// What a file may take, in bytes: a zip's directory, pickles, the values they make,
+// the list of tensors. A state dict of 200,000 tensors needs five times its own size,
+// 190 MiB. How large a file is says little: it may be one hole.
 const (
 	memoryFree  = 48 << 20
 	memoryTimes = 6
+	maxMemory   = 320 << 20
 )
+
+func memoryOf(size int64) int64 { return min(memoryFree+memoryTimes*min(size, maxMemory), maxMemory) }
 
 // Sniff reports whether head begins something for Open: a zip file, a pickle, or
 // a tar.
@@ -65,7 +70,13 @@ func Sniff(head []byte) bool {
 // Open reads a checkpoint's directory and pickles. Errors name file, record or
 // tensor, and offset.
 func Open(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
+	return openWithin(ctx, r, size, name, memoryOf(size))
+}
+
+// openWithin is Open, which takes no more memory than that.
+func openWithin(ctx context.Context, r io.ReaderAt, size int64, name string, memory int64) (*File, error) {
 	f := newFile(ctx, interrupt.Reader(ctx, r), size, name)
+	f.limit, f.memory = memory, memory
 	head := make([]byte, min(size, tarHeader))
 	if err := tensor.ReadFull(f.r, head, 0); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -93,9 +104,13 @@ func Open(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, e
 func newFile(ctx context.Context, r io.ReaderAt, size int64, name string) *File {
 	f := &File{name: name, r: r, size: size, inert: map[string]bool{}, records: map[string]*zipfile.Record{},
 		steps: interrupt.Steps{Context: ctx}}
-	f.memory = memoryFree + memoryTimes*min(size, 1<<40)
+	f.limit = memoryOf(size)
+	f.memory = f.limit
 	return f
 }
+
+// foundMemory is what a finding takes, besides its text.
+const foundMemory = 128
 
 // Tensors lists every tensor in the order of its pickle.
 func (f *File) Tensors() []tensor.Info { return f.tensors }
@@ -104,13 +119,14 @@ func (f *File) Tensors() []tensor.Info { return f.tensors }
 func (f *File) Findings() []tensor.Finding { return f.findings }
 
 func (f *File) find(rule, path, message string) {
+	f.memory -= int64(foundMemory + len(path) + len(message)) // the next spend sees it
 	f.findings = append(f.findings, tensor.Finding{Rule: rule, File: f.name, Tensor: path, Message: f.name + ": " + message})
 }
 
 // spend counts memory before it is taken.
 func (f *File) spend(n int64) error {
 	if f.memory -= n; f.memory < 0 {
-		return fmt.Errorf("it needs more memory than the %d bytes that a file of %d bytes may take", memoryFree+memoryTimes*f.size, f.size)
+		return fmt.Errorf("it needs more memory than the %d bytes that a file of %d bytes may take", f.limit, f.size)
 	}
 	return nil
 }

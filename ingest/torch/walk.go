@@ -49,7 +49,7 @@ func (w *walker) walk(v any) error {
 	case *storage:
 		at := w.name()
 		w.f.find("bare-storage", at, fmt.Sprintf("%q is a storage and no tensor; it is not listed", at))
-		return w.f.spend(listed + 3*int64(len(at)))
+		return w.f.spend(listed)
 	case *attributed:
 		return w.inside(v, func() error {
 			if err := w.walk(v.value); err != nil {

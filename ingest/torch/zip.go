@@ -24,7 +24,10 @@ const (
 
 // openZip finds the records below the archive's root folder and reads data.pkl.
 func (f *File) openZip() error {
-	records, err := zipfile.Read(f.steps.Context, f.r, f.size)
+	records, err := zipfile.Read(f.steps.Context, f.r, f.size, f.memory)
+	if err == nil {
+		err = f.spend(zipfile.Memory(records))
+	}
 	if err != nil {
 		return err
 	}

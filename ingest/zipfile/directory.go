@@ -39,8 +39,8 @@ const (
 	flagsRefused = 1 | 1<<5 | 1<<6 | 1<<13
 )
 
-// maxDirectory bounds the directory: eight million records of usual names.
-const maxDirectory = 1 << 30
+// recordMemory is what a record takes, besides what it takes in the directory.
+const recordMemory = 256
 
 // maxName bounds the name of a record.
 const maxName = 4096
@@ -131,9 +131,6 @@ func endRecord(tail []byte, at int, base int64) (directory, error) {
 	}
 	if here != total {
 		return directory{}, fmt.Errorf("its end record counts %d records here and %d in all", here, total)
-	}
-	if size > maxDirectory {
-		return directory{}, fmt.Errorf("its directory of %d bytes exceeds %d", size, maxDirectory)
 	}
 	if offset > uint64(end) || size != uint64(end)-offset {
 		return directory{}, fmt.Errorf("its directory, %d bytes at %d, does not end where the end record begins, at %d", size, offset, end)

@@ -7,6 +7,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"wreg/ingest/ingesttest"
 )
 
 // entry is one record of an archive made by hand. Zero fields mean what a sound
@@ -146,7 +148,7 @@ func TestRead(t *testing.T) {
 		}, want: "two end records"},
 	} {
 		data := archive(c.entries, c.end)
-		records, err := Read(t.Context(), bytes.NewReader(data), int64(len(data)))
+		records, err := Read(t.Context(), bytes.NewReader(data), int64(len(data)), 1<<20)
 		for i := 0; i < len(records) && err == nil; i++ {
 			var got []byte
 			if got, err = records[i].Read(bytes.NewReader(data), 1<<10); err == nil {
@@ -178,8 +180,58 @@ func comment(text string) func([]byte) []byte {
 func TestCut(t *testing.T) {
 	data := archive([]entry{{name: "m/a", data: "alpha"}, {name: "m/b", data: "beta"}}, nil)
 	for n := range data {
-		if _, err := Read(t.Context(), bytes.NewReader(data[:n]), int64(n)); err == nil {
+		if _, err := Read(t.Context(), bytes.NewReader(data[:n]), int64(n), 1<<20); err == nil {
 			t.Errorf("the first %d of %d bytes were read", n, len(data))
 		}
+	}
+}
+
+// large is a file of zeros that ends with data.
+type large struct {
+	size int64
+	data []byte
+}
+
+func (l large) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if at := l.size - int64(len(l.data)) - off; at < int64(len(p)) {
+		copy(p[max(at, 0):], l.data[max(-at, 0):])
+	}
+	return len(p), nil
+}
+
+// TestDirectoryMemory: a directory that would take too much is refused before it is read.
+func TestDirectoryMemory(t *testing.T) {
+	for _, c := range []struct {
+		count, size, memory uint32
+		want                string
+	}{
+		{8_000_000, 500 << 20, 320 << 20, "8000000 records in 524288000 bytes"},
+		{2_000_000, 100 << 20, 320 << 20, "2000000 records"},
+		{1000, 46_000, 200_000, "1000 records"},
+		{1000, 46_000, 46_000 + 1000*recordMemory, "cut off or none"},
+	} {
+		end := make([]byte, lenEnd64+lenLocator+lenEnd)
+		le := binary.LittleEndian
+		le.PutUint32(end, sigEnd64)
+		le.PutUint64(end[4:], lenEnd64-12)
+		le.PutUint64(end[24:], uint64(c.count))
+		le.PutUint64(end[32:], uint64(c.count))
+		le.PutUint64(end[40:], uint64(c.size))
+		locator := end[lenEnd64:]
+		le.PutUint32(locator, sigLocator)
+		le.PutUint64(locator[8:], uint64(c.size))
+		le.PutUint32(locator[16:], 1)
+		last := locator[lenLocator:]
+		le.PutUint32(last, sigEnd)
+		for i := 8; i < 20; i++ {
+			last[i] = 0xff
+		}
+		file := large{int64(c.size) + int64(len(end)), end}
+		ingesttest.Bounded(t, 0, func() {
+			if _, err := Read(t.Context(), file, file.size, int64(c.memory)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%d records in %d bytes: %v, want %q", c.count, c.size, err, c.want)
+			}
+		})
 	}
 }

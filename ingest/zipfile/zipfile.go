@@ -25,12 +25,16 @@ import (
 
 // Read reads the directory of the archive of size bytes in r, and every local
 // header. Records are in the order of the directory; entries that are directories
-// are left out. Errors name record and offset.
-func Read(ctx context.Context, r io.ReaderAt, size int64) ([]Record, error) {
+// are left out. A directory that takes more memory than that is refused; Memory is
+// what it took for good. Errors name record and offset.
+func Read(ctx context.Context, r io.ReaderAt, size, memory int64) ([]Record, error) {
 	r = interrupt.Reader(ctx, r)
 	dir, err := findDirectory(r, size)
 	if err != nil {
 		return nil, err
+	}
+	if dir.size > memory || int64(dir.count) > (memory-dir.size)/recordMemory {
+		return nil, fmt.Errorf("its directory, %d records in %d bytes, takes more memory than the %d bytes it may: %d bytes a record and its own", dir.count, dir.size, memory, recordMemory)
 	}
 	records, err := readDirectory(ctx, r, dir)
 	if err != nil {
@@ -53,6 +57,15 @@ func Read(ctx context.Context, r io.ReaderAt, size int64) ([]Record, error) {
 		}
 	}
 	return kept, nil
+}
+
+// Memory is what records take.
+func Memory(records []Record) int64 {
+	n := int64(len(records)) * recordMemory
+	for i := range records {
+		n += int64(len(records[i].Name))
+	}
+	return n
 }
 
 // checkLocals compares each record with its local header, finds where its bytes
