@@ -123,7 +123,7 @@ func keepConfig(text []byte) (k *keptConfig, findErr, err error) {
 }
 
 // architecture finds what a model should be: the architecture and its config.
-func architecture(c *checkpoint, o Options) (*arch.Arch, *arch.Config, error) {
+func (q *question) architecture(c *checkpoint) (*arch.Arch, *arch.Config, error) {
 	ref := c.revision.Ref()
 	if c.revision.Config == nil {
 		return nil, nil, fmt.Errorf("%s has no config.json, so no architecture says what it should hold: ask against layers, or against another model", ref)
@@ -132,8 +132,8 @@ func architecture(c *checkpoint, o Options) (*arch.Arch, *arch.Config, error) {
 	switch {
 	case err != nil:
 		return nil, nil, fmt.Errorf("%s: config.json: %w", ref, err)
-	case o.Arch != nil:
-		return o.Arch, k.config, nil
+	case q.arch != nil:
+		return q.arch, k.config, nil
 	case findErr != nil:
 		return nil, nil, fmt.Errorf("%s: %w", ref, findErr)
 	}

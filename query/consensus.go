@@ -14,7 +14,7 @@ const leastLayers = 3
 
 // expectLayers is the consensus of a model's own layers: what more than half of
 // them hold, with the shape and dtype that more than half have, all must hold.
-func (q *Query) expectLayers(c *checkpoint) (*expectation, error) {
+func (q *question) expectLayers(c *checkpoint) (*expectation, error) {
 	e := &expectation{against: againstLayers, dropped: map[string]string{}}
 	stacks := map[string]map[int64]bool{} // text before the layer's number: layers there
 	slots := map[string]*slot{}
@@ -75,7 +75,7 @@ func (q *Query) expectLayers(c *checkpoint) (*expectation, error) {
 			e.wants = append(e.wants, w)
 		}
 	}
-	if !named && !((q.verb == Extra || q.verb == Gaps) && q.namesPresent(c)) {
+	if !named && !(q.asks(arch.Extra) && q.namesPresent(c)) {
 		return nil, fmt.Errorf("most layers of %s hold nothing named %s: there is nothing to compare with", c.revision.Ref(), q.patternText())
 	}
 	return e, nil

@@ -17,19 +17,6 @@ type coverage struct {
 	hashless, statless string // a revision for the message
 }
 
-// newCoverage finds out what a query decides by.
-func newCoverage(q *Query, s *sink) *coverage {
-	var set columnSet
-	q.where.columns(&set)
-	for _, o := range q.order {
-		o.value.columns(&set)
-	}
-	if s.groups != nil {
-		set |= s.groups.columns()
-	}
-	return &coverage{needs: set.needs()}
-}
-
 // see takes in a part before where has narrowed it.
 func (c *coverage) see(p *part) {
 	if c.needs == 0 {

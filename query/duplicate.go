@@ -5,15 +5,16 @@ import (
 
 	"wreg/registry"
 	"wreg/registry/expr"
+	"wreg/registry/tensor"
 )
 
 // byDuplicates reports a query that the registry's content index answers without
 // reading a single tensor: find * group by hash … having count() > 1.
-func (q *Query) byDuplicates() bool {
+func (q *spec) byDuplicates(patterns []*tensor.Pattern) bool {
 	if !q.grouping || q.where != nil || len(q.keys) != 1 || q.keys[0].op != opColumn || q.keys[0].column != colHash {
 		return false
 	}
-	for _, p := range q.patterns {
+	for _, p := range patterns {
 		if !p.MatchTemplate("a").All() || !p.MatchTemplate("a.b").All() { // * or **
 			return false
 		}
@@ -32,7 +33,7 @@ func (q *Query) byDuplicates() bool {
 }
 
 // wantsTwo reports a condition that no group of one tensor meets.
-func (q *Query) wantsTwo(c *node) bool {
+func (q *spec) wantsTwo(c *node) bool {
 	if len(c.args) != 2 || c.args[0].op != opSlot || c.args[1].op != opConst {
 		return false
 	}
@@ -53,7 +54,7 @@ func (q *Query) wantsTwo(c *node) bool {
 }
 
 // findDuplicates is find for such a query.
-func (q *Query) findDuplicates(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, out *sink) error {
+func (out *sink) findDuplicates(ctx context.Context, s *registry.Snapshot, models []*registry.Revision) error {
 	g, n := out.groups, 0
 	for rows, err := range s.Duplicates(models) {
 		if err != nil {

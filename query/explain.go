@@ -34,7 +34,7 @@ func (q *Query) Explain(ctx context.Context, s *registry.Snapshot, o Options) (s
 	for _, k := range q.keys {
 		say(&b, "group   %s", k)
 	}
-	for _, o := range q.selects {
+	for _, o := range q.spec.outputs {
 		say(&b, "select  %s", o.value)
 	}
 	if q.having != nil {
@@ -54,102 +54,48 @@ func (q *Query) Explain(ctx context.Context, s *registry.Snapshot, o Options) (s
 	if err != nil {
 		return "", err
 	}
-	m := newMatcher(q.patterns)
 	for _, v := range models {
-		if err := q.explainModel(ctx, &b, s, v, m, o); err != nil {
+		if err := q.explainModel(ctx, &b, s, v, o); err != nil {
 			return "", err
 		}
 	}
 	return b.String(), nil
 }
 
-func (q *Query) explainModel(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, m *matcher, o Options) error {
+func (q *Query) explainModel(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
 	say(b, "model   %s: %d tensors", v.Ref(), v.Tensors)
 	if q.verb != Find {
-		return q.explainExpectation(ctx, b, s, v, o)
+		return q.explainGaps(ctx, b, s, v, o)
 	}
-	for block, err := range s.BlocksWhere(v, m.may) {
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-		p := &part{}
-		p.open(block, v, m.shape(block.Template()))
-		p.match(q.patterns)
-		matched := p.len()
+	list, err := blocks(ctx, s, v, q.patterns, &q.spec)
+	for _, p := range list {
 		how := "columns only"
-		if matched > 0 {
-			if err := p.filter(q.conditions(), map[narrowing][]int64{}); err != nil {
-				return err
-			}
-		}
-		if p.listed && p.grid != nil {
+		if p.RowByRow {
 			how = "row by row"
 		}
-		say(b, "  block %s: %d rows, %d match, %d selected, %s", block.Template(), block.Len(), matched, p.len(), how)
+		say(b, "  block %s: %d rows, %d match, %d selected, %s", p.Template, p.Rows, p.Matched, p.Selected, how)
 	}
-	return nil
+	return err
 }
 
-// explainExpectation says what a model is measured against, and how it stands.
-func (q *Query) explainExpectation(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
-	c := &checkpoint{ctx: ctx, snapshot: s, revision: v}
-	e, err := q.expect(s, c, o)
+// explainGaps says what a model is measured against, and how it stands.
+func (q *Query) explainGaps(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
+	found, err := q.question(o).of(ctx, s, v)
 	if err != nil {
 		return err
 	}
-	if c.err != nil {
-		return c.err
+	expects := found.Against
+	if found.Layout != "" {
+		expects += " in layout " + found.Layout
 	}
-	expects := e.against
-	if e.layout != "" {
-		expects += " in layout " + e.layout
-	}
-	say(b, "  expects %s: %d gaps before where", expects, len(q.compare(c, e)))
-	for _, n := range e.notes {
+	say(b, "  expects %s: %d gaps before where", expects, len(found.Gaps))
+	for _, n := range found.Notes {
 		say(b, "  note %s", n)
 	}
-	return c.err
+	return nil
 }
 
 // say writes one line; a line break in a name does not begin another.
 func say(b *strings.Builder, format string, args ...any) {
 	b.WriteString(strings.ReplaceAll(fmt.Sprintf(format, args...), "\n", `\n`) + "\n")
-}
-
-// String writes the compiled expression with every grouping explicit.
-func (n *node) String() string {
-	args := make([]string, len(n.args))
-	for i, a := range n.args {
-		args[i] = a.String()
-	}
-	switch n.op {
-	case opConst:
-		return n.value.String()
-	case opColumn:
-		return n.column.String()
-	case opSlot:
-		return n.text
-	case opNot, opNeg:
-		return "(" + opText[n.op] + " " + args[0] + ")"
-	case opIn:
-		return "(" + args[0] + " in [" + strings.Join(args[1:], ", ") + "])"
-	case opBetween:
-		return "(" + args[0] + " in " + args[1] + ".." + args[2] + ")"
-	case opGlob:
-		return "(" + args[0] + " ~ " + n.glob.String() + ")"
-	case opRegexp:
-		return "(" + args[0] + " ~ /" + n.regexp.String() + "/)"
-	case opIndex:
-		return args[0] + "[" + args[1] + "]"
-	case opCall:
-		return n.function + "(" + strings.Join(args, ", ") + ")"
-	case opPresent:
-		return "present(" + args[0] + ")"
-	case opIf:
-		return "(" + args[1] + " if " + args[0] + " else " + args[2] + ")"
-	}
-	return "(" + strings.Join(args, " "+opText[n.op]+" ") + ")"
 }

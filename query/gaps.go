@@ -2,7 +2,6 @@ package query
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,12 +9,6 @@ import (
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
-)
-
-// The words that against takes beside models.
-const (
-	againstSpec   = "spec"
-	againstLayers = "layers"
 )
 
 // want is one tensor that should be there: of any shape when it is nil, of any
@@ -46,67 +39,11 @@ type present interface {
 	each(whole bool, yield func(tensor.Info) bool)
 }
 
-// gaps measures each model and passes the gaps to out.
-func (q *Query) gaps(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, o Options, out *sink, r *Result) error {
-	covered := newCoverage(q, out)
-	for _, v := range models {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		c := &checkpoint{ctx: ctx, snapshot: s, revision: v}
-		e, err := q.expect(s, c, o)
-		if err == nil {
-			err = c.err
-		}
-		if err != nil {
-			return err
-		}
-		list := q.compare(c, e)
-		if err := q.mend(s, c, e.against, list); err != nil {
-			return err
-		}
-		if c.err != nil {
-			return c.err
-		}
-		covered.seeGaps(list, v.Ref())
-		b := gapBatch(list, v.Ref())
-		for _, condition := range q.conditions() {
-			keep, err := b.selected(condition)
-			if err != nil {
-				return err
-			}
-			list = pick(list, keep)
-			b = gapBatch(list, v.Ref())
-		}
-		r.Against, r.Layout = join(r.Against, e.against), join(r.Layout, e.layout)
-		for _, n := range e.notes {
-			if !slices.Contains(r.Notes, n) {
-				r.Notes = append(r.Notes, n)
-			}
-		}
-		if done, err := out.takeBatch(b); err != nil || done {
-			return err
-		}
-	}
-	note, err := covered.verdict()
-	if note != "" {
-		r.Notes = append(r.Notes, note)
-	}
-	return err
-}
-
-func join(list, item string) string {
-	if list == "" || list == item {
-		return item
-	}
-	return list + ", " + item
-}
-
 // expect finds what the query measures against.
-func (q *Query) expect(s *registry.Snapshot, c *checkpoint, o Options) (*expectation, error) {
+func (q *question) expect(s *registry.Snapshot, c *checkpoint) (*expectation, error) {
 	switch q.against {
 	case "", againstSpec:
-		return q.expectSpec(c, o)
+		return q.expectSpec(c)
 	case againstLayers:
 		return q.expectLayers(c)
 	}
@@ -114,12 +51,11 @@ func (q *Query) expect(s *registry.Snapshot, c *checkpoint, o Options) (*expecta
 	if err != nil {
 		return nil, fmt.Errorf("against %s: %w", q.against, err)
 	}
-	return q.expectModel(c, &checkpoint{ctx: c.ctx, snapshot: s, revision: reference}, o)
+	return q.expectModel(c, &checkpoint{ctx: c.ctx, snapshot: s, revision: reference})
 }
 
 // compare lists the gaps of the statuses that the verb asks for.
-func (q *Query) compare(c *checkpoint, e *expectation) []arch.Gap {
-	asks := func(status string) bool { return q.verb == Gaps || q.verb == status }
+func (q *question) compare(c *checkpoint, e *expectation) []arch.Gap {
 	var side present = c
 	if e.present != nil {
 		side = e.present
@@ -133,27 +69,27 @@ func (q *Query) compare(c *checkpoint, e *expectation) []arch.Gap {
 		}
 		w := &e.wants[i]
 		wanted[w.Path] = w
-		if e.found != nil || q.verb == Extra || !q.matches(w.Path) {
+		if e.found != nil || !q.asks(arch.Missing) && !q.asks(arch.Changed) || !q.matches(w.Path) {
 			continue
 		}
 		have, ok := side.whole(w.Path)
 		switch {
-		case !ok && !w.Optional && asks(arch.Missing):
+		case !ok && !w.Optional && q.asks(arch.Missing):
 			gaps = append(gaps, arch.Gap{Status: arch.Missing, Want: w.Want, Reason: w.reason, Remedy: w.remedy})
-		case ok && asks(arch.Changed):
+		case ok && q.asks(arch.Changed):
 			if g := changed(w, have); g != nil {
 				gaps = append(gaps, *g)
 			}
 		}
 	}
 	for _, g := range e.found {
-		if asks(g.Status) && q.matches(g.Path) {
+		if q.asks(g.Status) && q.matches(g.Path) {
 			gaps = append(gaps, g)
 		}
 	}
 	explainMissing(gaps, e, side)
 	findSwapped(e, wanted, gaps)
-	if asks(arch.Extra) {
+	if q.asks(arch.Extra) {
 		side.each(true, func(t tensor.Info) bool {
 			if _, dropped := e.dropped[t.Path]; wanted[t.Path] == nil && !dropped && q.matches(t.Path) {
 				gaps = append(gaps, arch.Gap{Status: arch.Extra, Want: arch.Want{Path: t.Path}, Have: &t, Reason: e.whyExtra(t.Path)})

@@ -20,7 +20,7 @@ const (
 
 // mend says of lost tensors where they can be had: the shard to fetch again, the
 // same bytes under another name, another revision that holds them.
-func (q *Query) mend(s *registry.Snapshot, c *checkpoint, against string, gaps []arch.Gap) error {
+func (q *question) mend(s *registry.Snapshot, c *checkpoint, against string, gaps []arch.Gap) error {
 	var others []*checkpoint
 	mended := 0
 	for i := range gaps {

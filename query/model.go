@@ -15,17 +15,17 @@ import (
 // different layouts, or one was exported from the other, both are carried over to
 // layout mlx by their architecture, on paper: a stack is then compared with its
 // experts, hash by hash.
-func (q *Query) expectModel(c, reference *checkpoint, o Options) (*expectation, error) {
+func (q *question) expectModel(c, reference *checkpoint) (*expectation, error) {
 	e := &expectation{against: reference.revision.Ref(), dropped: map[string]string{}}
-	ours, ourErr := resolve(c, o)
-	theirs, theirErr := resolve(reference, o)
+	ours, ourErr := q.resolve(c)
+	theirs, theirErr := q.resolve(reference)
 	if err := errors.Join(c.err, reference.err); err != nil {
 		return nil, err
 	}
 	known := ourErr == nil && theirErr == nil && ours.Arch.Name == theirs.Arch.Name
 	switch {
 	case known && (exported(c, reference) || exported(reference, c) || otherwiseNamed(ours, theirs)):
-		if err := q.expectMapped(e, c, reference, ours, theirs, o); err != nil {
+		if err := q.expectMapped(e, c, reference, ours, theirs); err != nil {
 			return nil, err
 		}
 	default:
@@ -75,7 +75,7 @@ func sources(n *arch.Node) (paths []string) {
 }
 
 // expectMapped compares what the two would hold in layout mlx.
-func (q *Query) expectMapped(e *expectation, c, reference *checkpoint, ours, theirs *arch.Resolution, o Options) error {
+func (q *question) expectMapped(e *expectation, c, reference *checkpoint, ours, theirs *arch.Resolution) error {
 	e.layout = arch.MLX
 	e.wants = made(theirs, reference)
 	present := carried(ours, c)
@@ -95,7 +95,7 @@ func (q *Query) expectMapped(e *expectation, c, reference *checkpoint, ours, the
 	if quantized > 0 {
 		e.notes = append(e.notes, fmt.Sprintf("%s quantized on one side only, values not compared", counted(quantized, "weight")))
 	}
-	return q.reasons(e, c, o)
+	return q.reasons(e, c)
 }
 
 // alignPacked leaves a weight that only one side has quantized as one tensor of
@@ -130,8 +130,8 @@ func alignPacked(e *expectation, present *mapping, ours, theirs *arch.Resolution
 }
 
 // reasons says why a model cannot make what another one holds in layout mlx.
-func (q *Query) reasons(e *expectation, c *checkpoint, o Options) error {
-	a, config, err := architecture(c, o)
+func (q *question) reasons(e *expectation, c *checkpoint) error {
+	a, config, err := q.architecture(c)
 	if err != nil {
 		return err
 	}
@@ -151,8 +151,8 @@ func (q *Query) reasons(e *expectation, c *checkpoint, o Options) error {
 	return nil
 }
 
-func resolve(c *checkpoint, o Options) (*arch.Resolution, error) {
-	a, config, err := architecture(c, o)
+func (q *question) resolve(c *checkpoint) (*arch.Resolution, error) {
+	a, config, err := q.architecture(c)
 	if err != nil {
 		return nil, err
 	}
@@ -257,7 +257,7 @@ func (m *mapping) each(_ bool, yield func(tensor.Info) bool) {
 // noteUncompared counts the tensors of which only name, shape and dtype could be
 // compared, and those that were cast: equality of bytes is never claimed without
 // hashes.
-func (q *Query) noteUncompared(e *expectation, c *checkpoint) {
+func (q *question) noteUncompared(e *expectation, c *checkpoint) {
 	var side present = c
 	if e.present != nil {
 		side = e.present

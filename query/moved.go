@@ -7,7 +7,7 @@ import (
 
 // findMoved looks for content that is there under another name: what is missing
 // there may be extra here.
-func (q *Query) findMoved(e *expectation, c *checkpoint) {
+func (q *question) findMoved(e *expectation, c *checkpoint) {
 	wanted := make(map[string]bool, len(e.wants))
 	for i := range e.wants {
 		wanted[e.wants[i].Path] = true

@@ -2,6 +2,7 @@ package query
 
 import (
 	"regexp"
+	"strings"
 
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
@@ -89,4 +90,39 @@ func (n *node) conjuncts() []*node {
 		parts = append(parts, a.conjuncts()...)
 	}
 	return parts
+}
+
+// String writes the compiled expression with every grouping explicit.
+func (n *node) String() string {
+	args := make([]string, len(n.args))
+	for i, a := range n.args {
+		args[i] = a.String()
+	}
+	switch n.op {
+	case opConst:
+		return n.value.String()
+	case opColumn:
+		return n.column.String()
+	case opSlot:
+		return n.text
+	case opNot, opNeg:
+		return "(" + opText[n.op] + " " + args[0] + ")"
+	case opIn:
+		return "(" + args[0] + " in [" + strings.Join(args[1:], ", ") + "])"
+	case opBetween:
+		return "(" + args[0] + " in " + args[1] + ".." + args[2] + ")"
+	case opGlob:
+		return "(" + args[0] + " ~ " + n.glob.String() + ")"
+	case opRegexp:
+		return "(" + args[0] + " ~ /" + n.regexp.String() + "/)"
+	case opIndex:
+		return args[0] + "[" + args[1] + "]"
+	case opCall:
+		return n.function + "(" + strings.Join(args, ", ") + ")"
+	case opPresent:
+		return "present(" + args[0] + ")"
+	case opIf:
+		return "(" + args[1] + " if " + args[0] + " else " + args[2] + ")"
+	}
+	return "(" + strings.Join(args, " "+opText[n.op]+" ") + ")"
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"wreg/registry"
-	"wreg/registry/tensor"
 )
 
 // Run answers the query from a snapshot.
@@ -17,16 +16,57 @@ func (q *Query) Run(ctx context.Context, s *registry.Snapshot, o Options) (*Resu
 		return nil, err
 	}
 	r := &Result{Query: q.text, Model: refs(models)}
-	out := newSink(q, len(models))
+	out := newSink(q.over(len(models)))
 	if q.verb == Find {
-		err = q.find(ctx, s, models, out, r)
+		err = out.find(ctx, s, models, q.patterns)
 	} else {
-		err = q.gaps(ctx, s, models, o, out, r)
+		err = q.runGaps(ctx, s, models, o, out, r)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return r, out.finish(r)
+	a, err := out.finish()
+	if err != nil {
+		return nil, err
+	}
+	r.Columns, r.Rows, r.Notes = a.Columns, a.Rows, append(r.Notes, a.Notes...)
+	return r, nil
+}
+
+// runGaps measures each model and passes the gaps to out.
+func (q *Query) runGaps(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, o Options, out *sink, r *Result) error {
+	asked := q.question(o)
+	for _, v := range models {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		found, err := asked.of(ctx, s, v)
+		if err != nil {
+			return err
+		}
+		r.Against, r.Layout = join(r.Against, found.Against), join(r.Layout, found.Layout)
+		for _, n := range found.Notes {
+			if !slices.Contains(r.Notes, n) {
+				r.Notes = append(r.Notes, n)
+			}
+		}
+		if err := out.gaps(found.Gaps, v.Ref()); err != nil || out.done {
+			return err
+		}
+	}
+	return nil
+}
+
+func join(list, item string) string {
+	if list == "" || list == item {
+		return item
+	}
+	return list + ", " + item
+}
+
+// question is what a query asks about gaps.
+func (q *Query) question(o Options) *question {
+	return &question{status: q.verb, patterns: q.patterns, against: q.against, layout: q.layout, arch: o.Arch}
 }
 
 func refs(models []*registry.Revision) string {
@@ -79,88 +119,4 @@ func someRefs(models []*registry.Revision) string {
 		return refs(models[:most]) + ", …"
 	}
 	return refs(models)
-}
-
-// find passes the selected tensors to out.
-func (q *Query) find(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, out *sink, r *Result) error {
-	covered := newCoverage(q, out)
-	fast := q.byDuplicates()
-	if fast {
-		if err := q.findDuplicates(ctx, s, models, out); err != nil {
-			return err
-		}
-	}
-	m := newMatcher(q.patterns)
-	conditions := q.conditions()
-	known := map[narrowing][]int64{}
-	p := &part{}
-	for _, v := range models {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		for b, err := range s.BlocksWhere(v, m.may) {
-			if err == nil {
-				err = ctx.Err()
-			}
-			if err != nil {
-				return err
-			}
-			if out.keeps {
-				p = &part{}
-			}
-			p.open(b, v, m.shape(b.Template()))
-			p.match(q.patterns)
-			if p.len() > 0 {
-				if covered.see(p); fast {
-					continue
-				}
-				if err := p.filter(conditions, known); err != nil {
-					return err
-				}
-			}
-			if p.len() == 0 {
-				continue
-			}
-			if done, err := out.take(p); err != nil || done {
-				return err
-			}
-		}
-	}
-	note, err := covered.verdict()
-	if note != "" {
-		r.Notes = append(r.Notes, note)
-	}
-	return err
-}
-
-// matcher remembers what the patterns make of each template: a hundred models of
-// a family share their templates.
-type matcher struct {
-	patterns []*tensor.Pattern
-	shapes   map[string]*shape
-}
-
-func newMatcher(patterns []*tensor.Pattern) *matcher {
-	return &matcher{patterns: patterns, shapes: map[string]*shape{}}
-}
-
-// may reports whether some tensor of the template can match.
-func (m *matcher) may(template string) bool { return m.shape(template).may }
-
-func (m *matcher) shape(template string) *shape {
-	s := m.shapes[template]
-	if s != nil {
-		return s
-	}
-	names := tensor.Placeholders(template)
-	s = &shape{slots: len(names), layer: slices.Index(names, "layer"), expert: slices.Index(names, "expert")}
-	s.may, s.all = len(m.patterns) == 0, len(m.patterns) == 0
-	for _, p := range m.patterns {
-		t := p.MatchTemplate(template)
-		s.matches = append(s.matches, t)
-		s.all = s.all || t.All()
-		s.may = s.may || !t.None() || s.slots > 0 && p.Match(template) // a path may hold {layer} as text
-	}
-	m.shapes[template] = s
-	return s
 }

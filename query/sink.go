@@ -4,92 +4,110 @@ import (
 	"cmp"
 	"slices"
 
+	"wreg/registry/arch"
 	"wreg/registry/expr"
 )
 
 // sink takes selected rows and makes the answer: columns, groups, order, limit.
 type sink struct {
-	q       *Query
-	outputs []output
+	*spec
 	reads   columnSet // columns needed for each row
 	groups  *grouping
 	rows    [][]any
-	keys    [][]expr.Value // of order by, one list a row
+	by      [][]expr.Value // the keys of order by, one list a row
 	worst   []expr.Value   // the keys that a row must beat to be among the first
 	keeps   bool           // parts are kept until the end
+	covered coverage
+	done    bool // the limit is reached
 
 	repeated map[signature]*repeated
 	waiting  []*repeated
 }
 
-func newSink(q *Query, models int) *sink {
-	s := &sink{q: q, outputs: q.outputs(models)}
+func newSink(q *spec) *sink {
+	s := &sink{spec: q}
+	var decides columnSet
+	q.where.columns(&decides)
+	for _, o := range q.order {
+		o.value.columns(&decides)
+		o.value.columns(&s.reads)
+	}
 	if q.grouping {
 		s.groups = newGrouping(q.keys, q.sums)
 		s.reads = s.groups.columns()
 		s.keeps = slices.ContainsFunc(q.sums, (*aggregate).lazy)
-		return s
+		decides |= s.reads
+	} else {
+		for _, o := range s.outputs {
+			o.value.columns(&s.reads)
+		}
 	}
-	for _, o := range s.outputs {
-		o.value.columns(&s.reads)
-	}
-	for _, o := range q.order {
-		o.value.columns(&s.reads)
-	}
+	s.covered.needs = decides.needs()
 	return s
 }
 
-// take reads a part's rows. done says that no more are needed.
-func (s *sink) take(p *part) (done bool, err error) {
+// take reads a part's rows.
+func (s *sink) take(p *part) error {
 	if s.groups != nil {
 		if s.groups.byHash != nil {
 			p.dropUnhashed() // nothing is the duplicate of what nobody hashed
 		}
 		if s.takeRepeated(p) {
-			return false, nil
+			return nil
 		}
 		axes, whole := p.reads(s.reads)
 		if s.keeps {
 			p.list() // places are rows
 			whole = true
 		}
-		return false, s.groups.add(p.batch(axes, whole), p)
+		return s.groups.add(p.batch(axes, whole), p)
 	}
 	return s.takeRows(p.batch(nil, true))
 }
 
-// takeBatch reads rows that do not come from a block.
-func (s *sink) takeBatch(b *batch) (done bool, err error) {
+// gaps takes in the gaps of one model.
+func (s *sink) gaps(gaps []arch.Gap, model string) error {
+	s.covered.seeGaps(gaps, model)
+	b := gapBatch(gaps, model)
+	for _, condition := range s.conditions() {
+		keep, err := b.selected(condition)
+		if err != nil {
+			return err
+		}
+		gaps = pick(gaps, keep)
+		b = gapBatch(gaps, model)
+	}
 	if s.groups != nil {
-		return false, s.groups.add(b, nil)
+		return s.groups.add(b, nil)
 	}
 	return s.takeRows(b)
 }
 
-func (s *sink) takeRows(b *batch) (done bool, err error) {
-	if s.q.limit == 0 {
-		return true, nil
+func (s *sink) takeRows(b *batch) error {
+	if s.done = s.limit == 0; s.done {
+		return nil
 	}
-	if len(s.q.order) > 0 {
-		return false, s.takeOrdered(b)
+	if len(s.order) > 0 {
+		return s.takeOrdered(b)
 	}
 	values, err := evalAll(b, outputValues(s.outputs))
 	if err != nil {
-		return false, err
+		return err
 	}
 	for i := range b.n {
-		if len(s.rows) == s.q.limit {
-			return true, nil
+		if len(s.rows) == s.limit {
+			break
 		}
 		s.rows = append(s.rows, resultRow(values, i))
 	}
-	return len(s.rows) == s.q.limit, nil
+	s.done = len(s.rows) == s.limit
+	return nil
 }
 
 // takeOrdered keeps the rows that may be among the first. With a limit, those
 // that are behind all kept ones are dropped before they are spelled.
 func (s *sink) takeOrdered(b *batch) error {
-	keys, err := evalAll(b, orderValues(s.q.order))
+	keys, err := evalAll(b, orderValues(s.order))
 	if err != nil {
 		return err
 	}
@@ -105,11 +123,11 @@ func (s *sink) takeOrdered(b *batch) error {
 			}
 		}
 		s.rows = append(s.rows, resultRow(values, i))
-		s.keys = append(s.keys, key)
-		if s.q.limit > 0 && len(s.rows) >= 2*s.q.limit+1024 {
+		s.by = append(s.by, key)
+		if s.limit > 0 && len(s.rows) >= 2*s.limit+1024 {
 			s.sort()
-			s.rows, s.keys = s.rows[:s.q.limit], s.keys[:s.q.limit]
-			s.worst = s.keys[s.q.limit-1]
+			s.rows, s.by = s.rows[:s.limit], s.by[:s.limit]
+			s.worst = s.by[s.limit-1]
 		}
 	}
 	return nil
@@ -160,39 +178,58 @@ func orderValues(order []ordering) []*node {
 	return nodes
 }
 
+// table is what a query answers: rows of values under named columns. A value is nil
+// (absent), bool, int64, float64, string, tensor.Hash or tensor.Shape; dtypes are
+// strings in lower case.
+type table struct {
+	Columns []string
+	Rows    [][]any
+	Notes   []string
+}
+
 // finish orders and cuts the rows and hands them over.
-func (s *sink) finish(r *Result) error {
+func (s *sink) finish() (*table, error) {
+	a := &table{}
+	if !s.done { // else not everything was looked at, nor had to be
+		note, err := s.covered.verdict()
+		if err != nil {
+			return nil, err
+		}
+		if note != "" {
+			a.Notes = append(a.Notes, note)
+		}
+	}
 	if s.groups != nil {
 		if err := s.addRepeated(); err != nil {
-			return err
+			return nil, err
 		}
 		b := s.groups.batch()
-		if s.q.having != nil {
-			keep, err := b.selected(s.q.having)
+		if s.having != nil {
+			keep, err := b.selected(s.having)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			b.pick(keep)
 		}
 		s.groups = nil
-		b.sortByKeys(len(s.q.keys))
-		if _, err := s.takeRows(b); err != nil {
-			return err
+		b.sortByKeys(len(s.spec.keys))
+		if err := s.takeRows(b); err != nil {
+			return nil, err
 		}
 	}
-	if len(s.q.order) > 0 {
+	if len(s.order) > 0 {
 		s.sort()
 	}
-	if s.q.limit >= 0 && len(s.rows) > s.q.limit {
-		s.rows = s.rows[:s.q.limit]
+	if s.limit >= 0 && len(s.rows) > s.limit {
+		s.rows = s.rows[:s.limit]
 	}
 	for _, o := range s.outputs {
-		r.Columns = append(r.Columns, o.name)
+		a.Columns = append(a.Columns, o.name)
 	}
-	if r.Rows = s.rows; r.Rows == nil {
-		r.Rows = [][]any{}
+	if a.Rows = s.rows; a.Rows == nil {
+		a.Rows = [][]any{}
 	}
-	return nil
+	return a, nil
 }
 
 // sort orders the rows by their keys; rows of equal keys keep their order.
@@ -202,18 +239,18 @@ func (s *sink) sort() {
 		at[i] = i
 	}
 	slices.SortFunc(at, func(x, y int) int {
-		return cmp.Or(s.compareKeys(s.keys[x], s.keys[y]), cmp.Compare(x, y))
+		return cmp.Or(s.compareKeys(s.by[x], s.by[y]), cmp.Compare(x, y))
 	})
 	rows, keys := make([][]any, len(at)), make([][]expr.Value, len(at))
 	for i, k := range at {
-		rows[i], keys[i] = s.rows[k], s.keys[k]
+		rows[i], keys[i] = s.rows[k], s.by[k]
 	}
-	s.rows, s.keys = rows, keys
+	s.rows, s.by = rows, keys
 }
 
 // compareKeys orders two rows; absent values come last either way.
 func (s *sink) compareKeys(a, b []expr.Value) int {
-	for k, o := range s.q.order {
+	for k, o := range s.order {
 		c := order(a[k], b[k])
 		if o.descending && !a[k].IsNull() && !b[k].IsNull() {
 			c = -c

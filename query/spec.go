@@ -11,8 +11,8 @@ import (
 
 // expectSpec is what the architecture says. Its layout is the one given by as,
 // else the model's own; where the pattern names nothing there, the other.
-func (q *Query) expectSpec(c *checkpoint, o Options) (*expectation, error) {
-	a, config, err := architecture(c, o)
+func (q *question) expectSpec(c *checkpoint) (*expectation, error) {
+	a, config, err := q.architecture(c)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (q *Query) expectSpec(c *checkpoint, o Options) (*expectation, error) {
 		layouts = []string{q.layout}
 	}
 	for i, layout := range layouts {
-		if i == 0 && len(layouts) > 1 && q.verb != Extra && q.verb != Gaps {
+		if i == 0 && len(layouts) > 1 && !q.asks(arch.Extra) {
 			here, err := q.names(c.ctx, a, config, layout)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
@@ -76,7 +76,7 @@ func joinOr(list []string) string {
 
 // specOf is how the checkpoint differs from what one layout must hold; nil when the
 // pattern names nothing of it.
-func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout, own string) (*expectation, error) {
+func (q *question) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout, own string) (*expectation, error) {
 	e := &expectation{against: "spec " + a.Name, layout: layout, dropped: map[string]string{}, found: []arch.Gap{}}
 	against, err := a.Against(c.ctx, config, layout, c)
 	if err != nil {
@@ -88,7 +88,7 @@ func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout,
 			e.found = append(e.found, *g)
 		}
 	}
-	extras := q.verb == Extra || q.verb == Gaps
+	extras := q.asks(arch.Extra)
 	if !extras && (len(e.found) > 0 || q.matchesAll()) {
 		return e, nil // nothing else needs to be known of what is expected
 	}
@@ -122,7 +122,7 @@ func (q *Query) specOf(a *arch.Arch, config *arch.Config, c *checkpoint, layout,
 }
 
 // names reports that the pattern names something of a layout.
-func (q *Query) names(ctx context.Context, a *arch.Arch, config *arch.Config, layout string) (bool, error) {
+func (q *question) names(ctx context.Context, a *arch.Arch, config *arch.Config, layout string) (bool, error) {
 	list, err := expectedNames(ctx, a, config, layout)
 	if err != nil {
 		return false, err
@@ -131,7 +131,7 @@ func (q *Query) names(ctx context.Context, a *arch.Arch, config *arch.Config, la
 }
 
 // namesPresent reports that the pattern names something that is there.
-func (q *Query) namesPresent(c *checkpoint) (found bool) {
+func (q *question) namesPresent(c *checkpoint) (found bool) {
 	c.each(false, func(t tensor.Info) bool {
 		found = q.matches(t.Path)
 		return !found
@@ -141,7 +141,7 @@ func (q *Query) namesPresent(c *checkpoint) (found bool) {
 
 // namesUsed reports that the pattern names something that is there and that the
 // architecture reads without listing it: the scale of a packed weight.
-func (q *Query) namesUsed(a *arch.Arch, config *arch.Config, c *checkpoint) (bool, error) {
+func (q *question) namesUsed(a *arch.Arch, config *arch.Config, c *checkpoint) (bool, error) {
 	if !q.namesPresent(c) {
 		return false, nil
 	}
@@ -165,7 +165,7 @@ func (q *Query) namesUsed(a *arch.Arch, config *arch.Config, c *checkpoint) (boo
 }
 
 // matchesAll reports that every path is asked about.
-func (q *Query) matchesAll() bool {
+func (q *question) matchesAll() bool {
 	return len(q.patterns) == 0 || slices.ContainsFunc(q.patterns, func(p *tensor.Pattern) bool { return p.String() == "*" || p.String() == "**" })
 }
 
