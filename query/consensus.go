@@ -15,7 +15,7 @@ const leastLayers = 3
 // expectLayers is the consensus of a model's own layers: what more than half of
 // them hold, with the shape and dtype that more than half have, all must hold.
 func (q *question) expectLayers(c *checkpoint) (*expectation, error) {
-	e := &expectation{against: againstLayers, dropped: map[string]string{}}
+	e := &expectation{against: "layers", dropped: map[string]string{}}
 	stacks := map[string]map[int64]bool{} // text before the layer's number: layers there
 	slots := map[string]*slot{}
 	var order []*slot

@@ -10,42 +10,38 @@ import (
 	"wreg/registry/tensor"
 )
 
-// foldedCount is the column that Fold adds: how many tensors a line stands for.
-const foldedCount = "tensors"
+// Count is the column that is added: how many tensors a line stands for.
+const Count = "tensors"
 
-// Fold puts rows that differ in nothing but the numbers or one word of their path
+// Rows puts rows that differ in nothing but the numbers or one word of their path
 // on one line, for people:
 //
 //	model.layers.{0..63}.mlp.switch_mlp.{down,gate,up}_proj.weight  missing  192
 //
 // The last column of the result counts the tensors of a line; bytes are added up.
-// Layers and experts are left out, as the path shows them. A result without a
-// path column is returned as it is. The paths are patterns that find the tensors,
-// but for names that hold a pattern's own characters.
-func (r *Result) Fold() *Result {
-	at := r.column("path")
-	if at < 0 || len(r.Rows) == 0 {
-		return r
+// Layers and experts are left out, as the path shows them. Without a path column,
+// or rows, everything is returned as it is. The paths are patterns that find the
+// tensors, but for names that hold a pattern's own characters.
+func Rows(columns []string, rows [][]any) ([]string, [][]any) {
+	at := slices.Index(columns, "path")
+	if at < 0 || len(rows) == 0 {
+		return columns, rows
 	}
 	f := &folder{path: at}
-	out := *r
-	out.Columns = nil
-	for i, c := range r.Columns {
+	for i, c := range columns {
 		if c != "layer" && c != "expert" {
 			f.keep = append(f.keep, i)
 			f.names = append(f.names, c)
-			out.Columns = append(out.Columns, c)
 		}
 	}
-	out.Columns = append(out.Columns, foldedCount)
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		f.add(row)
 	}
-	out.Rows = [][]any{}
+	folded := [][]any{}
 	for _, l := range mergeWords(f.lines()) {
-		out.Rows = append(out.Rows, l.row(f))
+		folded = append(folded, l.row(f))
 	}
-	return &out
+	return append(slices.Clip(f.names), Count), folded
 }
 
 // folder gathers rows that have the same template and the same values.

@@ -34,7 +34,7 @@ func TestFoldedPathsArePatterns(t *testing.T) {
 					n++
 				}
 			}
-			if count := line[folded.column(foldedCount)]; count != n {
+			if count := line[folded.column("tensors")]; count != n {
 				t.Errorf("%v stands for %v tensors and matches %d", line[0], count, n)
 			}
 			bytes += line[folded.column("bytes")].(int64)

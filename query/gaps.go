@@ -1,131 +1,52 @@
 package query
 
 import (
-	"cmp"
+	"context"
 	"fmt"
-	"slices"
-	"strings"
 
 	"wreg/registry"
 	"wreg/registry/arch"
-	"wreg/registry/tensor"
 )
 
-// want is one tensor that should be there: of any shape when it is nil, of any
-// dtype when it is Invalid.
-type want struct {
-	arch.Want
-	castable bool    // floats of another dtype will do
-	content  content // what its bytes should be, where that is known
-	reason   string  // why it would be missing, where the expectation knows better
-	remedy   string
+// found is what a model lacks, has too much or holds otherwise.
+type found struct {
+	Against string // what it was measured against: "spec hunyuan", "layers", a revision
+	Layout  string // the layout that the gaps are listed in
+	Gaps    []arch.Gap
+	Notes   []string
 }
 
-// expectation is what a model is measured against.
-type expectation struct {
-	against string // "spec hunyuan", "layers", "hunyuan@1"
-	layout  string
-	wants   []want
-	found   []arch.Gap        // missing and changed, where the expectation knows them itself; else nil
-	dropped map[string]string // tensors that may be there all the same, and why
-	notes   []string
-	present present                  // what is there, when not simply the model's tensors
-	extra   func(path string) string // why a tensor is extra; nil: the usual
-}
-
-// present is the side that is measured.
-type present interface {
-	whole(path string) (tensor.Info, bool)
-	each(whole bool, yield func(tensor.Info) bool)
+// of measures a model.
+func (q *question) of(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*found, error) {
+	c := &checkpoint{ctx: ctx, snapshot: s, revision: v}
+	e, err := q.expect(s, c)
+	if err == nil {
+		err = c.err
+	}
+	if err != nil {
+		return nil, err
+	}
+	list := q.compare(c, e)
+	if err := q.mend(s, c, e.against, list); err != nil {
+		return nil, err
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	return &found{Against: e.against, Layout: e.layout, Gaps: list, Notes: e.notes}, nil
 }
 
 // expect finds what the query measures against.
 func (q *question) expect(s *registry.Snapshot, c *checkpoint) (*expectation, error) {
-	switch q.against {
-	case "", againstSpec:
-		return q.expectSpec(c)
-	case againstLayers:
+	switch {
+	case q.layers:
 		return q.expectLayers(c)
+	case q.against == "":
+		return q.expectSpec(c)
 	}
 	reference, err := s.Find(q.against)
 	if err != nil {
 		return nil, fmt.Errorf("against %s: %w", q.against, err)
 	}
 	return q.expectModel(c, &checkpoint{ctx: c.ctx, snapshot: s, revision: reference})
-}
-
-// compare lists the gaps of the statuses that the verb asks for.
-func (q *question) compare(c *checkpoint, e *expectation) []arch.Gap {
-	var side present = c
-	if e.present != nil {
-		side = e.present
-	}
-	var gaps []arch.Gap
-	wanted := make(map[string]*want, len(e.wants))
-	for i := range e.wants {
-		if i%lookEvery == 0 && c.ctx.Err() != nil {
-			c.fail(c.ctx.Err())
-			return nil // the caller looks at c.err
-		}
-		w := &e.wants[i]
-		wanted[w.Path] = w
-		if e.found != nil || !q.asks(arch.Missing) && !q.asks(arch.Changed) || !q.matches(w.Path) {
-			continue
-		}
-		have, ok := side.whole(w.Path)
-		switch {
-		case !ok && !w.Optional && q.asks(arch.Missing):
-			gaps = append(gaps, arch.Gap{Status: arch.Missing, Want: w.Want, Reason: w.reason, Remedy: w.remedy})
-		case ok && q.asks(arch.Changed):
-			if g := changed(w, have); g != nil {
-				gaps = append(gaps, *g)
-			}
-		}
-	}
-	for _, g := range e.found {
-		if q.asks(g.Status) && q.matches(g.Path) {
-			gaps = append(gaps, g)
-		}
-	}
-	explainMissing(gaps, e, side)
-	findSwapped(e, wanted, gaps)
-	if q.asks(arch.Extra) {
-		side.each(true, func(t tensor.Info) bool {
-			if _, dropped := e.dropped[t.Path]; wanted[t.Path] == nil && !dropped && q.matches(t.Path) {
-				gaps = append(gaps, arch.Gap{Status: arch.Extra, Want: arch.Want{Path: t.Path}, Have: &t, Reason: e.whyExtra(t.Path)})
-			}
-			return true
-		})
-	}
-	sortGaps(gaps)
-	return gaps
-}
-
-func (e *expectation) whyExtra(path string) string {
-	if e.extra != nil {
-		return e.extra(path)
-	}
-	return "nothing of " + e.against + " is named so"
-}
-
-// sortGaps orders gaps by template, then by their numbers.
-func sortGaps(gaps []arch.Gap) {
-	type key struct {
-		template string
-		index    []int64
-		at       int
-	}
-	keys := make([]key, len(gaps))
-	for i := range gaps {
-		template, index := tensor.SplitPath(gaps[i].Path)
-		keys[i] = key{template, index, i}
-	}
-	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(strings.Compare(a.template, b.template), slices.Compare(a.index, b.index), cmp.Compare(a.at, b.at))
-	})
-	sorted := make([]arch.Gap, len(gaps))
-	for i, k := range keys {
-		sorted[i] = gaps[k.at]
-	}
-	copy(gaps, sorted)
 }

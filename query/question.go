@@ -1,11 +1,9 @@
 package query
 
 import (
-	"context"
 	"slices"
 	"strings"
 
-	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
@@ -14,37 +12,10 @@ import (
 type question struct {
 	status   string // one of arch's, else all are asked for
 	patterns []*tensor.Pattern
-	against  string     // "" and "spec": its architecture; "layers"; a model
+	against  string     // another model; "": see layers
+	layers   bool       // the majority of its own layers, else its architecture
 	layout   string     // of the architecture; "": the model's own
 	arch     *arch.Arch // in place of the one that config.json's model_type names
-}
-
-// found is what a model lacks, has too much or holds otherwise.
-type found struct {
-	Against string // what it was measured against: "spec hunyuan", "layers", a revision
-	Layout  string // the layout that the gaps are listed in
-	Gaps    []arch.Gap
-	Notes   []string
-}
-
-// of measures a model.
-func (q *question) of(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*found, error) {
-	c := &checkpoint{ctx: ctx, snapshot: s, revision: v}
-	e, err := q.expect(s, c)
-	if err == nil {
-		err = c.err
-	}
-	if err != nil {
-		return nil, err
-	}
-	list := q.compare(c, e)
-	if err := q.mend(s, c, e.against, list); err != nil {
-		return nil, err
-	}
-	if c.err != nil {
-		return nil, c.err
-	}
-	return &found{Against: e.against, Layout: e.layout, Gaps: list, Notes: e.notes}, nil
 }
 
 // asks reports a status that is asked for.

@@ -13,12 +13,10 @@ type Result struct {
 	Rows    [][]any
 }
 
-// column is the place of a column, -1 when the answer has none of that name.
-func (r *Result) column(name string) int {
-	for i, c := range r.Columns {
-		if c == name {
-			return i
-		}
-	}
-	return -1
+// Fold puts rows that differ in nothing but the numbers or one word of their path
+// on one line, for people: see fold.Rows.
+func (r *Result) Fold() *Result {
+	folded := *r
+	folded.Columns, folded.Rows = Rows(r.Columns, r.Rows)
+	return &folded
 }

@@ -66,7 +66,15 @@ func join(list, item string) string {
 
 // question is what a query asks about gaps.
 func (q *Query) question(o Options) *question {
-	return &question{status: q.verb, patterns: q.patterns, against: q.against, layout: q.layout, arch: o.Arch}
+	asked := &question{status: q.verb, patterns: q.patterns, layout: q.layout, arch: o.Arch}
+	switch q.against {
+	case "", againstSpec:
+	case againstLayers:
+		asked.layers = true
+	default:
+		asked.against = q.against
+	}
+	return asked
 }
 
 func refs(models []*registry.Revision) string {
