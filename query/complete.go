@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/query/fold"
+	"wreg/query/lang"
+	"wreg/query/rows"
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -20,7 +23,7 @@ func Complete(ctx context.Context, text string, s *registry.Snapshot) []string {
 	at := wordStart(text, " ,(\t\n")
 	fields := strings.Fields(strings.ReplaceAll(text[:at], ",", " , "))
 	clause, last := lastClause(fields)
-	if clauses[clause] { // in an expression operators end a word too
+	if lang.Clauses[clause] { // in an expression operators end a word too
 		at = wordStart(text, " ,(\t\n<>=!+-*/%~[")
 		fields = strings.Fields(strings.ReplaceAll(text[:at], ",", " , "))
 		if len(fields) > 0 {
@@ -31,20 +34,20 @@ func Complete(ctx context.Context, text string, s *registry.Snapshot) []string {
 	var words []string
 	switch {
 	case len(fields) == 0:
-		words = verbNames()
+		words = lang.VerbNames()
 	case clause == "group" && last == "group" || clause == "order" && last == "order":
 		words = []string{"by"}
 	case clause == "in" && (last == "in" || last == ","):
 		words = modelNames(s)
 	case clause == "against" && last == "against":
-		words = append([]string{againstSpec, againstLayers}, modelNames(s)...)
+		words = append([]string{lang.AgainstSpec, lang.AgainstLayers}, modelNames(s)...)
 	case clause == "as" && last == "as":
 		words = []string{arch.HF, arch.MLX}
 	case clause == "" && (len(fields) == 1 || last == ","):
 		words = append(pathWords(ctx, begun, s), "where", "in")
-	case clauses[clause] && clause != "limit" && wantsValue(head, last):
+	case lang.Clauses[clause] && clause != "limit" && wantsValue(head, last):
 		words = expressionWords(fields[0])
-	case clauses[clause] && clause != "limit":
+	case lang.Clauses[clause] && clause != "limit":
 		words = append(clauseWords(), "and", "or", "not", "in", "asc", "desc")
 	default:
 		words = clauseWords()
@@ -85,7 +88,7 @@ func wantsValue(head, last string) bool {
 	if head == "" || strings.IndexByte(",(<>=!+-*/%~[", head[len(head)-1]) >= 0 && !strings.HasSuffix(head, " *") {
 		return true
 	}
-	_, clause := clauses[last]
+	_, clause := lang.Clauses[last]
 	return clause || slices.Contains([]string{"by", "and", "or", "not"}, last)
 }
 
@@ -93,7 +96,7 @@ func wantsValue(head, last string) bool {
 // whole word.
 func lastClause(fields []string) (clause, last string) {
 	for i, f := range fields {
-		if _, known := clauses[strings.ToLower(f)]; known && i > 0 {
+		if _, known := lang.Clauses[strings.ToLower(f)]; known && i > 0 {
 			clause = strings.ToLower(f)
 		}
 		last = strings.ToLower(f)
@@ -103,7 +106,7 @@ func lastClause(fields []string) (clause, last string) {
 
 func clauseWords() []string {
 	var words []string
-	for name := range clauses {
+	for name := range lang.Clauses {
 		words = append(words, name)
 	}
 	return words
@@ -111,8 +114,8 @@ func clauseWords() []string {
 
 // expressionWords are the columns that the verb knows and all functions.
 func expressionWords(verb string) (words []string) {
-	words = columnNames(verb != Find)
-	for _, f := range functionNames() {
+	words = rows.ColumnNames(verb != lang.Find)
+	for _, f := range lang.FunctionNames() {
 		words = append(words, f+"(")
 	}
 	return append(words, "not")
@@ -181,7 +184,7 @@ func pathWords(ctx context.Context, begun string, s *registry.Snapshot) (words [
 // typeable says that a segment can stand in a query as it is; others would need
 // quotes, or would reach a terminal as control characters.
 func typeable(segment string) bool {
-	return plainWord(segment) || tensor.Placeholders(segment) != nil
+	return fold.PlainWord(segment) || tensor.Placeholders(segment) != nil
 }
 
 // lastSegment is where the last segment of a pattern begins, and how many there

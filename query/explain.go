@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"wreg/query/lang"
+	"wreg/query/rows"
 	"wreg/registry"
 )
 
@@ -13,42 +15,42 @@ import (
 // where need no row to be read.
 func (q *Query) Explain(ctx context.Context, s *registry.Snapshot, o Options) (string, error) {
 	var b strings.Builder
-	say(&b, "query   %s", q.text)
-	say(&b, "verb    %s", q.verb)
-	for _, p := range q.patterns {
+	say(&b, "query   %s", q.Text)
+	say(&b, "verb    %s", q.Verb)
+	for _, p := range q.Patterns {
 		say(&b, "pattern %s", p)
 	}
-	if q.verb != Find {
-		against := q.against
+	if q.Verb != lang.Find {
+		against := q.Against
 		if against == "" {
-			against = againstSpec
+			against = lang.AgainstSpec
 		}
 		say(&b, "against %s", against)
-		if q.layout != "" {
-			say(&b, "as      %s", q.layout)
+		if q.Layout != "" {
+			say(&b, "as      %s", q.Layout)
 		}
 	}
-	for _, c := range q.conditions() {
+	for _, c := range q.Conditions() {
 		say(&b, "where   %s", c)
 	}
-	for _, k := range q.keys {
+	for _, k := range q.Keys {
 		say(&b, "group   %s", k)
 	}
-	for _, o := range q.spec.outputs {
-		say(&b, "select  %s", o.value)
+	for _, o := range q.Spec.Outputs {
+		say(&b, "select  %s", o.Value)
 	}
-	if q.having != nil {
-		say(&b, "having  %s", q.having)
+	if q.Having != nil {
+		say(&b, "having  %s", q.Having)
 	}
-	for _, o := range q.order {
+	for _, o := range q.Order {
 		direction := "asc"
-		if o.descending {
+		if o.Descending {
 			direction = "desc"
 		}
-		say(&b, "order   %s %s", o.value, direction)
+		say(&b, "order   %s %s", o.Value, direction)
 	}
-	if q.limit >= 0 {
-		say(&b, "limit   %d", q.limit)
+	if q.Limit >= 0 {
+		say(&b, "limit   %d", q.Limit)
 	}
 	models, err := q.resolveModels(s, o)
 	if err != nil {
@@ -64,10 +66,10 @@ func (q *Query) Explain(ctx context.Context, s *registry.Snapshot, o Options) (s
 
 func (q *Query) explainModel(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
 	say(b, "model   %s: %d tensors", v.Ref(), v.Tensors)
-	if q.verb != Find {
+	if q.Verb != lang.Find {
 		return q.explainGaps(ctx, b, s, v, o)
 	}
-	list, err := blocks(ctx, s, v, q.patterns, &q.spec)
+	list, err := rows.Blocks(ctx, s, v, q.Patterns, &q.Spec)
 	for _, p := range list {
 		how := "columns only"
 		if p.RowByRow {
@@ -80,7 +82,7 @@ func (q *Query) explainModel(ctx context.Context, b *strings.Builder, s *registr
 
 // explainGaps says what a model is measured against, and how it stands.
 func (q *Query) explainGaps(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
-	found, err := q.question(o).of(ctx, s, v)
+	found, err := q.question(o).Of(ctx, s, v)
 	if err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func run(r *registry.Registry, text string) (res *Result, err error) {
 	return res, err
 }
 
-// column is the place of a column, -1 when the answer has none of that name.
+// Column is the place of a column, -1 when the answer has none of that name.
 func (r *Result) column(name string) int { return slices.Index(r.Columns, name) }
 
 // text gives a column of an answer as text, one line a row.

@@ -14,10 +14,14 @@
 // may outlive the Snapshot.
 package query
 
-import "wreg/registry/arch"
+import (
+	"wreg/registry/arch"
+
+	"wreg/query/lang"
+)
 
 // Query is a parsed question. It may be run many times, also concurrently.
-type Query struct{ *parsed }
+type Query struct{ *lang.Query }
 
 // Options of Run. The zero value works where the registry holds one model.
 type Options struct {
@@ -28,7 +32,7 @@ type Options struct {
 // Parse reads a query. Errors are *expr.SyntaxError: line, caret, and what was
 // expected or is nearest.
 func Parse(text string) (*Query, error) {
-	p, err := parse(text)
+	p, err := lang.Parse(text)
 	if err != nil {
 		return nil, err
 	}

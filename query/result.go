@@ -1,5 +1,9 @@
 package query
 
+import (
+	"wreg/query/fold"
+)
+
 // Result is an answer: rows of values under named columns. A value is nil
 // (absent), bool, int64, float64, string, tensor.Hash or tensor.Shape; dtypes are
 // strings in lower case.
@@ -17,6 +21,6 @@ type Result struct {
 // on one line, for people: see fold.Rows.
 func (r *Result) Fold() *Result {
 	folded := *r
-	folded.Columns, folded.Rows = Rows(r.Columns, r.Rows)
+	folded.Columns, folded.Rows = fold.Rows(r.Columns, r.Rows)
 	return &folded
 }

@@ -6,6 +6,9 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/query/gaps"
+	"wreg/query/lang"
+	"wreg/query/rows"
 	"wreg/registry"
 )
 
@@ -15,17 +18,17 @@ func (q *Query) Run(ctx context.Context, s *registry.Snapshot, o Options) (*Resu
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Query: q.text, Model: refs(models)}
-	out := newSink(q.over(len(models)))
-	if q.verb == Find {
-		err = out.find(ctx, s, models, q.patterns)
+	r := &Result{Query: q.Text, Model: refs(models)}
+	out := rows.NewSink(q.Over(len(models)))
+	if q.Verb == lang.Find {
+		err = out.Find(ctx, s, models, q.Patterns)
 	} else {
 		err = q.runGaps(ctx, s, models, o, out, r)
 	}
 	if err != nil {
 		return nil, err
 	}
-	a, err := out.finish()
+	a, err := out.Finish()
 	if err != nil {
 		return nil, err
 	}
@@ -34,13 +37,13 @@ func (q *Query) Run(ctx context.Context, s *registry.Snapshot, o Options) (*Resu
 }
 
 // runGaps measures each model and passes the gaps to out.
-func (q *Query) runGaps(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, o Options, out *sink, r *Result) error {
+func (q *Query) runGaps(ctx context.Context, s *registry.Snapshot, models []*registry.Revision, o Options, out *rows.Sink, r *Result) error {
 	asked := q.question(o)
 	for _, v := range models {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		found, err := asked.of(ctx, s, v)
+		found, err := asked.Of(ctx, s, v)
 		if err != nil {
 			return err
 		}
@@ -50,7 +53,7 @@ func (q *Query) runGaps(ctx context.Context, s *registry.Snapshot, models []*reg
 				r.Notes = append(r.Notes, n)
 			}
 		}
-		if err := out.gaps(found.Gaps, v.Ref()); err != nil || out.done {
+		if err := out.Gaps(found.Gaps, v.Ref()); err != nil || out.Done {
 			return err
 		}
 	}
@@ -64,15 +67,15 @@ func join(list, item string) string {
 	return list + ", " + item
 }
 
-// question is what a query asks about gaps.
-func (q *Query) question(o Options) *question {
-	asked := &question{status: q.verb, patterns: q.patterns, layout: q.layout, arch: o.Arch}
-	switch q.against {
-	case "", againstSpec:
-	case againstLayers:
-		asked.layers = true
+// Question is what a query asks about gaps.
+func (q *Query) question(o Options) *gaps.Question {
+	asked := &gaps.Question{Status: q.Verb, Patterns: q.Patterns, Layout: q.Layout, Arch: o.Arch}
+	switch q.Against {
+	case "", lang.AgainstSpec:
+	case lang.AgainstLayers:
+		asked.Layers = true
 	default:
-		asked.against = q.against
+		asked.Against = q.Against
 	}
 	return asked
 }
@@ -87,7 +90,7 @@ func refs(models []*registry.Revision) string {
 
 // resolveModels finds the revisions asked about, each once.
 func (q *Query) resolveModels(s *registry.Snapshot, o Options) ([]*registry.Revision, error) {
-	names := q.models
+	names := q.Models
 	if len(names) == 0 && o.Model != "" {
 		names = []string{o.Model}
 	}

@@ -1,0 +1,79 @@
+package gaps
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// compare lists the gaps of the statuses that the verb asks for.
+func (q *Question) compare(c *modelView, e *expectation) []arch.Gap {
+	var side present = c
+	if e.present != nil {
+		side = e.present
+	}
+	var gaps []arch.Gap
+	wanted := make(map[string]*want, len(e.wants))
+	for i := range e.wants {
+		if i%lookEvery == 0 && c.ctx.Err() != nil {
+			c.fail(c.ctx.Err())
+			return nil // the caller looks at c.err
+		}
+		w := &e.wants[i]
+		wanted[w.Path] = w
+		if e.found != nil || !q.asks(arch.Missing) && !q.asks(arch.Changed) || !q.matches(w.Path) {
+			continue
+		}
+		have, ok := side.whole(w.Path)
+		switch {
+		case !ok && !w.Optional && q.asks(arch.Missing):
+			gaps = append(gaps, arch.Gap{Status: arch.Missing, Want: w.Want, Reason: w.reason, Remedy: w.remedy})
+		case ok && q.asks(arch.Changed):
+			if g := changed(w, have); g != nil {
+				gaps = append(gaps, *g)
+			}
+		}
+	}
+	for _, g := range e.found {
+		if q.asks(g.Status) && q.matches(g.Path) {
+			gaps = append(gaps, g)
+		}
+	}
+	explainMissing(gaps, e, side)
+	findSwapped(e, wanted, gaps)
+	if q.asks(arch.Extra) {
+		side.each(true, func(t tensor.Info) bool {
+			if _, dropped := e.dropped[t.Path]; wanted[t.Path] == nil && !dropped && q.matches(t.Path) {
+				gaps = append(gaps, arch.Gap{Status: arch.Extra, Want: arch.Want{Path: t.Path}, Have: &t, Reason: e.whyExtra(t.Path)})
+			}
+			return true
+		})
+	}
+	sortGaps(gaps)
+	return gaps
+}
+
+// sortGaps orders gaps by template, then by their numbers.
+func sortGaps(gaps []arch.Gap) {
+	type key struct {
+		template string
+		index    []int64
+		at       int
+	}
+	keys := make([]key, len(gaps))
+	for i := range gaps {
+		template, index := tensor.SplitPath(gaps[i].Path)
+		keys[i] = key{template, index, i}
+	}
+	slices.SortFunc(keys, func(a, b key) int {
+		return cmp.Or(strings.Compare(a.template, b.template), slices.Compare(a.index, b.index), cmp.Compare(a.at, b.at))
+	})
+	sorted := make([]arch.Gap, len(gaps))
+	for i, k := range keys {
+		sorted[i] = gaps[k.at]
+	}
+	copy(gaps, sorted)
+}

@@ -1,0 +1,141 @@
+package gaps
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// keptConfigs is how many parsed configs are kept. What a config.json means
+// depends on nothing but its bytes, and arch keeps with it what it has worked out.
+const keptConfigs = 8
+
+var configs struct {
+	sync.Mutex
+	list []*keptConfig // last used last
+}
+
+type keptConfig struct {
+	text   string
+	config *arch.Config
+	arch   *arch.Arch // the one that serves its model_type, once found
+	names  map[namesKey][]expectedName
+}
+
+type namesKey struct {
+	arch   *arch.Arch
+	layout string
+}
+
+// expectedName is a template of a layout with the numbers that each place takes.
+type expectedName struct {
+	template string
+	from, to []int64
+}
+
+// expectedNames are the names of a layout for a config, whatever a checkpoint may
+// choose among alternatives.
+func expectedNames(ctx context.Context, a *arch.Arch, config *arch.Config, layout string) ([]expectedName, error) {
+	configs.Lock()
+	defer configs.Unlock()
+	key := namesKey{a, layout}
+	i := slices.IndexFunc(configs.list, func(k *keptConfig) bool { return k.config == config })
+	if i >= 0 {
+		if names, ok := configs.list[i].names[key]; ok {
+			return names, nil
+		}
+	}
+	wants, err := a.Expect(ctx, config, layout, nil)
+	if err != nil {
+		return nil, err
+	}
+	var names []expectedName
+	at := map[string]int{}
+	for _, w := range wants {
+		template, index := tensor.SplitPath(w.Path)
+		i, known := at[template]
+		if !known {
+			i = len(names)
+			at[template] = i
+			names = append(names, expectedName{template, slices.Clone(index), slices.Clone(index)})
+		}
+		for k, n := range index {
+			names[i].from[k], names[i].to[k] = min(names[i].from[k], n), max(names[i].to[k], n)
+		}
+	}
+	if i >= 0 {
+		configs.list[i].names[key] = names
+	}
+	return names, nil
+}
+
+// named reports that a pattern names one of them.
+func (e *expectedName) named(p *tensor.Pattern) bool {
+	m := p.MatchTemplate(e.template)
+	alternatives, listed := m.Alternatives()
+	return m.All() || !listed || slices.ContainsFunc(alternatives, func(conditions []tensor.Condition) bool {
+		return !slices.ContainsFunc(conditions, func(c tensor.Condition) bool { return !e.some(c) })
+	})
+}
+
+// some reports that a condition allows one of the numbers.
+func (e *expectedName) some(c tensor.Condition) bool {
+	from, to := e.from[c.Slot], e.to[c.Slot]
+	if low, high, ok := c.Range(); ok {
+		return low <= to && high >= from
+	}
+	for n := from; n <= to; n++ {
+		if c.Allows(n) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepConfig is arch.ParseConfig and arch.Find, remembered. The architecture is nil
+// when findErr says that none serves the config.
+func keepConfig(text []byte) (k *keptConfig, findErr, err error) {
+	configs.Lock()
+	defer configs.Unlock()
+	i := slices.IndexFunc(configs.list, func(k *keptConfig) bool { return k.text == string(text) })
+	if i >= 0 {
+		k = configs.list[i]
+		configs.list = slices.Delete(configs.list, i, i+1)
+	} else {
+		config, err := arch.ParseConfig(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		k = &keptConfig{text: string(text), config: config, names: map[namesKey][]expectedName{}}
+	}
+	if len(configs.list) == keptConfigs {
+		configs.list = slices.Delete(configs.list, 0, 1)
+	}
+	configs.list = append(configs.list, k)
+	if k.arch == nil {
+		k.arch, findErr = arch.Find(k.config)
+	}
+	return k, findErr, nil
+}
+
+// architecture finds what a model should be: the architecture and its config.
+func (q *Question) architecture(c *modelView) (*arch.Arch, *arch.Config, error) {
+	ref := c.revision.Ref()
+	if c.revision.Config == nil {
+		return nil, nil, fmt.Errorf("%s has no config.json, so no architecture says what it should hold: ask against layers, or against another model", ref)
+	}
+	k, findErr, err := keepConfig(c.revision.Config)
+	switch {
+	case err != nil:
+		return nil, nil, fmt.Errorf("%s: config.json: %w", ref, err)
+	case q.Arch != nil:
+		return q.Arch, k.config, nil
+	case findErr != nil:
+		return nil, nil, fmt.Errorf("%s: %w", ref, findErr)
+	}
+	return k.arch, k.config, nil
+}

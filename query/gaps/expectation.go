@@ -1,0 +1,41 @@
+package gaps
+
+import (
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// want is one tensor that should be there: of any shape when it is nil, of any
+// dtype when it is Invalid.
+type want struct {
+	arch.Want
+	castable bool    // floats of another dtype will do
+	content  content // what its bytes should be, where that is known
+	reason   string  // why it would be missing, where the expectation knows better
+	remedy   string
+}
+
+// expectation is what a model is measured against.
+type expectation struct {
+	against string // "spec hunyuan", "layers", "hunyuan@1"
+	layout  string
+	wants   []want
+	found   []arch.Gap        // missing and changed, where the expectation knows them itself; else nil
+	dropped map[string]string // tensors that may be there all the same, and why
+	notes   []string
+	present present                  // what is there, when not simply the model's tensors
+	extra   func(path string) string // why a tensor is extra; nil: the usual
+}
+
+// present is the side that is measured.
+type present interface {
+	whole(path string) (tensor.Info, bool)
+	each(whole bool, yield func(tensor.Info) bool)
+}
+
+func (e *expectation) whyExtra(path string) string {
+	if e.extra != nil {
+		return e.extra(path)
+	}
+	return "nothing of " + e.against + " is named so"
+}

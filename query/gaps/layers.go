@@ -1,0 +1,127 @@
+package gaps
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// leastLayers is how many layers make a majority worth following.
+const leastLayers = 3
+
+// expectLayers is the consensus of a model's own layers: what more than half of
+// them hold, with the shape and dtype that more than half have, all must hold.
+func (q *Question) expectLayers(c *modelView) (*expectation, error) {
+	e := &expectation{against: "layers", dropped: map[string]string{}}
+	stacks := map[string]map[int64]bool{} // text before the layer's number: layers there
+	slots := map[string]*slot{}
+	var order []*slot
+	c.each(false, func(t tensor.Info) bool {
+		template, index := tensor.SplitPath(t.Path)
+		k := slices.Index(tensor.Placeholders(template), "layer")
+		if k < 0 || k >= len(index) {
+			e.dropped[t.Path] = "not of a layer"
+			return true
+		}
+		prefix, _, _ := strings.Cut(tensor.JoinPath(template, index[:k]), "{layer}")
+		if stacks[prefix] == nil {
+			stacks[prefix] = map[int64]bool{}
+		}
+		stacks[prefix][index[k]] = true
+		others := slices.Clone(index)
+		others[k] = -1
+		name := tensor.JoinPath(template, others)
+		s := slots[name]
+		if s == nil {
+			s = &slot{stack: prefix, template: template, index: others, layer: k, forms: map[string]*form{}}
+			slots[name] = s
+			order = append(order, s)
+		}
+		s.add(t, index[k])
+		return true
+	})
+	enough := false
+	for _, layers := range stacks {
+		enough = enough || len(layers) >= leastLayers
+	}
+	if !enough {
+		return nil, fmt.Errorf("%s has no %d layers whose majority could say what all must hold", c.revision.Ref(), leastLayers)
+	}
+	e.extra = func(path string) string {
+		template, index := tensor.SplitPath(path)
+		k := slices.Index(tensor.Placeholders(template), "layer")
+		index[k] = -1
+		s := slots[tensor.JoinPath(template, index)]
+		return fmt.Sprintf("only %d of %d layers hold it", s.count, len(stacks[s.stack]))
+	}
+	named := false
+	for _, s := range order {
+		layers := stacks[s.stack]
+		if len(layers) < leastLayers || 2*s.count <= len(layers) {
+			continue
+		}
+		f := s.majority(len(layers))
+		for layer := range sorted(layers) {
+			index := slices.Clone(s.index)
+			index[s.layer] = layer
+			w := want{Want: arch.Want{Path: tensor.JoinPath(s.template, index)}, reason: fmt.Sprintf("absent in layer %d; %d of %d layers hold it", layer, s.count, len(layers))}
+			if f != nil {
+				w.Shape, w.DType = f.shape, f.dtype
+			}
+			named = named || q.matches(w.Path)
+			e.wants = append(e.wants, w)
+		}
+	}
+	if !named && !(q.asks(arch.Extra) && q.namesPresent(c)) {
+		return nil, fmt.Errorf("most layers of %s hold nothing named %s: there is nothing to compare with", c.revision.Ref(), q.patternText())
+	}
+	return e, nil
+}
+
+// slot is a place in a layer: all that differs between its tensors is the layer.
+type slot struct {
+	stack, template string
+	index           []int64
+	layer           int // which number counts layers
+	count           int
+	forms           map[string]*form
+}
+
+// form is a shape and dtype that some of a slot's tensors have.
+type form struct {
+	shape tensor.Shape
+	dtype tensor.DType
+	count int
+}
+
+func (s *slot) add(t tensor.Info, layer int64) {
+	s.count++
+	key := t.DType.String() + t.Shape.String()
+	if s.forms[key] == nil {
+		s.forms[key] = &form{shape: slices.Clone(t.Shape), dtype: t.DType}
+	}
+	s.forms[key].count++
+}
+
+// majority is the form that more than half of the layers have, or nil.
+func (s *slot) majority(layers int) *form {
+	for _, f := range s.forms {
+		if 2*f.count > layers {
+			return f
+		}
+	}
+	return nil
+}
+
+// sorted yields a set's numbers in order.
+func sorted(set map[int64]bool) func(yield func(int64) bool) {
+	list := make([]int64, 0, len(set))
+	for n := range set {
+		list = append(list, n)
+	}
+	slices.Sort(list)
+	return slices.Values(list)
+}

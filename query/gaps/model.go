@@ -1,0 +1,306 @@
+package gaps
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// expectModel is what another model holds. Where the two name their tensors by
+// different layouts, or one was exported from the other, both are carried over to
+// layout mlx by their architecture, on paper: a stack is then compared with its
+// experts, hash by hash.
+func (q *Question) expectModel(c, reference *modelView) (*expectation, error) {
+	e := &expectation{against: reference.revision.Ref(), dropped: map[string]string{}}
+	ours, ourErr := q.resolve(c)
+	theirs, theirErr := q.resolve(reference)
+	if err := errors.Join(c.err, reference.err); err != nil {
+		return nil, err
+	}
+	known := ourErr == nil && theirErr == nil && ours.Arch.Name == theirs.Arch.Name
+	switch {
+	case known && (exported(c, reference) || exported(reference, c) || otherwiseNamed(ours, theirs)):
+		if err := q.expectMapped(e, c, reference, ours, theirs); err != nil {
+			return nil, err
+		}
+	default:
+		if ourErr == nil {
+			e.layout = ours.Layout
+		}
+		e.wants = held(reference)
+		q.findMoved(e, c)
+		if err := cmp.Or(ourErr, theirErr); err != nil && c.revision.Config != nil && reference.revision.Config != nil {
+			e.notes = append(e.notes, fmt.Sprintf("compared by name only: %v", err))
+		}
+	}
+	if err := errors.Join(c.err, reference.err); err != nil {
+		return nil, err
+	}
+	if len(e.wants) == 0 {
+		return nil, fmt.Errorf("%s holds no tensors: there is nothing to compare with", reference.revision.Ref())
+	}
+	q.noteUncompared(e, c)
+	return e, nil
+}
+
+// exported reports that c was made from reference by an export.
+func exported(c, reference *modelView) bool {
+	return c.revision.Source != "" && c.revision.Source == reference.revision.Ref()
+}
+
+// otherwiseNamed reports that two models make some tensor of layout mlx of tensors
+// with different names.
+func otherwiseNamed(ours, theirs *arch.Resolution) bool {
+	made := map[string]*arch.Node{}
+	for _, t := range ours.Targets {
+		made[t.Path] = t.Make
+	}
+	for _, t := range theirs.Targets {
+		if a, b := made[t.Path], t.Make; a != nil && b != nil && !slices.Equal(sources(a), sources(b)) {
+			return true
+		}
+	}
+	return ours.Layout != theirs.Layout
+}
+
+func sources(n *arch.Node) (paths []string) {
+	loads(n, func(p string) { paths = append(paths, p) })
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// expectMapped compares what the two would hold in layout mlx.
+func (q *Question) expectMapped(e *expectation, c, reference *modelView, ours, theirs *arch.Resolution) error {
+	e.layout = arch.MLX
+	e.wants = made(theirs, reference)
+	present := carried(ours, c)
+	quantized := alignPacked(e, present, ours, theirs)
+	e.present = present
+	for _, path := range theirs.Unused {
+		if t, ok := reference.whole(path); ok {
+			e.wants = append(e.wants, wantAs(t))
+		}
+	}
+	e.notes = append(e.notes, fmt.Sprintf("compared in layout mlx (%s: %s, %s: %s)", c.revision.Ref(), ours.Layout, reference.revision.Ref(), theirs.Layout))
+	for _, g := range theirs.Gaps {
+		if g.Status != arch.Extra {
+			e.notes = append(e.notes, fmt.Sprintf("%s itself lacks %s: %s", reference.revision.Ref(), g.Path, g.Reason))
+		}
+	}
+	if quantized > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("%s quantized on one side only, values not compared", counted(quantized, "weight")))
+	}
+	return q.reasons(e, c)
+}
+
+// alignPacked leaves a weight that only one side has quantized as one tensor of
+// any shape, and its scales and biases out. It counts them.
+func alignPacked(e *expectation, present *mapping, ours, theirs *arch.Resolution) (n int) {
+	packed := func(r *arch.Resolution) (weights, others map[string]bool) {
+		weights, others = map[string]bool{}, map[string]bool{}
+		for _, t := range r.Targets {
+			if t.Packed.Bits == 0 {
+				continue
+			}
+			if strings.HasSuffix(t.Path, "weight") {
+				weights[t.Path] = true
+			} else {
+				others[t.Path] = true
+			}
+		}
+		return weights, others
+	}
+	here, hereParts := packed(ours)
+	there, thereParts := packed(theirs)
+	for i := range e.wants {
+		if w := &e.wants[i]; here[w.Path] != there[w.Path] {
+			w.Shape, w.DType, w.content = nil, tensor.Invalid, content{unlike: true}
+			n++
+		}
+	}
+	sibling := func(path, suffix string) string { return path[:strings.LastIndexByte(path, '.')+1] + suffix }
+	e.wants = slices.DeleteFunc(e.wants, func(w want) bool { return thereParts[w.Path] && !here[sibling(w.Path, "weight")] })
+	present.remove(func(path string) bool { return hereParts[path] && !there[sibling(path, "weight")] })
+	return n
+}
+
+// reasons says why a model cannot make what another one holds in layout mlx.
+func (q *Question) reasons(e *expectation, c *modelView) error {
+	a, config, err := q.architecture(c)
+	if err != nil {
+		return err
+	}
+	gaps, err := a.Against(c.ctx, config, arch.MLX, c)
+	if err != nil {
+		return err
+	}
+	at := make(map[string]*arch.Gap, len(gaps))
+	for i := range gaps {
+		at[gaps[i].Path] = &gaps[i]
+	}
+	for i := range e.wants {
+		if g := at[e.wants[i].Path]; g != nil {
+			e.wants[i].reason, e.wants[i].remedy = g.Reason, g.Remedy
+		}
+	}
+	return nil
+}
+
+func (q *Question) resolve(c *modelView) (*arch.Resolution, error) {
+	a, config, err := q.architecture(c)
+	if err != nil {
+		return nil, err
+	}
+	return a.Resolve(c.ctx, config, c)
+}
+
+// held lists a model's tensors as they are.
+func held(c *modelView) (wants []want) {
+	c.each(true, func(t tensor.Info) bool {
+		wants = append(wants, wantAs(t))
+		return true
+	})
+	return wants
+}
+
+// wantAs wants a tensor just as it is there.
+func wantAs(t tensor.Info) want {
+	w := want{Want: arch.Want{Path: t.Path, Shape: t.Shape, DType: t.DType}, content: content{hash: t.Hash, stats: t.Stats}}
+	for i, h := range t.Slices {
+		w.content.slices = append(w.content.slices, piece{h, fmt.Sprintf("slice %d of %s", i, t.Path)})
+	}
+	return w
+}
+
+// made lists the tensors that a model would have in layout mlx. An export may cast
+// floats, but for those that the consumer keeps as they are.
+func made(r *arch.Resolution, c *modelView) (wants []want) {
+	for _, t := range r.Targets {
+		w := want{Want: t.Want, castable: !t.Keep}
+		if t.Make != nil {
+			w.DType = t.Make.DType
+			w.content = contentOf(t.Make, c.whole)
+		}
+		wants = append(wants, w)
+	}
+	return wants
+}
+
+// mapping is a model seen in layout mlx without having been exported.
+type mapping struct {
+	list []tensor.Info
+	at   map[string]int
+}
+
+// carried gives the tensors that a model would have in layout mlx, with the
+// hashes that are known.
+func carried(r *arch.Resolution, c *modelView) *mapping {
+	m := &mapping{at: map[string]int{}}
+	for _, t := range r.Targets {
+		if t.Make == nil {
+			continue
+		}
+		known := contentOf(t.Make, c.whole)
+		info := tensor.Info{Path: t.Path, DType: t.Make.DType, Shape: t.Make.Shape, Hash: known.hash, Stats: known.stats}
+		for _, s := range known.slices {
+			info.Slices = append(info.Slices, s.hash)
+		}
+		info.Bytes, _ = info.Shape.Bytes(info.DType)
+		m.add(info)
+	}
+	for _, path := range r.Unused {
+		if t, ok := c.whole(path); ok {
+			m.add(t)
+		}
+	}
+	return m
+}
+
+func (m *mapping) add(t tensor.Info) {
+	m.at[t.Path] = len(m.list)
+	m.list = append(m.list, t)
+}
+
+func (m *mapping) remove(gone func(path string) bool) {
+	list := m.list
+	m.list, m.at = nil, map[string]int{}
+	for _, t := range list {
+		if !gone(t.Path) {
+			m.add(t)
+		}
+	}
+}
+
+// whole is part of present.
+func (m *mapping) whole(path string) (tensor.Info, bool) {
+	i, ok := m.at[path]
+	if !ok {
+		return tensor.Info{}, false
+	}
+	return m.list[i], true
+}
+
+// each is part of present.
+func (m *mapping) each(_ bool, yield func(tensor.Info) bool) {
+	for _, t := range m.list {
+		if !yield(t) {
+			return
+		}
+	}
+}
+
+// noteUncompared counts the tensors of which only name, shape and dtype could be
+// compared, and those that were cast: equality of bytes is never claimed without
+// hashes.
+func (q *Question) noteUncompared(e *expectation, c *modelView) {
+	var side present = c
+	if e.present != nil {
+		side = e.present
+	}
+	n, casts, example, cast := 0, 0, "", ""
+	for i := range e.wants {
+		w := &e.wants[i]
+		if w.content.unlike || !q.matches(w.Path) {
+			continue
+		}
+		have, ok := side.whole(w.Path)
+		switch {
+		case !ok:
+		case w.castTo(have.DType):
+			if casts++; casts == 1 {
+				cast = fmt.Sprintf("%s from %v to %v", w.Path, w.DType, have.DType)
+			}
+		case !w.content.comparable(have):
+			if n++; n == 1 {
+				example = w.Path
+			}
+		}
+	}
+	if n > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("%s compared by name, shape and dtype only, as no hashes meet: %s; wreg verify compares bytes", counted(n, "tensor"), andMore(example, n)))
+	}
+	if casts > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("%s cast, statistics compared where both sides have them: %s; wreg verify compares bytes", counted(casts, "tensor"), andMore(cast, casts)))
+	}
+}
+
+// counted is "1 tensor" or "58 tensors".
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// andMore is an example, marked where it stands for more.
+func andMore(example string, n int) string {
+	if n == 1 {
+		return example
+	}
+	return example + " …"
+}

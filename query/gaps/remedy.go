@@ -1,0 +1,140 @@
+package gaps
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"wreg/registry"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// maxMended bounds the rows for which other models are searched, and maxSearched
+// the models: beyond, an answer about what is lost would cost more than it says.
+const (
+	maxMended   = 512
+	maxSearched = 32
+)
+
+// mend says of lost tensors where they can be had: the shard to fetch again, the
+// same bytes under another name, another revision that holds them.
+func (q *Question) mend(s *registry.Snapshot, c *modelView, against string, gaps []arch.Gap) error {
+	var others []*modelView
+	mended := 0
+	for i := range gaps {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		g := &gaps[i]
+		then := strings.HasPrefix(g.Remedy, "then ")
+		if g.Status != arch.Missing || g.Remedy != "" && !then && !strings.HasPrefix(g.Remedy, "lost") {
+			continue
+		}
+		if fetch := shardsToFetch(c.revision.Findings, g.Path); fetch != "" {
+			if then {
+				fetch += ", " + g.Remedy
+			}
+			g.Remedy = fetch
+			continue
+		}
+		if mended++; then || mended > maxMended {
+			continue
+		}
+		if others == nil {
+			var err error
+			if others, err = otherRevisions(c.ctx, s, c.revision); err != nil {
+				return err
+			}
+		}
+		if err := mendFrom(g, s, c, others, against); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shardsToFetch reads in the findings of the ingest which shards a tensor may have
+// been lost with.
+func shardsToFetch(findings []tensor.Finding, path string) string {
+	var absent []string
+	for _, f := range findings {
+		switch {
+		case f.Rule == "index-missing-tensor" && f.Tensor == path:
+			return fmt.Sprintf("fetch %s again: the index says that it holds this tensor", f.File)
+		case f.Rule == "absent-shard":
+			absent = append(absent, f.File)
+		case f.Rule == "unreadable-file":
+			absent = append(absent, f.File)
+		}
+	}
+	const most = 3
+	switch n := len(absent); {
+	case n == 0:
+		return ""
+	case n == 1:
+		return "fetch " + absent[0] + " again"
+	case n <= most:
+		return "fetch again " + strings.Join(absent, ", ")
+	default:
+		return fmt.Sprintf("fetch again %s and %d more shards", strings.Join(absent[:most], ", "), n-most)
+	}
+}
+
+// otherRevisions are those that may hold what a model lost: its own earlier ones
+// first.
+func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revision) ([]*modelView, error) {
+	own, err := s.Revisions(v.Model)
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.Models()
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(own)
+	list := []*modelView{}
+	for _, o := range append(own, all...) {
+		seen := slices.ContainsFunc(list, func(c *modelView) bool { return c.revision.Ref() == o.Ref() })
+		if o.Ref() != v.Ref() && !seen && len(list) < maxSearched {
+			list = append(list, &modelView{ctx: ctx, snapshot: s, revision: o})
+		}
+	}
+	return list, nil
+}
+
+// mendFrom looks a lost tensor up in other revisions; with its hash, it is found
+// here under whatever name.
+func mendFrom(g *arch.Gap, s *registry.Snapshot, c *modelView, others []*modelView, against string) error {
+	for _, o := range others {
+		t, ok := o.whole(g.Path)
+		if o.err != nil {
+			return o.err
+		}
+		if !ok || g.Shape != nil && !g.Shape.Equal(t.Shape) {
+			continue
+		}
+		if !t.Hash.IsZero() {
+			places, err := s.ByHash(t.Hash)
+			if err != nil {
+				return err
+			}
+			for _, p := range places {
+				if p.Model == c.revision.Ref() && p.Slice < 0 {
+					g.Reason = fmt.Sprintf("renamed? same bytes at %s as %s has here", p.Path, o.revision.Ref())
+					g.Remedy = "rename " + p.Path
+					return nil
+				}
+			}
+		}
+		switch ref := o.revision.Ref(); {
+		case !strings.HasPrefix(g.Remedy, "lost") || strings.Contains(g.Remedy, ";"):
+		case o.revision.Model == c.revision.Model, ref == against, exported(c, o), exported(o, c):
+			g.Remedy = fmt.Sprintf("copy it from %s, which holds it in %s", ref, t.File)
+		default: // perhaps of the same family only, with other weights
+			g.Remedy += fmt.Sprintf("; %s has one of this name and shape", ref)
+		}
+	}
+	return nil
+}

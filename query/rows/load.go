@@ -1,0 +1,202 @@
+package rows
+
+import (
+	"wreg/registry"
+	"wreg/registry/expr"
+	"wreg/registry/tensor"
+)
+
+// load decodes one column of a block for the rows listed.
+func (p *part) load(c Column, rows []int32) *vector {
+	if of := Columns[c].load; of != nil {
+		return of(p, rows)
+	}
+	return absent // a gap's column, where there are no gaps
+}
+
+func loadPaths(p *part, rows []int32) *vector {
+	paths := make([]string, len(rows))
+	for i, r := range rows {
+		paths[i] = p.block.Path(int(r))
+	}
+	return textVector(paths)
+}
+
+// numbers gives the k-th number of the paths; k is -1 where they have none.
+func (p *part) numbers(k int, rows []int32) *vector {
+	if k < 0 {
+		return absent
+	}
+	numbers, _ := p.block.Index(k)
+	return intVector(pick(numbers, rows))
+}
+
+func loadDTypes(p *part, rows []int32) *vector {
+	if d, same := p.block.DTypes().Const(); same {
+		return dtypeVectors[uint8(d)]
+	}
+	return texts(p.block.DTypes(), rows, func(v int64) string { return tensor.DType(v).String() })
+}
+
+// dtypeVectors are columns of one dtype, of which a registry has very many.
+var dtypeVectors = func() (list [256]*vector) {
+	for d := range list {
+		list[d] = constantVector(expr.String(tensor.DType(d).String()))
+	}
+	return list
+}()
+
+// rank and numel are of a shape's code.
+func (p *part) rank(code int64) int64 { return int64(len(entry(p.block.Shapes().Distinct(), code))) }
+
+func (p *part) numel(code int64) int64 { return entry(p.block.Shapes().Numels(), code) }
+
+// counts gives a counted statistic, absent where none was taken.
+func (p *part) counts(c registry.Ints, rows []int32) *vector {
+	return p.statistic(rows, func() *vector { return ints(c, rows) }, false)
+}
+
+// extremes gives a least or greatest value, absent also where none is finite.
+func (p *part) extremes(c registry.Floats, rows []int32) *vector {
+	return p.statistic(rows, func() *vector { return floats(c, rows) }, true)
+}
+
+func (p *part) statistic(rows []int32, load func() *vector, extreme bool) *vector {
+	has := p.block.HasStats()
+	v, same := has.Const()
+	if same && v == 0 {
+		return absent
+	}
+	out := load()
+	alike := same && (!extreme || p.sameFinite()) // absent on all rows or on none
+	var null []bool
+	for i, r := range rows {
+		if has.At(int(r)) == 0 || extreme && p.nothingFinite(int(r)) {
+			if null == nil {
+				null = make([]bool, len(rows))
+			}
+			null[i] = true
+		}
+		if alike {
+			break
+		}
+	}
+	switch {
+	case null == nil:
+		return out
+	case out.constant && alike:
+		return absent
+	case out.constant: // one value, but not on every row
+		v := out.value(0)
+		out = &vector{kind: out.kind}
+		out.resize(len(rows))
+		for i := range rows {
+			out.set(i, v)
+		}
+	}
+	out.null = null
+	return out
+}
+
+// oneExtreme reports a least or greatest value that all rows of the block share.
+func (p *part) oneExtreme(c registry.Floats) bool {
+	_, same := c.Const()
+	return same && one(p.block.HasStats()) && p.sameFinite()
+}
+
+// nothingFinite reports a row of NaN and infinities, or of nothing: it has no
+// least and no greatest value, for which tensor.Stats says 0.
+func (p *part) nothingFinite(row int) bool {
+	stats, shapes := p.block.Stats(), p.block.Shapes()
+	return stats.AbsMax.At(row) == 0 && stats.NaNs.At(row)+stats.Infs.At(row) == entry(shapes.Numels(), shapes.Code().At(row))
+}
+
+// sameFinite reports that nothingFinite is the same for all rows of the block.
+func (p *part) sameFinite() bool {
+	stats := p.block.Stats()
+	if v, same := stats.AbsMax.Const(); !same || v != 0 {
+		return same
+	}
+	_, nans := stats.NaNs.Const()
+	_, infs := stats.Infs.Const()
+	_, shape := p.block.Shapes().Code().Const()
+	return nans && infs && shape
+}
+
+// entry reads a table by a code from the file, which may be out of its range in
+// a forged one: the block reports that, and here it must only not crash.
+func entry[T any](table []T, code int64) (t T) {
+	if code >= 0 && code < int64(len(table)) {
+		t = table[code]
+	}
+	return t
+}
+
+func ints(c registry.Ints, rows []int32) *vector {
+	return coded(c, rows, func(v int64) int64 { return v })
+}
+
+func coded(c registry.Ints, rows []int32, of func(int64) int64) *vector {
+	if v, same := c.Const(); same {
+		return constantVector(expr.Int(of(v)))
+	}
+	out := make([]int64, len(rows))
+	for i, r := range rows {
+		out[i] = of(c.At(int(r)))
+	}
+	return intVector(out)
+}
+
+func texts(c registry.Ints, rows []int32, of func(int64) string) *vector {
+	if v, same := c.Const(); same {
+		return constantVector(expr.String(of(v)))
+	}
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		out[i] = of(c.At(int(r)))
+	}
+	return textVector(out)
+}
+
+func names(c registry.Names, rows []int32) *vector {
+	return texts(c.Code(), rows, func(code int64) string { return entry(c.Distinct(), code) })
+}
+
+func shapes(c registry.Shapes, rows []int32) *vector {
+	if v, same := c.Code().Const(); same {
+		return constantVector(expr.Shape(entry(c.Distinct(), v)))
+	}
+	out := make([]tensor.Shape, len(rows))
+	for i, r := range rows {
+		out[i] = c.At(int(r))
+	}
+	return &vector{kind: expr.ShapeKind, shapes: out}
+}
+
+func floats(c registry.Floats, rows []int32) *vector {
+	if v, same := c.Const(); same {
+		return constantVector(expr.Float(v))
+	}
+	out := make([]float64, len(rows))
+	for i, r := range rows {
+		out[i] = c.At(int(r))
+	}
+	return &vector{kind: expr.FloatKind, floats: out}
+}
+
+// hashes gives hashes, absent where none was taken.
+func hashes(c registry.Hashes, rows []int32) *vector {
+	if h, same := c.Const(); same {
+		if h.IsZero() {
+			return absent
+		}
+		return constantVector(expr.Hash(h))
+	}
+	out := hashVector(make([]tensor.Hash, len(rows)))
+	for i, r := range rows {
+		if out.hashes[i] = c.At(int(r)); out.hashes[i].IsZero() {
+			out.set(i, expr.Null)
+		}
+	}
+	return out
+}

@@ -1,0 +1,263 @@
+package rows
+
+import (
+	"cmp"
+	"slices"
+
+	"wreg/registry/arch"
+	"wreg/registry/expr"
+)
+
+// Sink takes selected rows and makes the answer: columns, groups, order, limit.
+type Sink struct {
+	*Spec
+	reads   ColumnSet // columns needed for each row
+	groups  *grouping
+	rows    [][]any
+	by      [][]expr.Value // the keys of order by, one list a row
+	worst   []expr.Value   // the keys that a row must beat to be among the first
+	keeps   bool           // parts are kept until the end
+	covered coverage
+	Done    bool // the limit is reached
+
+	repeated map[signature]*repeated
+	waiting  []*repeated
+}
+
+func NewSink(q *Spec) *Sink {
+	s := &Sink{Spec: q}
+	var decides ColumnSet
+	q.Where.Columns(&decides)
+	for _, o := range q.Order {
+		o.Value.Columns(&decides)
+		o.Value.Columns(&s.reads)
+	}
+	if q.Grouping {
+		s.groups = newGrouping(q.Keys, q.Sums)
+		s.reads = s.groups.columns()
+		s.keeps = slices.ContainsFunc(q.Sums, (*Aggregate).lazy)
+		decides |= s.reads
+	} else {
+		for _, o := range s.Outputs {
+			o.Value.Columns(&s.reads)
+		}
+	}
+	s.covered.needs = decides.needs()
+	return s
+}
+
+// take reads a part's rows.
+func (s *Sink) take(p *part) error {
+	if s.groups != nil {
+		if s.groups.byHash != nil {
+			p.dropUnhashed() // nothing is the duplicate of what nobody hashed
+		}
+		if s.takeRepeated(p) {
+			return nil
+		}
+		axes, whole := p.reads(s.reads)
+		if s.keeps {
+			p.list() // places are rows
+			whole = true
+		}
+		return s.groups.add(p.batch(axes, whole), p)
+	}
+	return s.takeRows(p.batch(nil, true))
+}
+
+// Gaps takes in the gaps of one model.
+func (s *Sink) Gaps(gaps []arch.Gap, model string) error {
+	s.covered.seeGaps(gaps, model)
+	b := gapBatch(gaps, model)
+	for _, condition := range s.Conditions() {
+		keep, err := b.selected(condition)
+		if err != nil {
+			return err
+		}
+		gaps = pick(gaps, keep)
+		b = gapBatch(gaps, model)
+	}
+	if s.groups != nil {
+		return s.groups.add(b, nil)
+	}
+	return s.takeRows(b)
+}
+
+func (s *Sink) takeRows(b *batch) error {
+	if s.Done = s.Limit == 0; s.Done {
+		return nil
+	}
+	if len(s.Order) > 0 {
+		return s.takeOrdered(b)
+	}
+	values, err := evalAll(b, outputValues(s.Outputs))
+	if err != nil {
+		return err
+	}
+	for i := range b.n {
+		if len(s.rows) == s.Limit {
+			break
+		}
+		s.rows = append(s.rows, resultRow(values, i))
+	}
+	s.Done = len(s.rows) == s.Limit
+	return nil
+}
+
+// takeOrdered keeps the rows that may be among the first. With a limit, those
+// that are behind all kept ones are dropped before they are spelled.
+func (s *Sink) takeOrdered(b *batch) error {
+	keys, err := evalAll(b, orderValues(s.Order))
+	if err != nil {
+		return err
+	}
+	var values []*vector
+	for i := range b.n {
+		key := row(keys, i)
+		if s.worst != nil && s.compareKeys(key, s.worst) >= 0 {
+			continue
+		}
+		if values == nil {
+			if values, err = evalAll(b, outputValues(s.Outputs)); err != nil {
+				return err
+			}
+		}
+		s.rows = append(s.rows, resultRow(values, i))
+		s.by = append(s.by, key)
+		if s.Limit > 0 && len(s.rows) >= 2*s.Limit+1024 {
+			s.sort()
+			s.rows, s.by = s.rows[:s.Limit], s.by[:s.Limit]
+			s.worst = s.by[s.Limit-1]
+		}
+	}
+	return nil
+}
+
+func evalAll(b *batch, nodes []*Node) ([]*vector, error) {
+	out := make([]*vector, len(nodes))
+	for i, n := range nodes {
+		v, err := n.eval(b)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = v
+	}
+	return out, nil
+}
+
+func row(values []*vector, i int) []expr.Value {
+	r := make([]expr.Value, len(values))
+	for k, v := range values {
+		r[k] = v.value(i)
+	}
+	return r
+}
+
+// resultRow is a row as a Result has it.
+func resultRow(values []*vector, i int) []any {
+	r := make([]any, len(values))
+	for k, v := range values {
+		r[k] = v.value(i).Any()
+	}
+	return r
+}
+
+func outputValues(outputs []Output) []*Node {
+	nodes := make([]*Node, len(outputs))
+	for i, o := range outputs {
+		nodes[i] = o.Value
+	}
+	return nodes
+}
+
+func orderValues(order []Ordering) []*Node {
+	nodes := make([]*Node, len(order))
+	for i, o := range order {
+		nodes[i] = o.Value
+	}
+	return nodes
+}
+
+// Answer is what a query answers: rows of values under named columns. A value is nil
+// (absent), bool, int64, float64, string, tensor.Hash or tensor.Shape; dtypes are
+// strings in lower case.
+type Answer struct {
+	Columns []string
+	Rows    [][]any
+	Notes   []string
+}
+
+// Finish orders and cuts the rows and hands them over.
+func (s *Sink) Finish() (*Answer, error) {
+	a := &Answer{}
+	if !s.Done { // else not everything was looked at, nor had to be
+		note, err := s.covered.verdict()
+		if err != nil {
+			return nil, err
+		}
+		if note != "" {
+			a.Notes = append(a.Notes, note)
+		}
+	}
+	if s.groups != nil {
+		if err := s.addRepeated(); err != nil {
+			return nil, err
+		}
+		b := s.groups.batch()
+		if s.Having != nil {
+			keep, err := b.selected(s.Having)
+			if err != nil {
+				return nil, err
+			}
+			b.pick(keep)
+		}
+		s.groups = nil
+		b.sortByKeys(len(s.Spec.Keys))
+		if err := s.takeRows(b); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.Order) > 0 {
+		s.sort()
+	}
+	if s.Limit >= 0 && len(s.rows) > s.Limit {
+		s.rows = s.rows[:s.Limit]
+	}
+	for _, o := range s.Outputs {
+		a.Columns = append(a.Columns, o.Name)
+	}
+	if a.Rows = s.rows; a.Rows == nil {
+		a.Rows = [][]any{}
+	}
+	return a, nil
+}
+
+// sort orders the rows by their keys; rows of equal keys keep their order.
+func (s *Sink) sort() {
+	at := make([]int, len(s.rows))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortFunc(at, func(x, y int) int {
+		return cmp.Or(s.compareKeys(s.by[x], s.by[y]), cmp.Compare(x, y))
+	})
+	rows, keys := make([][]any, len(at)), make([][]expr.Value, len(at))
+	for i, k := range at {
+		rows[i], keys[i] = s.rows[k], s.by[k]
+	}
+	s.rows, s.by = rows, keys
+}
+
+// compareKeys orders two rows; absent values come last either way.
+func (s *Sink) compareKeys(a, b []expr.Value) int {
+	for k, o := range s.Order {
+		c := order(a[k], b[k])
+		if o.Descending && !a[k].IsNull() && !b[k].IsNull() {
+			c = -c
+		}
+		if c != 0 {
+			return c
+		}
+	}
+	return 0
+}
