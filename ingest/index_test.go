@@ -44,6 +44,8 @@ var indexCases = []struct{ text, fails string }{
 	{`{"weight_map":{"a":"sub/x.bin"}}`, "beside its index"},
 	{`{"weight_map":{"a":"sub/../x.bin"}}`, "beside its index"},
 	{`{"weight_map":{"a":"C:\\x.bin"}}`, "beside its index"},
+	{`{"weight_map":{"a":"C:x.bin"}}`, "beside its index"},
+	{`{"weight_map":{"a":"x.bin:stream"}}`, "beside its index"},
 	{`{"weight_map":{"a":"x.bin\u0000.pkl"}}`, "control character"},
 	{`{"weight_map":{"a":"` + strings.Repeat("x", 256) + `"}}`, "exceeds 255"},
 	{`{"weight_map":{"a":"m.index.json"}}`, "not JSON"},

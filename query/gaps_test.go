@@ -321,6 +321,11 @@ func TestLostTensorIsFoundElsewhere(t *testing.T) {
 	for i := range hf {
 		hf[i].File = "model.safetensors"
 	}
+	wider := slices.Clone(hf) // of the same name, but not what torn lost
+	norm := slices.IndexFunc(wider, func(i tensor.Info) bool { return i.Path == "model.norm.weight" })
+	wider[norm].Shape, wider[norm].Bytes = tensor.Shape{2 * wider[norm].Shape[0]}, 2*wider[norm].Bytes
+	alone := models(t, config, map[string][]tensor.Info{"wider": wider, "torn": except(hf, "model.norm.weight")})
+	expect(t, "another shape", ask(t, alone, "missing in torn").text("path", "remedy"), "model.norm.weight | lost: nothing in the checkpoint makes it\n")
 	r := models(t, config, map[string][]tensor.Info{"whole": hf, "torn": except(hf, "model.norm.weight"), "renamed": renamed})
 	expect(t, "torn", ask(t, r, "missing in torn").text("path", "remedy"), "model.norm.weight | lost: nothing in the checkpoint makes it; whole@1 has one of this name and shape\n")
 	expect(t, "torn, against a model", ask(t, r, "missing in torn against whole").text("path", "remedy"), "model.norm.weight | copy it from whole@1, which holds it in model.safetensors\n")

@@ -118,6 +118,8 @@ func TestRead(t *testing.T) {
 		"local flags":      {entries: with(func(e *entry) { e.localFlags = 1 }), want: "disagrees with the directory about flags"},
 		"larger":           {entries: with(func(e *entry) { e.size = 1 }), want: "reach"},
 		"much larger":      {entries: with(func(e *entry) { e.size = 1 << 30 }), want: "reach past the directory"},
+		"over the next":    {entries: []entry{{name: "m/a", data: "alpha", size: 1, localSize: 1}, b}, want: "reach"},
+		"over the last":    {entries: []entry{{name: "m/a", data: "alpha", size: 40, localSize: 40}, b}, want: "reach"},
 		"crc":              {entries: with(func(e *entry) { e.crc = 1 }), want: "its local header has CRC"},
 		"header elsewhere": {entries: with(func(e *entry) { e.header = 1 }), want: "no local header"},
 		"header far away":  {entries: with(func(e *entry) { e.header = 1 << 20 }), want: "reach past the directory"},

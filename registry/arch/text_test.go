@@ -43,6 +43,7 @@ var textCases = []struct {
 	{"arch x\nrefuse when n > 3 because \"too many\"", `{"n": 4}`, 2, 1, "too many"},
 	{"arch x\ndrop a.*", `{}`, 2, 1, "say why"},
 	{"arch x\nfor i in 0..2 { tensor a.{j}.w [1] }", `{}`, 2, 17, "{j}: j is neither bound here"},
+	{"arch x\ntensor a.weight [4] from s.weight\ntensor b.weight [5] from s.weight", `{}`, 0, 0, "s.weight must have shape [5] here and [4] by "},
 	{"arch x\nquant a.*", `{}`, 2, 1, "say how"},
 	{"arch x\nread a.weight as zip(x = y)", `{}`, 2, 1, "there is no stored form zip"},
 	{"arch x\nread a.weight as fp8(block = 128)", `{}`, 2, 1, "it needs scale = NAME"},
