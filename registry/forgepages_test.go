@@ -223,6 +223,9 @@ func TestForgedPages(t *testing.T) {
 			w.file = reads
 			w.tree(w.meta.root, inside{})
 			w.freePages()
+			if len(w.faults) > maxFaults {
+				t.Errorf("%d faults are kept, at most %d", len(w.faults), maxFaults)
+			}
 			// A page's head, its elements and each key of 4,096 bytes.
 			if pages := len(c.file) / forgedPage; reads.reads > 4*pages+2000 || reads.bytes > 4*len(c.file)+1<<20 {
 				t.Errorf("%d reads of %d bytes for %d pages", reads.reads, reads.bytes, pages)
