@@ -194,3 +194,25 @@ func TestDamagedChunks(t *testing.T) {
 		}
 	}
 }
+
+// TestHeldByAll: what is kept inflated is bounded for all shards of a checkpoint together.
+func TestHeldByAll(t *testing.T) {
+	dir := t.TempDir()
+	const n = 7000 // 196 MB
+	for i := range 2 {
+		view := ingesttest.View{Path: fmt.Sprint("w", i), Numel: n * n, Shape: []int64{n, n}, Stride: []int64{1, n}}
+		data := ingesttest.Torch([]ingesttest.View{view}, ingesttest.Record{Data: make([]byte, 300_000), Claim: 4 * n * n})
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("pytorch_model-%05d-of-00002.bin", i+1)), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Open(t.Context(), filepath.Join(dir, fmt.Sprintf("pytorch_model-%05d-of-00002.bin", i+1)), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	_, err := Open(t.Context(), dir, Options{})
+	if err == nil || !strings.HasPrefix(err.Error(), "pytorch_model-00002-of-00002.bin: with it, deflated records") || !strings.Contains(err.Error(), "392000000") {
+		t.Error(err)
+	}
+}

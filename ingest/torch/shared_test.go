@@ -138,3 +138,23 @@ func TestManyViews(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedChunk: a chunk may be a part of its record, whose damage lies elsewhere.
+func TestDamagedChunk(t *testing.T) {
+	sound := ingesttest.Floats(8)
+	for _, flip := range []int{-1, 0, 31} {
+		record := ingesttest.Record{Data: bytes.Clone(sound), CRC: sound}
+		if flip >= 0 {
+			record.Data[flip] ^= 1
+		}
+		data := ingesttest.Torch([]ingesttest.View{{Path: "w", Numel: 8, Offset: 2, Shape: []int64{4}, Stride: []int64{1}}}, record)
+		f, err := Open(t.Context(), bytes.NewReader(data), int64(len(data)), "chunk")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &Distributed{readers: []*assembled{{chunks: []chunk{{origin: []int64{0}, file: f}}}}}
+		if err := d.Prove(t.Context(), 0); (err != nil) != (flip >= 0) || err != nil && !strings.Contains(err.Error(), "damaged") {
+			t.Errorf("byte %d: %v", flip, err)
+		}
+	}
+}
