@@ -107,9 +107,9 @@ func (a *app) archOf(name, configFile string) (ar *arch.Arch, config []byte, err
 		return ar, config, err
 	}
 	if v, regErr := a.latest(name); regErr == nil && v != nil {
-		cfg, err := arch.ParseConfig(v.Config)
+		cfg, err := configOf(v)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", v.Ref(), err)
+			return nil, nil, err
 		}
 		ar, err = arch.Find(cfg)
 		return ar, v.Config, err
@@ -160,11 +160,23 @@ func archCheck(a *app) *cobra.Command {
 	return describe(c, statusPlain)
 }
 
-// resolve lays a model of the registry against its architecture.
-func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, file string) (*arch.Resolution, error) {
+// configOf is a model's config.json.
+func configOf(v *registry.Revision) (*arch.Config, error) {
+	if len(v.Config) == 0 {
+		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown; put that of the model into a folder with the weights and ingest the folder", v.Ref())
+	}
 	cfg, err := arch.ParseConfig(v.Config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
+		err = fmt.Errorf("%s: %w", v.Ref(), err)
+	}
+	return cfg, err
+}
+
+// resolve lays a model of the registry against its architecture.
+func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, file string) (*arch.Resolution, error) {
+	cfg, err := configOf(v)
+	if err != nil {
+		return nil, err
 	}
 	ar, err := readArch(file)
 	if err == nil && ar == nil {

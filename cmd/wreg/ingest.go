@@ -59,6 +59,9 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 			for _, path := range args {
 				v, state, err := a.ingest(c.Context(), path, o)
 				if err != nil {
+					if len(args) > 1 && !strings.HasPrefix(err.Error(), path) {
+						err = fmt.Errorf("%s: %w", path, err)
+					}
 					errs = append(errs, err)
 					continue
 				}

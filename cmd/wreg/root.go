@@ -101,6 +101,10 @@ that the consumer needs.`,
 	f.StringVar(&a.format, "format", "auto", "how to print: auto (table on a terminal, else tsv) or "+formatNames())
 	f.BoolVar(&a.json, "json", false, "short for --format json")
 	f.BoolVar(&a.quiet, "quiet", false, "no talk on stderr but errors")
+	c.PersistentPreRunE = func(*cobra.Command, []string) error { // before anything is done
+		_, err := a.outputFormat()
+		return err
+	}
 	c.SetVersionTemplate("wreg {{.Version}}\n")
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())

@@ -99,3 +99,73 @@ func TestNamesBeginNoLine(t *testing.T) {
 		}
 	}
 }
+
+// A signal is told once, whatever runs.
+func TestInterruptedOnce(t *testing.T) {
+	c, err := synth.Golden(filepath.Join(goldens, "llama.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := c.Write(filepath.Join(dir, "m"), synth.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("WREG_REGISTRY", filepath.Join(dir, "r.db"))
+	t.Chdir(dir)
+	var out strings.Builder
+	if got := run(t.Context(), []string{"ingest", "m"}, strings.NewReader(""), &out, &out); got != exitFine {
+		t.Fatal(out.String())
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, args := range [][]string{{"demo"}, {"ingest", "m", "m", "--rehash"}, {"export", "m", "--out", "o"}, {"verify", "m"}, {"lint", "m"}, {"reindex", "m"}, {"query", "missing **"}} {
+		out.Reset()
+		got := run(ctx, args, strings.NewReader(""), &out, &out)
+		if got == exitFine {
+			continue // done before it looked
+		}
+		if s := out.String(); got != exitTrouble || strings.Count(s, "interrupted") != 1 || strings.Contains(s, "context canceled") {
+			t.Errorf("%q: exit status %d, %s", args, got, s)
+		}
+	}
+}
+
+// A format that is none stops a command before it does anything.
+func TestFormatIsCheckedFirst(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("WREG_REGISTRY", filepath.Join(dir, "r.db"))
+	for _, args := range [][]string{{"synth", "--arch", "llama", "--out", "m"}, {"ingest", "m"}, {"export", "m", "--out", "o"}, {"reindex", "m"}, {"backup", "b"}, {"rm", "m"}, {"demo"}} {
+		var out, talk strings.Builder
+		if got := run(t.Context(), append(args, "--format", "yaml"), strings.NewReader(""), &out, &talk); got != exitTrouble || out.Len() > 0 || !strings.Contains(talk.String(), "yaml") {
+			t.Errorf("%q: exit status %d, %s %s", args, got, out.String(), talk.String())
+		}
+	}
+	if there, err := os.ReadDir(dir); err != nil || len(there) > 0 {
+		t.Errorf("%v is there, %v", there, err)
+	}
+}
+
+// Of several folders each error says which; a model without config.json is told so.
+func TestErrorsNameTheFolder(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("WREG_REGISTRY", "r.db")
+	const header = `{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`
+	for dir, data := range map[string]string{"a": header + "x", "b": "{}", "c": header} {
+		data = string([]byte{byte(len(header))}) + strings.Repeat("\x00", 7) + data
+		if err := errors.Join(os.Mkdir(dir, 0o777), os.WriteFile(filepath.Join(dir, "model.safetensors"), []byte(data), 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	if got := run(t.Context(), []string{"ingest", "a", "b", "c"}, strings.NewReader(""), &out, &out); got != exitTrouble ||
+		!strings.Contains(out.String(), "b: model.safetensors") || !strings.Contains(out.String(), "c: model.safetensors") || !strings.Contains(out.String(), "a@1") {
+		t.Errorf("exit status %d, %s", got, out.String())
+	}
+	for _, args := range [][]string{{"coverage", "a"}, {"arch", "show", "a"}} {
+		out.Reset()
+		if got := run(t.Context(), args, strings.NewReader(""), &out, &out); got != exitTrouble || !strings.Contains(out.String(), "a@1 has no config.json") {
+			t.Errorf("%q: exit status %d, %s", args, got, out.String())
+		}
+	}
+}
