@@ -38,3 +38,6 @@ func Parse(text string) (*Query, error) {
 	}
 	return &Query{p}, nil
 }
+
+// Grammar is the language's grammar, as the README shows it.
+func Grammar() string { return lang.Grammar() }
