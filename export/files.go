@@ -43,6 +43,8 @@ func isCopied(name string) bool {
 const (
 	maxExtras = 1000
 	maxExtra  = 1 << 30 // bytes of one file
+
+	maxDocument = 16 << 20 // bytes of a JSON file that is read
 )
 
 // shardNames match what shards are called.

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"sync"
 
+	"wreg/ingest/regular"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )

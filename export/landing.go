@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"wreg/ingest/regular"
 )
 
 // strangers refuses to land what an export did not write: a consumer loads every
@@ -55,7 +57,7 @@ func (b *berth) land(out string, sync bool) error {
 // may have left it alone there, with some or all of the journals gone: without it,
 // the work of all shares would be lost in the last millisecond.
 func (s *stream) received(b *berth, written claims) error {
-	data, err := readFile(b.root, receiptFile, maxReceipt)
+	data, err := regular.ReadIn(b.root, receiptFile, maxReceipt)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !sealed(data) { // cut short: the journals are still there
 		return nil
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"wreg/ingest/regular"
 )
 
 // repoID is org/name or name, as the Hub has them; a revision may follow an @.
@@ -172,13 +174,9 @@ func cachedRevisions(root *os.Root, snapshots []string) string {
 }
 
 func readRef(root *os.Root, ref string) (string, error) {
-	info, err := root.Stat("refs/" + ref)
+	text, err := regular.ReadIn(root, "refs/"+ref, maxRef)
 	if err != nil {
-		return "", cause(err)
+		return "", fmt.Errorf("refs/%s: %w", ref, cause(err))
 	}
-	if !info.Mode().IsRegular() || info.Size() > maxRef {
-		return "", fmt.Errorf("refs/%s is no ref: %s of %d bytes", ref, kind(info.Mode()), info.Size())
-	}
-	text, err := root.ReadFile("refs/" + ref)
-	return strings.TrimSpace(string(text)), err
+	return strings.TrimSpace(string(text)), nil
 }

@@ -52,22 +52,6 @@ func cause(err error) error {
 	return err
 }
 
-func kind(m fs.FileMode) string {
-	switch {
-	case m.IsDir():
-		return "a folder"
-	case m&fs.ModeSymlink != 0:
-		return "a symbolic link"
-	case m&fs.ModeNamedPipe != 0:
-		return "a named pipe"
-	case m&fs.ModeSocket != 0:
-		return "a socket"
-	case m&fs.ModeDevice != 0:
-		return "a device"
-	}
-	return "a special file"
-}
-
 // fetcher opens files and reads their headers in the background, so that an index
 // is read at the same time as the shards it will turn out to name.
 type fetcher struct {

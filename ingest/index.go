@@ -17,7 +17,7 @@ import (
 const (
 	indexSuffix = ".index.json"
 	maxIndex    = 100_000_000 // bytes of an index file, as of a safetensors header
-	maxConfig   = 64 << 20    // bytes of config.json
+	maxConfig   = 16 << 20    // bytes of config.json, as arch parses them
 )
 
 // index is what an index.json says: which shard holds which tensor.

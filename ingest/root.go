@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"wreg/ingest/regular"
 )
 
 // Folder is where the files of one model lie, and the only way to open them: a
@@ -83,10 +85,10 @@ func sharesBlobs(hub string) bool {
 		return false
 	}
 	marker := filepath.Join(store, sharedMarker)
-	if info, err := os.Lstat(marker); err != nil || !info.Mode().IsRegular() || info.Size() > maxRef {
+	if info, err := os.Lstat(marker); err != nil || !info.Mode().IsRegular() {
 		return false
 	}
-	text, err := os.ReadFile(marker)
+	text, err := regular.Read(marker, maxRef)
 	return err == nil && strings.TrimSpace(string(text)) == sharedVersion
 }
 
@@ -127,19 +129,9 @@ func (d *Folder) Open(name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %s is no regular file", name, kind(info.Mode()))
-	}
-	f, err := d.root.Open(inside)
+	f, err := regular.OpenFound(d.root, inside, info)
 	if err != nil {
 		return nil, named(name, err)
-	}
-	now, err := f.Stat()
-	if err == nil && !os.SameFile(info, now) {
-		err = errors.New("it was replaced while it was opened; try again")
-	}
-	if err != nil {
-		return nil, errors.Join(named(name, err), f.Close())
 	}
 	return f, nil
 }
@@ -150,11 +142,11 @@ func (d *Folder) ReadFile(name string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s exceeds %d bytes", name, most)
+	data, err := regular.ReadAll(f, name, most)
+	if err != nil {
+		err = named(name, err)
 	}
-	return data, errors.Join(err, f.Close())
+	return data, err
 }
 
 // maxLinks is how many links lead to a blob: one into the repository's blobs, one
@@ -234,7 +226,7 @@ func (d *Folder) straight(to string) error {
 		case err != nil:
 			return err
 		case !info.IsDir():
-			return fmt.Errorf("%s is %s, not a folder", to[:i], kind(info.Mode()))
+			return fmt.Errorf("%s is %s, not a folder", to[:i], regular.Kind(info.Mode()))
 		}
 	}
 	return nil

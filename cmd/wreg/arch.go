@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"wreg/ingest/regular"
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/synth"
@@ -94,7 +94,7 @@ func (a *app) archOf(name, configFile string) (ar *arch.Arch, config []byte, err
 		ar, err = arch.ByName(name)
 	}
 	if configFile != "" {
-		data, readErr := os.ReadFile(configFile)
+		data, readErr := regular.Read(configFile, arch.MaxConfig)
 		if readErr != nil {
 			return nil, nil, readErr
 		}
@@ -135,7 +135,7 @@ func archCheck(a *app) *cobra.Command {
 				}
 				row := []any{ar.Name, file, nil, nil}
 				if config != "" {
-					data, err := os.ReadFile(config)
+					data, err := regular.Read(config, arch.MaxConfig)
 					if err != nil {
 						return err
 					}

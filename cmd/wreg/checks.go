@@ -9,6 +9,9 @@ import (
 	"wreg/query"
 )
 
+// maxChecks bounds a file of checks, in bytes.
+const maxChecks = 1 << 20
+
 // savedCheck is one named query of a wreg.checks file and what its answer must be.
 //
 //	# experts and routers are all there

@@ -15,8 +15,10 @@ import (
 	"wreg/accel"
 	"wreg/export"
 	"wreg/ingest"
+	"wreg/ingest/regular"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
 
@@ -262,7 +264,7 @@ func readArch(file string) (*arch.Arch, error) {
 	if file == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(file)
+	text, err := regular.Read(file, expr.MaxText)
 	if err != nil {
 		return nil, err
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
 
+	"wreg/ingest/regular"
 	"wreg/query"
 	"wreg/registry"
 )
@@ -73,7 +73,7 @@ func (o queryOptions) text(a *app, args []string) (string, error) {
 	}
 	in := a.in
 	if o.file != "-" {
-		f, err := os.Open(o.file)
+		f, err := regular.Open(o.file)
 		if err != nil {
 			return "", err
 		}

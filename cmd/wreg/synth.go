@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wreg/ingest/regular"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 	"wreg/synth"
@@ -161,7 +162,7 @@ func (o synthOptions) readConfig() ([]byte, error) {
 	case o.config != "" && o.arch != "":
 		return nil, errors.New("--arch and --config both name the architecture; give one")
 	case o.config != "":
-		return os.ReadFile(o.config)
+		return regular.Read(o.config, arch.MaxConfig)
 	case o.arch == "":
 		return nil, errors.New("--arch NAME or --config FILE is needed")
 	}

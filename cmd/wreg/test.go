@@ -3,10 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
+	"wreg/ingest/regular"
 	"wreg/query"
 	"wreg/registry"
 )
@@ -24,7 +24,7 @@ an in clause.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeModels,
 		RunE: func(c *cobra.Command, args []string) error {
-			text, err := os.ReadFile(file)
+			text, err := regular.Read(file, maxChecks)
 			if err != nil {
 				return err
 			}

@@ -17,7 +17,7 @@ import (
 // Limits of a config.json. Real ones are a few KiB; a list a layer is the longest
 // thing in them.
 const (
-	maxConfigBytes = 16 << 20
+	MaxConfig      = 16 << 20 // bytes
 	maxConfigDepth = 64
 )
 
@@ -53,8 +53,8 @@ type object map[string]any
 // ParseConfig parses config.json strictly: one object, duplicate keys refused,
 // integers kept exact, mlx's tagged floats ({"__float__": "Infinity"}) decoded.
 func ParseConfig(data []byte) (*Config, error) {
-	if len(data) > maxConfigBytes {
-		return nil, fmt.Errorf("config.json: %d bytes exceed the limit of %d", len(data), maxConfigBytes)
+	if len(data) > MaxConfig {
+		return nil, fmt.Errorf("config.json: %d bytes exceed the limit of %d", len(data), MaxConfig)
 	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	d.UseNumber()
