@@ -176,7 +176,7 @@ func cachedRevisions(root *os.Root, snapshots []string) string {
 func readRef(root *os.Root, ref string) (string, error) {
 	text, err := regular.ReadIn(root, "refs/"+ref, maxRef)
 	if err != nil {
-		return "", fmt.Errorf("refs/%s: %w", ref, cause(err))
+		return "", fmt.Errorf("refs/%s is no ref: %w", ref, cause(err))
 	}
 	return strings.TrimSpace(string(text)), nil
 }

@@ -58,6 +58,9 @@ func (c *Checkpoint) openDistributed(ctx context.Context, d *Folder) error {
 		return err
 	}
 	meta.reader = all
+	if err := new(holdings).add(meta); err != nil {
+		return err
+	}
 	if err := c.adopt(ctx, nil); err != nil {
 		return err
 	}

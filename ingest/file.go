@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"sync"
 
 	"wreg/registry/tensor"
 )
@@ -58,6 +59,7 @@ type fetcher struct {
 	ctx   context.Context
 	d     *Folder
 	slots chan struct{} // one for each file being read
+	total holdings
 	files map[string]*fetched
 }
 
@@ -75,7 +77,37 @@ func newFetcher(ctx context.Context, d *Folder, o Options) *fetcher {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
-	return &fetcher{ctx, d, make(chan struct{}, jobs), map[string]*fetched{}}
+	return &fetcher{ctx, d, make(chan struct{}, jobs), holdings{}, map[string]*fetched{}}
+}
+
+// holdings are what the headers of a checkpoint's files take in memory together:
+// each file is within its own limits, and a folder may hold many.
+type holdings struct {
+	mu             sync.Mutex
+	tensors, bytes int64
+}
+
+// add takes a file's header into account. One too many is refused, and so is every
+// file after it.
+func (h *holdings) add(f *file) error {
+	tensors := f.reader.Tensors()
+	var bytes int64
+	for i := range tensors {
+		bytes += int64(len(tensors[i].Path))
+	}
+	if r, ok := f.reader.(interface{ Held() int64 }); ok {
+		bytes = max(bytes, r.Held())
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tensors, h.bytes = h.tensors+int64(len(tensors)), h.bytes+bytes
+	switch {
+	case h.tensors > tensor.MaxTensors:
+		return fmt.Errorf("%s: with its %d tensors the checkpoint has %d; at most %d are read", f.info.Name, len(tensors), h.tensors, tensor.MaxTensors)
+	case h.bytes > maxHeaders:
+		return fmt.Errorf("%s: with its %d bytes the headers of the checkpoint take %d; at most %d are held", f.info.Name, bytes, h.bytes, maxHeaders)
+	}
+	return nil
 }
 
 // start begins to read a file, once.
@@ -92,7 +124,9 @@ func (x *fetcher) start(name string) *fetched {
 			return
 		}
 		if f.file, f.openErr = x.d.open(name); f.openErr == nil {
-			f.readErr = f.file.read(x.ctx)
+			if f.readErr = f.file.read(x.ctx); f.readErr == nil {
+				f.readErr = x.total.add(f.file)
+			}
 		}
 	}()
 	return f

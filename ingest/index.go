@@ -17,6 +17,7 @@ import (
 const (
 	indexSuffix = ".index.json"
 	maxIndex    = 100_000_000 // bytes of an index file, as of a safetensors header
+	maxHeaders  = 128 << 20   // bytes of all headers of a checkpoint that stay in memory
 	maxConfig   = 16 << 20    // bytes of config.json, as arch parses them
 )
 

@@ -108,6 +108,9 @@ func (c *Checkpoint) openSingle(ctx context.Context) error {
 	if err := f.read(ctx); err != nil {
 		return err
 	}
+	if err := new(holdings).add(f); err != nil {
+		return err
+	}
 	beside, err := OpenFolder(c.root) // of the name, not of the file a link leads to
 	if err != nil {
 		return err

@@ -8,20 +8,23 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"wreg/registry/tensor"
 )
 
 // peakLimit bounds the memory of one ingest, whatever the header.
 const peakLimit = 512 << 20
 
 // largestHeader writes a checkpoint of one file whose header takes 90 MB, which is
-// about what the format allows: some 800,000 weights of experts.
+// about what the format allows, for as many weights of experts as a checkpoint may
+// have.
 func largestHeader(t *testing.T, path string) {
 	header := []byte{'{'}
-	for n := 0; len(header) < 90_000_000; n++ {
+	for n := range tensor.MaxTensors {
 		if n > 0 {
 			header = append(header, ',')
 		}
-		header = fmt.Appendf(header, `"model.layers.%d.mlp.experts.%d.up_proj.weight"`, n/1000, n%1000)
+		header = fmt.Appendf(header, `"base_model.model.model.language_model.layers.%d.feed_forward.mixture.experts.%d.up_proj.lora_embedding_%c.weight.default"`, n/1000, n%1000/2, 'A'+n%2)
 		header = fmt.Appendf(header, `:{"dtype":"BF16","shape":[1,1],"data_offsets":[%d,%d]}`, 2*n, 2*n+2)
 	}
 	data := 2 * int64(strings.Count(string(header), "dtype"))

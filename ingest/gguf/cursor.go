@@ -14,7 +14,8 @@ import (
 // against what is left of the file before it is believed.
 type cursor struct {
 	r    io.ReaderAt
-	size int64
+	size int64 // of the file
+	end  int64 // of what the header may take of it
 	pos  int64
 	buf  []byte // what was read ahead, from pos on
 	back [32 << 10]byte
@@ -23,12 +24,20 @@ type cursor struct {
 	steps interrupt.Steps // of loops that read nothing
 }
 
-func (c *cursor) left() int64 { return c.size - c.pos }
+func (c *cursor) left() int64 { return c.end - c.pos }
+
+// cut says that n bytes are more than are left.
+func (c *cursor) cut(n int64) error {
+	if c.end < c.size {
+		return fmt.Errorf("offset %d: %d bytes are wanted and the header may take %d in all", c.pos, n, c.end)
+	}
+	return fmt.Errorf("offset %d: %d bytes are wanted and %d are left; the file was cut", c.pos, n, c.left())
+}
 
 // bytes are the next n, valid until the next call; n is at most len(back).
 func (c *cursor) bytes(n int) ([]byte, error) {
 	if int64(n) > c.left() {
-		return nil, fmt.Errorf("offset %d: %d bytes are wanted and %d are left; the file was cut", c.pos, n, c.left())
+		return nil, c.cut(int64(n))
 	}
 	if len(c.buf) < n {
 		p := c.back[:min(int64(len(c.back)), c.left())]
@@ -45,7 +54,7 @@ func (c *cursor) bytes(n int) ([]byte, error) {
 // skip passes over n bytes.
 func (c *cursor) skip(n int64) error {
 	if n > c.left() {
-		return fmt.Errorf("offset %d: %d bytes are wanted and %d are left; the file was cut", c.pos, n, c.left())
+		return c.cut(n)
 	}
 	c.buf = c.buf[min(n, int64(len(c.buf))):]
 	c.pos += n
@@ -68,15 +77,21 @@ func (c *cursor) u64() (uint64, error) {
 	return binary.LittleEndian.Uint64(b), nil
 }
 
-// count reads how many things follow, each of at least size bytes.
-func (c *cursor) count(what string, size int64) (int64, error) {
+// count reads how many things follow, each of at least size bytes, at most most.
+func (c *cursor) count(what string, size, most int64) (int64, error) {
 	at := c.pos
 	n, err := c.u64()
 	if err != nil {
 		return 0, err
 	}
 	if n > uint64(c.left()/size) {
+		if c.end < c.size {
+			return 0, fmt.Errorf("offset %d: %d %s cannot fit the %d bytes that the header may take", at, n, what, c.end)
+		}
 		return 0, fmt.Errorf("offset %d: %d %s cannot fit the %d bytes left", at, n, what, c.left())
+	}
+	if most > 0 && n > uint64(most) {
+		return 0, fmt.Errorf("offset %d: %d %s exceed the %d that are read", at, n, what, most)
 	}
 	return int64(n), nil
 }
@@ -84,7 +99,7 @@ func (c *cursor) count(what string, size int64) (int64, error) {
 // str reads a string of UTF-8.
 func (c *cursor) str(what string, limit int64) (string, error) {
 	at := c.pos
-	n, err := c.count("bytes of a "+what, 1)
+	n, err := c.count("bytes of a "+what, 1, 0)
 	if err != nil {
 		return "", err
 	}

@@ -28,6 +28,10 @@ const (
 	MaxKey       = 65_535  // bytes of a metadata key, as the format has it
 	MaxAlignment = 1 << 20 // bytes
 
+	MaxHeader  = 128 << 20 // bytes before the data: a vocabulary takes twenty million
+	MaxPairs   = 1 << 16   // of metadata
+	MaxTensors = tensor.MaxTensors
+
 	defaultAlignment = 32
 )
 
@@ -39,13 +43,14 @@ type File struct {
 	metadata  map[string]any
 	tensors   []tensor.Info
 	findings  []tensor.Finding
+	held      int64
 }
 
 // Read reads and checks the header of the size bytes of r. name is what errors
 // and Info.File call the file.
 func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, error) {
 	f := &File{r: r, alignment: defaultAlignment, metadata: map[string]any{}}
-	c := &cursor{r: interrupt.Reader(ctx, r), size: size, steps: interrupt.Steps{Context: ctx}}
+	c := &cursor{r: interrupt.Reader(ctx, r), size: size, end: min(size, MaxHeader), steps: interrupt.Steps{Context: ctx}}
 	if err := f.read(c, name); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
@@ -61,6 +66,9 @@ func (f *File) Metadata() map[string]any { return f.metadata }
 
 // Tensors lists the tensors sorted by path. The caller must not modify the slice.
 func (f *File) Tensors() []tensor.Info { return f.tensors }
+
+// Held is how much memory the header's texts keep.
+func (f *File) Held() int64 { return f.held }
 
 // Bytes gives the bytes of tensor i of Tensors: a section of the file.
 func (f *File) Bytes(i int) (io.ReaderAt, error) {
@@ -108,11 +116,11 @@ func (f *File) read(c *cursor, name string) error {
 	default:
 		return fmt.Errorf("offset 4: version %d; wreg reads 2 and 3", v)
 	}
-	tensors, err := c.count("tensors", minTensor)
+	tensors, err := c.count("tensors", minTensor, MaxTensors)
 	if err != nil {
 		return err
 	}
-	pairs, err := c.count("metadata pairs", minPair)
+	pairs, err := c.count("metadata pairs", minPair, MaxPairs)
 	if err != nil {
 		return err
 	}
@@ -130,6 +138,7 @@ func (f *File) read(c *cursor, name string) error {
 			return err
 		}
 	}
+	f.held += c.kept
 	return f.place(c, name)
 }
 
@@ -201,6 +210,7 @@ func (f *File) tensor(c *cursor, file string) error {
 	if off > uint64(c.size) {
 		return fail("offset %d lies past the file's %d bytes", off, c.size)
 	}
+	f.held += int64(len(name))
 	f.tensors = append(f.tensors, tensor.Info{Path: name, DType: dtype, Shape: shape, File: file, Offset: int64(off), Bytes: n, Format: "gguf"})
 	return nil
 }
@@ -240,7 +250,7 @@ func (f *File) place(c *cursor, file string) error {
 	if gaps > 0 {
 		f.note("unused-bytes", file, "", "%d bytes belong to no tensor", gaps)
 	}
-	f.sort()
+	pathsort.Sort(f.tensors, func(t *tensor.Info) string { return t.Path })
 	for i := 1; i < len(f.tensors); i++ {
 		if p := f.tensors[i].Path; p == f.tensors[i-1].Path {
 			return fmt.Errorf("tensor %q: given twice, at offsets %d and %d", p, f.tensors[i-1].Offset, f.tensors[i].Offset)
@@ -250,14 +260,4 @@ func (f *File) place(c *cursor, file string) error {
 		f.note("no-tensors", file, "", "holds no tensors")
 	}
 	return nil
-}
-
-func (f *File) sort() {
-	if order := pathsort.Order(len(f.tensors), func(i int) string { return f.tensors[i].Path }); order != nil {
-		sorted := make([]tensor.Info, len(order))
-		for i, from := range order {
-			sorted[i] = f.tensors[from]
-		}
-		f.tensors = sorted
-	}
 }

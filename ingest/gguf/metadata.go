@@ -116,7 +116,7 @@ func (c *cursor) value(kind uint32) (any, error) {
 // text reads a string value. One that is too long to keep is passed over and
 // stands as its length.
 func (c *cursor) text() (any, error) {
-	n, err := c.count("bytes of a string", 1)
+	n, err := c.count("bytes of a string", 1, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +158,7 @@ func (c *cursor) array(depth int) (Array, error) {
 	case typeArray:
 		smallest = 12
 	}
-	n, err := c.count("elements of an array", smallest)
+	n, err := c.count("elements of an array", smallest, 0)
 	if err != nil {
 		return Array{}, err
 	}
@@ -171,7 +171,7 @@ func (c *cursor) array(depth int) (Array, error) {
 			_, err = c.array(depth + 1)
 		} else {
 			var m int64
-			if m, err = c.count("bytes of a string", 1); err == nil {
+			if m, err = c.count("bytes of a string", 1, 0); err == nil {
 				err = c.skip(m)
 			}
 		}

@@ -1,4 +1,4 @@
-// Package pathsort orders tensor paths bytewise. Call Order.
+// Package pathsort orders tensor paths bytewise. Call Sort or Order.
 //
 // A general sort compares whole strings, and the paths of a checkpoint share long
 // prefixes; this one compares eight bytes at a time from where a group of paths
@@ -39,6 +39,26 @@ func Order(n int, path func(i int) string) []uint32 {
 		order[k] = s.items[k].i
 	}
 	return order
+}
+
+// Sort sorts list by path in place. Elements may be large: each is moved once.
+func Sort[T any](list []T, path func(*T) string) {
+	order := Order(len(list), func(i int) string { return path(&list[i]) })
+	for i := range order { // follow each cycle of the permutation
+		if int(order[i]) == i {
+			continue
+		}
+		held, at := list[i], i
+		for {
+			from := int(order[at])
+			order[at] = uint32(at)
+			if from == i {
+				list[at] = held
+				break
+			}
+			list[at], at = list[from], from
+		}
+	}
 }
 
 type sorter struct {

@@ -6,6 +6,7 @@
 package regular
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -90,14 +91,17 @@ func ReadAll(f *os.File, name string, most int64) ([]byte, error) {
 	tooLong := func(n int64) error {
 		return &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("%d bytes exceed the %d that are read", n, most)}
 	}
+	var b bytes.Buffer
 	if info, err := f.Stat(); err == nil && info.Size() > most {
 		return nil, tooLong(info.Size())
+	} else if err == nil {
+		b.Grow(int(info.Size()) + bytes.MinRead) // no garbage half as large as the file
 	}
-	data, err := io.ReadAll(io.LimitReader(f, most+1))
-	if int64(len(data)) > most {
-		return nil, tooLong(int64(len(data)))
+	_, err := b.ReadFrom(io.LimitReader(f, most+1))
+	if n := int64(b.Len()); n > most {
+		return nil, tooLong(n)
 	}
-	return data, err
+	return b.Bytes(), err
 }
 
 // Kind names what a mode is of.

@@ -27,6 +27,7 @@ var (
 	ErrOverlap        = errors.New("bytes that belong to two tensors")
 	ErrTruncated      = errors.New("tensors end past the file")
 	ErrTrailingData   = errors.New("bytes after the last tensor")
+	ErrTooMany        = errors.New("more tensors than are read")
 )
 
 // FormatError is a broken rule: where it broke and the numbers.

@@ -39,7 +39,7 @@ func parse(ctx context.Context, text, file string) (*header, error) {
 		Scanner: strictjson.Scanner{Text: text, Steps: interrupt.Steps{Context: ctx}},
 		h:       &header{file: file, bytes: int64(len(text)), dtypes: map[int]string{}},
 	}
-	p.h.tensors = make([]tensor.Info, 0, min(strings.Count(text, "{"), len(text)/minEntry+1))
+	p.h.tensors = make([]tensor.Info, 0, min(strings.Count(text, "{"), len(text)/minEntry+1, MaxTensors))
 	if err := p.entries(); err != nil {
 		if errors.As(err, &bad) {
 			return nil, fault(ErrJSON, file, prefixBytes+int64(bad.Pos), "header: %s", bad.Message)
@@ -143,6 +143,9 @@ const (
 func (p *parser) entry(name string) error {
 	if len(name) > MaxName {
 		return p.fault(ErrName, "tensor name of %d bytes exceeds %d: %q", len(name), MaxName, shorten(name))
+	}
+	if len(p.h.tensors) == MaxTensors {
+		return p.fault(ErrTooMany, "more than %d tensors", MaxTensors)
 	}
 	p.h.tensors = append(p.h.tensors, tensor.Info{}) // filled in place: an Info is large
 	t := &p.h.tensors[len(p.h.tensors)-1]

@@ -29,6 +29,7 @@ const (
 	MaxHeader   = 100_000_000 // bytes of JSON
 	MaxName     = 8192        // bytes of a tensor's name, unescaped
 	MaxMetadata = 1 << 16     // entries of __metadata__
+	MaxTensors  = tensor.MaxTensors
 
 	prefixBytes = 8 // the header length before the header
 )
@@ -39,6 +40,7 @@ type File struct {
 	tensors  []tensor.Info
 	metadata map[string]string
 	findings []tensor.Finding
+	held     int64
 }
 
 // Read reads and checks the header of the size bytes of r. name is what errors
@@ -76,7 +78,7 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, e
 	for i := range h.tensors {
 		h.tensors[i].Offset += prefixBytes + int64(n)
 	}
-	return &File{r, h.tensors, h.metadata, h.findings()}, nil
+	return &File{r, h.tensors, h.metadata, h.findings(), int64(n)}, nil
 }
 
 // Tensors lists the tensors sorted by path, with offsets counted from the start
@@ -88,6 +90,9 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	t := &f.tensors[i]
 	return io.NewSectionReader(f.r, t.Offset, t.Bytes), nil
 }
+
+// Held is how much memory the header keeps: names are parts of its text.
+func (f *File) Held() int64 { return f.held }
 
 // Metadata is the header's __metadata__, nil when there is none.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.metadata) }

@@ -268,18 +268,18 @@ func TestEveryDType(t *testing.T) {
 	}
 }
 
-// TestMemory: a header of nearly the largest size, made of the shortest entries,
+// TestMemory: a header of nearly the largest size with as many tensors as may be
 // is read in less than 512 MiB.
 func TestMemory(t *testing.T) {
 	const size = 90_000_000
 	b := make([]byte, 8, size+200)
 	b = append(b, '{')
 	n := 0
-	for len(b) < size {
+	for n < MaxTensors {
 		if n > 0 {
 			b = append(b, ',')
 		}
-		b = fmt.Appendf(b, `"%x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`, n)
+		b = fmt.Appendf(b, `"%0120x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`, n)
 		n++
 	}
 	b = append(b, '}')
@@ -306,6 +306,19 @@ func TestMemory(t *testing.T) {
 	// What was allocated in all bounds what was held at once, garbage included.
 	if used := after.TotalAlloc - before.TotalAlloc; used > 512<<20 {
 		t.Errorf("%d MiB allocated for a header of %d bytes with %d tensors", used>>20, size64, n)
+	}
+}
+
+// TestTooMany: one tensor more than may be is refused, before the rest is read.
+func TestTooMany(t *testing.T) {
+	b := []byte("\x00\x00\x00\x00\x00\x00\x00\x00{")
+	for n := range MaxTensors + 1 {
+		b = fmt.Appendf(b, `"%x":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},`, n)
+	}
+	b = append(b, "not JSON"...)
+	binary.LittleEndian.PutUint64(b, uint64(len(b)-8))
+	if _, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m"); !errors.Is(err, ErrTooMany) {
+		t.Error(err)
 	}
 }
 

@@ -52,7 +52,7 @@ func validate(ctx context.Context, h *header, data int64) error {
 		return err
 	}
 	cover(h, data, &bad)
-	sortByPath(h.tensors)
+	pathsort.Sort(h.tensors, func(t *tensor.Info) string { return t.Path })
 	for i := 1; i < len(h.tensors); i++ {
 		if t := &h.tensors[i]; t.Path == h.tensors[i-1].Path {
 			bad.add(fault(ErrDuplicateName, h.file, at(t.Offset), "tensor %q: given twice, at bytes %d and %d of the data", shorten(t.Path), h.tensors[i-1].Offset, t.Offset))
@@ -105,25 +105,4 @@ func byOffset(ts []tensor.Info) []uint32 {
 	}
 	slices.SortFunc(order, func(a, b uint32) int { return compare(&ts[a], &ts[b]) })
 	return order
-}
-
-// sortByPath sorts in place. An Info is large, so indices are sorted and each Info
-// is moved once.
-func sortByPath(ts []tensor.Info) {
-	order := pathsort.Order(len(ts), func(i int) string { return ts[i].Path })
-	for i := range order { // follow each cycle of the permutation
-		if int(order[i]) == i {
-			continue
-		}
-		held, at := ts[i], i
-		for {
-			from := int(order[at])
-			order[at] = uint32(at)
-			if from == i {
-				ts[at] = held
-				break
-			}
-			ts[at], at = ts[from], from
-		}
-	}
 }

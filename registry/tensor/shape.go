@@ -12,6 +12,10 @@ import (
 // stop at 64.
 const MaxRank = 64
 
+// MaxTensors is how many tensors one checkpoint may hold: the largest have a third
+// of it.
+const MaxTensors = 1 << 19
+
 // Shape is the size of each dimension, outermost first. A scalar has rank 0.
 type Shape []int64
 
