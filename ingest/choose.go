@@ -48,6 +48,7 @@ type plan struct {
 	strays []string
 	index  *index // nil when there is none, or none that is about these files
 	strict bool   // what the index says and is not so is an error
+	draft  *draft // of a new index; nil when no folder was looked at
 }
 
 // choose decides which files of a folder are the weights:
@@ -72,26 +73,36 @@ func (c *Checkpoint) choose(ctx context.Context, d *Folder, k *contents) (*plan,
 		}
 	}
 	files := k.weights[chosen.name]
-	p := &plan{index: x}
+	p := &plan{index: x, draft: drafted(chosen, files, x)}
+	here := setOf(files)
 	switch {
-	case x != nil && (len(files) == 0 || slices.ContainsFunc(x.shards, func(s string) bool { return slices.Contains(files, s) })):
+	case x != nil && (len(files) == 0 || slices.ContainsFunc(x.shards, func(s string) bool { return here[s] })):
 		p.read = x.shards
 	default:
 		if x != nil {
-			c.note("foreign-index", x.name, "", "%s: names %d shards, from %s, of which none is here; it was passed over; wreg reindex writes the right one",
-				x.name, len(x.shards), x.shards[0])
+			c.note("foreign-index", x.name, "", "%s: names %d shards, from %s, of which none is here; it was passed over", x.name, len(x.shards), x.shards[0])
 			p.index = nil
 		}
 		if p.read, err = c.withoutIndex(chosen, files); err != nil {
 			return nil, err
 		}
 	}
-	for _, name := range files {
-		if !slices.Contains(p.read, name) {
-			p.strays = append(p.strays, name)
-		}
-	}
+	p.strays = without(files, p.read)
 	return p, nil
+}
+
+func setOf(names []string) map[string]bool {
+	set := make(map[string]bool, len(names))
+	for _, name := range names {
+		set[name] = true
+	}
+	return set
+}
+
+// without lists the names that are none of some others.
+func without(names, others []string) []string {
+	out := setOf(others)
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return out[name] })
 }
 
 // chooseFamily finds the first family that is there, and its index.
@@ -148,56 +159,84 @@ func indexNameFamily(name string) *family {
 // numbered is the name of one of several shards: model-00002-of-00004.safetensors.
 var numbered = regexp.MustCompile(`^(.*)-(\d{5,6})-of-(\d{5,6})(\.[a-z0-9]+)$`)
 
+// set is files whose names say that they belong together.
+type set struct {
+	stem  string // before the numbers
+	files []string
+}
+
+// sets are the numbered sets among files, in the order of their names.
+func sets(files []string) (list []set) {
+	at := map[string]int{}
+	for _, file := range files {
+		m := numbered.FindStringSubmatch(file)
+		if m == nil {
+			continue
+		}
+		key := m[1] + "-of-" + m[3] + m[4]
+		i, known := at[key]
+		if !known {
+			i = len(list)
+			at[key] = i
+			list = append(list, set{stem: m[1]})
+		}
+		list[i].files = append(list[i].files, file)
+	}
+	slices.SortFunc(list, func(a, b set) int { return strings.Compare(a.files[0], b.files[0]) })
+	return list
+}
+
+// pick chooses among files when no index decides: the single one, else the usual
+// numbered set, else the first, else all. rivals are the sets that another might
+// have chosen as well.
+func (f *family) pick(files []string) (chosen []string, rivals []set) {
+	if slices.Contains(files, f.single) {
+		return []string{f.single}, nil
+	}
+	all := sets(files)
+	if len(all) == 0 {
+		return files, nil
+	}
+	usual := slices.DeleteFunc(slices.Clone(all), func(s set) bool { return s.stem != f.stem })
+	if f.stem == "" || len(usual) == 0 {
+		usual = all
+	}
+	return usual[0].files, usual[1:]
+}
+
 // withoutIndex is the choice among the files of a family when no index decides.
 // Several gguf files are several checkpoints, mostly one model in several
 // quantizations: then it is for the user to choose.
 func (c *Checkpoint) withoutIndex(f *family, files []string) ([]string, error) {
-	if slices.Contains(files, f.single) {
-		return []string{f.single}, nil
-	}
-	sets := map[string][]string{}
-	var names []string
-	for _, file := range files {
-		if m := numbered.FindStringSubmatch(file); m != nil {
-			set := m[1] + "-of-" + m[3] + m[4]
-			if sets[set] == nil {
-				names = append(names, set)
-			}
-			sets[set] = append(sets[set], file)
+	if f.name == "gguf" {
+		all := sets(files)
+		n := len(all) + len(files)
+		for _, s := range all {
+			n -= len(s.files)
+		}
+		if n > 1 {
+			return nil, fmt.Errorf("%s: holds %d gguf files that are checkpoints of their own (%s, …); name one", c.root, n, files[0])
 		}
 	}
-	inSets := 0
-	for _, set := range sets {
-		inSets += len(set)
+	chosen, _ := f.pick(files)
+	if first, absent, total := absentNumbers(chosen); absent > 0 {
+		c.note("absent-shard", first, "", "%s: absent, as are %d of %d shards by their numbers; download them", first, absent, total)
 	}
-	if f.name == "gguf" && len(names)+len(files)-inSets > 1 {
-		return nil, fmt.Errorf("%s: holds %d gguf files that are checkpoints of their own (%s, …); name one", c.root, len(names)+len(files)-inSets, files[0])
-	}
-	if len(names) == 0 {
-		return files, nil
-	}
-	slices.Sort(names)
-	pick := names[0]
-	for _, n := range names {
-		if strings.HasPrefix(n, f.stem+"-of-") && f.stem != "" {
-			pick = n
-			break
-		}
-	}
-	c.absentNumbers(sets[pick])
-	return sets[pick], nil
+	return chosen, nil
 }
 
-// absentNumbers reports the numbers that a set of shards lacks.
-func (c *Checkpoint) absentNumbers(have []string) {
-	m := numbered.FindStringSubmatch(have[0])
-	total := 0
-	fmt.Sscanf(m[3], "%d", &total)
-	seen := map[string]bool{}
-	for _, name := range have {
-		seen[name] = true
+// absentNumbers counts the numbers that a set of shards lacks; the rest of a name
+// is that of the first.
+func absentNumbers(have []string) (first string, absent, total int) {
+	if len(have) == 0 {
+		return "", 0, 0
 	}
-	absent, first := 0, ""
+	m := numbered.FindStringSubmatch(have[0])
+	if m == nil {
+		return "", 0, 0
+	}
+	fmt.Sscanf(m[3], "%d", &total)
+	seen := setOf(have)
 	for n := 1; n <= total; n++ {
 		name := fmt.Sprintf("%s-%0*d-of-%s%s", m[1], len(m[2]), n, m[3], m[4])
 		if !seen[name] {
@@ -206,7 +245,5 @@ func (c *Checkpoint) absentNumbers(have []string) {
 			}
 		}
 	}
-	if absent > 0 {
-		c.note("absent-shard", first, "", "%s: absent, as are %d of %d shards by their numbers; download them", first, absent, total)
-	}
+	return first, absent, total
 }

@@ -3,6 +3,7 @@ package ingest
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,14 +52,14 @@ func (d *disagreements) report() {
 		if absent[g.key] {
 			continue // the absent shard was reported with its count
 		}
-		c.note("index-missing-tensor", g.key, g.first, "%s: shard %s lacks %s; wreg reindex the folder if the shards are right", d.index.name, g.key, g.names())
+		c.note("index-missing-tensor", g.key, g.first, "%s: shard %s lacks %s", d.index.name, g.key, g.names())
 	}
 	for _, g := range d.moved.sorted() {
 		want, have, _ := strings.Cut(g.key, "\x00")
-		c.note("wrong-shard", have, g.first, "%s: %s should be in %s but lies in %s; it was read from there; wreg reindex mends the index", d.index.name, g.names(), want, have)
+		c.note("wrong-shard", have, g.first, "%s: %s should be in %s but lies in %s; it was read from there", d.index.name, g.names(), want, have)
 	}
 	for _, g := range d.unindexed.sorted() {
-		c.note("not-in-index", g.key, g.first, "%s: holds %s, which %s does not name; read all the same; wreg reindex mends the index", g.key, g.names(), d.index.name)
+		c.note("not-in-index", g.key, g.first, "%s: holds %s, which %s does not name; read all the same", g.key, g.names(), d.index.name)
 	}
 	for _, g := range d.alike.sorted() {
 		have, other, _ := strings.Cut(g.key, "\x00")
@@ -69,12 +70,7 @@ func (d *disagreements) report() {
 		path, _, _ := strings.Cut(g.first, " ")
 		c.note("conflicting-tensor", other, path, "%s: also holds %s, unlike those in %s; the latter were read", other, g.names(), have)
 	}
-	for i, f := range c.open {
-		if f.stray {
-			c.note("stray-shard", f.info.Name, "", "%s: not one of the checkpoint's files; of its %d tensors %d are in no other file and were not read; remove it, or wreg reindex to take it in",
-				f.info.Name, len(f.reader.Tensors()), d.strayOnly[uint32(i)])
-		}
-	}
+	d.strays()
 	d.totalSize()
 }
 
@@ -91,19 +87,80 @@ func (d *disagreements) totalSize() {
 	}
 }
 
-// absentShard reports a shard that the index names and the folder lacks.
-func (c *Checkpoint) absentShard(x *index, name string) {
-	n := 0
+// absentShards reports the shards that the index names and the folder lacks.
+func (c *Checkpoint) absentShards(x *index, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	tensors := make([]int, len(x.shards))
 	for _, e := range x.entries {
-		if x.shards[e.shard] == name {
-			n++
+		tensors[e.shard]++
+	}
+	for _, name := range names {
+		i, _ := slices.BinarySearch(x.shards, name)
+		c.note("absent-shard", name, "", "%s: absent, though %s says it holds %d tensors; download it", name, x.name, tensors[i])
+	}
+}
+
+// strays reports the files of weights that are no part of the checkpoint, and what
+// they look like.
+func (d *disagreements) strays() {
+	c := d.c
+	again := d.otherNames()
+	for i, f := range c.open {
+		if !f.stray {
+			continue
+		}
+		n, alone := len(f.reader.Tensors()), d.strayOnly[uint32(i)]
+		switch {
+		case alone < n:
+			c.note("stray-shard", f.info.Name, "", "%s: not one of the checkpoint's files and not read: %d of its %d tensors have the names of tensors that were read from others; remove it if it is what another upload left",
+				f.info.Name, n-alone, n)
+		case again:
+			c.note("stray-shard", f.info.Name, "", "%s: not one of the checkpoint's files and not read: its %d tensors have other names, and the dtypes and shapes of those that were read, as in a second copy in its maker's own layout; wreg ingest it by name to compare hashes",
+				f.info.Name, n)
+		default:
+			c.note("stray-shard", f.info.Name, "", "%s: not one of the checkpoint's files; its %d tensors are in no other file and were not read; remove it if it is not the model's", f.info.Name, n)
 		}
 	}
-	c.note("absent-shard", name, "", "%s: absent, though %s says it holds %d tensors; download it", name, x.name, n)
+}
+
+// otherNames reports whether the stray files, which share no name with those read,
+// hold as many tensors of every dtype and shape: one model under other names.
+func (d *disagreements) otherNames() bool {
+	type kind struct {
+		dtype tensor.DType
+		shape string
+	}
+	balance := map[kind]int{}
+	taken := map[string]bool{} // by a new index: parts of this model
+	if d.c.draft != nil {
+		taken = setOf(d.c.draft.shards)
+	}
+	strays := 0
+	for i, f := range d.c.open {
+		step := 1
+		if f.stray {
+			step = -1
+			strays++
+			if taken[f.info.Name] || d.strayOnly[uint32(i)] < len(f.reader.Tensors()) {
+				return false
+			}
+		}
+		for _, t := range f.reader.Tensors() {
+			balance[kind{t.DType, t.Shape.String()}] += step
+		}
+	}
+	for _, n := range balance {
+		if n != 0 {
+			return false
+		}
+	}
+	return strays > 0
 }
 
 // groups counts names under a key and keeps the first few.
-type groups struct{ list []*group }
+type groups struct{ at map[string]*group }
 
 type group struct {
 	key, first string
@@ -115,17 +172,23 @@ type group struct {
 const fewNames = 3
 
 func (g *groups) add(key, name string) {
-	i, found := slices.BinarySearchFunc(g.list, key, func(a *group, key string) int { return cmp.Compare(a.key, key) })
-	if !found {
-		g.list = slices.Insert(g.list, i, &group{key: key, first: name})
+	at := g.at[key]
+	if at == nil {
+		if g.at == nil {
+			g.at = map[string]*group{}
+		}
+		at = &group{key: key, first: name}
+		g.at[key] = at
 	}
-	at := g.list[i]
 	if at.n++; at.n <= fewNames {
 		at.few = append(at.few, strconv.Quote(name))
 	}
 }
 
-func (g *groups) sorted() []*group { return g.list }
+// sorted are the groups by key.
+func (g *groups) sorted() []*group {
+	return slices.SortedFunc(maps.Values(g.at), func(a, b *group) int { return cmp.Compare(a.key, b.key) })
+}
 
 // names reads: tensor "a", or 5 tensors ("a", "b", "c", …).
 func (g *group) names() string {

@@ -153,7 +153,11 @@ func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 	for _, name := range slices.Concat(p.read, p.strays) {
 		x.start(name)
 	}
+	var absences []string
 	for i, name := range slices.Concat(p.read, p.strays) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		stray := i >= len(p.read)
 		f := x.take(name)
 		absent := errors.Is(f.openErr, fs.ErrNotExist) && p.index != nil
@@ -165,9 +169,9 @@ func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 		case stray:
 			c.note("unreadable-file", name, "", "not read, nor part of the checkpoint: %v", err)
 		case absent && p.strict:
-			errs = append(errs, fmt.Errorf("%s: shard %s is absent; download it, or wreg reindex the folder", p.index.name, name))
+			errs = append(errs, fmt.Errorf("%s: shard %s is absent; download it", p.index.name, name))
 		case absent:
-			c.absentShard(p.index, name)
+			absences = append(absences, name)
 		default:
 			errs = append(errs, err)
 		}
@@ -178,9 +182,12 @@ func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
+	c.absentShards(p.index, absences)
+	c.draft = p.draft
 	if err := c.adopt(ctx, p.index); err != nil {
 		return err
 	}
+	c.advise()
 	if p.strict {
 		if err := c.strict(p.index); err != nil {
 			return err

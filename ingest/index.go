@@ -12,6 +12,7 @@ import (
 	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
 	"wreg/ingest/strictjson"
+	"wreg/registry/tensor"
 )
 
 const (
@@ -142,9 +143,14 @@ func (x *index) weightMap(s *strictjson.Scanner) error {
 			if err := plainName(shard); err != nil {
 				return s.Fail("weight_map: tensor %q: shard %q: %v", path, shard, err)
 			}
-			n = len(number)
+			if n = len(number); n == maxEntries {
+				return s.Fail("weight_map: names more than %d shards", maxEntries)
+			}
 			number[shard] = n
 			x.shards = append(x.shards, shard)
+		}
+		if len(x.entries) == tensor.MaxTensors {
+			return s.Fail("weight_map: names more than %d tensors", tensor.MaxTensors)
 		}
 		x.entries = append(x.entries, indexEntry{path, n})
 	}

@@ -45,6 +45,7 @@ type Checkpoint struct {
 	open  []*file
 	where []location // of tensors[i]
 	rival []rival
+	draft *draft
 
 	settled sync.Mutex // guards findings once Open is done
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -22,8 +23,10 @@ type Reindexed struct {
 
 // Reindex writes the index that says what the shards in dir hold: beside the old
 // one, then renamed over it. The shards are read, never touched, and an old index
-// decides nothing. It refuses when the numbers of the shards say that one is
-// absent, or when two hold one tensor: an index would hide it.
+// decides nothing but this: one that is right stays as it is. It refuses when the
+// numbers of the shards say that one is absent, when the files are of two sets, when
+// two files hold one tensor, which an index would hide, or when the new index would
+// leave out a file that the old one names.
 func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 	c := &Checkpoint{root: dir}
 	defer c.Close()
@@ -42,35 +45,58 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 		return nil, fmt.Errorf("%s: no safetensors or torch weights to index", dir)
 	}
 	f := &families[i]
-	x := newFetcher(ctx, d, Options{})
-	defer x.close()
-	shards, err := c.withoutIndex(f, k.weights[f.name])
+	files := k.weights[f.name]
+	r := &Reindexed{Name: f.single + indexSuffix}
+	old, err := oldIndex(ctx, d, r.Name)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.readPlan(ctx, x, &plan{read: shards}); err != nil {
+	x := newFetcher(ctx, d, Options{})
+	defer x.close()
+	draft := drafted(f, files, old)
+	if err := c.readPlan(ctx, x, &plan{read: draft.shards, strays: without(files, draft.shards)}); err != nil {
 		return nil, err
 	}
-	var errs []error
-	for _, f := range c.Findings() {
-		switch f.Rule {
-		case "absent-shard", "duplicate-tensor", "conflicting-tensor", "no-tensors":
-			errs = append(errs, errors.New(f.Message))
+	fits := c.fits(old)
+	if err := errors.Join(draft.refused, c.repeated()); err != nil {
+		if fits {
+			err = fmt.Errorf("%s is right about the files it names and stays as it is; it cannot name the others:\n%w", old.name, err)
 		}
-	}
-	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	text, total, err := c.indexText()
 	if err != nil {
 		return nil, err
 	}
-	r := &Reindexed{Name: f.single + indexSuffix, Shards: len(c.open), Tensors: len(c.tensors), TotalSize: total}
-	if old, err := d.root.ReadFile(d.prefix + r.Name); err == nil && bytes.Equal(old, text) {
+	r.Shards, r.Tensors, r.TotalSize = len(draft.shards), len(c.tensors), total
+	if fits && len(old.shards) == len(draft.shards) { // named are the same: none would be left out
 		return r, nil
 	}
 	r.Changed = true
 	return r, d.replace(r.Name, text)
+}
+
+// oldIndex reads the index that is to be replaced; nil when there is none, or one
+// that cannot be understood. What is no regular file, or too large, is no index, and
+// is not replaced.
+func oldIndex(ctx context.Context, d *Folder, name string) (*index, error) {
+	f, err := d.open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.disk.Close()
+	text, err := f.text(ctx, maxIndex)
+	if err != nil {
+		return nil, err
+	}
+	x := &index{name: name}
+	if err := x.parse(ctx, text); err != nil || len(x.shards) == 0 {
+		return nil, ctx.Err()
+	}
+	return x, nil
 }
 
 // indexText is the index of the open checkpoint, as transformers writes it.
