@@ -103,7 +103,10 @@ const (
 
 func (f *File) read(c *cursor, name string) error {
 	magic, err := c.bytes(4)
-	if err != nil || string(magic) != "GGUF" {
+	if err != nil && c.size >= 4 {
+		return err
+	}
+	if string(magic) != "GGUF" {
 		return fmt.Errorf("offset 0: starts with %q, not GGUF", magic)
 	}
 	if f.version, err = c.u32(); err != nil {
@@ -166,11 +169,11 @@ func (f *File) tensor(c *cursor, file string) error {
 		return err
 	}
 	fail := func(format string, args ...any) error {
-		return fmt.Errorf("offset %d: tensor %q: %s", at, name, fmt.Sprintf(format, args...))
+		return fmt.Errorf("offset %d: tensor %q: %w", at, name, fmt.Errorf(format, args...))
 	}
 	rank, err := c.u32()
 	if err != nil {
-		return fail("%v", err)
+		return fail("%w", err)
 	}
 	if rank > MaxRank {
 		return fail("%d dimensions; ggml has at most %d", rank, MaxRank)
@@ -179,7 +182,7 @@ func (f *File) tensor(c *cursor, file string) error {
 	for i := range shape {
 		d, err := c.u64()
 		if err != nil {
-			return fail("%v", err)
+			return fail("%w", err)
 		}
 		if shape[len(shape)-1-i] = int64(d); shape[len(shape)-1-i] < 0 {
 			return fail("dimension %d overflows 64 bits", d)
@@ -187,7 +190,7 @@ func (f *File) tensor(c *cursor, file string) error {
 	}
 	kind, err := c.u32()
 	if err != nil {
-		return fail("%v", err)
+		return fail("%w", err)
 	}
 	dtype, ok := Type(kind)
 	if !ok {
@@ -195,11 +198,11 @@ func (f *File) tensor(c *cursor, file string) error {
 	}
 	off, err := c.u64()
 	if err != nil {
-		return fail("%v", err)
+		return fail("%w", err)
 	}
 	n, err := shape.Bytes(dtype)
 	if err != nil {
-		return fail("%v", err)
+		return fail("%w", err)
 	}
 	if block, _ := dtype.Block(); block > 1 && (rank == 0 || shape[rank-1]%block != 0) {
 		return fail("rows of %v do not fill blocks of %d %v", shape, block, dtype)

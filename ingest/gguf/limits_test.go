@@ -1,10 +1,16 @@
 package gguf
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"runtime"
 	"strings"
 	"testing"
+
+	"wreg/ingest/ingesttest"
+	"wreg/ingest/interrupt"
 )
 
 // hole is a file of any size that holds nothing but zeros after its head. It counts
@@ -62,4 +68,21 @@ func TestHoles(t *testing.T) {
 			t.Errorf("%s: %d MiB allocated", c.name, used>>20)
 		}
 	}
+}
+
+// TestInterrupted: reading ends with its context, in every loop: pairs, arrays,
+// tensors, and where these lie.
+func TestInterrupted(t *testing.T) {
+	w := head(3, 20_000, 1).str("k").u32(9).u32(8).u64(40_000)
+	for range 40_000 {
+		w.b = append(w.b, 1, 0, 0, 0, 0, 0, 0, 0, 'x')
+	}
+	for i := range 20_000 {
+		w = w.entry(fmt.Sprintf("t%05d", i), f32, 0, 0)
+	}
+	b := w.data(32, 0)
+	ingesttest.Interrupted(t, int64(len(b)/(32<<10)+20_000/interrupt.Every), func(ctx context.Context) error {
+		_, err := Read(ctx, bytes.NewReader(b), int64(len(b)), "m")
+		return err
+	})
 }

@@ -1,0 +1,54 @@
+package ingesttest
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+)
+
+// lag is how many more looks at a context a piece of work may take after one that
+// said it is done: the readers of other files look once each.
+const lag = 8
+
+// looked is a context that counts how often it is asked whether it is done, and is
+// after so many times.
+type looked struct {
+	context.Context
+	looks, most atomic.Int64
+}
+
+func (c *looked) Err() error {
+	if c.looks.Add(1) > c.most.Load() {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Interrupted holds work to ending when its context does, by counting: it must look
+// at least so many times on its whole way, which is the work between two looks; and
+// when any of these looks says that the context is done it must fail with that,
+// looking a few times more at most.
+func Interrupted(t testing.TB, looks int64, work func(ctx context.Context) error) {
+	t.Helper()
+	c := &looked{Context: t.Context()}
+	c.most.Store(1 << 60)
+	if err := work(c); err != nil {
+		t.Fatal(err)
+	}
+	all := c.looks.Load()
+	if all < looks {
+		t.Errorf("%d looks at the context, fewer than %d", all, looks)
+	}
+	for after := int64(0); after < all; after += max(1, all/32) {
+		c := &looked{Context: t.Context()}
+		c.most.Store(after)
+		err := work(c)
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("done after look %d of %d: error %v", after, all, err)
+		}
+		if more := c.looks.Load() - after; more > lag {
+			t.Errorf("done after look %d of %d: looked %d times more", after, all, more)
+		}
+	}
+}
