@@ -63,7 +63,7 @@ func open(name string, info fs.FileInfo, open func(flag int) (*os.File, error)) 
 }
 
 func irregular(name string, mode fs.FileMode) error {
-	return &fs.PathError{Op: "open", Path: name, Err: errors.New(Kind(mode) + ", not a regular file")}
+	return &fs.PathError{Op: "open", Path: name, Err: errors.New(Kind(mode) + " is no regular file")}
 }
 
 // Read reads the regular file at path, which has at most so many bytes.
