@@ -70,7 +70,7 @@ func newBerth(out string, keep, shared bool) (*berth, error) {
 	b := &berth{path, root, lock, keep}
 	entries, err := b.entries()
 	if err == nil {
-		err = regular(path, entries)
+		err = filesOnly(path, entries)
 	}
 	if err != nil {
 		b.close()
@@ -89,8 +89,8 @@ func (b *berth) entries() ([]fs.DirEntry, error) {
 	return d.ReadDir(-1)
 }
 
-// regular refuses what is not a file: a link leads elsewhere, a pipe is waited for.
-func regular(path string, entries []fs.DirEntry) error {
+// filesOnly refuses what is not a file: a link leads elsewhere, a pipe is waited for.
+func filesOnly(path string, entries []fs.DirEntry) error {
 	for _, e := range entries {
 		if !e.Type().IsRegular() {
 			return fmt.Errorf("%s holds %q, which is no regular file; remove it", path, e.Name())
@@ -113,7 +113,7 @@ func discard(path string, made bool) error {
 	if err != nil {
 		return err
 	}
-	if err := regular(path, entries); err != nil {
+	if err := filesOnly(path, entries); err != nil {
 		return err
 	}
 	journal := made || len(entries) == 0

@@ -145,7 +145,7 @@ func (s *stream) readJournals(b *berth) (claims, error) {
 
 // readJournal reads one journal. Of lines about one part the last counts.
 func (s *stream) readJournal(b *berth, name string) (map[job][]digest, error) {
-	f, err := openFile(b.root, name)
+	f, err := regular.OpenIn(b.root, name)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // maxReceipt bounds a receipt that is read: some 300 bytes a tensor.
-const maxReceipt = 1 << 30
+const maxReceipt = 256 << 20
 
 // VerifyOptions of Verify. The zero value checks a folder against its own receipt.
 type VerifyOptions struct {

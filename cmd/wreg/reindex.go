@@ -13,8 +13,9 @@ func reindexCommand(a *app) *cobra.Command {
 		Use:   "reindex DIR",
 		Short: "write the index that says what a folder's shards hold",
 		Long: `Reads the shards' headers and writes the index anew: beside the old one, then
-renamed over it. The shards are not touched, and the old index decides nothing.
-A shard that is absent by its number, or a tensor in two shards, is refused.`,
+renamed over it. The shards are not touched, nor is an index that is right.
+Refused are a shard that is absent by its number, a tensor in two files, two
+sets of shards, and leaving out a file that the old index names.`,
 		Example: `  wreg reindex ./hunyuan`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
