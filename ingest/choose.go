@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -246,4 +247,40 @@ func absentNumbers(have []string) (first string, absent, total int) {
 		}
 	}
 	return first, absent, total
+}
+
+// draft is the index that Reindex would write for a folder, on paper. It is made
+// before reindexing is advised, too: nobody is told to do what would be refused, or
+// would leave out what an index has right.
+type draft struct {
+	shards  []string // that it names
+	refused error    // why it cannot be written, as far as names tell
+}
+
+// drafted decides by the names of a family's files; old is the index that is there.
+func drafted(f *family, files []string, old *index) *draft {
+	chosen, rivals := f.pick(files)
+	d := &draft{shards: chosen}
+	var errs []error
+	if len(rivals) > 0 {
+		names := []string{chosen[0]}
+		for _, r := range rivals {
+			names = append(names, r.files[0])
+		}
+		errs = append(errs, fmt.Errorf("%d sets of shards lie here, as two uploads leave them (%s): which one is meant, their names do not say; remove the others",
+			len(names), strings.Join(names[:min(len(names), 5)], ", ")))
+	}
+	if first, absent, total := absentNumbers(chosen); absent > 0 {
+		errs = append(errs, fmt.Errorf("%s: absent, as are %d of %d shards by their numbers; download them", first, absent, total))
+	}
+	if old != nil && len(rivals) == 0 {
+		here, named := setOf(files), setOf(chosen)
+		lost := slices.DeleteFunc(slices.Clone(old.shards), func(s string) bool { return !here[s] || named[s] })
+		if len(lost) > 0 {
+			errs = append(errs, fmt.Errorf("%s names %s, which is here and no shard of the set from %s: a new index would leave out %d files; remove those that are not the model's",
+				old.name, lost[0], chosen[0], len(lost)))
+		}
+	}
+	d.refused = errors.Join(errs...)
+	return d
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -199,4 +200,81 @@ func (g *group) names() string {
 		return fmt.Sprintf("%d tensors (%s)", g.n, strings.Join(g.few, ", "))
 	}
 	return fmt.Sprintf("%d tensors (%s, …)", g.n, strings.Join(g.few, ", "))
+}
+
+// repeated lists what an index would hide: tensors in two files, of which it can
+// name one.
+func (c *Checkpoint) repeated() error {
+	stray := map[string]bool{}
+	for _, f := range c.open {
+		stray[f.info.Name] = f.stray
+	}
+	var errs []error
+	for _, f := range c.findings {
+		switch {
+		case f.Rule == "duplicate-tensor", f.Rule == "conflicting-tensor", f.Rule == "no-tensors" && !stray[f.File]:
+			errs = append(errs, errors.New(f.Message))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// mends are what follows a finding where a new index would do away with it.
+var mends = map[string]string{
+	"foreign-index":        "; wreg reindex writes the right one",
+	"index-missing-tensor": "; wreg reindex the folder if the shards are right",
+	"wrong-shard":          "; wreg reindex mends the index",
+	"not-in-index":         "; wreg reindex mends the index",
+	"stray-shard":          "; wreg reindex takes it in",
+}
+
+// advise adds to findings that a new index would help, where it would: it can be
+// written, every shard that it names was read, and none of the old one's is absent.
+func (c *Checkpoint) advise() {
+	d := c.draft
+	if d == nil || d.refused != nil || c.repeated() != nil || slices.ContainsFunc(c.findings, func(f tensor.Finding) bool { return f.Rule == "absent-shard" }) {
+		return
+	}
+	named, read := setOf(d.shards), 0
+	for _, f := range c.open {
+		if named[f.info.Name] {
+			read++
+		}
+	}
+	if read < len(named) {
+		return
+	}
+	for i := range c.findings {
+		if f := &c.findings[i]; f.Rule != "stray-shard" || named[f.File] {
+			f.Message += mends[f.Rule]
+		}
+	}
+}
+
+// fits reports whether an index says of the files it names just what they hold, and
+// all of them are here.
+func (c *Checkpoint) fits(x *index) bool {
+	if x == nil {
+		return false
+	}
+	said := make(map[string]string, len(x.entries))
+	for _, e := range x.entries {
+		said[e.path] = x.shards[e.shard]
+	}
+	named := setOf(x.shards)
+	var files, tensors int
+	var sum int64
+	for _, f := range c.open {
+		if !named[f.info.Name] {
+			continue
+		}
+		files++
+		for _, t := range f.reader.Tensors() {
+			if said[t.Path] != f.info.Name {
+				return false
+			}
+			tensors, sum = tensors+1, sum+t.Bytes
+		}
+	}
+	return files == len(named) && tensors == len(said) && (x.totalSize == "" || x.totalSize == fmt.Sprint(sum))
 }
