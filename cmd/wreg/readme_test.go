@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"wreg/query/lang"
+	"wreg/query"
 )
 
 var update = flag.Bool("update", false, "rewrite what the tests compare with")
@@ -22,7 +22,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := section(t, string(data), "grammar", strings.TrimSpace(lang.Grammar()))
+	now := section(t, string(data), "grammar", strings.TrimSpace(query.Grammar()))
 	now = section(t, now, "demo", demoOutput(t))
 	if now == string(data) {
 		return
