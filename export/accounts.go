@@ -4,12 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 
 	"wreg/ingest"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
 )
 
 // files compares the files beside the shards.
@@ -104,13 +109,20 @@ func (v *verifier) accounts(r *Receipt) {
 	}
 	computed := 0
 	for _, t := range r.Tensors {
-		for k, p := range t.Parts {
-			if src, ok := sums[p.From]; ok && t.copies() && src.XXH3 != p.XXH3 {
-				v.fault(t.File, t.Path, k, "is a copy of %s, whose checksum differs", p.From)
+		for _, path := range t.From {
+			if _, ok := sums[path]; !ok {
+				v.fault(t.File, t.Path, -1, "was made from %s, which the receipt does not list", path)
 			}
 		}
 		if !t.copies() {
 			computed++
+			continue
+		}
+		for k, p := range t.Parts {
+			v.copied(&t, k, p, sums[p.From])
+		}
+		if len(t.Parts) == 0 && len(t.From) == 1 {
+			v.copied(&t, -1, ReceiptPart{t.From[0], t.Bytes, t.XXH3, t.SHA256}, sums[t.From[0]])
 		}
 	}
 	if computed > 0 {
@@ -118,9 +130,29 @@ func (v *verifier) accounts(r *Receipt) {
 	}
 }
 
-// copies reports that no byte of the tensor was computed.
+// copied checks that a part of a tensor, or all of it, is the source it was made from.
+func (v *verifier) copied(t *ReceiptTensor, expert int, p ReceiptPart, src ReceiptSource) {
+	if p.Bytes == src.Bytes && (p.XXH3 != src.XXH3 || p.SHA256 != src.SHA256 && p.SHA256 != "" && src.SHA256 != "") {
+		v.fault(t.File, t.Path, expert, "is a copy of %s, whose checksum differs: it is %s, its source was %s", p.From, p.XXH3, src.XXH3)
+	}
+}
+
+// whole are the steps that keep the bytes of each input together, in their order.
+var whole = []arch.Op{arch.OpLoad, arch.OpStack, arch.OpConcat, arch.OpReshape, arch.OpView}
+
+var shapes = regexp.MustCompile(`\[[^\]]*\]`)
+
+// copies reports that no byte of the tensor was computed, and that a source which is
+// all of it, or of a part, is there as it was. Steps writes what is read here.
 func (t *ReceiptTensor) copies() bool {
-	return t.Steps == "load" || len(t.Parts) > 0 && t.Steps == fmt.Sprintf("stack(%d load)", len(t.Parts))
+	words := strings.FieldsFunc(shapes.ReplaceAllString(t.Steps, ""), func(c rune) bool { return strings.ContainsRune("(), ", c) })
+	for _, word := range words {
+		_, notCount := strconv.Atoi(word)
+		if _, dtype := tensor.ParseDType(word); notCount != nil && !dtype && !slices.Contains(whole, arch.Op(word)) {
+			return false
+		}
+	}
+	return len(words) > 0
 }
 
 // sources compares the source tensors with the receipt, when they are still there.

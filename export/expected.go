@@ -1,10 +1,15 @@
 package export
 
 import (
+	"bytes"
+	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 
+	"wreg/ingest"
+	"wreg/registry"
 	"wreg/registry/tensor"
 )
 
@@ -40,7 +45,24 @@ func fromInfos(infos []tensor.Info) []expected {
 	return out
 }
 
+// fromReceipt refuses a receipt that lacks a checksum: anything would pass for what it
+// speaks of.
 func fromReceipt(r *Receipt) ([]expected, error) {
+	for _, s := range r.Shards {
+		if s.SHA256 == "" {
+			return nil, fmt.Errorf("shard %q: %w", s.Name, errNoSum)
+		}
+	}
+	for _, x := range r.Files {
+		if x.SHA256 == "" {
+			return nil, fmt.Errorf("file %q: %w", x.Name, errNoSum)
+		}
+	}
+	for _, s := range r.Sources {
+		if s.XXH3 == "" && len(s.Into) > 0 {
+			return nil, fmt.Errorf("source tensor %q: %w", s.Path, errNoSum)
+		}
+	}
 	out := make([]expected, 0, len(r.Tensors))
 	for _, t := range r.Tensors {
 		e := expected{path: t.Path, file: t.File, shape: t.Shape, bytes: t.Bytes}
@@ -50,14 +72,17 @@ func fromReceipt(r *Receipt) ([]expected, error) {
 		}
 		e.dtype = dtype
 		var err error
-		if e.whole, err = parseDigest(t.XXH3, t.SHA256); err != nil {
+		if e.whole, err = parseWritten(t.XXH3, t.SHA256); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
 		}
 		total := int64(0)
 		for _, p := range t.Parts {
-			d, err := parseDigest(p.XXH3, p.SHA256)
-			if err != nil || p.Bytes < 0 || p.Bytes > t.Bytes-total {
-				return nil, fmt.Errorf("tensor %q: its parts do not add up (%v)", t.Path, err)
+			d, err := parseWritten(p.XXH3, p.SHA256)
+			if err != nil {
+				return nil, fmt.Errorf("tensor %q: part from %q: %w", t.Path, p.From, err)
+			}
+			if p.Bytes < 0 || p.Bytes > t.Bytes-total {
+				return nil, fmt.Errorf("tensor %q: its parts do not add up", t.Path)
 			}
 			total += p.Bytes
 			e.parts = append(e.parts, expectedPart{p.From, p.Bytes, d})
@@ -69,6 +94,17 @@ func fromReceipt(r *Receipt) ([]expected, error) {
 		out = append(out, e)
 	}
 	return out, nil
+}
+
+var errNoSum = errors.New("no checksum is given")
+
+// parseWritten wants a checksum: without one, whatever is there would be taken.
+func parseWritten(sum, hash string) (digest, error) {
+	d, err := parseDigest(sum, hash)
+	if err == nil && d.sum == (tensor.Sum{}) {
+		err = errNoSum
+	}
+	return d, err
 }
 
 func parseDigest(sum, hash string) (d digest, err error) {
@@ -83,4 +119,77 @@ func parseDigest(sum, hash string) (d digest, err error) {
 		d.hash, err = tensor.ParseHash(hash)
 	}
 	return d, err
+}
+
+// VerifyModel reads every byte of a checkpoint that was ingested and compares it with
+// what the registry recorded: tensors, as Recorded gives them, config.json, which files
+// there are, and what disagreed among them. It says in NotChecked what was not recorded.
+func VerifyModel(ctx context.Context, m *registry.Revision, tensors []tensor.Info, o VerifyOptions) (*Verification, error) {
+	if !m.Hashed {
+		return nil, fmt.Errorf("%s: was ingested without hashes, there is nothing to compare with; wreg ingest %s takes them", m.Ref(), m.Root)
+	}
+	v := newVerifier(o)
+	c, err := v.open(ctx, m.Root)
+	if c == nil {
+		return v.sorted(), err
+	}
+	defer c.Close()
+	v.recorded(m, c)
+	if err := v.tensors(ctx, c, fromInfos(tensors)); err != nil {
+		return nil, err
+	}
+	return v.sorted(), nil
+}
+
+// recorded compares what the registry has of a checkpoint beside its tensors.
+func (v *verifier) recorded(m *registry.Revision, c *ingest.Checkpoint) {
+	was, is := m.Config, c.Config()
+	switch {
+	case bytes.Equal(was, is) && (was == nil) == (is == nil):
+	case was == nil:
+		v.fault(configFile, "", -1, "is there, and was not when it was ingested")
+	case is == nil:
+		v.fault(configFile, "", -1, "is missing")
+	default:
+		v.fault(configFile, "", -1, "is not what was ingested (%d bytes, had %d)", len(is), len(was))
+	}
+	there := map[string]tensor.File{}
+	for _, f := range c.Files() {
+		there[f.Name] = f
+	}
+	for _, f := range m.Files {
+		now, ok := there[f.Name]
+		delete(there, f.Name)
+		switch {
+		case f.Name == configFile:
+		case !ok:
+			v.fault(f.Name, "", -1, "is missing, or is no longer one of the checkpoint's")
+		case now.Size != f.Size:
+			v.fault(f.Name, "", -1, "has %d bytes, had %d when it was ingested", now.Size, f.Size)
+		case now.Format == "json" && !now.ModTime.Equal(f.ModTime):
+			v.skip("%s: was written again since it was ingested; what it says of the tensors was compared, the rest of it is not recorded", f.Name)
+		}
+	}
+	delete(there, configFile)
+	for name := range there {
+		v.fault(name, "", -1, "is there, and was not when it was ingested")
+	}
+	known := map[tensor.Finding]bool{}
+	for _, f := range m.Findings {
+		known[findingKey(f)] = true
+	}
+	for _, f := range c.Findings() {
+		if !known[findingKey(f)] {
+			v.fault(f.File, f.Tensor, -1, "%s", f.Message)
+		}
+	}
+}
+
+// findingKey is what stays of a finding however it is worded, and whether the bytes of
+// tensors that are there twice were compared.
+func findingKey(f tensor.Finding) tensor.Finding {
+	if strings.HasPrefix(f.Rule, "duplicate-") {
+		return tensor.Finding{Rule: "duplicate", File: f.File}
+	}
+	return tensor.Finding{Rule: f.Rule, File: f.File, Tensor: f.Tensor}
 }

@@ -18,7 +18,6 @@ import (
 
 	"wreg/ingest/regular"
 	"wreg/registry/arch"
-	"wreg/registry/tensor"
 )
 
 // A journal lies in the berth and says which parts of the output are written. It
@@ -222,15 +221,6 @@ func (s *stream) parseLine(text []byte) (at job, made []digest, err error) {
 		made = append(made, parsed)
 	}
 	return job{line.Unit, line.Part}, made, nil
-}
-
-// parseWritten wants a checksum: without one, whatever is there would be kept.
-func parseWritten(sum, hash string) (digest, error) {
-	d, err := parseDigest(sum, hash)
-	if err == nil && d.sum == (tensor.Sum{}) {
-		err = errors.New("no checksum")
-	}
-	return d, err
 }
 
 // fingerprint names a plan and its inputs: equal for two plans exactly when they

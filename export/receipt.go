@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"wreg/registry/arch"
@@ -14,6 +16,12 @@ import (
 
 // receiptFormat is the version of wreg-receipt.json.
 const receiptFormat = 1
+
+// HasReceipt reports whether a folder has the proof of an export in it, right or not.
+func HasReceipt(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, receiptFile))
+	return err == nil
+}
 
 // Receipt is the proof an export leaves: wreg-receipt.json. It holds nothing that
 // differs between two runs of one plan.

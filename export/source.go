@@ -26,24 +26,37 @@ type source struct {
 }
 
 func readSource(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*source, error) {
-	src := &source{ref: v.Ref(), root: v.Root, files: slices.Clone(v.Files), hashed: v.Hashed}
+	tensors, err := Recorded(s, v)
+	if err != nil {
+		return nil, err
+	}
+	for i := range tensors {
+		tensors[i].File, tensors[i].Format = "", ""
+	}
+	return &source{ref: v.Ref(), root: v.Root, files: slices.Clone(v.Files), hashed: v.Hashed, tensors: tensors}, nil
+}
+
+// Recorded is what the registry has of the tensors of a revision, sorted by path, to
+// be kept after the snapshot is gone.
+func Recorded(s *registry.Snapshot, v *registry.Revision) (tensors []tensor.Info, err error) {
+	names := map[string]string{} // of few files
 	for t, err := range s.Tensors(v) {
-		if err == nil {
-			err = ctx.Err()
-		}
 		if err != nil {
 			return nil, err
 		}
-		t.Path, t.File, t.Format = strings.Clone(t.Path), "", ""
+		if _, ok := names[t.File]; !ok {
+			names[strings.Clone(t.File)] = strings.Clone(t.File)
+		}
+		t.Path, t.File, t.Format = strings.Clone(t.Path), names[t.File], ""
 		t.Shape, t.Slices = slices.Clone(t.Shape), slices.Clone(t.Slices)
 		if t.Stats != nil {
 			stats := *t.Stats
 			t.Stats = &stats
 		}
-		src.tensors = append(src.tensors, t)
+		tensors = append(tensors, t)
 	}
-	slices.SortFunc(src.tensors, func(a, b tensor.Info) int { return cmp.Compare(a.Path, b.Path) })
-	return src, nil
+	slices.SortFunc(tensors, func(a, b tensor.Info) int { return cmp.Compare(a.Path, b.Path) })
+	return tensors, nil
 }
 
 // Lookup and All make it an arch.Source.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -22,9 +23,8 @@ const maxReceipt = 256 << 20
 
 // VerifyOptions of Verify. The zero value checks a folder against its own receipt.
 type VerifyOptions struct {
-	Receipt  []byte        // what to check against; nil: wreg-receipt.json in the folder
-	Tensors  []tensor.Info // without any receipt: what the registry has
-	Jobs     int           // workers; 0 is one a core
+	Receipt  []byte // what to check against; nil: wreg-receipt.json in the folder
+	Jobs     int    // workers; 0 is one a core
 	Progress func(done, total int64)
 }
 
@@ -60,25 +60,18 @@ func (f Fault) String() string {
 // with their hashes, and the sources when they are still there. What is wrong is
 // in Faults; an error means that nothing could be checked.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, error) {
-	if o.Jobs <= 0 {
-		o.Jobs = runtime.GOMAXPROCS(0)
-	}
 	data := o.Receipt
 	if data == nil {
 		var err error
-		if data, err = readReceipt(dir); err != nil && (o.Tensors == nil || !errors.Is(err, fs.ErrNotExist)) {
+		if data, err = readReceipt(dir); err != nil {
 			return nil, err
 		}
 	}
-	v := &verifier{o: o}
+	v := newVerifier(o)
 	if o.Receipt != nil {
 		if there, err := readReceipt(dir); err != nil || !bytes.Equal(there, o.Receipt) {
 			v.fault(receiptFile, "", -1, "is not the receipt that was registered")
 		}
-	}
-	if data == nil {
-		v.skip("there is no %s: the bytes were compared with the registry, not with a source", receiptFile)
-		return v.run(ctx, dir, nil, fromInfos(o.Tensors))
 	}
 	var r Receipt
 	if err := json.Unmarshal(data, &r); err != nil {
@@ -94,7 +87,25 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, receiptFile), err)
 	}
-	return v.run(ctx, dir, &r, all)
+	if err := v.files(dir, &r); err != nil {
+		return nil, err
+	}
+	v.accounts(&r)
+	c, err := v.open(ctx, dir)
+	if c == nil {
+		return v.sorted(), err
+	}
+	defer c.Close()
+	for _, f := range c.Findings() {
+		v.fault(f.File, f.Tensor, -1, "%s", f.Message)
+	}
+	if err := v.tensors(ctx, c, all); err != nil {
+		return nil, err
+	}
+	if err := v.sources(ctx, &r); err != nil {
+		return nil, err
+	}
+	return v.sorted(), nil
 }
 
 func readReceipt(dir string) ([]byte, error) {
@@ -118,6 +129,13 @@ type verifier struct {
 	done int64
 }
 
+func newVerifier(o VerifyOptions) *verifier {
+	if o.Jobs <= 0 {
+		o.Jobs = runtime.GOMAXPROCS(0)
+	}
+	return &verifier{o: o}
+}
+
 func (v *verifier) fault(file, path string, expert int, format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -138,39 +156,31 @@ func (v *verifier) advance(n int64) {
 	}
 }
 
-func (v *verifier) run(ctx context.Context, dir string, r *Receipt, all []expected) (*Verification, error) {
+// open opens the checkpoint to verify. One that cannot be opened is a fault, and nil,
+// unless it could not be asked.
+func (v *verifier) open(ctx context.Context, path string) (*ingest.Checkpoint, error) {
+	c, err := ingest.Open(ctx, path, ingest.Options{Jobs: v.o.Jobs})
+	if err == nil {
+		return c, nil
+	}
+	if _, gone := os.Stat(path); gone != nil || ctx.Err() != nil || errors.Is(err, fs.ErrPermission) {
+		return nil, err
+	}
+	v.fault(path, "", -1, "%v", err)
+	return nil, nil
+}
+
+// tensors compares all tensors of an opened checkpoint: their headers, then every byte.
+func (v *verifier) tensors(ctx context.Context, c *ingest.Checkpoint, all []expected) error {
 	v.out.Tensors = len(all)
 	for _, e := range all {
 		v.out.Bytes += e.bytes
 	}
-	if r != nil {
-		if err := v.files(dir, r); err != nil {
-			return nil, err
-		}
-		v.accounts(r)
-	}
-	c, err := ingest.Open(ctx, dir, ingest.Options{})
-	if err != nil {
-		v.fault(dir, "", -1, "%v", err)
-		return v.sorted(), nil
-	}
-	defer c.Close()
-	for _, f := range c.Findings() {
-		v.fault(f.File, f.Tensor, -1, "%s", f.Message)
-	}
 	there := v.headers(c, all)
-	if err := each(ctx, v.o.Jobs, there, func() func(context.Context, expected) error {
+	return each(ctx, v.o.Jobs, there, func() func(context.Context, expected) error {
 		buf := make([]byte, maxChunk)
 		return func(ctx context.Context, e expected) error { return v.bytes(ctx, c, e, buf) }
-	}); err != nil {
-		return nil, err
-	}
-	if r != nil {
-		if err := v.sources(ctx, r); err != nil {
-			return nil, err
-		}
-	}
-	return v.sorted(), nil
+	})
 }
 
 func (v *verifier) sorted() *Verification {
@@ -191,10 +201,11 @@ func (v *verifier) headers(c *ingest.Checkpoint, all []expected) []expected {
 		switch {
 		case !ok:
 			v.fault(e.file, e.path, -1, "is missing")
+		case got.File != e.file:
+			v.fault(got.File, e.path, -1, "lies in another file than %s", e.file)
 		case got.DType != e.dtype || !got.Shape.Equal(e.shape) || got.Bytes != e.bytes:
 			v.fault(got.File, e.path, -1, "is %v %v, should be %v %v", got.DType, got.Shape, e.dtype, e.shape)
 		default:
-			e.file = got.File
 			there = append(there, e)
 		}
 	}

@@ -142,26 +142,11 @@ func TestVerifyFindsDamage(t *testing.T) {
 	}
 }
 
-// A folder without a receipt cannot be verified by itself, but against what the
-// registry has.
+// A folder without a receipt cannot be verified by itself.
 func TestVerifyWithoutReceipt(t *testing.T) {
 	dir := written(t, "llama")
 	if _, err := export.Verify(context.Background(), dir, export.VerifyOptions{}); err == nil || !strings.Contains(err.Error(), "wreg-receipt.json") {
 		t.Error(err)
-	}
-	c, err := ingest.Open(t.Context(), dir, ingest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	infos, err := c.Hash(context.Background(), ingest.HashOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Close()
-	flip(t, dir, "model.norm.weight", 1)
-	v, err := export.Verify(context.Background(), dir, export.VerifyOptions{Tensors: infos})
-	if err != nil || len(v.Faults) != 1 || v.Faults[0].Tensor != "model.norm.weight" || len(v.NotChecked) == 0 {
-		t.Error(v, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -106,7 +107,11 @@ func (a *app) archOf(name, configFile string) (ar *arch.Arch, config []byte, err
 		}
 		return ar, config, err
 	}
-	if v, regErr := a.latest(name); regErr == nil && v != nil {
+	v, regErr := a.latest(name)
+	if regErr != nil {
+		return nil, nil, errors.Join(err, regErr)
+	}
+	if v != nil {
 		cfg, err := configOf(v)
 		if err != nil {
 			return nil, nil, err

@@ -215,13 +215,22 @@ func parsePart(text string) (part, parts int, err error) {
 // modelOrPath gives the reference of a registered model; a path on disk that is
 // no model's name is ingested first.
 func (a *app) modelOrPath(c *cobra.Command, model string) (ref string, err error) {
-	v, err := a.latest(model)
-	if err == nil && v != nil {
-		return v.Ref(), nil
+	if !isPath(model) {
+		if v, err := a.latest(model); err != nil {
+			return "", err
+		} else if v != nil {
+			return v.Ref(), nil
+		}
 	}
-	path, pathErr := checkpointPath(model)
-	if _, statErr := os.Stat(path); pathErr != nil || statErr != nil {
-		return model, err // let the registry say that it does not know it
+	path, err := checkpointPath(model)
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	switch {
+	case err != nil && isPath(model):
+		return "", err
+	case err != nil:
+		return model, nil // let the registry say that it does not know it
 	}
 	v, state, err := a.ingest(c.Context(), path, ingestOptions{})
 	if err != nil {

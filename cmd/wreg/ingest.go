@@ -168,15 +168,11 @@ func checkpointPath(arg string) (string, error) {
 // latest is the newest revision of a model, nil when there is none or no
 // registry yet.
 func (a *app) latest(model string) (*registry.Revision, error) {
-	path, err := a.registryPath()
-	if err != nil {
+	if there, err := a.anyRegistry(); err != nil || !there {
 		return nil, err
 	}
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
 	var v *registry.Revision
-	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) (err error) {
+	err := a.read(func(_ *registry.Registry, s *registry.Snapshot) (err error) {
 		v, err = s.Find(model)
 		return err
 	})
@@ -185,6 +181,24 @@ func (a *app) latest(model string) (*registry.Revision, error) {
 		return nil, nil
 	}
 	return v, err
+}
+
+// anyRegistry reports whether there is a registry yet.
+func (a *app) anyRegistry() (bool, error) {
+	path, err := a.registryPath()
+	if err != nil {
+		return false, err
+	}
+	if _, err = os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// isPath reports arguments that are paths, whatever models there are. Anything else is
+// a model's name, if the registry has it.
+func isPath(arg string) bool {
+	return arg == "." || arg == ".." || strings.ContainsAny(arg, `/\`)
 }
 
 // unchanged compares what says whether files are still the same.

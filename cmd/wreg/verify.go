@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"wreg/export"
-	"wreg/ingest"
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -28,7 +27,8 @@ func verifyCommand(a *app) *cobra.Command {
 		Use:   "verify MODEL|DIR",
 		Short: "read every byte again and compare with what was recorded",
 		Long: `Re-derives everything from the bytes on disk. A folder that wreg exported is
-compared with its receipt; a model, with what the registry recorded. Every
+compared with its receipt; a model, with what the registry recorded. A word is a
+model's name before it is a folder's; ./DIR is a path. Every
 fault is reported, with the tensor and, in a stack, the expert; what could not
 be checked is said. --runtime also loads the folder in the installed mlx_lm and
 runs one forward pass. Python is WREG_PYTHON, else the active VIRTUAL_ENV's, else
@@ -52,6 +52,9 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 	if err != nil {
 		return err
 	}
+	if v != nil {
+		dir = v.Root
+	}
 	switch {
 	case o.runtime: // refused before hours of reading
 		if _, err := runtimePython(ctx, dir, o.trust); err != nil {
@@ -60,12 +63,7 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 	case o.trust:
 		return errors.New("--trust-remote-code is for --runtime: nothing else runs code")
 	}
-	var faults []export.Fault
-	if v != nil && v.Receipt == nil {
-		faults, err = a.verifyModel(ctx, v, o)
-	} else {
-		faults, err = a.verifyExport(ctx, dir, v, o)
-	}
+	faults, err := a.verifyBytes(ctx, dir, v, o)
 	if err != nil {
 		return err
 	}
@@ -95,27 +93,78 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 	return nil
 }
 
-// verifySubject finds a model by its name, or else a folder or file on disk.
+// verifySubject finds a model by its name, or a folder or file by its path. A name
+// must be asked of the registry: when that cannot be, nothing else speaks for it. A
+// folder that has no receipt is looked for in the registry.
 func (a *app) verifySubject(what string) (dir string, v *registry.Revision, err error) {
-	if v, err = a.latest(what); err == nil && v != nil {
-		return v.Root, v, nil
+	if !isPath(what) {
+		if v, err = a.latest(what); err != nil || v != nil {
+			return "", v, err
+		}
 	}
-	if _, statErr := os.Stat(what); statErr != nil {
-		return "", nil, errors.Join(err, fmt.Errorf("%s: neither a model of the registry nor a path", what))
+	if _, err := os.Stat(what); err != nil {
+		return "", nil, fmt.Errorf("%s: neither a model of the registry nor a path", what)
 	}
-	dir, err = filepath.Abs(what)
-	return dir, nil, err
+	if dir, err = filepath.Abs(what); err != nil {
+		return "", nil, err
+	}
+	if !export.HasReceipt(dir) {
+		v, err = a.ingestedFrom(dir)
+		return dir, v, err
+	}
+	if !isPath(what) {
+		a.say("%s: no model of the registry; the folder is compared with its own receipt", what)
+	}
+	return dir, nil, nil
 }
 
-// verifyExport checks a folder against its receipt: the registry's copy when
-// there is one, so that a changed receipt proves nothing.
-func (a *app) verifyExport(ctx context.Context, dir string, v *registry.Revision, o verifyOptions) ([]export.Fault, error) {
+// ingestedFrom is the newest revision that was read from a path.
+func (a *app) ingestedFrom(path string) (found *registry.Revision, err error) {
+	if there, err := a.anyRegistry(); err != nil || !there {
+		return nil, err
+	}
+	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+		models, err := s.Models()
+		for i := 0; err == nil && i < len(models); i++ {
+			var all []*registry.Revision
+			all, err = s.Revisions(models[i].Model)
+			for _, v := range all {
+				if v.Root == path && (found == nil || v.Created.After(found.Created)) {
+					found = v
+				}
+			}
+		}
+		return err
+	})
+	if found != nil {
+		a.say("%s: is %s", path, found.Ref())
+	}
+	return found, err
+}
+
+// verifyBytes checks a folder against its receipt, or a checkpoint against what the
+// registry recorded. Of an export the registry's copy of the receipt counts, so that a
+// changed receipt proves nothing.
+func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision, o verifyOptions) ([]export.Fault, error) {
 	m := a.meter(dir, bytesBelow(dir))
 	opts := export.VerifyOptions{Jobs: o.jobs, Progress: func(done, total int64) { m.set(done, total) }}
-	if v != nil {
-		opts.Receipt = v.Receipt
+	var res *export.Verification
+	var err error
+	if v != nil && v.Receipt == nil {
+		var tensors []tensor.Info
+		err = a.read(func(_ *registry.Registry, s *registry.Snapshot) (err error) {
+			tensors, err = export.Recorded(s, v)
+			return err
+		})
+		if err == nil {
+			res, err = export.VerifyModel(ctx, v, tensors, opts)
+		}
+	} else {
+		if v != nil {
+			opts.Receipt = v.Receipt
+		}
+		res, err = export.Verify(ctx, dir, opts)
 	}
-	res, err := export.Verify(ctx, dir, opts)
 	m.stop()
 	if err != nil {
 		return nil, err
@@ -125,79 +174,6 @@ func (a *app) verifyExport(ctx context.Context, dir string, v *registry.Revision
 	}
 	a.say("%s: %s, %s read", dir, count(res.Tensors, "tensor"), size(res.Bytes))
 	return res.Faults, nil
-}
-
-// verifyModel hashes a checkpoint again and compares with what the registry holds.
-func (a *app) verifyModel(ctx context.Context, v *registry.Revision, o verifyOptions) ([]export.Fault, error) {
-	if !v.Hashed {
-		return nil, fmt.Errorf("%s: was ingested without hashes, there is nothing to compare with; wreg ingest %s takes them", v.Ref(), v.Root)
-	}
-	c, err := ingest.Open(ctx, v.Root, ingest.Options{Jobs: o.jobs})
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	m := a.meter(v.Ref(), v.Bytes)
-	now, err := c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: true, Progress: m.add})
-	m.stop()
-	if err != nil {
-		return nil, err
-	}
-	var faults []export.Fault
-	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
-		there := infos(now)
-		seen := 0
-		for t, err := range s.Tensors(v) {
-			if err != nil {
-				return err
-			}
-			n, ok := there.Lookup(t.Path)
-			if !ok {
-				faults = append(faults, export.Fault{File: t.File, Tensor: t.Path, Expert: -1, Message: "recorded, and not there any more"})
-				continue
-			}
-			seen++
-			faults = append(faults, compareTensors(t, n)...)
-		}
-		if seen < len(now) {
-			for _, n := range now {
-				if _, ok, err := s.Lookup(v, n.Path); err != nil {
-					return err
-				} else if !ok {
-					faults = append(faults, export.Fault{File: n.File, Tensor: n.Path, Expert: -1, Message: "there, and not recorded"})
-				}
-			}
-		}
-		return nil
-	})
-	a.say("%s: %s, %s read", v.Ref(), count(len(now), "tensor"), size(v.Bytes))
-	return faults, err
-}
-
-// compareTensors says how a tensor differs from its record, slice by slice where
-// slices are recorded.
-func compareTensors(was, is tensor.Info) []export.Fault {
-	fault := func(expert int, format string, args ...any) export.Fault {
-		return export.Fault{File: is.File, Tensor: is.Path, Expert: expert, Message: fmt.Sprintf(format, args...)}
-	}
-	switch {
-	case was.DType != is.DType || !was.Shape.Equal(is.Shape):
-		return []export.Fault{fault(-1, "is %v %v, recorded as %v %v", is.DType, is.Shape, was.DType, was.Shape)}
-	case was.Sum == is.Sum && (was.Hash.IsZero() || was.Hash == is.Hash):
-		return nil
-	}
-	var faults []export.Fault
-	if len(was.Slices) == len(is.Slices) {
-		for i := range was.Slices {
-			if was.Slices[i] != is.Slices[i] {
-				faults = append(faults, fault(i, "expert %d: bytes differ from what was recorded", i))
-			}
-		}
-	}
-	if faults == nil {
-		faults = []export.Fault{fault(-1, "bytes differ from what was recorded: %v, was %v", is.Hash, was.Hash)}
-	}
-	return faults
 }
 
 func (a *app) verifyInRuntime(ctx context.Context, dir string, trust bool) ([]export.Fault, error) {
