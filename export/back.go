@@ -7,6 +7,7 @@ import (
 
 	"wreg/accel"
 	"wreg/registry/arch"
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
@@ -59,28 +60,28 @@ func same(t tensor.Info) arch.Target {
 // configBack is config.json for the hf layout: as it is, but for mlx's own
 // quantization block, which transformers must not see. Only mxfp4 has packed hf
 // tensors that it stands for.
-func (p *Plan) configBack(config []byte, doc *document) ([]byte, error) {
-	q := doc.object("quantization")
+func (p *Plan) configBack(config []byte, doc *pyjson.Object) ([]byte, error) {
+	q := doc.Object("quantization")
 	if q == nil {
-		if _, says := doc.values["quantization_config"]; !says || p.coded() {
+		if _, says := doc.Get("quantization_config"); !says || p.coded() {
 			return slices.Clone(config), nil
 		}
 		// The codes became floats on the way to mlx; a loader would look for scales.
 		p.Notes = append(p.Notes, "config.json: quantization_config is left out, the weights are floats")
-		doc.remove("quantization_config")
-		if text := doc.object("text_config"); text != nil {
-			text.remove("quantization_config")
+		doc.Remove("quantization_config")
+		if text := doc.Object("text_config"); text != nil {
+			text.Remove("quantization_config")
 		}
-		return doc.sorted().python()
+		return doc.Sorted().Python()
 	}
-	doc.remove("quantization")
-	doc.remove("quantization_config")
-	if mode, _ := q.text("mode"); mode == accel.MXFP4 {
-		back := newDocument()
-		back.set("quant_method", mode)
-		doc.set("quantization_config", back)
+	doc.Remove("quantization")
+	doc.Remove("quantization_config")
+	if mode, _ := q.Text("mode"); mode == accel.MXFP4 {
+		back := pyjson.New()
+		back.Set("quant_method", mode)
+		doc.Set("quantization_config", back)
 	}
-	return doc.sorted().python()
+	return doc.Sorted().Python()
 }
 
 // coded reports that a tensor of the output is stored in codes.

@@ -1,6 +1,6 @@
 package export
 
-import "encoding/json"
+import "wreg/registry/pyjson"
 
 // mlx_lm reads config.json into objects that fill in and rename keys of the very
 // dictionaries it later writes out, so these edits show in the output's
@@ -12,7 +12,7 @@ var configEdits = map[string][]configEdit{
 	"gemma4_unified": gemmaEdits("262144", "1"),
 	"mistral3":       {{key: "tie_word_embeddings", value: false, keep: true}},
 	"llava":          {{key: "tie_word_embeddings", value: false, keep: true}},
-	"pixtral":        {{key: "tie_word_embeddings", value: false}, {key: "num_attention_heads", value: json.Number("32"), keep: true}},
+	"pixtral":        {{key: "tie_word_embeddings", value: false}, {key: "num_attention_heads", value: pyjson.Number("32"), keep: true}},
 	"lfm2-vl":        {{key: "tie_word_embeddings", value: false}},
 	"qwen3_5":        ropeType,
 	"qwen3_5_moe":    ropeType,
@@ -35,40 +35,39 @@ type configEdit struct {
 
 func gemmaEdits(vocab, kvHeads string) []configEdit {
 	return []configEdit{
-		{key: "vocab_size", value: json.Number(vocab), top: "vocab_size"},
-		{key: "num_attention_heads", value: json.Number("8"), keep: true},
-		{key: "num_key_value_heads", value: json.Number(kvHeads), keep: true},
+		{key: "vocab_size", value: pyjson.Number(vocab), top: "vocab_size"},
+		{key: "num_attention_heads", value: pyjson.Number("8"), keep: true},
+		{key: "num_key_value_heads", value: pyjson.Number(kvHeads), keep: true},
 	}
 }
 
 // edit applies the edits of the document's model_type.
-func (o *document) edit() {
-	modelType, _ := o.text("model_type")
+func edit(o *pyjson.Object) {
+	modelType, _ := o.Text("model_type")
 	for _, e := range configEdits[modelType] {
-		at := o.object("text_config")
+		at := o.Object("text_config")
 		if e.in != "" {
 			if at == nil {
 				at = o
 			}
-			at = at.object(e.in)
+			at = at.Object(e.in)
 		}
 		if at == nil {
 			continue
 		}
-		_, there := at.values[e.key]
+		v, there := at.Get(e.key)
 		switch {
 		case e.rename != "":
-			if _, taken := at.values[e.rename]; there && !taken {
-				v := at.values[e.key]
-				at.remove(e.key)
-				at.set(e.rename, v)
+			if there && !at.Has(e.rename) {
+				at.Remove(e.key)
+				at.Set(e.rename, v)
 			}
 		case !there || !e.keep:
 			v := e.value
-			if top, ok := o.values[e.top]; ok {
+			if top, ok := o.Get(e.top); ok {
 				v = top
 			}
-			at.set(e.key, v)
+			at.Set(e.key, v)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package export
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 
 	"wreg/ingest"
 	"wreg/registry/arch"
+	"wreg/registry/pyjson"
 )
 
 // The files an export writes beside the shards.
@@ -44,7 +44,6 @@ const (
 	maxExtras = 1000
 	maxExtra  = 1 << 30 // bytes of one file
 
-	maxDocument = 16 << 20 // bytes of a JSON file that is read
 )
 
 // shardNames match what shards are called.
@@ -67,7 +66,7 @@ type extra struct {
 }
 
 // finish plans everything that is no weight: config.json and the files to copy.
-func (p *Plan) finish(config []byte, doc *document) error {
+func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 	root, err := ingest.OpenFolder(p.source.folder())
 	if err != nil {
 		return p.source.moved(err)
@@ -115,6 +114,9 @@ func extras(root *ingest.Folder) ([]extra, error) {
 		if i := slices.IndexFunc(out, func(x extra) bool { return strings.EqualFold(x.name, name) }); i >= 0 {
 			return nil, fmt.Errorf("%s and %s differ only in case; many file systems cannot hold both: remove one from the source", out[i].name, name)
 		}
+		if err := intact(root, name, info.Size()); err != nil {
+			return nil, err
+		}
 		out = append(out, extra{name, info.Size()})
 		if len(out) > maxExtras {
 			return nil, fmt.Errorf("more than %d files to copy", maxExtras)
@@ -123,30 +125,72 @@ func extras(root *ingest.Folder) ([]extra, error) {
 	return out, nil
 }
 
+// maxIntact bounds the JSON files that are read whole to see that they are.
+const maxIntact = 64 << 20
+
+// intact refuses a file that is not what its name says: what git or a server left
+// in its place, or JSON that ends half-way. It would be copied and proven, and fail
+// only where the model is used.
+func intact(root *ingest.Folder, name string, size int64) error {
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	whole, most := path.Ext(name) == ".json" && size <= maxIntact, int64(1024)
+	if whole {
+		most = size
+	}
+	data, err := io.ReadAll(io.LimitReader(f, most))
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	if what := pyjson.Instead(data); what != "" {
+		return fmt.Errorf("%s: %s", name, what)
+	}
+	if whole {
+		if err := pyjson.Check(data); err != nil {
+			return fmt.Errorf("%s: is not JSON: %w; download it again", name, err)
+		}
+	}
+	return nil
+}
+
 // configFor is config.json as mlx_lm.convert writes it: eos_token_id as
 // generation_config.json has it, two keys removed, sorted. A model that keeps its
 // vision tower keeps vision_config.
-func configFor(doc *document, root *ingest.Folder, vision bool) ([]byte, error) {
-	out := newDocument()
-	for _, k := range doc.keys {
-		out.set(k, doc.values[k])
-	}
-	if data, err := root.ReadFile(generationFile, maxDocument); err == nil {
-		// What does not parse is ignored, as mlx_lm does.
-		if gen, err := parseDocument(data); err == nil && truthy(gen.values["eos_token_id"]) {
-			out.set("eos_token_id", gen.values["eos_token_id"])
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+func configFor(doc *pyjson.Object, root *ingest.Folder, vision bool) ([]byte, error) {
+	out := doc.Clone()
+	gen, err := readObject(root, generationFile)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	out.remove("_name_or_path")
+	// One that cannot be read is refused above: mlx_lm passes over it, and generates
+	// past the end of every answer.
+	if eos, _ := gen.Get("eos_token_id"); pyjson.Truth(eos) {
+		out.Set("eos_token_id", eos)
+	}
+	out.Remove("_name_or_path")
 	if !vision {
-		out.remove("vision_config")
+		out.Remove("vision_config")
 	}
-	if q, ok := out.values["quantization"]; ok {
-		out.set("quantization_config", q)
+	if q, ok := out.Get("quantization"); ok {
+		out.Set("quantization_config", q)
 	}
-	return out.sorted().python()
+	return out.Sorted().Python()
+}
+
+// readObject reads a JSON file beside the weights.
+func readObject(root *ingest.Folder, name string) (*pyjson.Object, error) {
+	data, err := root.ReadFile(name, pyjson.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	o, err := pyjson.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; mend it, or take it out of the folder", name, err)
+	}
+	return o, nil
 }
 
 // vision reports whether the output holds a vision tower where mlx_lm looks for it.
@@ -154,40 +198,20 @@ func (p *Plan) vision() bool {
 	return slices.ContainsFunc(p.Tensors, func(t PlanTensor) bool { return strings.HasPrefix(t.Path, "model.vision_tower.") })
 }
 
-// truthy is Python's truth of a JSON value.
-func truthy(v any) bool {
-	switch v := v.(type) {
-	case nil:
-		return false
-	case bool:
-		return v
-	case string:
-		return v != ""
-	case json.Number:
-		f, err := v.Float64()
-		return err != nil || f != 0
-	case []any:
-		return len(v) > 0
-	case *document:
-		return len(v.keys) > 0
-	}
-	return true
-}
-
 // index is model.safetensors.index.json.
 func (p *Plan) index() ([]byte, error) {
-	meta, files := newDocument(), newDocument()
-	meta.set("total_size", p.TotalSize)
+	meta, files := pyjson.New(), pyjson.New()
+	meta.Set("total_size", p.TotalSize)
 	if p.Target == arch.MLX {
-		meta.set("total_parameters", p.parameters())
+		meta.Set("total_parameters", p.parameters())
 	}
 	for _, t := range p.Tensors {
-		files.set(t.Path, p.Shards[t.Shard].Name)
+		files.Set(t.Path, p.Shards[t.Shard].Name)
 	}
-	out := newDocument()
-	out.set("metadata", meta)
-	out.set("weight_map", files.sorted())
-	return out.python()
+	out := pyjson.New()
+	out.Set("metadata", meta)
+	out.Set("weight_map", files.Sorted())
+	return out.Python()
 }
 
 // parameters counts as mlx_lm does: the tensors of modules that have no module

@@ -13,6 +13,7 @@ import (
 	"wreg/ingest/safetensors"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
@@ -41,10 +42,11 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if v.Config == nil {
 		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown; put that of the model into a folder with the weights (and its tokenizer files) and ingest the folder", v.Ref())
 	}
-	c, err := arch.ParseConfig(v.Config)
+	doc, err := pyjson.Parse(v.Config)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
+		return nil, fmt.Errorf("%s: config.json: %w", v.Ref(), err)
 	}
+	c := arch.NewConfig(doc)
 	if o.Arch == nil {
 		if o.Arch, err = findArch(c, src); err != nil {
 			return nil, err
@@ -62,10 +64,6 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if err := p.complete(r); err != nil {
 		return nil, err
 	}
-	doc, err := parseDocument(v.Config)
-	if err != nil {
-		return nil, fmt.Errorf("%s: config.json: %w", v.Ref(), err)
-	}
 	p.DType = o.DType
 	if o.Target == arch.MLX {
 		p.DType = castType(o.DType, doc)
@@ -75,7 +73,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	}
 	targets := r.Targets
 	if o.Dequantize {
-		if targets, err = dequantizedTargets(targets, p.DType, doc.object("quantization") != nil || doc.object("quantization_config") != nil); err != nil {
+		if targets, err = dequantizedTargets(targets, p.DType, doc.Object("quantization") != nil || doc.Object("quantization_config") != nil); err != nil {
 			return nil, err
 		}
 	}
@@ -177,14 +175,14 @@ func (p *Plan) complete(r *arch.Resolution) error {
 // castType is the dtype floats are cast to: the one asked for, else
 // config.torch_dtype, else text_config.dtype. mlx_lm acts on three names only and
 // never reads the top-level dtype.
-func castType(asked tensor.DType, config *document) tensor.DType {
+func castType(asked tensor.DType, config *pyjson.Object) tensor.DType {
 	if asked != tensor.Invalid {
 		return asked
 	}
-	name, ok := config.text("torch_dtype")
+	name, ok := config.Text("torch_dtype")
 	if !ok {
-		if text := config.object("text_config"); text != nil {
-			name, _ = text.text("dtype")
+		if text := config.Object("text_config"); text != nil {
+			name, _ = text.Text("dtype")
 		}
 	}
 	switch name {

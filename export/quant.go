@@ -6,6 +6,7 @@ import (
 
 	"wreg/accel"
 	"wreg/registry/arch"
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
@@ -41,15 +42,15 @@ type quantizer struct {
 	asked     Quantize
 	spec      accel.QuantSpec // of modules without a rule of their own
 	overrides []*tensor.Pattern
-	partly    bool      // the source is quantized already: every module is named in config.json
-	modules   *document // config.json's quantization, in module order
-	place     int       // recipes: which segment of a path is the layer
-	layers    int64     // recipes: how many layers
+	partly    bool           // the source is quantized already: every module is named in config.json
+	modules   *pyjson.Object // config.json's quantization, in module order
+	place     int            // recipes: which segment of a path is the layer
+	layers    int64          // recipes: how many layers
 }
 
 // newQuantizer checks what was asked. was is the config's own quantization.
-func newQuantizer(asked Quantize, was *document, targets []arch.Target) (*quantizer, error) {
-	q := &quantizer{asked: asked, modules: newDocument()}
+func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*quantizer, error) {
+	q := &quantizer{asked: asked, modules: pyjson.New()}
 	var err error
 	if q.spec, err = (accel.QuantSpec{Mode: asked.Mode, Bits: asked.Bits, Group: asked.Group}).Resolve(); err != nil {
 		return nil, err
@@ -63,8 +64,9 @@ func newQuantizer(asked Quantize, was *document, targets []arch.Target) (*quanti
 	}
 	if was != nil {
 		q.partly = true
-		for _, k := range was.keys {
-			q.modules.set(k, was.values[k])
+		for _, k := range was.Keys() {
+			v, _ := was.Get(k)
+			q.modules.Set(k, v)
 		}
 	} else {
 		q.modules = specDocument(q.spec, true)
@@ -104,14 +106,14 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 		entry = specDocument(q.spec, true)
 	}
 	if entry != nil {
-		q.modules.set(module, entry)
+		q.modules.Set(module, entry)
 	}
 	return spec, fmt.Sprintf("%s: %s %d bits, groups of %d", why, spec.Mode, spec.Bits, spec.Group), true, nil
 }
 
 // rule finds the rule for a module: an override, the recipe, the architecture's
 // own, or the default. entry is what config.json says of the module; nil: nothing.
-func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpec, entry *document, why string, yes bool, err error) {
+func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpec, entry *pyjson.Object, why string, yes bool, err error) {
 	for i := len(q.overrides) - 1; i >= 0; i-- {
 		if !q.overrides[i].Match(module) {
 			continue
@@ -157,17 +159,17 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 // specDocument is a module's entry in config.json. mlx_lm writes a recipe's group
 // as null when none was asked for; an architecture's own rules are written as they
 // are: without a mode, and without a group when they name none.
-func specDocument(s accel.QuantSpec, mode bool) *document {
-	d := newDocument()
+func specDocument(s accel.QuantSpec, mode bool) *pyjson.Object {
+	d := pyjson.New()
 	switch {
 	case s.Group != 0:
-		d.set("group_size", int64(s.Group))
+		d.Set("group_size", int64(s.Group))
 	case mode:
-		d.set("group_size", nil)
+		d.Set("group_size", nil)
 	}
-	d.set("bits", int64(s.Bits))
+	d.Set("bits", int64(s.Bits))
 	if mode {
-		d.set("mode", s.Mode)
+		d.Set("mode", s.Mode)
 	}
 	return d
 }

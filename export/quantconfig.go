@@ -1,7 +1,6 @@
 package export
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +8,7 @@ import (
 	"wreg/accel"
 	"wreg/ingest"
 	"wreg/registry/arch"
+	"wreg/registry/pyjson"
 )
 
 // modelOptFile is where NVIDIA's exporter keeps its quantization settings.
@@ -16,36 +16,36 @@ const modelOptFile = "hf_quant_config.json"
 
 // rewrite does to config.json what mlx_lm's loader does, also when the source's
 // weights are stored quantized, and prepares -q.
-func (p *Plan) rewrite(doc *document, targets []arch.Target) (err error) {
-	doc.edit()
+func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
+	edit(doc)
 	if err := p.hoist(doc); err != nil {
 		return err
 	}
-	if doc.object("quantization") == nil {
-		if stored := doc.object("quantization_config"); stored != nil {
+	if doc.Object("quantization") == nil {
+		if stored := doc.Object("quantization_config"); stored != nil {
 			q, err := storedQuantization(stored)
 			if err != nil {
 				return fmt.Errorf("%s: %w", configFile, err)
 			}
 			if q != nil {
-				doc.set("quantization", q)
+				doc.Set("quantization", q)
 			}
 		}
 	}
 	if p.o.Quantize != nil {
-		p.quantizer, err = newQuantizer(*p.o.Quantize, doc.object("quantization"), targets)
+		p.quantizer, err = newQuantizer(*p.o.Quantize, doc.Object("quantization"), targets)
 	}
 	return err
 }
 
 // hoist puts quantization_config at the top, wherever the source keeps it.
-func (p *Plan) hoist(doc *document) error {
-	if _, ok := doc.values["quantization_config"]; ok {
+func (p *Plan) hoist(doc *pyjson.Object) error {
+	if _, ok := doc.Get("quantization_config"); ok {
 		return nil
 	}
-	if text := doc.object("text_config"); text != nil {
-		if q, ok := text.values["quantization_config"]; ok {
-			doc.set("quantization_config", q)
+	if text := doc.Object("text_config"); text != nil {
+		if q, ok := text.Get("quantization_config"); ok {
+			doc.Set("quantization_config", q)
 			return nil
 		}
 	}
@@ -54,26 +54,22 @@ func (p *Plan) hoist(doc *document) error {
 		return err
 	}
 	defer root.Close()
-	data, err := root.ReadFile(modelOptFile, maxDocument)
+	q, err := readObject(root, modelOptFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	q, err := parseDocument(data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", modelOptFile, err)
-	}
-	doc.set("quantization_config", q)
+	doc.Set("quantization_config", q)
 	return nil
 }
 
 // storedQuantization is the quantization block that mlx_lm's loader makes of a
 // source's quantization_config; nil when the weights become floats.
-func storedQuantization(c *document) (*document, error) {
-	method, _ := c.text("quant_method")
-	spec := func(mode string, bits, group int) (*document, error) {
+func storedQuantization(c *pyjson.Object) (*pyjson.Object, error) {
+	method, _ := c.Text("quant_method")
+	spec := func(mode string, bits, group int) (*pyjson.Object, error) {
 		return specDocument(accel.QuantSpec{Mode: mode, Bits: bits, Group: group}, true), nil
 	}
 	switch method {
@@ -83,11 +79,11 @@ func storedQuantization(c *document) (*document, error) {
 		return spec(accel.MXFP8, 8, 32)
 	case "fp8":
 		// Power-of-two scales over 32 x 32 are mxfp8 and stay packed.
-		if format, _ := c.text("scale_fmt"); format == "ue8m0" && isBlock32(c.values["weight_block_size"]) {
+		if format, _ := c.Text("scale_fmt"); format == "ue8m0" && isBlock32(c) {
 			return spec(accel.MXFP8, 8, 32)
 		}
 	case "compressed-tensors":
-		switch format, _ := c.text("format"); format {
+		switch format, _ := c.Text("format"); format {
 		case "nvfp4-pack-quantized":
 			return spec(accel.NVFP4, 4, 16)
 		case "mxfp4-pack-quantized":
@@ -99,41 +95,42 @@ func storedQuantization(c *document) (*document, error) {
 		}
 	case "modelopt":
 		settings := c
-		if inner := c.object("quantization"); inner != nil {
+		if inner := c.Object("quantization"); inner != nil {
 			settings = inner
 		}
-		if algo, _ := settings.text("quant_algo"); algo != "NVFP4" {
+		if algo, _ := settings.Text("quant_algo"); algo != "NVFP4" {
 			return nil, fmt.Errorf("quantization_config: modelopt algorithm %q is not known to mlx_lm", algo)
 		}
 		q, err := spec(accel.NVFP4, 4, 16)
-		if group, ok := settings.values["group_size"]; ok {
-			q.set("group_size", group)
+		if group, ok := settings.Get("group_size"); ok {
+			q.Set("group_size", group)
 		}
 		return q, err
 	case "awq", "gptq":
-		q := newDocument()
-		q.set("group_size", int64(128))
-		if group, ok := c.values["group_size"]; ok {
-			q.set("group_size", group)
+		q := pyjson.New()
+		q.Set("group_size", int64(128))
+		if group, ok := c.Get("group_size"); ok {
+			q.Set("group_size", group)
 		}
-		q.set("bits", int64(4))
+		q.Set("bits", int64(4))
 		return q, nil
 	}
 	return nil, nil
 }
 
-func isBlock32(v any) bool {
+func isBlock32(c *pyjson.Object) bool {
+	v, _ := c.Get("weight_block_size")
 	list, ok := v.([]any)
-	return ok && len(list) == 2 && list[0] == json.Number("32") && list[1] == json.Number("32")
+	return ok && len(list) == 2 && list[0] == pyjson.Number("32") && list[1] == pyjson.Number("32")
 }
 
 // recordQuantization writes into config.json what was done to the weights.
-func (p *Plan) recordQuantization(doc *document) {
+func (p *Plan) recordQuantization(doc *pyjson.Object) {
 	switch {
 	case p.quantizer != nil:
-		doc.set("quantization", p.quantizer.modules)
+		doc.Set("quantization", p.quantizer.modules)
 	case p.o.Dequantize:
-		doc.remove("quantization")
-		doc.remove("quantization_config")
+		doc.Remove("quantization")
+		doc.Remove("quantization_config")
 	}
 }

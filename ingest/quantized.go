@@ -1,10 +1,10 @@
 package ingest
 
 import (
-	"encoding/json"
 	"slices"
 	"strings"
 
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
@@ -69,32 +69,32 @@ func FindQuantized(tensors []tensor.Info, config []byte) []Quantized {
 type quantization map[string]quantizationSetting
 
 type quantizationSetting struct {
-	Bits  int64  `json:"bits"`
-	Group int64  `json:"group_size"`
-	Mode  string `json:"mode"`
+	Bits, Group int64
+	Mode        string
+}
+
+func settingOf(o *pyjson.Object) (s quantizationSetting) {
+	s.Bits, _ = o.Int("bits")
+	s.Group, _ = o.Int("group_size")
+	s.Mode, _ = o.Text("mode")
+	return s
 }
 
 // quantizationOf reads what mlx keeps under quantization. A config that is not as
 // mlx writes it says nothing: the shapes decide then.
 func quantizationOf(config []byte) quantization {
-	var c struct {
-		Quantization map[string]json.RawMessage `json:"quantization"`
+	c, err := pyjson.Parse(config)
+	if err != nil {
+		return nil // which opening the checkpoint reported
 	}
-	if json.Unmarshal(config, &c) != nil || c.Quantization == nil {
+	all := c.Object("quantization")
+	if all == nil {
 		return nil
 	}
-	q := quantization{}
-	var all quantizationSetting
-	for key, into := range map[string]any{"bits": &all.Bits, "group_size": &all.Group, "mode": &all.Mode} {
-		if raw, ok := c.Quantization[key]; ok && json.Unmarshal(raw, into) != nil {
-			return nil
-		}
-	}
-	q[""] = all
-	for path, raw := range c.Quantization {
-		var one quantizationSetting
-		if len(raw) > 0 && raw[0] == '{' && json.Unmarshal(raw, &one) == nil {
-			q[path] = one
+	q := quantization{"": settingOf(all)}
+	for _, path := range all.Keys() {
+		if one := all.Object(path); one != nil {
+			q[path] = settingOf(one)
 		}
 	}
 	return q

@@ -1,25 +1,17 @@
 package arch
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"math"
 	"strconv"
 	"strings"
 	"sync"
 
 	"wreg/registry/expr"
+	"wreg/registry/pyjson"
 )
 
-// Limits of a config.json. Real ones are a few KiB; a list a layer is the longest
-// thing in them.
-const (
-	MaxConfig      = 16 << 20 // bytes
-	maxConfigDepth = 64
-)
+// MaxConfig is how many bytes a config.json may have.
+const MaxConfig = pyjson.MaxBytes
 
 // Config is a parsed config.json.
 type Config struct {
@@ -50,123 +42,63 @@ func (c *Config) keep(f *file, r *run) {
 // where a list holds objects.
 type object map[string]any
 
-// ParseConfig parses config.json strictly: one object, duplicate keys refused,
-// integers kept exact, mlx's tagged floats ({"__float__": "Infinity"}) decoded.
+// ParseConfig reads config.json as Python does, and mlx's tagged floats
+// ({"__float__": "Infinity"}) as the floats they are. An integer beyond 64 bits is
+// known as a float: nothing counts with it.
 func ParseConfig(data []byte) (*Config, error) {
-	if len(data) > MaxConfig {
-		return nil, fmt.Errorf("config.json: %d bytes exceed the limit of %d", len(data), MaxConfig)
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	v, err := decode(d, 0)
+	doc, err := pyjson.Parse(data)
 	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("config.json: offset %d: %w", d.InputOffset(), err)
+		return nil, fmt.Errorf("config.json: %w", err)
 	}
-	root, ok := v.(object)
-	if !ok {
-		return nil, errors.New("config.json: want an object")
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("config.json: offset %d: something follows the object", d.InputOffset())
-	}
-	return &Config{root: root}, nil
+	return NewConfig(doc), nil
 }
 
-func decode(d *json.Decoder, depth int) (any, error) {
-	if depth > maxConfigDepth {
-		return nil, fmt.Errorf("nests deeper than %d", maxConfigDepth)
-	}
-	token, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch t := token.(type) {
-	case json.Delim:
-		if t == '{' {
-			return decodeObject(d, depth)
+// NewConfig is ParseConfig of a file that was read.
+func NewConfig(doc *pyjson.Object) *Config { return &Config{root: knownObject(doc)} }
+
+// known turns a value of the file into what expressions know.
+func known(v any) any {
+	switch v := v.(type) {
+	case *pyjson.Object:
+		if tag, ok := v.Text("__float__"); ok && len(v.Keys()) == 1 {
+			switch n := pyjson.Number(tag); n {
+			case "Infinity", "-Infinity", "NaN":
+				return expr.Float(n.Float())
+			}
 		}
-		return decodeList(d, depth)
-	case json.Number:
-		return decodeNumber(t.String())
+		return knownObject(v)
+	case []any:
+		items, plain := make([]any, len(v)), make([]expr.Value, 0, len(v))
+		for i := range v {
+			items[i] = known(v[i])
+			if s, ok := items[i].(expr.Value); ok {
+				plain = append(plain, s)
+			}
+		}
+		if len(plain) == len(items) {
+			return expr.List(plain...)
+		}
+		return items
+	case pyjson.Number:
+		if i, ok := v.Int(); ok {
+			return expr.Int(i)
+		}
+		return expr.Float(v.Float())
 	case string:
-		return expr.String(t), nil
+		return expr.String(v)
 	case bool:
-		return expr.Bool(t), nil
+		return expr.Bool(v)
 	}
-	return expr.Null, nil
+	return expr.Null
 }
 
-func decodeNumber(s string) (expr.Value, error) {
-	if i, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return expr.Int(i), nil
+func knownObject(v *pyjson.Object) object {
+	o := make(object, len(v.Keys()))
+	for _, key := range v.Keys() {
+		item, _ := v.Get(key)
+		o[key] = known(item)
 	}
-	if !strings.ContainsAny(s, ".eE") {
-		return expr.Null, fmt.Errorf("the integer %s exceeds 64 bits", s)
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return expr.Null, fmt.Errorf("the number %s is out of range", s)
-	}
-	return expr.Float(f), nil
-}
-
-func decodeObject(d *json.Decoder, depth int) (any, error) {
-	o := object{}
-	for d.More() {
-		token, err := d.Token()
-		if err != nil {
-			return nil, err
-		}
-		key, ok := token.(string)
-		if !ok {
-			return nil, fmt.Errorf("a key is %v", token)
-		}
-		if _, twice := o[key]; twice {
-			return nil, fmt.Errorf("key %q stands twice", key)
-		}
-		if o[key], err = decode(d, depth+1); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, err
-	}
-	if tag, ok := o["__float__"].(expr.Value); ok && len(o) == 1 {
-		switch text, _ := tag.Text(); text {
-		case "Infinity":
-			return expr.Float(math.Inf(1)), nil
-		case "-Infinity":
-			return expr.Float(math.Inf(-1)), nil
-		case "NaN":
-			return expr.Float(math.NaN()), nil
-		}
-	}
-	return o, nil
-}
-
-func decodeList(d *json.Decoder, depth int) (any, error) {
-	var items []any
-	plain := []expr.Value{}
-	for d.More() {
-		v, err := decode(d, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, v)
-		if s, ok := v.(expr.Value); ok {
-			plain = append(plain, s)
-		}
-	}
-	if _, err := d.Token(); err != nil {
-		return nil, err
-	}
-	if len(plain) == len(items) {
-		return expr.List(plain...), nil
-	}
-	return items, nil
+	return o
 }
 
 // ModelType is config.json's model_type, "" when absent.

@@ -161,11 +161,12 @@ func TestConfigErrors(t *testing.T) {
 	for _, c := range []struct{ config, message string }{
 		{``, "unexpected EOF"},
 		{`[]`, "want an object"},
-		{`{"a": 1, "a": 2}`, `key "a" stands twice`},
 		{`{"a": 1} x`, "something follows"},
-		{`{"a": 99999999999999999999}`, "exceeds 64 bits"},
 		{`{"a": ` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`, "nests deeper than 64"},
-		{`{"a": 1e999}`, "out of range"},
+		{"\ufeff{}", "byte order mark"},
+		{`{"a": inf}`, "want a value"},
+		{"<!DOCTYPE html>\n<html>", "a web page"},
+		{"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "git lfs pull"},
 	} {
 		_, err := arch.ParseConfig([]byte(c.config))
 		if err == nil || !strings.Contains(err.Error(), c.message) {

@@ -1,0 +1,87 @@
+package export_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wreg/export"
+	"wreg/synth"
+)
+
+// reconfigured writes a golden's checkpoint with more at the end of its config.json.
+func reconfigured(t *testing.T, name, more string) string {
+	t.Helper()
+	c, err := synth.Golden(filepath.Join(goldens, name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), name)
+	if err := c.Write(dir, synth.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	config := bytes.TrimSuffix(bytes.TrimSpace(c.Config), []byte("}"))
+	write(t, filepath.Join(dir, "config.json"), string(config)+more+"}")
+	return dir
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestConfigAsPythonReadsIt: what mlx_lm 0.32.2's load_config and save_config make
+// of the same keys, byte by byte.
+func TestConfigAsPythonReadsIt(t *testing.T) {
+	src := reconfigured(t, "mamba2", `, "zz": 1, "time_step_limit": [0.0, Infinity], "a": -Infinity, "b": NaN, "c": 1e999, "big": 123456789012345678901234567890,`+
+		"\r\n"+` "lone": "\ud83d", "f": 1e-7, "g": 0.10, "zz": 2`)
+	write(t, filepath.Join(src, "generation_config.json"), `{"eos_token_id": [1, 2, 3], "max_new_tokens": Infinity}`)
+	out, _ := exported(t, src, export.Options{NoSync: true})
+	got, err := os.ReadFile(filepath.Join(out, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	infinity := "{\n        \"__float__\": \"%Infinity\"\n    }"
+	for _, want := range []string{
+		"\"time_step_limit\": [\n        0.0,\n        {\n            \"__float__\": \"Infinity\"\n        }\n    ]",
+		"\"a\": " + strings.Replace(infinity, "%", "-", 1), "\"c\": " + strings.Replace(infinity, "%", "", 1), "\"b\": {\n        \"__float__\": \"NaN\"\n    }",
+		"\"big\": 123456789012345678901234567890,", `"lone": "\ud83d"`, "\"f\": 1e-07,", "\"g\": 0.1,", "\"zz\": 2\n", "\"eos_token_id\": [\n        1,\n        2,\n        3\n    ]",
+	} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("config.json lacks %s:\n%s", want, got)
+		}
+	}
+}
+
+// TestFilesBeside: what lies beside the weights and is not what its name says is
+// refused with what it is; what is there and cannot be read is never passed over.
+func TestFilesBeside(t *testing.T) {
+	const pointer, page = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 17000000\n", "<!DOCTYPE html>\n<html><body>Sign in</body></html>"
+	for _, c := range []struct{ file, text, fails string }{
+		{"generation_config.json", `{"eos_token_id": [1, 2], "x": }`, "generation_config.json"},
+		{"generation_config.json", "\ufeff{}", "byte order mark"},
+		{"generation_config.json", `[]`, "want an object"},
+		{"generation_config.json", `{"eos_token_id": 7, "temperature": NaN}`, ""},
+		{"generation_config.json", pointer, "git lfs pull"},
+		{"tokenizer.json", pointer, "tokenizer.json: a Git LFS pointer"},
+		{"tokenizer.json", page, "tokenizer.json: a web page"},
+		{"tokenizer.json", `{"version": "1.0", "model": {"vocab": {"a": 1, `, "tokenizer.json: is not JSON"},
+		{"tokenizer.json", `{"version": "1.0", "lone": "\ud83d"}`, ""},
+		{"tokenizer_config.json", "", "tokenizer_config.json: is not JSON"},
+		{"tokenizer.model", pointer, "tokenizer.model: a Git LFS pointer"},
+		{"merges.txt", page, "merges.txt: a web page"},
+		{"merges.txt", "#version: 0.2\na b\n", ""},
+		{"chat_template.jinja", "<|im_start|>{{ x }}", ""},
+	} {
+		src := written(t, "llama")
+		write(t, filepath.Join(src, c.file), c.text)
+		_, err := plan(t, src, export.Options{Out: filepath.Join(t.TempDir(), "out")})
+		if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
+			t.Errorf("%s %.30q: %v, want %q", c.file, c.text, err, c.fails)
+		}
+	}
+}
