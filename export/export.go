@@ -14,6 +14,7 @@ import (
 
 	"wreg/accel"
 	"wreg/registry/arch"
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
@@ -70,6 +71,9 @@ type Plan struct {
 	config    []byte // config.json to write
 	headers   [][]byte
 	files     []extra
+	doc       *pyjson.Object // config.json of the source
+	heads     []tiedHead     // to be compared by Run
+	plain     bool           // no weight of the source is stored in codes
 }
 
 // PlanTensor is one output tensor.
@@ -136,17 +140,22 @@ func (e *GapError) Lines() []string {
 type UnusedError struct {
 	Model  string
 	Unused []string
+	Packed []string // those of Unused that a packed weight means other numbers without
 }
 
 func (e *UnusedError) Error() string { return strings.Join(e.Lines(), "\n") }
 
 // Lines are the lines of Error; a line break within one is a name's.
 func (e *UnusedError) Lines() []string {
-	lines := []string{e.Model + " cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out"}
-	for _, path := range e.Unused[:min(len(e.Unused), shownGaps)] {
+	shown, head := e.Unused, " cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out"
+	if len(e.Packed) > 0 {
+		shown, head = e.Packed, " cannot be exported: no rule uses these tensors, which belong to packed weights: without them the weights are other numbers, so they are not left out; dequantize the checkpoint first"
+	}
+	lines := []string{e.Model + head}
+	for _, path := range shown[:min(len(shown), shownGaps)] {
 		lines = append(lines, "  "+path)
 	}
-	if n := len(e.Unused) - shownGaps; n > 0 {
+	if n := len(shown) - shownGaps; n > 0 {
 		lines = append(lines, fmt.Sprintf("  … %d more", n))
 	}
 	return lines

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"wreg/accel"
+	"wreg/ingest"
 	"wreg/ingest/safetensors"
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -64,6 +65,14 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if err := p.complete(r); err != nil {
 		return nil, err
 	}
+	if p.doc, err = pyjson.Parse(v.Config); err != nil { // before mlx_lm's edits
+		return nil, err
+	}
+	if err := p.tied(ctx, r, p.doc); err != nil {
+		return nil, err
+	}
+	said, _ := ingest.SaysQuantized(doc)
+	p.dropLeftover(doc, said)
 	p.DType = o.DType
 	if o.Target == arch.MLX {
 		p.DType = castType(o.DType, doc)
@@ -73,7 +82,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	}
 	targets := r.Targets
 	if o.Dequantize {
-		if targets, err = dequantizedTargets(targets, p.DType, doc.Object("quantization") != nil || doc.Object("quantization_config") != nil); err != nil {
+		if targets, err = dequantizedTargets(targets, p.DType, said != ""); err != nil {
 			return nil, err
 		}
 	}
@@ -163,8 +172,9 @@ func (p *Plan) complete(r *arch.Resolution) error {
 	if len(r.Gaps) > 0 {
 		return &GapError{p.Model, r.Gaps}
 	}
-	if len(r.Unused) > 0 && !p.o.AllowUnused {
-		return &UnusedError{p.Model, r.Unused}
+	packed := p.companions(r.Unused)
+	if len(packed) > 0 || len(r.Unused) > 0 && !p.o.AllowUnused {
+		return &UnusedError{p.Model, r.Unused, packed}
 	}
 	if len(r.Targets) == 0 {
 		return fmt.Errorf("%s: architecture %s has no tensors for this config.json; nothing would be written", p.Model, p.Arch)

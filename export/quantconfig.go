@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"wreg/accel"
 	"wreg/ingest"
 	"wreg/registry/arch"
 	"wreg/registry/pyjson"
+	"wreg/registry/tensor"
 )
 
 // modelOptFile is where NVIDIA's exporter keeps its quantization settings.
@@ -40,6 +42,9 @@ func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
 
 // hoist puts quantization_config at the top, wherever the source keeps it.
 func (p *Plan) hoist(doc *pyjson.Object) error {
+	if p.plain {
+		return nil
+	}
 	if _, ok := doc.Get("quantization_config"); ok {
 		return nil
 	}
@@ -122,6 +127,18 @@ func isBlock32(c *pyjson.Object) bool {
 	v, _ := c.Get("weight_block_size")
 	list, ok := v.([]any)
 	return ok && len(list) == 2 && list[0] == pyjson.Number("32") && list[1] == pyjson.Number("32")
+}
+
+// dropLeftover takes the quantization blocks out of config.json when no weight of
+// the source is stored in codes: a reader would take floats for codes, or look for
+// scales.
+func (p *Plan) dropLeftover(doc *pyjson.Object, said string) {
+	p.plain = !slices.ContainsFunc(p.source.tensors, func(t tensor.Info) bool { return ingest.Coded(&t) })
+	if said == "" || !p.plain {
+		return
+	}
+	ingest.RemoveQuantized(doc)
+	p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is left out: no weight is stored in codes", said))
 }
 
 // recordQuantization writes into config.json what was done to the weights.

@@ -23,6 +23,11 @@ func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
 		return nil, err
 	}
 	defer src.Close()
+	if p.o.Parts == 0 || p.o.Finish {
+		if err := p.compareHeads(ctx, src); err != nil {
+			return nil, err
+		}
+	}
 	s, err := newStream(p, src)
 	if err != nil {
 		return nil, err

@@ -129,7 +129,7 @@ func (c *Checkpoint) readConfig(ctx context.Context, d *Folder) error {
 	}
 	f.info.Format = "json"
 	c.config, c.files = []byte(text), append(c.files, f.info)
-	if _, err := pyjson.Parse(c.config); err != nil {
+	if c.doc, err = pyjson.Parse(c.config); err != nil {
 		c.note("unreadable-config", "config.json", "", "config.json: %v; without it nothing says what the checkpoint should hold, and transformers and mlx_lm stop there", err)
 	}
 	return nil

@@ -23,6 +23,7 @@ import (
 	"sync"
 
 	"wreg/ingest/gguf"
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
@@ -38,6 +39,7 @@ type Checkpoint struct {
 	root     string
 	single   string // the file that was opened, "" for a folder
 	config   []byte
+	doc      *pyjson.Object // config.json, nil when there is none or it cannot be read
 	files    []tensor.File
 	tensors  []tensor.Info // sorted by path
 	findings []tensor.Finding

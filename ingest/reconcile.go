@@ -229,6 +229,7 @@ func (c *Checkpoint) sealed() error {
 	if len(c.tensors) == 0 && !slices.ContainsFunc(c.findings, func(f tensor.Finding) bool { return f.Rule == "no-tensors" }) {
 		c.note("no-tensors", c.single, "", "%s: holds no tensors", c.Path())
 	}
+	c.noteLeftover()
 	return nil
 }
 

@@ -15,6 +15,8 @@
 package arch
 
 import (
+	"strings"
+
 	"wreg/registry/tensor"
 )
 
@@ -93,6 +95,10 @@ type QuantRule struct {
 
 // Drop is a source tensor left out on purpose.
 type Drop struct{ Path, Because, Rule string }
+
+// Tied reports that the rule drops the tensor as a copy of the embedding, which its
+// reason says and only the bytes prove.
+func (d Drop) Tied() bool { return strings.HasPrefix(d.Because, "tied to") }
 
 // Gap statuses.
 const (

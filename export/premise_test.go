@@ -1,0 +1,180 @@
+package export_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wreg/export"
+	"wreg/ingest"
+	"wreg/registry"
+	"wreg/registry/tensor"
+	"wreg/synth"
+)
+
+// tiedCheckpoint writes a golden's checkpoint with a head beside the embedding, and
+// a config.json that calls it tied. With equal set the head is a copy.
+func tiedCheckpoint(t *testing.T, name, config, head, embedding string, equal bool) string {
+	t.Helper()
+	c, err := synth.Golden(filepath.Join(goldens, name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var like tensor.Info
+	for _, x := range c.Source {
+		if x.Path == embedding {
+			like = x
+		}
+	}
+	if like.Path == "" {
+		t.Fatalf("%s has no %s", name, embedding)
+	}
+	source := append(c.Without(head), tensor.Info{Path: head, DType: like.DType, Shape: like.Shape})
+	dir := filepath.Join(t.TempDir(), name)
+	text := append(bytes.TrimSuffix(bytes.TrimSpace(c.Config), []byte("}")), []byte(config+"}")...)
+	if err := synth.Write(dir, source, synth.Options{Config: text}); err != nil {
+		t.Fatal(err)
+	}
+	if equal {
+		o, err := ingest.Open(context.Background(), dir, ingest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.Close()
+		r, err := o.Bytes(embedding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, _ := o.Lookup(embedding)
+		data := make([]byte, info.Bytes)
+		if _, err := r.ReadAt(data, 0); err != nil {
+			t.Fatal(err)
+		}
+		patch(t, dir, head, data)
+	}
+	return dir
+}
+
+// unhashed exports a checkpoint that was ingested without hashes.
+func unhashed(t *testing.T, src string, o export.Options) error {
+	t.Helper()
+	ctx := context.Background()
+	c, err := ingest.Open(ctx, src, ingest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	r, err := registry.Open(filepath.Join(t.TempDir(), "r.db"), registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	v, err := r.Put(ctx, registry.Revision{Model: "m", Root: c.Path(), Config: c.Config(), Files: c.Files()}, c.Tensors())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.View(func(s *registry.Snapshot) error {
+		p, err := export.New(ctx, s, v, o)
+		if err != nil {
+			return err
+		}
+		_, err = p.Run(ctx)
+		return err
+	})
+}
+
+// A head that config.json calls tied is dropped when it is the embedding, and stops
+// the export when it is not, hashed or not; what is advised works.
+func TestTiedHead(t *testing.T) {
+	const tie = `, "tie_word_embeddings": true`
+	for _, c := range []struct{ golden, config, head, embedding, key string }{
+		{"llama", tie, "lm_head.weight", "model.embed_tokens.weight", "tie_word_embeddings"},
+		{"qwen3", tie, "lm_head.weight", "model.embed_tokens.weight", "tie_word_embeddings"},
+		{"mamba2", tie, "lm_head.weight", "backbone.embeddings.weight", "tie_word_embeddings"},
+		{"internlm2", tie, "output.weight", "model.tok_embeddings.weight", "tie_word_embeddings"},
+	} {
+		o := export.Options{NoSync: true}
+		for _, equal := range []bool{true, false} {
+			src := tiedCheckpoint(t, c.golden, c.config, c.head, c.embedding, equal)
+			o.Out = filepath.Join(t.TempDir(), "hashed")
+			_, err := plan(t, src, o)
+			o.Out = filepath.Join(t.TempDir(), "unhashed")
+			late := unhashed(t, src, o)
+			for how, err := range map[string]error{"hashed": err, "unhashed": late} {
+				if equal && err != nil {
+					t.Errorf("%s, %s, a copy: %v", c.golden, how, err)
+				}
+				if !equal && (err == nil || !strings.Contains(err.Error(), "trained head") || !strings.Contains(err.Error(), "set "+c.key+" to false")) {
+					t.Errorf("%s, %s: %v", c.golden, how, err)
+				}
+			}
+			if _, err := os.Stat(o.Out); !equal && err == nil {
+				t.Errorf("%s: was written all the same", c.golden)
+			}
+		}
+		if _, err := plan(t, tiedCheckpoint(t, c.golden, strings.Replace(c.config, "true", "false", 1), c.head, c.embedding, false), export.Options{Out: filepath.Join(t.TempDir(), "out")}); err != nil {
+			t.Errorf("%s: the advice does not work: %v", c.golden, err)
+		}
+	}
+}
+
+// A quantization block that speaks of no weight does not leave.
+func TestLeftoverQuantization(t *testing.T) {
+	for _, block := range []string{
+		`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128, 128]}`,
+		`"quantization_config": {"quant_method": "awq", "bits": 4, "group_size": 128}`,
+		`"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}`,
+		`"quantization_config": {"quant_method": "compressed-tensors", "format": "int-quantized"}`,
+		`"quantization": {"group_size": 64, "bits": 4}`,
+		`"quantization": {"group_size": 64, "bits": 4}, "quantization_config": {"group_size": 64, "bits": 4}`,
+		`"text_config": {"quantization_config": {"quant_method": "gptq", "bits": 4}}`,
+	} {
+		src := reconfigured(t, "llama", ", "+block)
+		c, err := ingest.Open(context.Background(), src, ingest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := c.Findings(); len(f) != 1 || f[0].Rule != "leftover-quantization" {
+			t.Errorf("%s: findings %v", block, f)
+		}
+		c.Close()
+		for _, target := range []string{"mlx", "hf"} {
+			out, _ := exported(t, src, export.Options{NoSync: true, Target: target})
+			config, err := os.ReadFile(filepath.Join(out, "config.json"))
+			if err != nil || bytes.Contains(config, []byte("quantization")) {
+				t.Errorf("%s to %s: %v\n%s", block, target, err, config)
+			}
+		}
+		out, _ := exported(t, src, export.Options{NoSync: true, Quantize: &export.Quantize{Group: 32}})
+		if config, _ := os.ReadFile(filepath.Join(out, "config.json")); !bytes.Contains(config, []byte(`"group_size": 32`)) || bytes.Contains(config, []byte("quant_method")) {
+			t.Errorf("%s with -q:\n%s", block, config)
+		}
+	}
+}
+
+// What a packed weight means other numbers without is never left out, nor is it
+// advised.
+func TestCompanions(t *testing.T) {
+	c, err := synth.Golden(filepath.Join(goldens, "llama.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const at = "model.layers.0.self_attn.q_proj."
+	for _, name := range []string{"qzeros", "g_idx", "qweight", "weight_scale", "weight_zero_point", "weight_g_idx", "weight_shape", "weight_packed", "weight_scale_inv", "weight_scale_2",
+		"weight.absmax", "weight.nested_absmax", "weight.quant_map", "weight.quant_state.bitsandbytes__nf4", "SCB", "weight._scale", "W_q"} {
+		src := filepath.Join(t.TempDir(), "m")
+		extra := tensor.Info{Path: at + name, DType: tensor.BF16, Shape: tensor.Shape{4}}
+		if err := synth.Write(src, append(c.Source[:len(c.Source):len(c.Source)], extra), synth.Options{Config: c.Config}); err != nil {
+			t.Fatal(err)
+		}
+		for _, allow := range []bool{false, true} {
+			_, err := plan(t, src, export.Options{Out: filepath.Join(t.TempDir(), "out"), AllowUnused: allow})
+			if err == nil || !strings.Contains(err.Error(), extra.Path) || strings.Contains(err.Error(), "allow-unused") {
+				t.Errorf("%s, allowed %v: %v", name, allow, err)
+			}
+		}
+	}
+}
