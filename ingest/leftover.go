@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"slices"
+	"strings"
 
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
@@ -55,12 +56,22 @@ func Coded(t *tensor.Info) bool {
 	return false
 }
 
+// wroteMLX reports that the weights say of themselves that mlx wrote them.
+func (c *Checkpoint) wroteMLX() bool {
+	return slices.ContainsFunc(c.open, func(f *file) bool {
+		s, ok := f.reader.(interface{ Metadata() map[string]string })
+		return ok && s.Metadata()["format"] == "mlx"
+	})
+}
+
 // noteLeftover reports a config.json that says quantized of weights that are not.
 func (c *Checkpoint) noteLeftover() {
 	if c.doc == nil || slices.ContainsFunc(c.tensors, func(t tensor.Info) bool { return Coded(&t) }) {
 		return
 	}
-	if key, method := SaysQuantized(c.doc); key != "" && len(c.tensors) > 0 {
+	// mlx_lm leaves transformers' block of an fp8 source beside the floats it made of
+	// it, and passes over it: in what mlx wrote only mlx's own block means something.
+	if key, method := SaysQuantized(c.doc); key != "" && len(c.tensors) > 0 && (strings.HasSuffix(key, "quantization") || !c.wroteMLX()) {
 		if method != "" {
 			method = " (" + method + ")"
 		}
