@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"wreg/accel"
-	"wreg/ingest"
+	"wreg/ingest/claim"
 	"wreg/registry/arch"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
@@ -64,7 +64,7 @@ func same(t tensor.Info) arch.Target {
 func (p *Plan) configBack(config []byte, doc *pyjson.Object) ([]byte, error) {
 	q := doc.Object("quantization")
 	if q == nil {
-		if said, _ := ingest.SaysQuantized(p.doc); said != "" && p.plain {
+		if said, _ := claim.Quantized(p.doc); said != "" && p.plain {
 			return doc.Sorted().Python() // without the block
 		}
 		if _, says := doc.Get("quantization_config"); !says || p.coded() {

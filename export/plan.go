@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"wreg/accel"
-	"wreg/ingest"
+	"wreg/ingest/claim"
 	"wreg/ingest/safetensors"
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -71,7 +71,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if err := p.tied(ctx, r, p.doc); err != nil {
 		return nil, err
 	}
-	said, _ := ingest.SaysQuantized(doc)
+	said, _ := claim.Quantized(doc)
 	p.dropLeftover(doc, said)
 	p.DType = o.DType
 	if o.Target == arch.MLX {

@@ -8,6 +8,7 @@ import (
 
 	"wreg/accel"
 	"wreg/ingest"
+	"wreg/ingest/claim"
 	"wreg/registry/arch"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
@@ -133,11 +134,11 @@ func isBlock32(c *pyjson.Object) bool {
 // the source is stored in codes: a reader would take floats for codes, or look for
 // scales.
 func (p *Plan) dropLeftover(doc *pyjson.Object, said string) {
-	p.plain = !slices.ContainsFunc(p.source.tensors, func(t tensor.Info) bool { return ingest.Coded(&t) })
+	p.plain = !slices.ContainsFunc(p.source.tensors, func(t tensor.Info) bool { return claim.Coded(&t) })
 	if said == "" || !p.plain {
 		return
 	}
-	ingest.RemoveQuantized(doc)
+	claim.Remove(doc)
 	p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is left out: no weight is stored in codes", said))
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"wreg/ingest/claim"
 	"wreg/registry/tensor"
 )
 
@@ -277,4 +278,28 @@ func (c *Checkpoint) fits(x *index) bool {
 		}
 	}
 	return files == len(named) && tensors == len(said) && (x.totalSize == "" || x.totalSize == fmt.Sprint(sum))
+}
+
+// wroteMLX reports that the weights say of themselves that mlx wrote them.
+func (c *Checkpoint) wroteMLX() bool {
+	return slices.ContainsFunc(c.open, func(f *file) bool {
+		s, ok := f.reader.(interface{ Metadata() map[string]string })
+		return ok && s.Metadata()["format"] == "mlx"
+	})
+}
+
+// noteLeftover reports a config.json that says quantized of weights that are not.
+func (c *Checkpoint) noteLeftover() {
+	if c.doc == nil || slices.ContainsFunc(c.tensors, func(t tensor.Info) bool { return claim.Coded(&t) }) {
+		return
+	}
+	// mlx_lm leaves transformers' block of an fp8 source beside the floats it made of
+	// it, and passes over it: in what mlx wrote only mlx's own block means something.
+	if key, method := claim.Quantized(c.doc); key != "" && len(c.tensors) > 0 && (strings.HasSuffix(key, "quantization") || !c.wroteMLX()) {
+		if method != "" {
+			method = " (" + method + ")"
+		}
+		c.note("leftover-quantization", "config.json", "",
+			"config.json: %s%s says that weights are quantized, and none is: transformers would look for scales, mlx_lm may decode floats; an export leaves the block out", key, method)
+	}
 }

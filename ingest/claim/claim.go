@@ -1,8 +1,9 @@
-package ingest
+// Package claim says what a config.json claims of how weights are stored, and which
+// tensors can be what it claims.
+package claim
 
 import (
 	"slices"
-	"strings"
 
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
@@ -12,10 +13,10 @@ import (
 // mlx's own block and transformers'.
 var quantizationKeys = []string{"quantization", "quantization_config"}
 
-// SaysQuantized finds the key of config.json that says that weights are stored in
+// Quantized finds the key of config.json that says that weights are stored in
 // codes, at the top or one object further in, and the method it names; "" when
 // there is none.
-func SaysQuantized(config *pyjson.Object) (key, method string) {
+func Quantized(config *pyjson.Object) (key, method string) {
 	eachClaim(config, func(o *pyjson.Object, at, k string) {
 		if claim := o.Object(k); key == "" && claim != nil {
 			key = at + k
@@ -27,8 +28,8 @@ func SaysQuantized(config *pyjson.Object) (key, method string) {
 	return key, method
 }
 
-// RemoveQuantized takes out of config.json what SaysQuantized finds.
-func RemoveQuantized(config *pyjson.Object) {
+// Remove takes out of config.json what Quantized finds.
+func Remove(config *pyjson.Object) {
 	eachClaim(config, func(o *pyjson.Object, _, k string) { o.Remove(k) })
 }
 
@@ -54,28 +55,4 @@ func Coded(t *tensor.Info) bool {
 		return len(t.Shape) >= 2
 	}
 	return false
-}
-
-// wroteMLX reports that the weights say of themselves that mlx wrote them.
-func (c *Checkpoint) wroteMLX() bool {
-	return slices.ContainsFunc(c.open, func(f *file) bool {
-		s, ok := f.reader.(interface{ Metadata() map[string]string })
-		return ok && s.Metadata()["format"] == "mlx"
-	})
-}
-
-// noteLeftover reports a config.json that says quantized of weights that are not.
-func (c *Checkpoint) noteLeftover() {
-	if c.doc == nil || slices.ContainsFunc(c.tensors, func(t tensor.Info) bool { return Coded(&t) }) {
-		return
-	}
-	// mlx_lm leaves transformers' block of an fp8 source beside the floats it made of
-	// it, and passes over it: in what mlx wrote only mlx's own block means something.
-	if key, method := SaysQuantized(c.doc); key != "" && len(c.tensors) > 0 && (strings.HasSuffix(key, "quantization") || !c.wroteMLX()) {
-		if method != "" {
-			method = " (" + method + ")"
-		}
-		c.note("leftover-quantization", "config.json", "",
-			"config.json: %s%s says that weights are quantized, and none is: transformers would look for scales, mlx_lm may decode floats; an export leaves the block out", key, method)
-	}
 }
