@@ -123,7 +123,7 @@ func (s *source) unchanged() error {
 		if err != nil {
 			return s.moved(err)
 		}
-		if info.Size() != f.Size || !info.ModTime().Equal(f.ModTime) {
+		if info.Size() != f.Size || !f.ModifiedAs(info.ModTime()) {
 			return fmt.Errorf("%s changed since %s was ingested (%d bytes of %s, now %d bytes of %s); ingest it again",
 				path, s.ref, f.Size, f.ModTime.Format("2006-01-02 15:04:05.000"), info.Size(), info.ModTime().Format("2006-01-02 15:04:05.000"))
 		}

@@ -215,3 +215,39 @@ func TestCompactOtherNames(t *testing.T) {
 		t.Errorf("left behind: %s", got)
 	}
 }
+
+// TestMergeKeepsOldNames: names that are not given any more are read, merged,
+// and removed as they are; merging gives none.
+func TestMergeKeepsOldNames(t *testing.T) {
+	dir := t.TempDir()
+	old, r := mustOpen(t, filepath.Join(dir, "old.db")), mustOpen(t, filepath.Join(dir, "r.db"))
+	tensors := []tensor.Info{{Path: "w", DType: tensor.F32, Bytes: 4}}
+	groups, err := group(tensors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := []string{"evil$(id)", "a;b", "=1+1", "a\u3164"}
+	for _, name := range list {
+		v := Revision{Model: name, Tensors: 1, Bytes: 4}
+		if _, err := old.Put(t.Context(), v, tensors); err == nil {
+			t.Errorf("%q was given", name)
+		}
+		if _, err := old.write(t.Context(), v, groups.blocks(), func(w *putter) error { return w.run(groups, tensors) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, again := range []bool{false, true} {
+		merged, err := r.Merge(t.Context(), old)
+		if err != nil || len(merged) != len(list) {
+			t.Fatal(merged, err)
+		}
+		for i, m := range merged {
+			if m.New == again || m.From != list[i]+"@1" || m.To != m.From {
+				t.Errorf("merged again %v: %+v", again, m)
+			}
+		}
+	}
+	if err := r.Remove("evil$(id)@1"); err != nil {
+		t.Error(err)
+	}
+}

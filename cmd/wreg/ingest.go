@@ -204,7 +204,7 @@ func isPath(arg string) bool {
 // unchanged compares what says whether files are still the same.
 func unchanged(old, now *registry.Revision) bool {
 	return old.Root == now.Root && string(old.Config) == string(now.Config) && slices.EqualFunc(old.Files, now.Files, func(a, b tensor.File) bool {
-		return a.Name == b.Name && a.Size == b.Size && a.Inode == b.Inode && tensor.Moment(a.ModTime).Equal(tensor.Moment(b.ModTime))
+		return a.Name == b.Name && a.Size == b.Size && a.Inode == b.Inode && a.ModifiedAs(b.ModTime)
 	})
 }
 

@@ -93,6 +93,10 @@ func Moment(t time.Time) time.Time {
 	return t
 }
 
+// ModifiedAs says that a file was written at that time, as far as a registry
+// keeps times.
+func (f File) ModifiedAs(t time.Time) bool { return Moment(f.ModTime).Equal(Moment(t)) }
+
 // Finding is a disagreement found in a checkpoint: not fatal, never silent.
 type Finding struct {
 	Rule    string // stable id: "stray-shard", "index-missing-tensor"
