@@ -15,6 +15,11 @@ func (q *Question) compare(c *modelView, e *expectation) []arch.Gap {
 	if e.present != nil {
 		side = e.present
 	}
+	if e.found != nil {
+		lost(e.found)
+		sortGaps(e.found)
+		return e.found
+	}
 	var gaps []arch.Gap
 	wanted := make(map[string]*want, len(e.wants))
 	for i := range e.wants {
@@ -24,7 +29,7 @@ func (q *Question) compare(c *modelView, e *expectation) []arch.Gap {
 		}
 		w := &e.wants[i]
 		wanted[w.Path] = w
-		if e.found != nil || !q.asks(arch.Missing) && !q.asks(arch.Changed) || !q.matches(w.Path) {
+		if !q.asks(arch.Missing) && !q.asks(arch.Changed) || !q.matches(w.Path) {
 			continue
 		}
 		have, ok := side.whole(w.Path)
@@ -37,16 +42,11 @@ func (q *Question) compare(c *modelView, e *expectation) []arch.Gap {
 			}
 		}
 	}
-	for _, g := range e.found {
-		if q.asks(g.Status) && q.matches(g.Path) {
-			gaps = append(gaps, g)
-		}
-	}
-	explainMissing(gaps, e, side)
+	explainMissing(gaps, e)
 	findSwapped(e, wanted, gaps)
 	if q.asks(arch.Extra) {
 		side.each(true, func(t tensor.Info) bool {
-			if _, dropped := e.dropped[t.Path]; wanted[t.Path] == nil && !dropped && q.matches(t.Path) {
+			if wanted[t.Path] == nil && !e.dropped[t.Path] && q.matches(t.Path) {
 				gaps = append(gaps, arch.Gap{Status: arch.Extra, Want: arch.Want{Path: t.Path}, Have: &t, Reason: e.whyExtra(t.Path)})
 			}
 			return true

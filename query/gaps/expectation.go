@@ -20,8 +20,8 @@ type expectation struct {
 	against string // "spec hunyuan", "layers", "hunyuan@1"
 	layout  string
 	wants   []want
-	found   []arch.Gap        // missing and changed, where the expectation knows them itself; else nil
-	dropped map[string]string // tensors that may be there all the same, and why
+	found   []arch.Gap      // the answer, where nothing is left to be compared; else nil
+	dropped map[string]bool // tensors that may be there all the same
 	notes   []string
 	present present                  // what is there, when not simply the model's tensors
 	extra   func(path string) string // why a tensor is extra; nil: the usual

@@ -15,7 +15,7 @@ const leastLayers = 3
 // expectLayers is the consensus of a model's own layers: what more than half of
 // them hold, with the shape and dtype that more than half have, all must hold.
 func (q *Question) expectLayers(c *modelView) (*expectation, error) {
-	e := &expectation{against: "layers", dropped: map[string]string{}}
+	e := &expectation{against: "layers", dropped: map[string]bool{}}
 	stacks := map[string]map[int64]bool{} // text before the layer's number: layers there
 	slots := map[string]*slot{}
 	var order []*slot
@@ -23,7 +23,7 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 		template, index := tensor.SplitPath(t.Path)
 		k := slices.Index(tensor.Placeholders(template), "layer")
 		if k < 0 || k >= len(index) {
-			e.dropped[t.Path] = "not of a layer"
+			e.dropped[t.Path] = true // not of a layer
 			return true
 		}
 		prefix, _, _ := strings.Cut(tensor.JoinPath(template, index[:k]), "{layer}")

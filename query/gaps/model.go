@@ -16,7 +16,7 @@ import (
 // layout mlx by their architecture, on paper: a stack is then compared with its
 // experts, hash by hash.
 func (q *Question) expectModel(c, reference *modelView) (*expectation, error) {
-	e := &expectation{against: reference.revision.Ref(), dropped: map[string]string{}}
+	e := &expectation{against: reference.revision.Ref()}
 	ours, ourErr := q.resolve(c)
 	theirs, theirErr := q.resolve(reference)
 	if err := errors.Join(c.err, reference.err); err != nil {

@@ -1,7 +1,6 @@
 package gaps
 
 import (
-	"fmt"
 	"slices"
 
 	"wreg/registry/arch"
@@ -10,7 +9,7 @@ import (
 
 // explainMissing fills in reasons that the expectation did not know: an absent
 // expert is told from a lost tensor.
-func explainMissing(gaps []arch.Gap, e *expectation, side present) {
+func explainMissing(gaps []arch.Gap, e *expectation) {
 	experts := map[string]int64{}
 	for i := range e.wants {
 		template, index := tensor.SplitPath(e.wants[i].Path)
@@ -21,14 +20,23 @@ func explainMissing(gaps []arch.Gap, e *expectation, side present) {
 	}
 	for i := range gaps {
 		g := &gaps[i]
-		if g.Status != arch.Missing {
+		if g.Status != arch.Missing || g.Reason != "" {
 			continue
 		}
-		if g.Reason == "" {
-			g.Reason = absence(g.Path, experts)
+		g.Reason = arch.Absent(g.Path, 0, 0)
+		template, index := tensor.SplitPath(g.Path)
+		if k := slices.Index(tensor.Placeholders(template), "expert"); k >= 0 {
+			g.Reason = arch.Absent(g.Path, index[k], experts[expertGroup(template, index, k)])
 		}
-		if g.Remedy == "" {
-			g.Remedy = "lost: nothing in the checkpoint makes it"
+	}
+	lost(gaps)
+}
+
+// lost says of missing tensors that nothing is known to make them.
+func lost(gaps []arch.Gap) {
+	for i := range gaps {
+		if g := &gaps[i]; g.Status == arch.Missing && g.Remedy == "" {
+			g.Remedy = arch.Lost
 		}
 	}
 }
@@ -38,19 +46,4 @@ func expertGroup(template string, index []int64, expert int) string {
 	rest := slices.Clone(index)
 	rest[expert] = -1
 	return tensor.JoinPath(template, rest)
-}
-
-// absence says what is absent: "expert 2 of 4 absent in layer 3".
-func absence(path string, experts map[string]int64) string {
-	template, index := tensor.SplitPath(path)
-	names := tensor.Placeholders(template)
-	layer, expert := slices.Index(names, "layer"), slices.Index(names, "expert")
-	in := ""
-	if layer >= 0 && layer < len(index) {
-		in = fmt.Sprintf(" in layer %d", index[layer])
-	}
-	if expert >= 0 && expert < len(index) {
-		return fmt.Sprintf("expert %d of %d absent%s", index[expert], experts[expertGroup(template, index, expert)], in)
-	}
-	return "absent" + in
 }

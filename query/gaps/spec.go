@@ -1,6 +1,7 @@
 package gaps
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,125 +10,204 @@ import (
 	"wreg/registry/tensor"
 )
 
-// expectSpec is what the architecture says. Its layout is the one given by as,
-// else the model's own; where the pattern names nothing there, the other.
+// expectSpec is what the architecture says. Of the checkpoint's own layout it is
+// what resolving says, and so what an export refuses; of a layout given by as, or
+// of the other one where the pattern names nothing of the own, it is what that
+// layout must hold.
 func (q *Question) expectSpec(c *modelView) (*expectation, error) {
 	a, config, err := q.architecture(c)
 	if err != nil {
 		return nil, err
 	}
-	own := c.revision.Layout
-	if own == "" {
-		resolution, err := a.Resolve(c.ctx, config, c)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
-		}
-		own = resolution.Layout
-	}
-	if own != arch.MLX {
-		own = arch.HF // a mixed checkpoint lacks what makes it whole as hf
-	}
-	layouts := []string{own, otherLayout(own)}
-	if q.Layout != "" {
-		layouts = []string{q.Layout}
-	}
-	for i, layout := range layouts {
-		if i == 0 && len(layouts) > 1 && !q.asks(arch.Extra) {
-			here, err := q.names(c.ctx, a, config, layout)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
-			}
-			there, err := q.names(c.ctx, a, config, layouts[1])
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
-			}
-			if !here && there {
-				continue
-			}
-		}
-		e, err := q.specOf(a, config, c, layout, own)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
-		}
-		if e == nil {
-			continue
-		}
-		if i > 0 {
-			e.notes = append(e.notes, fmt.Sprintf("%s is in layout %s, where nothing is named %s; compared with layout %s", c.revision.Ref(), own, q.patternText(), layout))
-		}
-		return e, nil
-	}
-	return nil, fmt.Errorf("nothing of %s in layout %s is named %s: there is nothing to compare with", a.Name, joinOr(layouts), q.patternText())
-}
-
-func otherLayout(layout string) string {
-	if layout == arch.MLX {
-		return arch.HF
-	}
-	return arch.MLX
-}
-
-func joinOr(list []string) string {
-	if len(list) == 1 {
-		return list[0]
-	}
-	return list[0] + " or " + list[1]
-}
-
-// specOf is how the checkpoint differs from what one layout must hold; nil when the
-// pattern names nothing of it.
-func (q *Question) specOf(a *arch.Arch, config *arch.Config, c *modelView, layout, own string) (*expectation, error) {
-	e := &expectation{against: "spec " + a.Name, layout: layout, dropped: map[string]string{}, found: []arch.Gap{}}
-	against, err := a.Against(c.ctx, config, layout, c)
+	e, err := q.spec(a, config, c)
 	if err != nil {
-		return nil, err
-	}
-	for i := range against {
-		if g := &against[i]; q.matches(g.Path) {
-			g.Have = c.wholeOf(g.Have)
-			e.found = append(e.found, *g)
-		}
-	}
-	extras := q.asks(arch.Extra)
-	if !extras && (len(e.found) > 0 || q.matchesAll()) {
-		return e, nil // nothing else needs to be known of what is expected
-	}
-	named, err := q.names(c.ctx, a, config, layout)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case named:
-	case extras:
-		named = q.namesPresent(c)
-	case layout == own:
-		if named, err = q.namesUsed(a, config, c); err != nil {
-			return nil, err
-		}
-	}
-	if !named {
-		return nil, nil
-	}
-	if extras {
-		list, err := a.Expect(c.ctx, config, layout, c)
-		if err != nil {
-			return nil, err
-		}
-		for _, w := range list {
-			e.wants = append(e.wants, want{Want: w})
-		}
-		return e, e.useOf(a, config, c, layout == own)
+		return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
 	}
 	return e, nil
 }
 
-// names reports that the pattern names something of a layout.
-func (q *Question) names(ctx context.Context, a *arch.Arch, config *arch.Config, layout string) (bool, error) {
-	list, err := expectedNames(ctx, a, config, layout)
-	if err != nil {
-		return false, err
+// mixed is the layout of a checkpoint that holds some tensors as hf and some as mlx
+// has them.
+const mixed = "mixed"
+
+func (q *Question) spec(a *arch.Arch, config *arch.Config, c *modelView) (*expectation, error) {
+	own := c.revision.Layout
+	if own == "" {
+		r, err := a.Resolve(c.ctx, config, c)
+		if err != nil {
+			return nil, err
+		}
+		own = r.Layout
 	}
-	return len(q.Patterns) == 0 || slices.ContainsFunc(list, func(e expectedName) bool { return slices.ContainsFunc(q.Patterns, e.named) }), nil
+	layouts, other := own, map[string]string{arch.HF: arch.MLX, arch.MLX: arch.HF}[own]
+	switch {
+	case q.Layout != "" && q.Layout != own:
+		return q.onPaper(a, config, c, q.Layout)
+	case q.Layout != "":
+		other = ""
+	case other != "":
+		layouts += " or " + other
+	}
+	named, err := q.names(c.ctx, a, config, own)
+	if err != nil {
+		return nil, err
+	}
+	elsewhere := false
+	if !named && other != "" {
+		if elsewhere, err = q.names(c.ctx, a, config, other); err != nil {
+			return nil, err
+		}
+	}
+	if !elsewhere || q.asks(arch.Extra) {
+		e := &expectation{against: "spec " + a.Name, layout: own}
+		if e.found, err = q.resolved(a, config, c); err != nil {
+			return nil, err
+		}
+		if !named && len(e.found) == 0 {
+			if named, err = q.namesUsed(a, config, c); err != nil {
+				return nil, err
+			}
+			named = named || q.asks(arch.Extra) && q.namesPresent(c)
+		}
+		if named || len(e.found) > 0 {
+			return e, nil
+		}
+	}
+	if !elsewhere {
+		return nil, q.nothingNamed(a, layouts)
+	}
+	e, err := q.onPaper(a, config, c, other)
+	if err == nil {
+		e.notes = append(e.notes, fmt.Sprintf("%s is in layout %s, where nothing is named %s; compared with layout %s", c.revision.Ref(), own, q.patternText(), other))
+	}
+	return e, err
+}
+
+func (q *Question) nothingNamed(a *arch.Arch, layouts string) error {
+	return fmt.Errorf("nothing of %s in layout %s is named %s: there is nothing to compare with", a.Name, layouts, q.patternText())
+}
+
+// resolved lists what keeps a checkpoint from being whole: what resolving it says,
+// and the tensors that no rule uses.
+func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) ([]arch.Gap, error) {
+	gaps := []arch.Gap{}
+	if !q.asks(arch.Extra) {
+		if whole, err := a.Whole(c.ctx, config, c); err != nil || whole {
+			return gaps, err
+		}
+	}
+	r, err := a.Resolve(c.ctx, config, c)
+	if err != nil {
+		return nil, err
+	}
+	add := func(g arch.Gap) {
+		if q.asks(g.Status) && q.matches(g.Path) {
+			g.Have = c.wholeOf(g.Have)
+			gaps = append(gaps, g)
+		}
+	}
+	explained := map[string]bool{}
+	for _, g := range r.Gaps {
+		if g.Status == arch.Extra {
+			g.Path = g.Have.Path
+			explained[g.Path] = true
+		}
+		add(g)
+	}
+	for _, path := range r.Unused {
+		if !explained[path] {
+			add(arch.Gap{Status: arch.Extra, Want: arch.Want{Path: path}, Have: &tensor.Info{Path: path}, Reason: "no rule of " + a.Name + " uses it"})
+		}
+	}
+	return gaps, nil
+}
+
+// onPaper is how a checkpoint differs from what a layout that is not its own must
+// hold.
+func (q *Question) onPaper(a *arch.Arch, config *arch.Config, c *modelView, layout string) (*expectation, error) {
+	e := &expectation{against: "spec " + a.Name, layout: layout, found: []arch.Gap{}}
+	lacks, err := a.Against(c.ctx, config, layout, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, g := range lacks {
+		if q.asks(g.Status) && q.matches(g.Path) {
+			g.Have = c.wholeOf(g.Have)
+			e.found = append(e.found, g)
+		}
+	}
+	named, err := q.names(c.ctx, a, config, layout)
+	switch {
+	case err != nil:
+		return nil, err
+	case !named && len(e.found) == 0 && !(q.asks(arch.Extra) && q.namesPresent(c)):
+		return nil, q.nothingNamed(a, layout)
+	case q.asks(arch.Extra):
+		err = q.extraOnPaper(e, a, config, c)
+	}
+	return e, err
+}
+
+// extraOnPaper adds the tensors that the layout does not have and no named rule
+// drops.
+func (q *Question) extraOnPaper(e *expectation, a *arch.Arch, config *arch.Config, c *modelView) error {
+	list, err := a.Expect(c.ctx, config, e.layout, c)
+	if err != nil {
+		return err
+	}
+	r, err := a.Resolve(c.ctx, config, c)
+	if err != nil {
+		return err
+	}
+	known, reasons := map[string]bool{}, map[string]string{}
+	for _, w := range list {
+		known[w.Path] = true
+	}
+	for _, d := range r.Drops {
+		known[d.Path] = true
+	}
+	for _, t := range r.Targets {
+		if t.Make != nil {
+			loads(t.Make, func(path string) { reasons[path] = "becomes part of " + t.Path })
+		}
+	}
+	for _, path := range r.Unused {
+		reasons[path] = "no rule of " + a.Name + " uses it"
+	}
+	for _, g := range r.Gaps {
+		if g.Status == arch.Extra {
+			reasons[g.Have.Path] = g.Reason
+		}
+	}
+	c.each(true, func(t tensor.Info) bool {
+		if !known[t.Path] && q.matches(t.Path) {
+			reason := cmp.Or(reasons[t.Path], "meant for a tensor that lacks its other parts")
+			e.found = append(e.found, arch.Gap{Status: arch.Extra, Want: arch.Want{Path: t.Path}, Have: &t, Reason: reason})
+		}
+		return true
+	})
+	return nil
+}
+
+// names reports that the pattern names something of a layout, of either where the
+// checkpoint is mixed.
+func (q *Question) names(ctx context.Context, a *arch.Arch, config *arch.Config, layout string) (bool, error) {
+	if q.matchesAll() {
+		return true, nil
+	}
+	for _, l := range []string{arch.HF, arch.MLX} {
+		if l != layout && layout != mixed {
+			continue
+		}
+		list, err := expectedNames(ctx, a, config, l)
+		if err != nil {
+			return false, err
+		}
+		if slices.ContainsFunc(list, func(e expectedName) bool { return slices.ContainsFunc(q.Patterns, e.named) }) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // namesPresent reports that the pattern names something that is there.
@@ -178,52 +258,4 @@ func (c *modelView) wholeOf(t *tensor.Info) *tensor.Info {
 		return &whole
 	}
 	return t
-}
-
-// useOf finds out which tensors are used, dropped by a named rule, or too much.
-func (e *expectation) useOf(a *arch.Arch, config *arch.Config, c *modelView, own bool) error {
-	r, err := a.Resolve(c.ctx, config, c)
-	if err != nil {
-		return err
-	}
-	for _, d := range r.Drops {
-		e.dropped[d.Path] = d.Because
-	}
-	use := map[string]string{} // which tensor of layout mlx each one goes into
-	for _, t := range r.Targets {
-		if t.Make != nil {
-			loads(t.Make, func(path string) { use[path] = t.Path })
-		}
-	}
-	unused := map[string]bool{}
-	for _, path := range r.Unused {
-		unused[path] = true
-	}
-	if own { // only what no rule uses is too much: packed weights come in parts
-		c.each(false, func(t tensor.Info) bool {
-			if !unused[t.Path] {
-				e.dropped[t.Path] = "used"
-			}
-			return true
-		})
-	}
-	reasons := map[string]string{}
-	for _, g := range r.Gaps {
-		if g.Status == arch.Extra {
-			reasons[g.Path] = g.Reason
-			delete(e.dropped, g.Path)
-		}
-	}
-	e.extra = func(path string) string {
-		switch {
-		case reasons[path] != "":
-			return reasons[path]
-		case use[path] != "":
-			return "becomes part of " + use[path]
-		case unused[path]:
-			return "no rule of " + a.Name + " uses it"
-		}
-		return "meant for a tensor that lacks its other parts"
-	}
-	return nil
 }

@@ -70,21 +70,30 @@ var companions = []string{"scale_inv", "scales", "weight_scale", "qzeros", "bias
 // absence says what is absent, in the config's numbers: expert 9 of 16 absent in
 // layer 3.
 func (r *run) absence(path string, m *making) string {
-	template, index := tensor.SplitPath(path)
-	where, names := "", tensor.Placeholders(template)
-	for k, name := range names {
-		if name == "layer" && k < len(index) {
-			where = fmt.Sprintf(" in layer %d", index[k])
-			break
-		}
-	}
 	if n, ok := m.number(path); ok {
-		return fmt.Sprintf("expert %d of %d absent%s", n, m.to-m.from, where)
+		return Absent(path, n, m.to-m.from)
 	}
 	if slices.ContainsFunc(companions, func(suffix string) bool { return strings.HasSuffix(path, suffix) }) {
-		return "the weight beside it is packed and means nothing without it" + where
+		return "the weight beside it is packed and means nothing without it" + inLayer(path)
 	}
-	return "absent" + where
+	return Absent(path, 0, 0)
+}
+
+// Absent says that a tensor is not there: "absent in layer 3", or "expert 9 of 16
+// absent in layer 3" where it is one of several.
+func Absent(path string, expert, of int64) string {
+	if of == 0 {
+		return "absent" + inLayer(path)
+	}
+	return fmt.Sprintf("expert %d of %d absent%s", expert, of, inLayer(path))
+}
+
+func inLayer(path string) string {
+	template, index := tensor.SplitPath(path)
+	if k := slices.Index(tensor.Placeholders(template), "layer"); k >= 0 && k < len(index) {
+		return fmt.Sprintf(" in layer %d", index[k])
+	}
+	return ""
 }
 
 // relative leaves out what stands before and in a path's layer number, as people
@@ -139,7 +148,26 @@ func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source
 	return gaps, err
 }
 
-const lost = "lost: nothing in the checkpoint makes it"
+// Lost is the remedy of what cannot be had from the checkpoint itself.
+const Lost = "lost: nothing in the checkpoint makes it"
+
+// Whole reports that a checkpoint makes every tensor of its architecture, as
+// Resolve would find, without building what it would be made by.
+func (a *Arch) Whole(ctx context.Context, c *Config, src Source) (bool, error) {
+	r, err := a.run(ctx, c, src)
+	if err != nil {
+		return false, err
+	}
+	for _, it := range r.items {
+		if err := r.interrupted(); err != nil {
+			return false, err
+		}
+		if o := r.hold(it, false); o.chosen < 0 && !(it.optional && !anyPresent(o.troubles)) {
+			return false, r.over
+		}
+	}
+	return true, r.over
+}
 
 // lacksMLX holds one tensor of the mlx layout against the checkpoint.
 func (r *run) lacksMLX(it *item) *Gap {
@@ -165,14 +193,14 @@ func (r *run) lacksMLX(it *item) *Gap {
 	t := o.troubles[k]
 	switch {
 	case len(t.absent) == t.total && len(t.wrong) == 0 && it.from[k].op != opEach:
-		g.Reason, g.Remedy = r.absence(it.path, it.from[k]), lost
+		g.Reason, g.Remedy = r.absence(it.path, it.from[k]), Lost
 	case len(t.absent) > 0:
 		g.Reason, g.Remedy = r.absence(t.absent[0], it.from[k]), "then "+r.made(it.from[k])
 		if more := len(t.absent) - 1; more > 0 {
 			g.Reason += fmt.Sprintf(", and %d more", more)
 		}
 		if len(t.absent) == t.total {
-			g.Remedy = lost
+			g.Remedy = Lost
 		}
 	default:
 		g.Reason = t.wrong[0].Reason
