@@ -36,7 +36,7 @@ func (q *Query) Explain(ctx context.Context, s *registry.Snapshot, o Options) (s
 	for _, k := range q.Keys {
 		say(&b, "group   %s", k)
 	}
-	for _, o := range q.Spec.Outputs {
+	for _, o := range q.Outputs {
 		say(&b, "select  %s", o.Value)
 	}
 	if q.Having != nil {

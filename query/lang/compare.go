@@ -17,7 +17,7 @@ import (
 func (r *resolver) operand(e, other *expr.Node) (*rows.Node, error) {
 	if e.Op == expr.OpName && other.Op == expr.OpName {
 		_, column := rows.ColumnNamed(strings.ToLower(e.Text))
-		if c, ok := rows.ColumnNamed(strings.ToLower(other.Text)); ok && !column && rows.Columns[c].Kind == expr.StringKind {
+		if c, ok := rows.ColumnNamed(strings.ToLower(other.Text)); ok && !column && c.Kind() == expr.StringKind {
 			return rows.Constant(expr.String(e.Text)), nil
 		}
 	}
@@ -69,7 +69,7 @@ func (r *resolver) sameKind(at lexer.Position, a, b *rows.Node) error {
 				return r.fail(at, "%v", err)
 			}
 			value.Value, value.Kind = expr.Hash(h), expr.HashKind
-		case of.Op == rows.OpColumn && rows.Columns[of.Column].Dtype:
+		case of.Op == rows.OpColumn && of.Column.NamesDType():
 			d, ok := tensor.ParseDType(text)
 			if !ok {
 				return r.fail(at, "unknown dtype %q%s", text, didYouMean(strings.ToLower(text), dtypeNames()))
@@ -158,7 +158,7 @@ func (r *resolver) match(e *expr.Node) (*rows.Node, error) {
 	if n.Glob, err = tensor.ParsePattern(glob); err != nil {
 		return nil, r.fail(right.Pos, "%v", err)
 	}
-	if x.Op == rows.OpColumn && !rows.Columns[x.Column].Dotted { // plain text: * crosses dots
+	if x.Op == rows.OpColumn && !x.Column.Dotted() { // plain text: * crosses dots
 		n.Op = rows.OpRegexp
 		if n.Regexp, err = plainGlob(glob); err != nil {
 			return nil, r.fail(right.Pos, "%q cannot be matched with text: %v", glob, err)

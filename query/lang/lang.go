@@ -154,7 +154,7 @@ func (q *Query) resolveOutput(c clause, r *resolver) (err error) {
 		}
 		r.keys, r.keyTexts = append(r.keys, key), append(r.keyTexts, tree.String())
 		if c.Select == nil {
-			q.Spec.Outputs = append(q.Spec.Outputs, rows.Output{Name: g.text(q.Text), Value: &rows.Node{Op: rows.OpSlot, Slot: len(r.keys) - 1, Kind: key.Kind, Text: key.Text}})
+			q.Outputs = append(q.Outputs, rows.Output{Name: g.text(q.Text), Value: &rows.Node{Op: rows.OpSlot, Slot: len(r.keys) - 1, Kind: key.Kind, Text: key.Text}})
 		}
 	}
 	r.grouped = q.Grouping
@@ -162,10 +162,9 @@ func (q *Query) resolveOutput(c clause, r *resolver) (err error) {
 	case c.Select != nil && c.Select.All && q.Grouping:
 		return expr.ErrorAt(q.Text, c.Select.Pos, "select * lists tensors; with group by, name the keys and aggregates")
 	case c.Select != nil && c.Select.All:
-		for i := range rows.Columns {
-			if !rows.Column(i).OfGaps() || q.Verb != Find {
-				q.Spec.Outputs = append(q.Spec.Outputs, rows.OutputOf(rows.Column(i)))
-			}
+		for _, name := range rows.ColumnNames(r.gaps) {
+			column, _ := rows.ColumnNamed(name)
+			q.Outputs = append(q.Outputs, rows.OutputOf(column))
 		}
 	case c.Select != nil:
 		for _, i := range c.Select.Items {
@@ -174,17 +173,17 @@ func (q *Query) resolveOutput(c clause, r *resolver) (err error) {
 				return err
 			}
 			name := i.text(q.Text)
-			if slices.ContainsFunc(q.Spec.Outputs, func(o rows.Output) bool { return o.Name == name }) {
+			if slices.ContainsFunc(q.Outputs, func(o rows.Output) bool { return o.Name == name }) {
 				return expr.ErrorAt(q.Text, i.Pos, "%s is selected twice", name)
 			}
-			q.Spec.Outputs = append(q.Spec.Outputs, rows.Output{Name: name, Value: value})
+			q.Outputs = append(q.Outputs, rows.Output{Name: name, Value: value})
 		}
 	case q.Grouping:
 		n, err := r.aggregate(&expr.Node{Op: expr.OpCall, Text: "count"})
 		if err != nil {
 			return err
 		}
-		q.Spec.Outputs = append(q.Spec.Outputs, rows.Output{Name: "count()", Value: n})
+		q.Outputs = append(q.Outputs, rows.Output{Name: "count()", Value: n})
 	}
 	if c.Having != nil {
 		if q.Having, err = r.condition(c.Having, "having"); err != nil {

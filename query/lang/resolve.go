@@ -173,7 +173,7 @@ func (r *resolver) name(e *expr.Node) (*rows.Node, error) {
 	case r.grouped:
 		return nil, r.fail(e.Pos, "%s is neither a group's key nor in an aggregate: add it to group by, or write min(%s)", c, c)
 	}
-	return &rows.Node{Op: rows.OpColumn, Column: c, Kind: rows.Columns[c].Kind, Text: c.String()}, nil
+	return &rows.Node{Op: rows.OpColumn, Column: c, Kind: c.Kind(), Text: c.String()}, nil
 }
 
 // logic flattens a and b and c into one node, however long the chain.

@@ -57,7 +57,7 @@ func (q *Query) outputs(models int) (outputs []rows.Output) {
 		o.Value.Columns(&mentioned)
 	}
 	for c := range mentioned.All() {
-		if !slices.Contains(list, c) && !rows.Columns[c].Implied {
+		if !slices.Contains(list, c) && !c.Implied() {
 			list = append(list, c)
 		}
 	}

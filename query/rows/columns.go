@@ -44,59 +44,59 @@ const (
 
 // Columns is the one table of columns: what the parser suggests, completion offers
 // and the engine computes. A column that is added is a constant above and a row.
-var Columns = [numColumns]struct {
+var columns = [numColumns]struct {
 	name  string
-	Kind  expr.Kind
+	kind  expr.Kind
 	about string
 	of    func(g *arch.Gap, model string) expr.Value // of a gap; Null where it is absent
 
 	load     func(p *part, rows []int32) *vector // of these rows of a block; nil: only gaps have it
-	Constant func(p *part) bool                  // one value for all rows of the block; nil: always
+	constant func(p *part) bool                  // one value for all rows of the block; nil: always
 	code     func(p *part) (int64, bool)         // in place of constant: a number that stands for that value
 	axis     func(s *shape) int                  // in place of both: the placeholder it shows, -1 for none
 
-	Dtype   bool // text that names a dtype
-	Dotted  bool // text that is a path, which patterns match segment by segment
-	Implied bool // not added to an answer because where mentions it: other columns show it
+	dtype   bool // text that names a dtype
+	dotted  bool // text that is a path, which patterns match segment by segment
+	implied bool // not added to an answer because where mentions it: other columns show it
 	costly  bool // conditions on it are checked last
 	needs   need // what an ingest may have left out
 }{
-	Path: {name: "path", Kind: expr.StringKind, about: "the tensor's dotted name", Dotted: true, costly: true,
+	Path: {name: "path", kind: expr.StringKind, about: "the tensor's dotted name", dotted: true, costly: true,
 		of:       func(g *arch.Gap, _ string) expr.Value { return expr.String(g.Path) },
 		load:     loadPaths,
-		Constant: func(p *part) bool { return p.block.Len() == 1 }},
-	Template: {name: "template", Kind: expr.StringKind, about: "the path with its numbers taken out", Dotted: true, Implied: true,
+		constant: func(p *part) bool { return p.block.Len() == 1 }},
+	Template: {name: "template", kind: expr.StringKind, about: "the path with its numbers taken out", dotted: true, implied: true,
 		of: func(g *arch.Gap, _ string) expr.Value {
 			template, _ := tensor.SplitPath(g.Path)
 			return expr.String(template)
 		},
 		load: func(p *part, _ []int32) *vector { return constantVector(expr.String(p.block.Template())) },
 		code: func(*part) (int64, bool) { return 0, true }}, // a signature holds the shape
-	Model: {name: "model", Kind: expr.StringKind, about: "the revision it belongs to, as name@number", Implied: true,
+	Model: {name: "model", kind: expr.StringKind, about: "the revision it belongs to, as name@number", implied: true,
 		of:   func(_ *arch.Gap, model string) expr.Value { return expr.String(model) },
 		load: func(p *part, _ []int32) *vector { return constantVector(expr.String(p.revision.Ref())) },
 		code: func(*part) (int64, bool) { return 0, true }}, // and the revision
-	Layer: {name: "layer", Kind: expr.IntKind, about: "the number after layers, h, blocks or blk", Implied: true,
+	Layer: {name: "layer", kind: expr.IntKind, about: "the number after layers, h, blocks or blk", implied: true,
 		of:   numberOf("layer"),
 		load: func(p *part, rows []int32) *vector { return p.numbers(p.layer, rows) },
 		axis: func(s *shape) int { return s.layer }},
-	Expert: {name: "expert", Kind: expr.IntKind, about: "the number after experts", Implied: true,
+	Expert: {name: "expert", kind: expr.IntKind, about: "the number after experts", implied: true,
 		of:   numberOf("expert"),
 		load: func(p *part, rows []int32) *vector { return p.numbers(p.expert, rows) },
 		axis: func(s *shape) int { return s.expert }},
-	DType: {name: "dtype", Kind: expr.StringKind, about: "element type: bf16, f32, f8_e4m3, u8 …", Dtype: true,
+	DType: {name: "dtype", kind: expr.StringKind, about: "element type: bf16, f32, f8_e4m3, u8 …", dtype: true,
 		of:   have(func(t *tensor.Info) expr.Value { return expr.String(t.DType.String()) }),
 		load: loadDTypes,
 		code: func(p *part) (int64, bool) { return p.block.DTypes().Const() }},
-	Shape: {name: "shape", Kind: expr.ShapeKind, about: "dimensions, outermost first; shape[0] is one of them",
+	Shape: {name: "shape", kind: expr.ShapeKind, about: "dimensions, outermost first; shape[0] is one of them",
 		of:       have(func(t *tensor.Info) expr.Value { return expr.Shape(t.Shape) }),
 		load:     func(p *part, rows []int32) *vector { return shapes(p.block.Shapes(), rows) },
-		Constant: oneShape},
-	Rank: {name: "rank", Kind: expr.IntKind, about: "number of dimensions", Implied: true,
+		constant: oneShape},
+	Rank: {name: "rank", kind: expr.IntKind, about: "number of dimensions", implied: true,
 		of:   have(func(t *tensor.Info) expr.Value { return expr.Int(int64(len(t.Shape))) }),
 		load: func(p *part, rows []int32) *vector { return coded(p.block.Shapes().Code(), rows, p.rank) },
 		code: func(p *part) (int64, bool) { return ofShape(p, p.rank) }},
-	Numel: {name: "numel", Kind: expr.IntKind, about: "number of elements", Implied: true,
+	Numel: {name: "numel", kind: expr.IntKind, about: "number of elements", implied: true,
 		of: have(func(t *tensor.Info) expr.Value {
 			n, err := t.Shape.Numel()
 			if err != nil {
@@ -106,11 +106,11 @@ var Columns = [numColumns]struct {
 		}),
 		load: func(p *part, rows []int32) *vector { return coded(p.block.Shapes().Code(), rows, p.numel) },
 		code: func(p *part) (int64, bool) { return ofShape(p, p.numel) }},
-	Bytes: {name: "bytes", Kind: expr.IntKind, about: "logical size",
+	Bytes: {name: "bytes", kind: expr.IntKind, about: "logical size",
 		of:   have(func(t *tensor.Info) expr.Value { return expr.Int(t.Bytes) }),
 		load: func(p *part, rows []int32) *vector { return ints(p.block.Bytes(), rows) },
 		code: func(p *part) (int64, bool) { return p.block.Bytes().Const() }},
-	Hash: {name: "hash", Kind: expr.HashKind, about: "SHA-256 of the logical bytes", costly: true, needs: needsHash,
+	Hash: {name: "hash", kind: expr.HashKind, about: "SHA-256 of the logical bytes", costly: true, needs: needsHash,
 		of: have(func(t *tensor.Info) expr.Value {
 			if t.Hash.IsZero() {
 				return expr.Null
@@ -118,65 +118,65 @@ var Columns = [numColumns]struct {
 			return expr.Hash(t.Hash)
 		}),
 		load: func(p *part, rows []int32) *vector { return hashes(p.block.Hashes(), rows) },
-		Constant: func(p *part) bool {
+		constant: func(p *part) bool {
 			_, same := p.block.Hashes().Const()
 			return same
 		}},
-	File: {name: "file", Kind: expr.StringKind, about: "the shard that holds it",
+	File: {name: "file", kind: expr.StringKind, about: "the shard that holds it",
 		of:       have(func(t *tensor.Info) expr.Value { return expr.String(t.File) }),
 		load:     func(p *part, rows []int32) *vector { return names(p.block.Files(), rows) },
-		Constant: func(p *part) bool { return one(p.block.Files().Code()) }},
-	Offset: {name: "offset", Kind: expr.IntKind, about: "of its first byte in the file; -1 when not stored plainly",
+		constant: func(p *part) bool { return one(p.block.Files().Code()) }},
+	Offset: {name: "offset", kind: expr.IntKind, about: "of its first byte in the file; -1 when not stored plainly",
 		of:       have(func(t *tensor.Info) expr.Value { return expr.Int(t.Offset) }),
 		load:     func(p *part, rows []int32) *vector { return ints(p.block.Offsets(), rows) },
-		Constant: func(p *part) bool { return one(p.block.Offsets()) }},
-	Format: {name: "format", Kind: expr.StringKind, about: "safetensors, torch, gguf, npy",
+		constant: func(p *part) bool { return one(p.block.Offsets()) }},
+	Format: {name: "format", kind: expr.StringKind, about: "safetensors, torch, gguf, npy",
 		of:       have(func(t *tensor.Info) expr.Value { return expr.String(t.Format) }),
 		load:     func(p *part, rows []int32) *vector { return names(p.block.Formats(), rows) },
-		Constant: func(p *part) bool { return one(p.block.Formats().Code()) }},
-	Min: {name: "min", Kind: expr.FloatKind, about: "least finite value", needs: needsStats,
+		constant: func(p *part) bool { return one(p.block.Formats().Code()) }},
+	Min: {name: "min", kind: expr.FloatKind, about: "least finite value", needs: needsStats,
 		of:       have(extreme(func(s *tensor.Stats) float64 { return s.Min })),
 		load:     func(p *part, rows []int32) *vector { return p.extremes(p.block.Stats().Min, rows) },
-		Constant: func(p *part) bool { return p.oneExtreme(p.block.Stats().Min) }},
-	Max: {name: "max", Kind: expr.FloatKind, about: "greatest finite value", needs: needsStats,
+		constant: func(p *part) bool { return p.oneExtreme(p.block.Stats().Min) }},
+	Max: {name: "max", kind: expr.FloatKind, about: "greatest finite value", needs: needsStats,
 		of:       have(extreme(func(s *tensor.Stats) float64 { return s.Max })),
 		load:     func(p *part, rows []int32) *vector { return p.extremes(p.block.Stats().Max, rows) },
-		Constant: func(p *part) bool { return p.oneExtreme(p.block.Stats().Max) }},
-	AbsMax: {name: "absmax", Kind: expr.FloatKind, about: "greatest magnitude of a finite value", needs: needsStats,
+		constant: func(p *part) bool { return p.oneExtreme(p.block.Stats().Max) }},
+	AbsMax: {name: "absmax", kind: expr.FloatKind, about: "greatest magnitude of a finite value", needs: needsStats,
 		of:       have(extreme(func(s *tensor.Stats) float64 { return s.AbsMax })),
 		load:     func(p *part, rows []int32) *vector { return p.extremes(p.block.Stats().AbsMax, rows) },
-		Constant: func(p *part) bool { return p.oneExtreme(p.block.Stats().AbsMax) }},
-	NaNs: {name: "nans", Kind: expr.IntKind, about: "how many values are NaN", needs: needsStats,
+		constant: func(p *part) bool { return p.oneExtreme(p.block.Stats().AbsMax) }},
+	NaNs: {name: "nans", kind: expr.IntKind, about: "how many values are NaN", needs: needsStats,
 		of:       have(counter(func(s *tensor.Stats) int64 { return s.NaNs })),
 		load:     func(p *part, rows []int32) *vector { return p.counts(p.block.Stats().NaNs, rows) },
-		Constant: func(p *part) bool { return one(p.block.HasStats()) && one(p.block.Stats().NaNs) }},
-	Infs: {name: "infs", Kind: expr.IntKind, about: "how many values are infinite", needs: needsStats,
+		constant: func(p *part) bool { return one(p.block.HasStats()) && one(p.block.Stats().NaNs) }},
+	Infs: {name: "infs", kind: expr.IntKind, about: "how many values are infinite", needs: needsStats,
 		of:       have(counter(func(s *tensor.Stats) int64 { return s.Infs })),
 		load:     func(p *part, rows []int32) *vector { return p.counts(p.block.Stats().Infs, rows) },
-		Constant: func(p *part) bool { return one(p.block.HasStats()) && one(p.block.Stats().Infs) }},
-	Zeros: {name: "zeros", Kind: expr.IntKind, about: "how many values are zero", needs: needsStats,
+		constant: func(p *part) bool { return one(p.block.HasStats()) && one(p.block.Stats().Infs) }},
+	Zeros: {name: "zeros", kind: expr.IntKind, about: "how many values are zero", needs: needsStats,
 		of:       have(counter(func(s *tensor.Stats) int64 { return s.Zeros })),
 		load:     func(p *part, rows []int32) *vector { return p.counts(p.block.Stats().Zeros, rows) },
-		Constant: func(p *part) bool { return one(p.block.HasStats()) && one(p.block.Stats().Zeros) }},
-	Status: {name: "status", Kind: expr.StringKind, about: "missing, extra or changed",
+		constant: func(p *part) bool { return one(p.block.HasStats()) && one(p.block.Stats().Zeros) }},
+	Status: {name: "status", kind: expr.StringKind, about: "missing, extra or changed",
 		of: func(g *arch.Gap, _ string) expr.Value { return expr.String(g.Status) }},
-	ExpectedShape: {name: "expected_shape", Kind: expr.ShapeKind, about: "the shape that should be there",
+	ExpectedShape: {name: "expected_shape", kind: expr.ShapeKind, about: "the shape that should be there",
 		of: func(g *arch.Gap, _ string) expr.Value {
 			if g.Shape == nil {
 				return expr.Null
 			}
 			return expr.Shape(g.Shape)
 		}},
-	ExpectedDType: {name: "expected_dtype", Kind: expr.StringKind, about: "the dtype that should be there, where one is asked for", Dtype: true,
+	ExpectedDType: {name: "expected_dtype", kind: expr.StringKind, about: "the dtype that should be there, where one is asked for", dtype: true,
 		of: func(g *arch.Gap, _ string) expr.Value {
 			if !g.DType.Valid() {
 				return expr.Null
 			}
 			return expr.String(g.DType.String())
 		}},
-	Reason: {name: "reason", Kind: expr.StringKind, about: "why it is a gap", costly: true,
+	Reason: {name: "reason", kind: expr.StringKind, about: "why it is a gap", costly: true,
 		of: func(g *arch.Gap, _ string) expr.Value { return textOrNull(g.Reason) }},
-	Remedy: {name: "remedy", Kind: expr.StringKind, about: "what would mend it", costly: true,
+	Remedy: {name: "remedy", kind: expr.StringKind, about: "what would mend it", costly: true,
 		of: func(g *arch.Gap, _ string) expr.Value { return textOrNull(g.Remedy) }},
 }
 
@@ -188,14 +188,26 @@ const (
 	needsStats
 )
 
-func (c Column) String() string { return Columns[c].name }
+func (c Column) String() string { return columns[c].name }
+
+// Kind is the type of its values.
+func (c Column) Kind() expr.Kind { return columns[c].kind }
+
+// NamesDType reports a column whose text is a dtype, in the spelling of tensor.DType.
+func (c Column) NamesDType() bool { return columns[c].dtype }
+
+// Dotted reports a column of paths, which patterns match segment by segment.
+func (c Column) Dotted() bool { return columns[c].dotted }
+
+// Implied reports a column that is not shown merely because a query mentions it.
+func (c Column) Implied() bool { return columns[c].implied }
 
 // OfGaps reports a column that only gaps have.
-func (c Column) OfGaps() bool { return Columns[c].load == nil }
+func (c Column) OfGaps() bool { return columns[c].load == nil }
 
 func ColumnNamed(name string) (Column, bool) {
 	for c := range numColumns {
-		if Columns[c].name == name {
+		if columns[c].name == name {
 			return c, true
 		}
 	}
@@ -303,7 +315,7 @@ func (s ColumnSet) one() (Column, bool) {
 // needs is what the set's columns need.
 func (s ColumnSet) needs() (n need) {
 	for c := range s.All() {
-		n |= Columns[c].needs
+		n |= columns[c].needs
 	}
 	return n
 }

@@ -72,7 +72,7 @@ func gapBatch(gaps []arch.Gap, model string) *batch {
 	return &batch{n: len(gaps), weight: 1, load: func(c Column) *vector {
 		values := make([]expr.Value, len(gaps))
 		for i := range gaps {
-			values[i] = Columns[c].of(&gaps[i], model)
+			values[i] = columns[c].of(&gaps[i], model)
 		}
 		return vectorOf(values)
 	}}

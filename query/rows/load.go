@@ -8,7 +8,7 @@ import (
 
 // load decodes one column of a block for the rows listed.
 func (p *part) load(c Column, rows []int32) *vector {
-	if of := Columns[c].load; of != nil {
+	if of := columns[c].load; of != nil {
 		return of(p, rows)
 	}
 	return absent // a gap's column, where there are no gaps

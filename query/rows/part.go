@@ -272,7 +272,7 @@ func (p *part) reads(set ColumnSet) (axes []int, whole bool) {
 
 // axisOf is the placeholder a column shows, or -1.
 func (p *part) axisOf(c Column) int {
-	if of := Columns[c].axis; of != nil {
+	if of := columns[c].axis; of != nil {
 		return of(p.shape)
 	}
 	return -1
@@ -280,12 +280,12 @@ func (p *part) axisOf(c Column) int {
 
 // constant reports that a column has one value for all rows of the block.
 func (p *part) constant(c Column) bool {
-	row := &Columns[c]
+	row := &columns[c]
 	if row.code != nil {
 		_, same := row.code(p)
 		return same
 	}
-	return row.Constant == nil || row.Constant(p)
+	return row.constant == nil || row.constant(p)
 }
 
 // batch gives the rows to compute on: one for each combination of the axes given,

@@ -37,7 +37,7 @@ func (p *part) signature(set ColumnSet) (s signature, ok bool) {
 	}
 	n := 0
 	for c := range set.All() {
-		row := &Columns[c]
+		row := &columns[c]
 		if row.axis != nil {
 			continue // what the shape and the axes say
 		}

@@ -29,7 +29,7 @@ type Ordering struct {
 }
 
 func OutputOf(c Column) Output {
-	return Output{c.String(), &Node{Op: OpColumn, Column: c, Kind: Columns[c].Kind, Text: c.String()}}
+	return Output{c.String(), &Node{Op: OpColumn, Column: c, Kind: columns[c].kind, Text: c.String()}}
 }
 
 // Conditions are the parts of where, those that cost least first.
@@ -40,7 +40,7 @@ func (s *Spec) Conditions() []*Node {
 		n.Columns(&set)
 		dear := 0
 		for c := range set.All() {
-			if Columns[c].costly {
+			if columns[c].costly {
 				dear++
 			}
 		}
