@@ -95,8 +95,8 @@ func (h *holdings) add(f *file) error {
 	for i := range tensors {
 		bytes += int64(len(tensors[i].Path))
 	}
-	if r, ok := f.reader.(interface{ Held() int64 }); ok {
-		bytes = max(bytes, r.Held())
+	if r, ok := f.reader.(interface{ HeaderBytes() int64 }); ok {
+		bytes = max(bytes, r.HeaderBytes())
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -67,8 +67,8 @@ func (f *File) Metadata() map[string]any { return f.metadata }
 // Tensors lists the tensors sorted by path. The caller must not modify the slice.
 func (f *File) Tensors() []tensor.Info { return f.tensors }
 
-// Held is how much memory the header's texts keep.
-func (f *File) Held() int64 { return f.held }
+// HeaderBytes is how much memory the header's texts keep.
+func (f *File) HeaderBytes() int64 { return f.held }
 
 // Bytes gives the bytes of tensor i of Tensors: a section of the file.
 func (f *File) Bytes(i int) (io.ReaderAt, error) {

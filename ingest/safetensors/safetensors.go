@@ -91,8 +91,8 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	return io.NewSectionReader(f.r, t.Offset, t.Bytes), nil
 }
 
-// Held is how much memory the header keeps: names are parts of its text.
-func (f *File) Held() int64 { return f.held }
+// HeaderBytes is how much memory the header keeps: names are parts of its text.
+func (f *File) HeaderBytes() int64 { return f.held }
 
 // Metadata is the header's __metadata__, nil when there is none.
 func (f *File) Metadata() map[string]string { return maps.Clone(f.metadata) }
