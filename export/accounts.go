@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"wreg/ingest"
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -138,7 +138,7 @@ func (v *verifier) copied(t *ReceiptTensor, expert int, p ReceiptPart, src Recei
 }
 
 // whole are the steps that keep the bytes of each input together, in their order.
-var whole = []arch.Op{arch.OpLoad, arch.OpStack, arch.OpConcat, arch.OpReshape, arch.OpView}
+var whole = []op.Op{op.Load, op.Stack, op.Concat, op.Reshape, op.View}
 
 var shapes = regexp.MustCompile(`\[[^\]]*\]`)
 
@@ -148,7 +148,7 @@ func (t *ReceiptTensor) copies() bool {
 	words := strings.FieldsFunc(shapes.ReplaceAllString(t.Steps, ""), func(c rune) bool { return strings.ContainsRune("(), ", c) })
 	for _, word := range words {
 		_, notCount := strconv.Atoi(word)
-		if _, dtype := tensor.ParseDType(word); notCount != nil && !dtype && !slices.Contains(whole, arch.Op(word)) {
+		if _, dtype := tensor.ParseDType(word); notCount != nil && !dtype && !slices.Contains(whole, op.Op(word)) {
 			return false
 		}
 	}

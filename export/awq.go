@@ -2,7 +2,7 @@ package export
 
 import (
 	"wreg/accel"
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -16,7 +16,7 @@ type awq struct {
 	slot, out int
 }
 
-func newAWQ(e *evaluator, n *arch.Node, in value) value {
+func newAWQ(e *evaluator, n *op.Node, in value) value {
 	from := n.In[0]
 	s := &strided{e: e, in: in, dtype: from.DType, slot: e.slot()}
 	return &awq{e, s, from.Shape[0], from.Shape[1], e.slot(), e.slot()}
@@ -55,7 +55,7 @@ func (v *held) read(dst []byte, first int64) error {
 
 // newAWQBias computes the affine biases of AWQ weights, which are as many as the
 // scales: few.
-func newAWQBias(e *evaluator, n *arch.Node, in []value) (value, error) {
+func newAWQBias(e *evaluator, n *op.Node, in []value) (value, error) {
 	var whole [2][]byte
 	for i, v := range in {
 		whole[i] = make([]byte, sizeOf(n.In[i].DType, numel(n.In[i].Shape)))

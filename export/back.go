@@ -8,6 +8,7 @@ import (
 	"wreg/accel"
 	"wreg/ingest/claim"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
@@ -54,7 +55,7 @@ func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*a
 func same(t tensor.Info) arch.Target {
 	return arch.Target{
 		Want: arch.Want{Path: t.Path, Shape: t.Shape, Rule: "in this layout already"},
-		Make: &arch.Node{Op: arch.OpLoad, Path: t.Path, DType: t.DType, Shape: t.Shape},
+		Make: &op.Node{Step: op.Step{Op: op.Load, Path: t.Path}, DType: t.DType, Shape: t.Shape},
 	}
 }
 

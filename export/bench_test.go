@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"wreg/accel"
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -12,21 +12,18 @@ import (
 // count the bytes of the result.
 func BenchmarkSteps(b *testing.B) {
 	const rows, cols = 4096, 4096
-	load := func(path string, dtype tensor.DType, shape ...int64) *arch.Node {
-		return &arch.Node{Op: arch.OpLoad, Path: path, DType: dtype, Shape: shape}
+	load := func(path string, dtype tensor.DType, shape ...int64) *op.Node {
+		return &op.Node{Step: op.Step{Op: op.Load, Path: path}, DType: dtype, Shape: shape}
 	}
 	bf16, f32 := load("bf16", tensor.BF16, rows, cols), load("f32", tensor.F32, rows, cols)
 	shape := tensor.Shape{rows, cols}
-	for name, n := range map[string]*arch.Node{
-		"copy":      bf16,
-		"cast":      {Op: arch.OpCast, In: []*arch.Node{f32}, DType: tensor.BF16, Shape: shape},
-		"transpose": {Op: arch.OpPermute, In: []*arch.Node{bf16}, DType: tensor.BF16, Shape: shape, Perm: []int{1, 0}},
-		"interleave": {Op: arch.OpSlice, In: []*arch.Node{bf16}, DType: tensor.BF16, Shape: tensor.Shape{rows / 2, cols},
-			Start: []int64{1, 0}, Stop: []int64{rows, cols}, Step: []int64{2, 1}},
-		"columns": {Op: arch.OpSlice, In: []*arch.Node{bf16}, DType: tensor.BF16, Shape: tensor.Shape{rows, cols / 2},
-			Start: []int64{0, 0}, Stop: []int64{rows, cols / 2}, Step: []int64{1, 1}},
-		"fp8": {Op: arch.OpFP8, In: []*arch.Node{load("fp8", tensor.F8E4M3, rows, cols), load("scale", tensor.F32, rows/128, cols/128)},
-			DType: tensor.BF16, Shape: shape, Block: [2]int64{128, 128}},
+	for name, n := range map[string]*op.Node{
+		"copy":       bf16,
+		"cast":       {Step: op.Step{Op: op.Cast}, In: []*op.Node{f32}, DType: tensor.BF16, Shape: shape},
+		"transpose":  {Step: op.Step{Op: op.Permute, Perm: []int{1, 0}}, In: []*op.Node{bf16}, DType: tensor.BF16, Shape: shape},
+		"interleave": {Step: op.Step{Op: op.Slice, Start: []int64{1, 0}, Stop: []int64{rows, cols}, Stride: []int64{2, 1}}, In: []*op.Node{bf16}, DType: tensor.BF16, Shape: tensor.Shape{rows / 2, cols}},
+		"columns":    {Step: op.Step{Op: op.Slice, Start: []int64{0, 0}, Stop: []int64{rows, cols / 2}, Stride: []int64{1, 1}}, In: []*op.Node{bf16}, DType: tensor.BF16, Shape: tensor.Shape{rows, cols / 2}},
+		"fp8":        {Step: op.Step{Op: op.FP8, Block: [2]int64{128, 128}}, In: []*op.Node{load("fp8", tensor.F8E4M3, rows, cols), load("scale", tensor.F32, rows/128, cols/128)}, DType: tensor.BF16, Shape: shape},
 	} {
 		b.Run(name, func(b *testing.B) {
 			m := bench{}

@@ -16,6 +16,7 @@ import (
 	"wreg/ingest"
 	"wreg/ingest/claim"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
@@ -54,7 +55,7 @@ var largest = map[tensor.DType]float64{tensor.F16: 65504, tensor.BF16: 0x1.FEp12
 // does not fit becomes infinite silently in a cast.
 func (p *Plan) overflow() (faults []error) {
 	for _, t := range p.Tensors {
-		if t.Make.Op != arch.OpCast {
+		if t.Make.Op != op.Cast {
 			continue
 		}
 		limit, ok := largest[t.DType]

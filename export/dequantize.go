@@ -8,6 +8,7 @@ import (
 
 	"wreg/accel"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -39,7 +40,7 @@ func dequantizedTargets(targets []arch.Target, dtype tensor.DType, said bool) ([
 		if err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
 		}
-		n := &arch.Node{Op: opDequantize, In: []*arch.Node{t.Make, scales.Make}, DType: tensor.BF16, Shape: slices.Clone(t.Make.Shape)}
+		n := &op.Node{Step: op.Step{Op: op.Dequantize}, In: []*op.Node{t.Make, scales.Make}, DType: tensor.BF16, Shape: slices.Clone(t.Make.Shape)}
 		n.Shape[len(n.Shape)-1] = n.Shape[len(n.Shape)-1] * 32 / int64(spec.Bits)
 		n.Axis, n.Count = spec.Bits, spec.Group
 		if spec.Mode == accel.Affine {
@@ -47,7 +48,7 @@ func dequantizedTargets(targets []arch.Target, dtype tensor.DType, said bool) ([
 			if biases == nil || biases.Make == nil {
 				return nil, fmt.Errorf("tensor %q: %s.biases is missing", t.Path, module)
 			}
-			n.In = []*arch.Node{t.Make, castTo(scales.Make, dtype), castTo(biases.Make, dtype)}
+			n.In = []*op.Node{t.Make, castTo(scales.Make, dtype), castTo(biases.Make, dtype)}
 			n.DType = n.In[1].DType
 		}
 		t.Make, t.Packed, t.Keep = n, arch.Packed{}, true
@@ -85,11 +86,11 @@ func packing(p arch.Packed, scales tensor.DType) (accel.QuantSpec, error) {
 }
 
 // castTo casts floats, when a dtype is wanted that they do not have.
-func castTo(n *arch.Node, dtype tensor.DType) *arch.Node {
+func castTo(n *op.Node, dtype tensor.DType) *op.Node {
 	if dtype == tensor.Invalid || !mlxFloat(n.DType) || n.DType == dtype {
 		return n
 	}
-	return &arch.Node{Op: arch.OpCast, In: []*arch.Node{n}, DType: dtype, Shape: n.Shape}
+	return &op.Node{Step: op.Step{Op: op.Cast}, In: []*op.Node{n}, DType: dtype, Shape: n.Shape}
 }
 
 // dequantizer unpacks groups of codes. Groups are independent and rows hold whole
@@ -97,12 +98,12 @@ func castTo(n *arch.Node, dtype tensor.DType) *arch.Node {
 type dequantizer struct {
 	e     *evaluator
 	in    []value
-	node  *arch.Node
+	node  *op.Node
 	spec  accel.QuantSpec
 	slots [4]int
 }
 
-func newDequantizer(e *evaluator, n *arch.Node, in []value) (value, error) {
+func newDequantizer(e *evaluator, n *op.Node, in []value) (value, error) {
 	spec, err := packing(arch.Packed{Bits: n.Axis, GroupSize: n.Count}, n.In[1].DType)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 
 	"wreg/accel"
 	"wreg/ingest"
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -53,8 +53,8 @@ func (e *evaluator) buffer(slot int, n int64) []byte {
 }
 
 // value builds the values of a tree that checkNode accepted.
-func (e *evaluator) value(n *arch.Node) (value, error) {
-	if n.Op == arch.OpLoad {
+func (e *evaluator) value(n *op.Node) (value, error) {
+	if n.Op == op.Load {
 		return e.load(n)
 	}
 	in := make([]value, len(n.In))
@@ -66,31 +66,31 @@ func (e *evaluator) value(n *arch.Node) (value, error) {
 		in[i] = v
 	}
 	switch n.Op {
-	case arch.OpReshape:
+	case op.Reshape:
 		return in[0], nil
-	case arch.OpStack, arch.OpConcat:
+	case op.Stack, op.Concat:
 		return newJoin(e, n, in), nil
-	case arch.OpSlice, arch.OpPermute, arch.OpRepeat:
+	case op.Slice, op.Permute, op.Repeat:
 		return newStrided(e, n, in[0]), nil
-	case arch.OpCast, arch.OpAdd, arch.OpMul:
+	case op.Cast, op.Add, op.Mul:
 		return &elementwise{e, n, in[0], e.slot()}, nil
-	case arch.OpMulVec:
+	case op.MulVec:
 		return newMulVec(e, n, in[0])
-	case arch.OpView:
+	case op.View:
 		return &view{e, n, in[0], e.slot()}, nil
-	case arch.OpFP8:
+	case op.FP8:
 		return newFP8(e, n, in)
-	case arch.OpL2Norm:
+	case op.L2Norm:
 		return newL2Norm(e, n, in[0])
-	case arch.OpBranch, arch.OpStream:
+	case op.Branch, op.Stream:
 		return newGate(e, n, in[0]), nil
-	case arch.OpAWQ:
+	case op.AWQ:
 		return newAWQ(e, n, in[0]), nil
-	case arch.OpAWQBias:
+	case op.AWQBias:
 		return newAWQBias(e, n, in)
-	case opDequantize:
+	case op.Dequantize:
 		return newDequantizer(e, n, in)
-	case opGGML:
+	case op.GGML:
 		return newBlocks(e, n, in[0]), nil
 	}
 	return nil, fmt.Errorf("operation %q is unknown", n.Op)
@@ -100,7 +100,7 @@ func (e *evaluator) value(n *arch.Node) (value, error) {
 // whole tensor from front to back, so that most sources are checked by the very
 // bytes that were used.
 type load struct {
-	node *arch.Node
+	node *op.Node
 	src  io.ReaderAt
 	size int64
 	next int64 // bytes summed; -1 when a read was out of order
@@ -108,7 +108,7 @@ type load struct {
 	sha  hash.Hash // nil unless asked for
 }
 
-func (e *evaluator) load(n *arch.Node) (value, error) {
+func (e *evaluator) load(n *op.Node) (value, error) {
 	src, err := e.open(n.Path)
 	if err != nil {
 		return nil, err
@@ -161,7 +161,7 @@ func (l *load) whole() (d digest, ok bool) {
 // the input and no other.
 type elementwise struct {
 	e    *evaluator
-	node *arch.Node
+	node *op.Node
 	in   value
 	slot int
 }
@@ -173,9 +173,9 @@ func (v *elementwise) read(dst []byte, first int64) error {
 		return err
 	}
 	switch v.node.Op {
-	case arch.OpCast:
+	case op.Cast:
 		return v.e.device.Cast(dst, to, src, from)
-	case arch.OpAdd:
+	case op.Add:
 		return v.e.device.AddScalar(dst, src, to, v.node.Scalar)
 	}
 	return v.e.device.MulScalar(dst, src, to, v.node.Scalar)
@@ -184,7 +184,7 @@ func (v *elementwise) read(dst []byte, first int64) error {
 // view reads the same bytes as another type.
 type view struct {
 	e    *evaluator
-	node *arch.Node
+	node *op.Node
 	in   value
 	slot int
 }

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"wreg/accel"
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -21,8 +21,8 @@ func (b bench) open(path string) (io.ReaderAt, error) { return bytes.NewReader(b
 
 // reference makes a whole tensor in the most obvious way: element by element,
 // through indices, with nothing shared with the evaluator but the device.
-func (b bench) reference(n *arch.Node) []byte {
-	if n.Op == arch.OpLoad {
+func (b bench) reference(n *op.Node) []byte {
+	if n.Op == op.Load {
 		return b[n.Path]
 	}
 	var in [][]byte
@@ -40,24 +40,24 @@ func (b bench) reference(n *arch.Node) []byte {
 	// from says which element of which input an element is.
 	var from func(index []int64) (input int, at []int64)
 	switch n.Op {
-	case arch.OpReshape, arch.OpView:
+	case op.Reshape, op.View:
 		return in[0]
-	case arch.OpCast:
+	case op.Cast:
 		must(accel.CPU().Cast(out, n.DType, in[0], n.In[0].DType))
 		return out
-	case arch.OpAdd:
+	case op.Add:
 		must(accel.CPU().AddScalar(out, in[0], n.DType, n.Scalar))
 		return out
-	case arch.OpMul:
+	case op.Mul:
 		must(accel.CPU().MulScalar(out, in[0], n.DType, n.Scalar))
 		return out
-	case arch.OpMulVec:
+	case op.MulVec:
 		row := int64(len(in[0])) / max(n.Shape[0], 1)
 		for i, f := range n.Vector {
 			must(accel.CPU().MulScalar(out[int64(i)*row:int64(i+1)*row], in[0][int64(i)*row:int64(i+1)*row], n.DType, f))
 		}
 		return out
-	case arch.OpFP8:
+	case op.FP8:
 		w, s := n.In[0].Shape, n.In[1].Shape
 		elements(w, func(index []int64, at int64) {
 			si := make([]int64, len(s))
@@ -78,9 +78,9 @@ func (b bench) reference(n *arch.Node) []byte {
 			must(accel.CPU().DequantFP8(out[2*at:2*at+2], in[0][at:at+1], 0, 1, 1, in[1][p:p+sizeOf(n.In[1].DType, 1)], n.In[1].DType, 1, 1))
 		})
 		return out
-	case arch.OpStack:
+	case op.Stack:
 		from = func(index []int64) (int, []int64) { return int(index[0]), index[1:] }
-	case arch.OpConcat:
+	case op.Concat:
 		from = func(index []int64) (int, []int64) {
 			at := append([]int64(nil), index...)
 			k := 0
@@ -90,15 +90,15 @@ func (b bench) reference(n *arch.Node) []byte {
 			}
 			return k, at
 		}
-	case arch.OpSlice:
+	case op.Slice:
 		from = func(index []int64) (int, []int64) {
 			at := make([]int64, len(index))
 			for k := range index {
-				at[k] = n.Start[k] + index[k]*n.Step[k]
+				at[k] = n.Start[k] + index[k]*n.Stride[k]
 			}
 			return 0, at
 		}
-	case arch.OpPermute:
+	case op.Permute:
 		from = func(index []int64) (int, []int64) {
 			at := make([]int64, len(index))
 			for k, p := range n.Perm {
@@ -106,7 +106,7 @@ func (b bench) reference(n *arch.Node) []byte {
 			}
 			return 0, at
 		}
-	case arch.OpRepeat:
+	case op.Repeat:
 		from = func(index []int64) (int, []int64) {
 			at := append([]int64(nil), index...)
 			at[n.Axis] /= int64(n.Count)
@@ -143,27 +143,27 @@ func flat(shape tensor.Shape, index []int64) (at int64) {
 }
 
 // tree draws a tree whose result has the given dtype and shape.
-func (b bench) tree(t *rapid.T, dtype tensor.DType, shape tensor.Shape, depth int) *arch.Node {
-	ops := []arch.Op{arch.OpLoad}
+func (b bench) tree(t *rapid.T, dtype tensor.DType, shape tensor.Shape, depth int) *op.Node {
+	ops := []op.Op{op.Load}
 	if depth > 0 {
-		ops = append(ops, arch.OpReshape)
+		ops = append(ops, op.Reshape)
 		if dtype.Float() && dtype != tensor.F8E4M3 {
-			ops = append(ops, arch.OpCast, arch.OpAdd, arch.OpMul)
+			ops = append(ops, op.Cast, op.Add, op.Mul)
 			if len(shape) > 0 {
-				ops = append(ops, arch.OpMulVec)
+				ops = append(ops, op.MulVec)
 			}
 		}
 		if len(shape) > 0 {
-			ops = append(ops, arch.OpStack, arch.OpConcat, arch.OpSlice, arch.OpPermute, arch.OpRepeat)
+			ops = append(ops, op.Stack, op.Concat, op.Slice, op.Permute, op.Repeat)
 			if dtype == tensor.U32 {
-				ops = append(ops, arch.OpView)
+				ops = append(ops, op.View)
 			}
 			if dtype == tensor.BF16 {
-				ops = append(ops, arch.OpFP8)
+				ops = append(ops, op.FP8)
 			}
 		}
 	}
-	n := &arch.Node{Op: rapid.SampledFrom(ops).Draw(t, "op"), DType: dtype, Shape: shape}
+	n := &op.Node{Step: op.Step{Op: rapid.SampledFrom(ops).Draw(t, "op")}, DType: dtype, Shape: shape}
 	in := func(dtype tensor.DType, shape tensor.Shape) { n.In = append(n.In, b.tree(t, dtype, shape, depth-1)) }
 	pick := func(lo, hi int, name string) int { return rapid.IntRange(lo, hi).Draw(t, name) }
 	with := func(axis int, d int64) tensor.Shape {
@@ -172,39 +172,39 @@ func (b bench) tree(t *rapid.T, dtype tensor.DType, shape tensor.Shape, depth in
 		return s
 	}
 	switch n.Op {
-	case arch.OpLoad:
+	case op.Load:
 		n.Path = fmt.Sprintf("t%d", len(b))
 		size, _ := shape.Bytes(dtype)
 		b[n.Path] = noise(dtype, size, uint64(pick(0, 1<<30, "seed")))
-	case arch.OpReshape:
+	case op.Reshape:
 		numel, _ := shape.Numel()
 		in(dtype, rapid.SampledFrom([]tensor.Shape{{numel}, {numel, 1}, {1, numel}, shape}).Draw(t, "shape"))
-	case arch.OpCast:
+	case op.Cast:
 		in(rapid.SampledFrom([]tensor.DType{tensor.F16, tensor.BF16, tensor.F32}).Draw(t, "from"), shape)
-	case arch.OpAdd, arch.OpMul:
+	case op.Add, op.Mul:
 		n.Scalar = rapid.SampledFrom([]float64{1, -8, 0.70710678}).Draw(t, "scalar")
 		in(dtype, shape)
-	case arch.OpMulVec:
+	case op.MulVec:
 		for i := range shape[0] {
 			n.Vector = append(n.Vector, float64(i)*0.37+0.1)
 		}
 		in(dtype, shape)
-	case arch.OpView:
+	case op.View:
 		in(tensor.U8, with(len(shape)-1, shape[len(shape)-1]*4))
-	case arch.OpStack:
+	case op.Stack:
 		for range shape[0] {
 			in(dtype, shape[1:])
 		}
 		if shape[0] == 0 {
-			n.Op, n.Path = arch.OpLoad, fmt.Sprintf("t%d", len(b))
+			n.Op, n.Path = op.Load, fmt.Sprintf("t%d", len(b))
 			b[n.Path] = nil
 		}
-	case arch.OpConcat:
+	case op.Concat:
 		n.Axis = pick(0, len(shape)-1, "axis")
 		cut := int64(pick(0, int(shape[n.Axis]), "cut"))
 		in(dtype, with(n.Axis, cut))
 		in(dtype, with(n.Axis, shape[n.Axis]-cut))
-	case arch.OpSlice:
+	case op.Slice:
 		from := append(tensor.Shape(nil), shape...)
 		for k, d := range shape {
 			start, step, rest := int64(pick(0, 2, "start")), int64(pick(1, 3, "step")), int64(pick(0, 2, "rest"))
@@ -212,18 +212,18 @@ func (b bench) tree(t *rapid.T, dtype tensor.DType, shape tensor.Shape, depth in
 			if d > 0 {
 				stop = start + (d-1)*step + 1
 			}
-			n.Start, n.Stop, n.Step = append(n.Start, start), append(n.Stop, stop), append(n.Step, step)
+			n.Start, n.Stop, n.Stride = append(n.Start, start), append(n.Stop, stop), append(n.Stride, step)
 			from[k] = stop + rest
 		}
 		in(dtype, from)
-	case arch.OpPermute:
+	case op.Permute:
 		n.Perm = rapid.Permutation(sequence(len(shape))).Draw(t, "perm")
 		from := make(tensor.Shape, len(shape))
 		for k, p := range n.Perm {
 			from[p] = shape[k]
 		}
 		in(dtype, from)
-	case arch.OpRepeat:
+	case op.Repeat:
 		n.Axis, n.Count = pick(0, len(shape)-1, "axis"), 1
 		for _, c := range []int64{2, 3} {
 			if shape[n.Axis]%c == 0 {
@@ -231,7 +231,7 @@ func (b bench) tree(t *rapid.T, dtype tensor.DType, shape tensor.Shape, depth in
 			}
 		}
 		in(dtype, with(n.Axis, shape[n.Axis]/int64(n.Count)))
-	case arch.OpFP8:
+	case op.FP8:
 		in(tensor.F8E4M3, shape)
 		scale := append(tensor.Shape(nil), shape...)
 		if len(shape) > 1 && rapid.Bool().Draw(t, "blocks") {
@@ -312,8 +312,8 @@ func TestEvaluatorEqualsReference(t *testing.T) {
 }
 
 // info describes a source tensor as the tree's load does.
-func (b bench) info(n *arch.Node, path string) (tensor.Info, bool) {
-	if n.Op == arch.OpLoad && n.Path == path {
+func (b bench) info(n *op.Node, path string) (tensor.Info, bool) {
+	if n.Op == op.Load && n.Path == path {
 		return tensor.Info{DType: n.DType, Shape: n.Shape}, true
 	}
 	for _, m := range n.In {

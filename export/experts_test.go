@@ -15,6 +15,7 @@ import (
 	"wreg/ingest"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -102,8 +103,8 @@ func familyOf(t *testing.T, name string) (f family) {
 }
 
 // inputs are the source tensors that a target is made of.
-func inputs(n *arch.Node) (paths []string) {
-	if n.Op == arch.OpLoad {
+func inputs(n *op.Node) (paths []string) {
+	if n.Op == op.Load {
 		return []string{n.Path}
 	}
 	for _, m := range n.In {
@@ -137,7 +138,7 @@ var expertFaults = map[string]func(l list, target arch.Target, in []string) list
 	},
 	"one too many": func(l list, target arch.Target, in []string) list {
 		k := at(l, in[0])
-		if target.Make.Op != arch.OpStack {
+		if target.Make.Op != op.Stack {
 			l[k].Shape[0]++
 			return l
 		}
@@ -146,7 +147,7 @@ var expertFaults = map[string]func(l list, target arch.Target, in []string) list
 		return append(l, more)
 	},
 	"numbered from one": func(l list, target arch.Target, in []string) list {
-		if target.Make.Op != arch.OpStack {
+		if target.Make.Op != op.Stack {
 			return nil
 		}
 		l[at(l, in[0])].Path = renumbered(in[0], in[1], len(in))

@@ -14,6 +14,7 @@ import (
 
 	"wreg/accel"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
@@ -82,13 +83,13 @@ type PlanTensor struct {
 	DType  tensor.DType
 	Shape  tensor.Shape
 	Bytes  int64
-	Make   *arch.Node
+	Make   *op.Node
 	Shard  int
 	Offset int64 // in the shard file, header included
 	Rule   string
 	Quant  string // with -q: how it is quantized, or why not
 
-	tree  *arch.Node // what workers make: Make, or the weight that is quantized
+	tree  *op.Node // what workers make: Make, or the weight that is quantized
 	quant bool
 	spec  accel.QuantSpec
 	bits  int // of a packed weight's elements; 0: not packed

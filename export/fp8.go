@@ -1,7 +1,7 @@
 package export
 
 import (
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -40,7 +40,7 @@ type fp8Scale struct {
 	at    func(row int64) (first, n int64)
 }
 
-func newFP8(e *evaluator, n *arch.Node, in []value) (value, error) {
+func newFP8(e *evaluator, n *op.Node, in []value) (value, error) {
 	weight, scales := n.In[0].Shape, n.In[1].Shape
 	size, err := scales.Bytes(n.In[1].DType)
 	if err != nil {

@@ -3,7 +3,7 @@ package export
 import (
 	"math"
 
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -13,7 +13,7 @@ import (
 // bits differ.
 type gate struct {
 	e      *evaluator
-	node   *arch.Node
+	node   *op.Node
 	in     value
 	weight func(x float32) float32
 	slots  [2]int
@@ -22,9 +22,9 @@ type gate struct {
 // streamFloor keeps the weight of the stream away from zero (mlx_lm's muse_spark.py).
 const streamFloor = float32(1e-3)
 
-func newGate(e *evaluator, n *arch.Node, in value) value {
+func newGate(e *evaluator, n *op.Node, in value) value {
 	v := &gate{e: e, node: n, in: in, weight: sigmoid, slots: [2]int{e.slot(), e.slot()}}
-	if n.Op == arch.OpStream {
+	if n.Op == op.Stream {
 		v.weight = streamWeight
 	}
 	return v

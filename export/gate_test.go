@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -37,20 +37,20 @@ func TestGateEqualsMLX(t *testing.T) {
 		{-0.7654321, 0x3f7f5458, 0x3d9421a4},
 	}
 	b := bench{"x": make([]byte, 4*len(cases))}
-	want := map[arch.Op][]byte{}
+	want := map[op.Op][]byte{}
 	for i, c := range cases {
 		le.PutUint32(b["x"][4*i:], math.Float32bits(c.gate))
-		want[arch.OpStream] = le.AppendUint32(want[arch.OpStream], c.stream)
-		want[arch.OpBranch] = le.AppendUint32(want[arch.OpBranch], c.branch)
+		want[op.Stream] = le.AppendUint32(want[op.Stream], c.stream)
+		want[op.Branch] = le.AppendUint32(want[op.Branch], c.branch)
 	}
 	shape := tensor.Shape{int64(len(cases))}
-	for op, bytesOf := range want {
-		n := &arch.Node{Op: op, Scalar: 0.3, DType: tensor.F32, Shape: shape, In: []*arch.Node{{Op: arch.OpLoad, Path: "x", DType: tensor.F32, Shape: shape}}}
+	for gate, bytesOf := range want {
+		n := &op.Node{Step: op.Step{Op: gate, Scalar: 0.3}, DType: tensor.F32, Shape: shape, In: []*op.Node{{Step: op.Step{Op: op.Load, Path: "x"}, DType: tensor.F32, Shape: shape}}}
 		for _, random := range []*rand.Rand{nil, rand.New(rand.NewPCG(1, 2))} {
 			got := b.evaluate(t, n, random)
 			for i, c := range cases {
 				if !bytes.Equal(got[4*i:4*i+4], bytesOf[4*i:4*i+4]) {
-					t.Errorf("%s of %v is %#x, mlx's %#x", op, c.gate, le.Uint32(got[4*i:]), le.Uint32(bytesOf[4*i:]))
+					t.Errorf("%s of %v is %#x, mlx's %#x", gate, c.gate, le.Uint32(got[4*i:]), le.Uint32(bytesOf[4*i:]))
 				}
 			}
 		}
@@ -62,7 +62,7 @@ func TestGateInRanges(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.BF16, tensor.F16} {
 		shape := tensor.Shape{700}
 		b := bench{"x": noise(d, sizeOf(d, 700), 5)}
-		n := &arch.Node{Op: arch.OpBranch, Scalar: 0.3, DType: tensor.F32, Shape: shape, In: []*arch.Node{{Op: arch.OpLoad, Path: "x", DType: d, Shape: shape}}}
+		n := &op.Node{Step: op.Step{Op: op.Branch, Scalar: 0.3}, DType: tensor.F32, Shape: shape, In: []*op.Node{{Step: op.Step{Op: op.Load, Path: "x"}, DType: d, Shape: shape}}}
 		whole := b.evaluate(t, n, nil)
 		for seed := range uint64(10) {
 			if !bytes.Equal(b.evaluate(t, n, rand.New(rand.NewPCG(seed, 3))), whole) {

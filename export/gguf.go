@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -43,8 +44,6 @@ var decodable = map[tensor.DType]func(dst, block []byte, scale float32) (largest
 	tensor.Q8_0: decodeQ8,
 	tensor.Q4_0: decodeQ4,
 }
-
-const opGGML arch.Op = "ggml" // In[0] in blocks of ggml's, to f32
 
 // decoded is a source whose block-quantized tensors are seen as the floats they
 // become.
@@ -94,17 +93,17 @@ func (s *source) opaque() error {
 
 // decode puts the decoding of blocks under every load of a tree that needs it. as
 // is the dtype that the floats become.
-func (p *Plan) decode(n *arch.Node, as tensor.DType) *arch.Node {
-	if n.Op == arch.OpLoad {
+func (p *Plan) decode(n *op.Node, as tensor.DType) *op.Node {
+	if n.Op == op.Load {
 		if t, ok := p.source.Lookup(n.Path); ok && decodable[t.DType] != nil {
 			load := *n
 			load.DType = t.DType
-			return &arch.Node{Op: opGGML, In: []*arch.Node{&load}, DType: tensor.F32, Shape: n.Shape, Scalar: largest[as]}
+			return &op.Node{Step: op.Step{Op: op.GGML, Scalar: largest[as]}, In: []*op.Node{&load}, DType: tensor.F32, Shape: n.Shape}
 		}
 		return n
 	}
 	out := *n
-	out.In = make([]*arch.Node, len(n.In))
+	out.In = make([]*op.Node, len(n.In))
 	for i, m := range n.In {
 		out.In[i] = p.decode(m, as)
 	}
@@ -114,13 +113,13 @@ func (p *Plan) decode(n *arch.Node, as tensor.DType) *arch.Node {
 // blocks decodes ggml's blocks.
 type blocks struct {
 	e     *evaluator
-	node  *arch.Node
+	node  *op.Node
 	in    value
 	codes int // slots
 	whole int
 }
 
-func newBlocks(e *evaluator, n *arch.Node, in value) value {
+func newBlocks(e *evaluator, n *op.Node, in value) value {
 	return &blocks{e, n, in, e.slot(), e.slot()}
 }
 

@@ -1,7 +1,7 @@
 package export
 
 import (
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -16,7 +16,7 @@ type join struct {
 	slot  int
 }
 
-func newJoin(e *evaluator, n *arch.Node, in []value) value {
+func newJoin(e *evaluator, n *op.Node, in []value) value {
 	j := &join{e: e, in: in, dtype: n.DType, slot: e.slot()}
 	for _, m := range n.In {
 		run := int64(1)

@@ -17,7 +17,7 @@ import (
 	"sync"
 
 	"wreg/ingest/regular"
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 )
 
 // A journal lies in the berth and says which parts of the output are written. It
@@ -252,8 +252,8 @@ func (p *Plan) fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func hashNode(w io.Writer, n *arch.Node) {
-	fmt.Fprintf(w, "%s %v %v %q %d %d %v %v %v %v %v %x", n.Op, n.DType, n.Shape, n.Path, n.Axis, n.Count, n.Start, n.Stop, n.Step, n.Perm, n.Block, math.Float64bits(n.Scalar))
+func hashNode(w io.Writer, n *op.Node) {
+	fmt.Fprintf(w, "%s %v %v %q %d %d %v %v %v %v %v %x", n.Op, n.DType, n.Shape, n.Path, n.Axis, n.Count, n.Start, n.Stop, n.Stride, n.Perm, n.Block, math.Float64bits(n.Scalar))
 	for _, f := range n.Vector {
 		binary.Write(w, binary.LittleEndian, f)
 	}

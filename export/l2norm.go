@@ -3,7 +3,7 @@ package export
 import (
 	"math"
 
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -12,7 +12,7 @@ import (
 // on x86-64, and so does this; elsewhere its result differs in the last bit.
 type l2norm struct {
 	e       *evaluator
-	node    *arch.Node
+	node    *op.Node
 	in      value
 	lengths []float32 // of columns, when the axis is 0
 	slots   [2]int
@@ -21,7 +21,7 @@ type l2norm struct {
 // l2Epsilon is mlx_lm's, added to the length.
 const l2Epsilon = float32(1e-7)
 
-func newL2Norm(e *evaluator, n *arch.Node, in value) (value, error) {
+func newL2Norm(e *evaluator, n *op.Node, in value) (value, error) {
 	v := &l2norm{e: e, node: n, in: in, slots: [2]int{e.slot(), e.slot()}}
 	if n.Axis == len(n.Shape)-1 {
 		return v, nil

@@ -3,7 +3,7 @@ package export
 import (
 	"fmt"
 
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 )
 
 // The bytes a worker makes of a tensor before it writes them. Larger chunks cost
@@ -31,9 +31,9 @@ func chunkFor(t *PlanTensor, bound int64) (chunk, peak int64, err error) {
 }
 
 // scratch is the bytes that making out bytes of a tree takes besides these.
-func scratch(n *arch.Node, out, limit int64) int64 {
+func scratch(n *op.Node, out, limit int64) int64 {
 	// in is what the step asks of each input for out bytes.
-	in := func(m *arch.Node) int64 {
+	in := func(m *op.Node) int64 {
 		_, a := n.DType.Block()
 		_, b := m.DType.Block()
 		return (out + a - 1) / a * b
@@ -45,36 +45,36 @@ func scratch(n *arch.Node, out, limit int64) int64 {
 		return most
 	}
 	switch n.Op {
-	case arch.OpLoad:
+	case op.Load:
 		return 0
-	case arch.OpReshape:
+	case op.Reshape:
 		return scratch(n.In[0], out, limit)
-	case arch.OpStack, arch.OpConcat:
+	case op.Stack, op.Concat:
 		return min(out, limit) + deepest(out)
-	case arch.OpSlice, arch.OpPermute, arch.OpRepeat:
+	case op.Slice, op.Permute, op.Repeat:
 		return limit + deepest(limit)
-	case arch.OpFP8:
+	case op.FP8:
 		scales, err := n.In[1].Shape.Bytes(n.In[1].DType)
 		if err != nil {
 			return 1 << 62
 		}
 		return in(n.In[0]) + scratch(n.In[0], in(n.In[0]), limit) + scales + scratch(n.In[1], scales, limit)
-	case arch.OpAWQ:
+	case op.AWQ:
 		column := 4 * n.In[0].Shape[0]
 		return 3*max(limit, column) + scratch(n.In[0], limit, limit)
-	case arch.OpAWQBias:
+	case op.AWQBias:
 		size := sizeOf(n.DType, numel(n.Shape))
 		return 3*size + deepest(size)
-	case arch.OpL2Norm:
+	case op.L2Norm:
 		row := 4 * n.Shape[len(n.Shape)-1]
 		return 4*row + scratch(n.In[0], row, limit)
-	case opDequantize:
+	case op.Dequantize:
 		return 3*out + 4<<10 + deepest(2*out)
-	case opGGML: // whole blocks around what is asked for, decoded beside it
+	case op.GGML: // whole blocks around what is asked for, decoded beside it
 		return 3*(out+4*blockElems) + scratch(n.In[0], 2*out, limit)
-	case arch.OpBranch, arch.OpStream: // widened beside what is read
+	case op.Branch, op.Stream: // widened beside what is read
 		return out + in(n.In[0]) + scratch(n.In[0], in(n.In[0]), limit)
-	case arch.OpMulVec:
+	case op.MulVec:
 		return out + int64(len(n.Vector))*16 + scratch(n.In[0], out, limit)
 	}
 	return in(n.In[0]) + scratch(n.In[0], in(n.In[0]), limit)

@@ -3,7 +3,7 @@ package export
 import (
 	"math"
 
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -17,7 +17,7 @@ type mulVec struct {
 	slot   int
 }
 
-func newMulVec(e *evaluator, n *arch.Node, in value) (value, error) {
+func newMulVec(e *evaluator, n *op.Node, in value) (value, error) {
 	width := int64(1)
 	for _, d := range n.Shape[1:] {
 		width *= d

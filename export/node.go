@@ -7,6 +7,7 @@ import (
 
 	"wreg/accel"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -16,11 +17,11 @@ const maxDepth = 64
 // checkNode checks a whole tree: that every dtype and shape it declares is what
 // its operation makes of its inputs. Running it then needs no further checks.
 // have finds the source tensors.
-func checkNode(n *arch.Node, have func(path string) (tensor.Info, bool)) error {
+func checkNode(n *op.Node, have func(path string) (tensor.Info, bool)) error {
 	return checkTree(n, have, 0)
 }
 
-func checkTree(n *arch.Node, have func(string) (tensor.Info, bool), depth int) error {
+func checkTree(n *op.Node, have func(string) (tensor.Info, bool), depth int) error {
 	if depth == maxDepth {
 		return fmt.Errorf("steps nest deeper than %d", maxDepth)
 	}
@@ -43,8 +44,8 @@ func checkTree(n *arch.Node, have func(string) (tensor.Info, bool), depth int) e
 }
 
 // result is the dtype and shape a step makes of its inputs.
-func result(n *arch.Node, have func(string) (tensor.Info, bool)) (tensor.DType, tensor.Shape, error) {
-	if n.Op == arch.OpLoad {
+func result(n *op.Node, have func(string) (tensor.Info, bool)) (tensor.DType, tensor.Shape, error) {
+	if n.Op == op.Load {
 		t, ok := have(n.Path)
 		if !ok {
 			return 0, nil, fmt.Errorf("tensor %q is not in the model", n.Path)
@@ -56,13 +57,13 @@ func result(n *arch.Node, have func(string) (tensor.Info, bool)) (tensor.DType, 
 	}
 	in := n.In[0]
 	switch n.Op {
-	case arch.OpStack:
+	case op.Stack:
 		return stacked(n)
-	case arch.OpConcat:
+	case op.Concat:
 		return concatenated(n)
-	case arch.OpSlice:
+	case op.Slice:
 		return sliced(n)
-	case arch.OpReshape:
+	case op.Reshape:
 		a, err := in.Shape.Numel()
 		if err != nil {
 			return 0, nil, err
@@ -71,37 +72,37 @@ func result(n *arch.Node, have func(string) (tensor.Info, bool)) (tensor.DType, 
 			return 0, nil, fmt.Errorf("%v cannot become %v", in.Shape, n.Shape)
 		}
 		return in.DType, n.Shape, nil
-	case arch.OpPermute:
+	case op.Permute:
 		return permuted(n)
-	case arch.OpRepeat:
+	case op.Repeat:
 		if n.Axis < 0 || n.Axis >= len(in.Shape) || n.Count < 1 {
 			return 0, nil, fmt.Errorf("axis %d of %v, %d times", n.Axis, in.Shape, n.Count)
 		}
 		shape := slices.Clone(in.Shape)
 		shape[n.Axis] *= int64(n.Count)
 		return in.DType, shape, nil
-	case arch.OpAdd, arch.OpMul:
+	case op.Add, op.Mul:
 		return in.DType, in.Shape, castable(in.DType, in.DType)
-	case arch.OpMulVec:
+	case op.MulVec:
 		if len(in.Shape) == 0 || int64(len(n.Vector)) != in.Shape[0] {
 			return 0, nil, fmt.Errorf("%d factors for %v", len(n.Vector), in.Shape)
 		}
 		return in.DType, in.Shape, castable(in.DType, in.DType)
-	case arch.OpCast:
+	case op.Cast:
 		return n.DType, in.Shape, castable(in.DType, n.DType)
-	case arch.OpBranch, arch.OpStream:
+	case op.Branch, op.Stream:
 		if in.DType == tensor.F32 {
 			return tensor.F32, in.Shape, nil
 		}
 		return tensor.F32, in.Shape, castable(in.DType, tensor.F32)
-	case arch.OpView:
+	case op.View:
 		return viewed(n)
-	case arch.OpFP8:
+	case op.FP8:
 		return dequantized(n)
-	case arch.OpL2Norm, arch.OpAWQ, arch.OpAWQBias, opDequantize:
+	case op.L2Norm, op.AWQ, op.AWQBias, op.Dequantize:
 		return unpacked(n)
 	}
-	if n.Op == opGGML {
+	if n.Op == op.GGML {
 		if decodable[in.DType] == nil {
 			return 0, nil, fmt.Errorf("of %v", in.DType)
 		}
@@ -111,21 +112,21 @@ func result(n *arch.Node, have func(string) (tensor.Info, bool)) (tensor.DType, 
 }
 
 // inputs is how many inputs an operation takes.
-func inputs(op arch.Op) (least, most int) {
-	switch op {
-	case arch.OpStack, arch.OpConcat:
+func inputs(of op.Op) (least, most int) {
+	switch of {
+	case op.Stack, op.Concat:
 		return 1, math.MaxInt
-	case arch.OpFP8:
+	case op.FP8:
 		return 2, 2
-	case arch.OpAWQBias:
+	case op.AWQBias:
 		return 1, 2
-	case opDequantize:
+	case op.Dequantize:
 		return 2, 3
 	}
 	return 1, 1
 }
 
-func stacked(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+func stacked(n *op.Node) (tensor.DType, tensor.Shape, error) {
 	in := n.In[0]
 	for i, m := range n.In {
 		if m.DType != in.DType || !m.Shape.Equal(in.Shape) {
@@ -135,7 +136,7 @@ func stacked(n *arch.Node) (tensor.DType, tensor.Shape, error) {
 	return in.DType, append(tensor.Shape{int64(len(n.In))}, in.Shape...), nil
 }
 
-func concatenated(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+func concatenated(n *op.Node) (tensor.DType, tensor.Shape, error) {
 	in := n.In[0]
 	if n.Axis < 0 || n.Axis >= len(in.Shape) {
 		return 0, nil, fmt.Errorf("axis %d of %v", n.Axis, in.Shape)
@@ -152,11 +153,11 @@ func concatenated(n *arch.Node) (tensor.DType, tensor.Shape, error) {
 	return in.DType, shape, nil
 }
 
-func sliced(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+func sliced(n *op.Node) (tensor.DType, tensor.Shape, error) {
 	in := n.In[0]
 	rank := len(in.Shape)
-	if len(n.Start) != rank || len(n.Stop) != rank || (len(n.Step) != rank && n.Step != nil) {
-		return 0, nil, fmt.Errorf("%d starts, %d stops, %d steps for %v", len(n.Start), len(n.Stop), len(n.Step), in.Shape)
+	if len(n.Start) != rank || len(n.Stop) != rank || (len(n.Stride) != rank && n.Stride != nil) {
+		return 0, nil, fmt.Errorf("%d starts, %d stops, %d steps for %v", len(n.Start), len(n.Stop), len(n.Stride), in.Shape)
 	}
 	var shape tensor.Shape
 	for i, d := range in.Shape {
@@ -169,20 +170,20 @@ func sliced(n *arch.Node) (tensor.DType, tensor.Shape, error) {
 }
 
 // stepOf is a slice's step along an axis; none given is 1.
-func stepOf(n *arch.Node, axis int) int64 {
-	if n.Step == nil {
+func stepOf(n *op.Node, axis int) int64 {
+	if n.Stride == nil {
 		return 1
 	}
-	return n.Step[axis]
+	return n.Stride[axis]
 }
 
 // sliceLen is how many indices a slice keeps along an axis.
-func sliceLen(n *arch.Node, axis int) int64 {
+func sliceLen(n *op.Node, axis int) int64 {
 	step := stepOf(n, axis)
 	return (n.Stop[axis] - n.Start[axis] + step - 1) / step
 }
 
-func permuted(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+func permuted(n *op.Node) (tensor.DType, tensor.Shape, error) {
 	in := n.In[0]
 	shape := make(tensor.Shape, len(in.Shape))
 	seen := make([]bool, len(in.Shape))
@@ -206,7 +207,7 @@ func byteSized(d tensor.DType) error {
 	return nil
 }
 
-func viewed(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+func viewed(n *op.Node) (tensor.DType, tensor.Shape, error) {
 	in := n.In[0]
 	a, err := in.Shape.Bytes(in.DType)
 	if err != nil {
@@ -219,7 +220,7 @@ func viewed(n *arch.Node) (tensor.DType, tensor.Shape, error) {
 }
 
 // dequantized checks that the scales cover the weight.
-func dequantized(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+func dequantized(n *op.Node) (tensor.DType, tensor.Shape, error) {
 	weight, scale := n.In[0], n.In[1]
 	w, s := weight.Shape, scale.Shape
 	mismatch := fmt.Errorf("scales %v %v do not fit %v %v in blocks of %v", scale.DType, s, weight.DType, w, n.Block)
@@ -260,8 +261,8 @@ func numel(s tensor.Shape) int64 {
 	return n
 }
 
-// unpacked checks what opDequantize, OpAWQ, OpAWQBias and OpL2Norm are given.
-func unpacked(n *arch.Node) (tensor.DType, tensor.Shape, error) {
+// unpacked checks what op.Dequantize, OpAWQ, OpAWQBias and OpL2Norm are given.
+func unpacked(n *op.Node) (tensor.DType, tensor.Shape, error) {
 	in := n.In[0]
 	last := len(in.Shape) - 1
 	bad := fmt.Errorf("of %v %v", in.DType, in.Shape)
@@ -269,7 +270,7 @@ func unpacked(n *arch.Node) (tensor.DType, tensor.Shape, error) {
 		return 0, nil, bad
 	}
 	switch n.Op {
-	case arch.OpL2Norm:
+	case op.L2Norm:
 		if n.Axis != last && (n.Axis != 0 || last != 1) {
 			return 0, nil, fmt.Errorf("axis %d of %v: only rows, or columns of a matrix", n.Axis, in.Shape)
 		}
@@ -277,12 +278,12 @@ func unpacked(n *arch.Node) (tensor.DType, tensor.Shape, error) {
 			return in.DType, in.Shape, nil
 		}
 		return in.DType, in.Shape, castable(in.DType, tensor.F32)
-	case arch.OpAWQ:
+	case op.AWQ:
 		if last != 1 || in.DType != tensor.I32 || in.Shape[0]%8 != 0 {
 			return 0, nil, bad
 		}
 		return tensor.U32, tensor.Shape{8 * in.Shape[1], in.Shape[0] / 8}, nil
-	case arch.OpAWQBias:
+	case op.AWQBias:
 		if last != 1 || !mlxFloat(in.DType) {
 			return 0, nil, bad
 		}

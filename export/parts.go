@@ -1,16 +1,16 @@
 package export
 
 import (
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 )
 
 // loads lists the source tensors of a tree, each once, in the order of use.
-func loads(n *arch.Node) []string {
+func loads(n *op.Node) []string {
 	var out []string
 	seen := map[string]bool{}
-	var walk func(*arch.Node)
-	walk = func(n *arch.Node) {
-		if n.Op == arch.OpLoad && !seen[n.Path] {
+	var walk func(*op.Node)
+	walk = func(n *op.Node) {
+		if n.Op == op.Load && !seen[n.Path] {
 			seen[n.Path] = true
 			out = append(out, n.Path)
 		}
@@ -24,12 +24,12 @@ func loads(n *arch.Node) []string {
 
 // parts cuts a tensor where its inputs end, so that workers can share a stack and
 // each source is read from front to back by one of them.
-func parts(n *arch.Node) []part {
+func parts(n *op.Node) []part {
 	numel, _ := n.Shape.Numel()
 	switch n.Op {
-	case arch.OpStack, arch.OpConcat:
+	case op.Stack, op.Concat:
 		outer := int64(1)
-		if n.Op == arch.OpConcat {
+		if n.Op == op.Concat {
 			for _, d := range n.Shape[:n.Axis] {
 				outer *= d
 			}
@@ -47,13 +47,13 @@ func parts(n *arch.Node) []part {
 			at += k
 		}
 		return out
-	case arch.OpReshape: // the same elements in the same order
+	case op.Reshape: // the same elements in the same order
 		return parts(n.In[0])
-	case arch.OpCast, arch.OpAdd, arch.OpMul:
+	case op.Cast, op.Add, op.Mul:
 		in := parts(n.In[0])
 		for i, p := range in {
 			m := *n
-			m.In, m.Shape = []*arch.Node{p.node}, p.node.Shape
+			m.In, m.Shape = []*op.Node{p.node}, p.node.Shape
 			in[i].node = &m
 		}
 		return in
@@ -65,13 +65,13 @@ func parts(n *arch.Node) []part {
 // these.
 type part struct {
 	first, n int64
-	node     *arch.Node
+	node     *op.Node
 }
 
 // plain reports that a tree only copies one source tensor.
-func plain(n *arch.Node) (path string, ok bool) {
-	for n.Op == arch.OpReshape || n.Op == arch.OpView {
+func plain(n *op.Node) (path string, ok bool) {
+	for n.Op == op.Reshape || n.Op == op.View {
 		n = n.In[0]
 	}
-	return n.Path, n.Op == arch.OpLoad
+	return n.Path, n.Op == op.Load
 }

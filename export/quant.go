@@ -6,6 +6,7 @@ import (
 
 	"wreg/accel"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
@@ -30,8 +31,7 @@ type Override struct {
 
 // The operations that only an export plans.
 const (
-	opQuantize   arch.Op = "quantize"   // In[0] to packed codes, scales or biases
-	opDequantize arch.Op = "dequantize" // In: packed codes, scales, biases (affine)
+	opQuantize op.Op = "quantize" // In[0] to packed codes, scales or biases
 )
 
 // quantParts are what quantizing makes of a weight, in mlx's order.
@@ -175,7 +175,7 @@ func specDocument(s accel.QuantSpec, mode bool) *pyjson.Object {
 }
 
 // quantized plans the tensors that a weight becomes.
-func (p *Plan) quantized(t arch.Target, n *arch.Node, spec accel.QuantSpec, why string) error {
+func (p *Plan) quantized(t arch.Target, n *op.Node, spec accel.QuantSpec, why string) error {
 	module := parent(t.Path)
 	last := len(n.Shape) - 1
 	with := func(d int64) tensor.Shape {
@@ -199,7 +199,7 @@ func (p *Plan) quantized(t arch.Target, n *arch.Node, spec accel.QuantSpec, why 
 		}
 		p.Tensors = append(p.Tensors, PlanTensor{
 			Path: module + "." + quantParts[i], DType: m.dtype, Shape: m.shape, Bytes: size, Rule: t.Rule, Quant: why,
-			Make: &arch.Node{Op: opQuantize, In: []*arch.Node{n}, DType: m.dtype, Shape: m.shape},
+			Make: &op.Node{Step: op.Step{Op: opQuantize}, In: []*op.Node{n}, DType: m.dtype, Shape: m.shape},
 			tree: n, spec: spec, quant: true,
 		})
 	}

@@ -9,12 +9,12 @@ import (
 	"testing"
 
 	"wreg/accel"
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
 // evaluate makes a whole tensor, in ranges of random lengths when random is given.
-func (b bench) evaluate(t *testing.T, n *arch.Node, random *rand.Rand) []byte {
+func (b bench) evaluate(t *testing.T, n *op.Node, random *rand.Rand) []byte {
 	t.Helper()
 	if err := checkNode(n, func(path string) (tensor.Info, bool) { return b.info(n, path) }); err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ func TestL2NormEqualsMLX(t *testing.T) {
 		dtype, _ := tensor.ParseDType(c.DType)
 		in, _ := hex.DecodeString(c.Input)
 		want, _ := hex.DecodeString(c.Output)
-		n := &arch.Node{Op: arch.OpL2Norm, Axis: c.Axis, DType: dtype, Shape: c.Shape, In: []*arch.Node{{Op: arch.OpLoad, Path: "x", DType: dtype, Shape: c.Shape}}}
+		n := &op.Node{Step: op.Step{Op: op.L2Norm, Axis: c.Axis}, DType: dtype, Shape: c.Shape, In: []*op.Node{{Step: op.Step{Op: op.Load, Path: "x"}, DType: dtype, Shape: c.Shape}}}
 		for _, random := range []*rand.Rand{nil, rand.New(rand.NewPCG(1, 2))} {
 			if got := (bench{"x": in}).evaluate(t, n, random); !bytes.Equal(got, want) {
 				t.Errorf("%s %v axis %d: bytes differ", c.DType, c.Shape, c.Axis)
@@ -72,34 +72,34 @@ func TestL2NormEqualsMLX(t *testing.T) {
 
 // Packed forms read in ranges are the whole read at once.
 func TestPackedInRanges(t *testing.T) {
-	load := func(path string, dtype tensor.DType, shape ...int64) *arch.Node {
-		return &arch.Node{Op: arch.OpLoad, Path: path, DType: dtype, Shape: shape}
+	load := func(path string, dtype tensor.DType, shape ...int64) *op.Node {
+		return &op.Node{Step: op.Step{Op: op.Load, Path: path}, DType: dtype, Shape: shape}
 	}
 	b := bench{}
-	var trees []*arch.Node
-	add := func(n *arch.Node) {
+	var trees []*op.Node
+	add := func(n *op.Node) {
 		for _, m := range n.In {
 			b[m.Path] = noise(m.DType, sizeOf(m.DType, numel(m.Shape)), uint64(len(b)))
 		}
 		trees = append(trees, n)
 	}
 	for _, s := range []accel.QuantSpec{{Mode: accel.Affine, Bits: 3, Group: 64}, {Mode: accel.Affine, Bits: 4, Group: 32}, {Mode: accel.MXFP4, Bits: 4, Group: 32}, {Mode: accel.NVFP4, Bits: 4, Group: 16}, {Mode: accel.MXFP8, Bits: 8, Group: 32}} {
-		n := &arch.Node{Op: opDequantize, DType: tensor.BF16, Shape: tensor.Shape{2, 5, 128}, Axis: s.Bits, Count: s.Group}
+		n := &op.Node{Step: op.Step{Op: op.Dequantize, Axis: s.Bits, Count: s.Group}, DType: tensor.BF16, Shape: tensor.Shape{2, 5, 128}}
 		scales := tensor.U8
 		if s.Mode == accel.Affine {
 			scales = tensor.BF16
 		}
 		name := s.Mode + string(rune('0'+s.Bits))
-		n.In = []*arch.Node{load(name+"w", tensor.U32, 2, 5, 128*int64(s.Bits)/32), load(name+"s", scales, 2, 5, 128/int64(s.Group))}
+		n.In = []*op.Node{load(name+"w", tensor.U32, 2, 5, 128*int64(s.Bits)/32), load(name+"s", scales, 2, 5, 128/int64(s.Group))}
 		if s.Mode == accel.Affine {
 			n.In = append(n.In, load(name+"b", scales, 2, 5, 128/int64(s.Group)))
 		}
 		add(n)
 	}
-	add(&arch.Node{Op: arch.OpAWQ, DType: tensor.U32, Shape: tensor.Shape{72, 24}, In: []*arch.Node{load("qweight", tensor.I32, 192, 9)}})
-	add(&arch.Node{Op: arch.OpAWQBias, DType: tensor.F16, Shape: tensor.Shape{72, 6}, In: []*arch.Node{load("scales", tensor.F16, 72, 6), load("zeros", tensor.I32, 6, 9)}})
+	add(&op.Node{Step: op.Step{Op: op.AWQ}, DType: tensor.U32, Shape: tensor.Shape{72, 24}, In: []*op.Node{load("qweight", tensor.I32, 192, 9)}})
+	add(&op.Node{Step: op.Step{Op: op.AWQBias}, DType: tensor.F16, Shape: tensor.Shape{72, 6}, In: []*op.Node{load("scales", tensor.F16, 72, 6), load("zeros", tensor.I32, 6, 9)}})
 	for d := range decodable {
-		add(&arch.Node{Op: opGGML, DType: tensor.F32, Shape: tensor.Shape{7, 96}, In: []*arch.Node{load(d.String(), d, 7, 96)}})
+		add(&op.Node{Step: op.Step{Op: op.GGML}, DType: tensor.F32, Shape: tensor.Shape{7, 96}, In: []*op.Node{load(d.String(), d, 7, 96)}})
 		_, size := d.Block()
 		for i := 1; i < len(b[d.String()]); i += int(size) {
 			b[d.String()][i] &^= 0x40 // a scale that is a number

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -238,39 +238,10 @@ func appendLines[T any](b *bytes.Buffer, key string, items []T) error {
 	return nil
 }
 
-// Steps writes a tree in a line, equal inputs once: cast f16(stack(16 load)).
-func Steps(n *arch.Node) string {
+// Steps writes a tree in a line; nothing for none.
+func Steps(n *op.Node) string {
 	if n == nil {
 		return ""
 	}
-	name := string(n.Op)
-	switch n.Op {
-	case arch.OpLoad:
-		return name
-	case arch.OpCast, arch.OpView:
-		name += " " + n.DType.String()
-	case arch.OpAdd, arch.OpMul:
-		name += fmt.Sprintf(" %g", n.Scalar)
-	case arch.OpPermute:
-		name += strings.ReplaceAll(fmt.Sprint(n.Perm), " ", ",")
-	case arch.OpReshape:
-		name += " " + n.Shape.String()
-	}
-	if n.Op == opDequantize {
-		name += fmt.Sprintf(" %d/%d", n.Axis, n.Count)
-	}
-	var in []string
-	times := 0
-	for i, m := range n.In {
-		text := Steps(m)
-		times++
-		if i+1 < len(n.In) && Steps(n.In[i+1]) == text {
-			continue
-		}
-		if times > 1 {
-			text = fmt.Sprintf("%d %s", times, text)
-		}
-		in, times = append(in, text), 0
-	}
-	return name + "(" + strings.Join(in, ", ") + ")"
+	return n.Text()
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"wreg/ingest"
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -185,7 +185,7 @@ func each[T any](ctx context.Context, workers int, items []T, start func() func(
 }
 
 // check compares a source tensor with what it was when it was ingested.
-func (s *stream) check(n *arch.Node, d digest) error {
+func (s *stream) check(n *op.Node, d digest) error {
 	was, _ := s.plan.source.Lookup(n.Path)
 	meant := digest{was.Sum, was.Hash}
 	if was.Sum != (tensor.Sum{}) && !d.same(meant) {

@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -25,7 +25,7 @@ type strided struct {
 // (counted from the box's first element) and in the input, in elements.
 type axis struct{ n, out, in int64 }
 
-func newStrided(e *evaluator, n *arch.Node, in value) value {
+func newStrided(e *evaluator, n *op.Node, in value) value {
 	s := &strided{e: e, in: in, dtype: n.DType, slot: e.slot()}
 	from := n.In[0].Shape
 	step := make([]int64, len(from))
@@ -34,16 +34,16 @@ func newStrided(e *evaluator, n *arch.Node, in value) value {
 		k *= from[i]
 	}
 	switch n.Op {
-	case arch.OpSlice:
+	case op.Slice:
 		for i := range from {
 			s.base += n.Start[i] * step[i]
 			s.dims = append(s.dims, axis{n: sliceLen(n, i), in: step[i] * stepOf(n, i)})
 		}
-	case arch.OpPermute:
+	case op.Permute:
 		for _, p := range n.Perm {
 			s.dims = append(s.dims, axis{n: from[p], in: step[p]})
 		}
-	case arch.OpRepeat: // each index of the axis, Count times
+	case op.Repeat: // each index of the axis, Count times
 		for i := range from {
 			s.dims = append(s.dims, axis{n: from[i], in: step[i]})
 			if i == n.Axis {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -229,7 +229,7 @@ func (w *worker) put(t *PlanTensor, out *output, buf []byte) error {
 func (w *worker) source(ctx context.Context, path string) error {
 	info, _ := w.s.plan.source.Lookup(path)
 	w.eval.reset()
-	v, err := w.eval.value(&arch.Node{Op: arch.OpLoad, Path: path, DType: info.DType, Shape: info.Shape})
+	v, err := w.eval.value(&op.Node{Step: op.Step{Op: op.Load, Path: path}, DType: info.DType, Shape: info.Shape})
 	if err != nil {
 		return err
 	}

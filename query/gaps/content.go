@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -77,9 +77,9 @@ func (c content) comparable(have tensor.Info) bool {
 
 // contentOf follows how a tensor is made as far as hashes reach: through copies,
 // stacks and changes of shape, which keep bytes in order.
-func contentOf(n *arch.Node, from func(path string) (tensor.Info, bool)) content {
+func contentOf(n *op.Node, from func(path string) (tensor.Info, bool)) content {
 	switch n.Op {
-	case arch.OpLoad:
+	case op.Load:
 		t, ok := from(n.Path)
 		if !ok {
 			return content{}
@@ -89,7 +89,7 @@ func contentOf(n *arch.Node, from func(path string) (tensor.Info, bool)) content
 			c.slices = append(c.slices, piece{h, fmt.Sprintf("slice %d of %s", i, n.Path)})
 		}
 		return c
-	case arch.OpStack:
+	case op.Stack:
 		c := content{slices: make([]piece, len(n.In))}
 		for i, in := range n.In {
 			one := contentOf(in, from)
@@ -99,24 +99,24 @@ func contentOf(n *arch.Node, from func(path string) (tensor.Info, bool)) content
 			c.slices[i] = piece{one.hash, loaded(in)}
 		}
 		return c
-	case arch.OpReshape:
+	case op.Reshape:
 		c := contentOf(n.In[0], from)
 		if len(n.Shape) == 0 || len(n.Shape) < 3 || int64(len(c.slices)) != n.Shape[0] {
 			c.slices = nil
 		}
 		return c
-	case arch.OpCast, arch.OpView:
-		if n.Op == arch.OpView || n.DType == n.In[0].DType {
+	case op.Cast, op.View:
+		if n.Op == op.View || n.DType == n.In[0].DType {
 			return content{hash: contentOf(n.In[0], from).hash}
 		}
-	case arch.OpPermute: // the same values in another order
+	case op.Permute: // the same values in another order
 		return content{stats: contentOf(n.In[0], from).stats}
 	}
 	return content{}
 }
 
 // loaded names the first tensor that a node reads.
-func loaded(n *arch.Node) string {
+func loaded(n *op.Node) string {
 	for len(n.In) > 0 {
 		n = n.In[0]
 	}
@@ -124,8 +124,8 @@ func loaded(n *arch.Node) string {
 }
 
 // loads calls yield with every tensor that a node reads, in order.
-func loads(n *arch.Node, yield func(path string)) {
-	if n.Op == arch.OpLoad {
+func loads(n *op.Node, yield func(path string)) {
+	if n.Op == op.Load {
 		yield(n.Path)
 	}
 	for _, in := range n.In {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -56,7 +57,7 @@ func exported(c, reference *modelView) bool {
 // otherwiseNamed reports that two models make some tensor of layout mlx of tensors
 // with different names.
 func otherwiseNamed(ours, theirs *arch.Resolution) bool {
-	made := map[string]*arch.Node{}
+	made := map[string]*op.Node{}
 	for _, t := range ours.Targets {
 		made[t.Path] = t.Make
 	}
@@ -68,7 +69,7 @@ func otherwiseNamed(ours, theirs *arch.Resolution) bool {
 	return ours.Layout != theirs.Layout
 }
 
-func sources(n *arch.Node) (paths []string) {
+func sources(n *op.Node) (paths []string) {
 	loads(n, func(p string) { paths = append(paths, p) })
 	slices.Sort(paths)
 	return slices.Compact(paths)

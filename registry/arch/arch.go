@@ -17,6 +17,7 @@ package arch
 import (
 	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -72,8 +73,8 @@ type Resolution struct {
 // Target is one output tensor and how it is made.
 type Target struct {
 	Want
-	Make *Node // nil when a gap prevents it
-	Keep bool  // exempt from --dtype (mlx_lm's cast predicate)
+	Make *op.Node // nil when a gap prevents it
+	Keep bool     // exempt from --dtype (mlx_lm's cast predicate)
 	// Quant is the consumer's own quantization rule for the module this weight
 	// belongs to.
 	Quant QuantRule
@@ -114,46 +115,4 @@ type Gap struct {
 	Have   *tensor.Info // what is there, for Extra and Changed
 	Reason string       // "expert 9 of 16 absent in layer 3"
 	Remedy string       // "stackable from mlp.experts.{0..15}.up_proj.weight"
-}
-
-// Op is what a Node does. The set is mlx-conversion's vocabulary.
-type Op string
-
-// The operations. Arguments are the Node fields named beside each.
-const (
-	OpLoad    Op = "load"    // Path: the source tensor as stored
-	OpStack   Op = "stack"   // new axis 0
-	OpConcat  Op = "concat"  // Axis
-	OpSlice   Op = "slice"   // Start, Stop, Step per axis
-	OpReshape Op = "reshape" // Shape
-	OpPermute Op = "permute" // Perm: output axis i is input axis Perm[i]
-	OpAdd     Op = "add"     // Scalar, rounded to the dtype first
-	OpMul     Op = "mul"     // Scalar, rounded to the dtype first
-	OpMulVec  Op = "mulvec"  // Vector, Scalar: one factor per index of axis 0: Vector[i] times Scalar, each and their product rounded to the dtype
-	OpCast    Op = "cast"    // DType
-	OpView    Op = "view"    // DType: same bits, last axis rescaled
-	OpFP8     Op = "fp8"     // In[0] e4m3, In[1] scales; Block: rows, cols (0,0: broadcast); to bf16
-	OpRepeat  Op = "repeat"  // Axis, Count
-	OpL2Norm  Op = "l2norm"  // Axis: in f32, x / (sqrt of the sum of squares along it, summed in order, + 1e-7), then the dtype again
-	OpBranch  Op = "branch"  // Scalar t: weight of a residual branch by its gate x: sigmoid(x/t), in f32
-	OpStream  Op = "stream"  // Scalar t: weight of the stream beside it: sqrt(max(sigmoid(-x/t) * (1 + sigmoid(x/t)), 0.001)), in f32
-	OpAWQ     Op = "awq"     // In[0] qweight i32 [in, out/8]: unpacked, transposed, repacked to u32 [out, in/8]
-	OpAWQBias Op = "awqbias" // In[0] scales [out, groups], In[1] qzeros i32 [groups, out/8] or none (8): -zero × scale, as scales
-)
-
-// Node is one step of the tree that makes a tensor: all numbers concrete, so it
-// can be printed, costed and run without the architecture.
-type Node struct {
-	Op    Op
-	In    []*Node
-	DType tensor.DType // of the result
-	Shape tensor.Shape // of the result
-
-	Path              string
-	Axis, Count       int
-	Start, Stop, Step []int64
-	Perm              []int
-	Scalar            float64
-	Vector            []float64
-	Block             [2]int64
 }

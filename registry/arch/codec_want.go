@@ -3,6 +3,7 @@ package arch
 import (
 	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -69,7 +70,7 @@ func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[st
 		return p
 	}
 	n := len(w.Shape)
-	if n < 2 || !complete(w.Shape) {
+	if n < 2 || !op.Complete(w.Shape) {
 		return nil
 	}
 	lead, in := w.Shape[:n-1], w.Shape[n-1]
@@ -84,7 +85,7 @@ func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[st
 			up := func(a, b int64) int64 { return (a + b - 1) / b }
 			s.Shape = append(append(tensor.Shape{}, w.Shape[:n-2]...), up(w.Shape[n-2], c.rows), up(in, c.cols))
 		}
-		if i, ok := found["scale"]; ok && broadcasts(i.Shape, w.Shape) { // one for all is as good
+		if i, ok := found["scale"]; ok && op.Broadcasts(i.Shape, w.Shape) { // one for all is as good
 			s.Shape = i.Shape
 		}
 		return []Want{w, s}

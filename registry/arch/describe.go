@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/expr"
 )
 
@@ -88,17 +89,13 @@ func operations(n *expr.Node, steps map[string]bool) {
 	}
 	switch n.Op {
 	case expr.OpCall:
-		switch Op(n.Text) {
-		case OpStack, OpConcat, OpPermute, OpReshape, OpCast, OpView, OpRepeat, OpL2Norm, OpMulVec:
-			steps[n.Text] = true
-		case opFlatten, opUnflatten, opSqueeze:
-			steps[string(OpReshape)] = true
-		default:
+		if args, _ := op.Function(n.Text); args == op.NoFunction {
 			return // a function on numbers
 		}
+		steps[string(op.Shown(op.Op(n.Text)))] = true
 	case expr.OpIndex:
 		if slices.ContainsFunc(n.Args[1:], func(a *expr.Node) bool { return a.Op == expr.OpSlice }) {
-			steps[string(OpSlice)] = true
+			steps[string(op.Slice)] = true
 		}
 	}
 	for _, arg := range n.Args {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -31,13 +32,13 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 		if src != nil {
 			if i, ok := src.Lookup(it.path); ok && i.DType == tensor.U32 {
 				r.lastAxis = it.lastAxis()
-				f, t := r.load(it.path, nil, false)
+				f, t := r.load(it.path)
 				r.lastAxis = 0
 				if t == nil && f.bits > 0 {
 					base := strings.TrimSuffix(it.path, "weight")
 					for _, p := range f.parts {
 						w := it.want()
-						w.Path, w.Shape, w.DType = base+p.suffix, p.shape, p.dtype
+						w.Path, w.Shape, w.DType = base+p.suffix, p.Shape, p.DType
 						if p.suffix == "weight" {
 							w.Shape = packedShape(it.shape, f.bits)
 						}
@@ -52,21 +53,13 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 	return wants, r.over
 }
 
-func packedShape(logical tensor.Shape, bits int) tensor.Shape {
-	out := append(tensor.Shape{}, logical...)
-	if n := len(out); n > 0 {
-		out[n-1] = out[n-1] * int64(bits) / 32
-	}
-	return out
-}
-
 // eachHF lists the hf layout, joining what several results tell about one tensor.
 // visit, when there is one, gets each in the order of the list; what whole says is
 // all there is left out.
-func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it *item, m *making)) ([]Want, error) {
+func (r *run) eachHF(whole func(it *item, m *TensorExpr) bool, visit func(w Want, it *item, m *TensorExpr)) ([]Want, error) {
 	type entry struct {
 		it   *item
-		m    *making
+		m    *TensorExpr
 		path string // before renaming
 	}
 	var wants []Want
@@ -83,20 +76,20 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 		var clash error
 		add := func(path, name string, shape tensor.Shape) {
 			w := Want{Path: name, Shape: shape, Optional: it.optional, Rule: it.rule}
-			if m.op == opLoad {
+			if m.Op == op.Load {
 				w.DType = it.dtype
 			}
 			wants = append(wants, w)
 			from = append(from, entry{it, m, path})
 		}
-		if m.op == opEach && len(r.renames.list) == 0 && len(r.declared) == 0 { // tens of thousands, each told once
+		if m.Op == each && len(r.renames.list) == 0 && len(r.declared) == 0 { // tens of thousands, each told once
 			for i := m.from; i < m.to; i++ {
 				path := m.each(i)
-				add(path, path, tail(it.shape))
+				add(path, path, op.Tail(it.shape))
 			}
 			continue
 		}
-		m.backward(it.shape, func(path string, shape tensor.Shape) {
+		m.inputs(it.shape, func(path string, shape tensor.Shape) {
 			if d, ok := r.declared[path]; ok {
 				shape = d
 			}
@@ -107,7 +100,7 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 				add(path, name, shape)
 				return
 			}
-			merged, ok := merge(wants[i].Shape, shape)
+			merged, ok := op.Merge(wants[i].Shape, shape)
 			if !ok {
 				clash = fmt.Errorf("%s: %s must have shape %v here and %v by %s", it.rule, name, shape, wants[i].Shape, wants[i].Rule)
 			}
@@ -119,7 +112,7 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 		}
 	}
 	for i := range wants {
-		if !complete(wants[i].Shape) {
+		if !op.Complete(wants[i].Shape) {
 			wants[i].Shape = nil
 		}
 	}
@@ -148,13 +141,13 @@ func (r *run) eachHF(whole func(it *item, m *making) bool, visit func(w Want, it
 
 // hfWay is the way by which the hf layout holds an item: the first written one
 // whose inputs are there, else the first written one, else the item itself.
-func (r *run) hfWay(it *item) *making {
+func (r *run) hfWay(it *item) *TensorExpr {
 	if r.src != nil && !r.towardsHF { // an mlx checkpoint says nothing of hf's way
 		for k, m := range it.from {
 			if k == it.own && !it.ownListed && it.listed > 0 {
 				continue
 			}
-			if f, t := r.forward(m, false); t == nil && it.check(r, m, f) == nil {
+			if f, t := r.forward(m); t == nil && it.check(r, m, f) == nil {
 				return m
 			}
 		}

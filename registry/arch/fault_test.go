@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -84,7 +85,7 @@ func TestExpertFaults(t *testing.T) {
 		_, _, whole := resolve(t, c, c.Source)
 		var stacks []tensor.Info
 		for _, target := range whole.Targets {
-			if target.Make.Op == arch.OpStack {
+			if target.Make.Op == op.Stack {
 				stacks = append(stacks, tensor.Info{Path: target.Path, DType: target.Make.DType, Shape: target.Make.Shape})
 			}
 		}

@@ -2,97 +2,91 @@ package arch
 
 import (
 	"fmt"
-	"slices"
+	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
 
-// onTensors holds the functions that take a tensor first.
-var onTensors = map[Op]bool{
-	OpReshape: true, OpPermute: true, opFlatten: true, opUnflatten: true, opSqueeze: true, OpView: true,
-	OpCast: true, OpRepeat: true, OpMulVec: true, OpL2Norm: true, OpBranch: true, OpStream: true,
-}
-
 // called builds the functions on tensors. Each takes its tensors first, concat
 // its axis.
-func (s *scope) called(n *expr.Node) (*making, error) {
-	switch n.Text {
-	case "stack":
+func (s *scope) called(n *expr.Node) (*TensorExpr, error) {
+	args, usage := op.Function(n.Text)
+	wrong := fault(n, fmt.Errorf("%s takes %s", n.Text, usage))
+	m := &TensorExpr{Step: op.Step{Op: op.Op(n.Text)}}
+	var err error
+	switch args {
+	case op.NoFunction:
+		return nil, fault(n, fmt.Errorf("there is no function %s on tensors; known are %s", n.Text, strings.Join(op.Functions(), " ")))
+	case op.Tensors:
 		return s.stack(n)
-	case "concat":
+	case op.AxisFirst:
 		if len(n.Args) < 2 {
-			return nil, fault(n, fmt.Errorf("concat takes an axis and tensors"))
+			return nil, wrong
 		}
-		axis, err := s.axis(n.Args[0])
-		m := &making{op: OpConcat, axis: axis, at: n}
+		m.Axis, err = s.axis(n.Args[0])
 		for _, a := range n.Args[1:] {
 			if err == nil {
-				m.in, err = s.appendMaking(m.in, a)
+				m.in, err = s.appendTensor(m.in, a)
 			}
 		}
 		return m, err
 	}
-	if !onTensors[Op(n.Text)] {
-		return nil, fault(n, fmt.Errorf("there is no function %s on tensors; known are stack concat reshape permute flatten unflatten squeeze view cast repeat mulvec l2norm branch stream", n.Text))
-	}
 	if len(n.Args) == 0 {
-		return nil, fault(n, fmt.Errorf("%s takes a tensor", n.Text))
+		return nil, wrong
 	}
-	x, err := s.making(n.Args[0])
+	x, err := s.tensorExpr(n.Args[0])
 	if err != nil {
 		return nil, err
 	}
-	m := &making{op: Op(n.Text), in: []*making{x}, at: n}
-	args := n.Args[1:]
-	switch n.Text {
-	case "mulvec":
-		return m, s.vector(m, n, args)
-	case "branch", "stream":
-		if len(args) != 1 {
-			return nil, fault(n, fmt.Errorf("%s takes a gate and a temperature", n.Text))
-		}
-		if m.scalar, err = s.factor(args[0]); err == nil && m.scalar <= 0 {
-			err = fault(args[0], fmt.Errorf("%s: the temperature is %v", n.Text, m.scalar))
+	m.in = []*TensorExpr{x}
+	rest := n.Args[1:]
+	switch {
+	case args == op.Numbers:
+		return m, s.numbers(m, n, rest)
+	case args == op.Vector && len(rest) == 3:
+		return m, s.vector(m, n, rest)
+	case args == op.Factor && len(rest) == 1:
+		if m.Scalar, err = s.factor(rest[0]); err == nil && m.Scalar <= 0 {
+			err = fault(rest[0], fmt.Errorf("%s: the temperature is %v", n.Text, m.Scalar))
 		}
 		return m, err
-	case "view", "cast":
-		if len(args) != 1 || args[0].Op != expr.OpName {
-			return nil, fault(n, fmt.Errorf("%s takes a tensor and a dtype", n.Text))
-		}
+	case args == op.DType && len(rest) == 1 && rest[0].Op == expr.OpName:
 		var ok bool
-		if m.dtype, ok = tensor.ParseDType(args[0].Text); !ok {
-			return nil, fault(n, fmt.Errorf("there is no dtype %s", args[0].Text))
+		if m.To, ok = tensor.ParseDType(rest[0].Text); !ok {
+			err = fault(n, fmt.Errorf("there is no dtype %s", rest[0].Text))
 		}
-		return m, nil
+		return m, err
 	}
+	return nil, wrong
+}
+
+// numbers takes whole numbers as a step's parameters.
+func (s *scope) numbers(m *TensorExpr, n *expr.Node, args []*expr.Node) error {
 	if len(args) > tensor.MaxRank {
-		return nil, fault(n, fmt.Errorf("%s: %d numbers: at most %d are allowed", n.Text, len(args), tensor.MaxRank))
+		return fault(n, fmt.Errorf("%s: %d numbers, and at most %d are allowed", n.Text, len(args), tensor.MaxRank))
 	}
-	numbers := make(tensor.Shape, len(args))
+	numbers := make([]int64, len(args))
 	for i, a := range args {
+		var err error
 		if numbers[i], err = s.integer(a); err != nil {
-			return nil, err
+			return err
 		}
-		if numbers[i] >= maxSize {
-			return nil, fault(a, fmt.Errorf("%v is %d: at most %d is allowed", a, numbers[i], int64(maxSize)))
+		if numbers[i] < -1 || numbers[i] >= maxSize {
+			return fault(a, fmt.Errorf("%v is %d: it must be from -1 to %d", a, numbers[i], int64(maxSize)))
 		}
 	}
-	if err := m.numbers(n, numbers); err != nil {
-		return nil, err
+	if !m.Set(numbers) {
+		_, usage := op.Function(n.Text)
+		return fault(n, fmt.Errorf("%s takes %s, not %v", n.Text, usage, numbers))
 	}
-	if m.axis < 0 || m.axis >= tensor.MaxRank {
-		return nil, fault(n, fmt.Errorf("%v: axes count from 0 to %d, and this is %d", n, tensor.MaxRank-1, m.axis))
-	}
-	return m, nil
+	return nil
 }
 
 // vector is mulvec(x, sizes, factors, scale): rows come in runs of sizes, each with
 // its factor.
-func (s *scope) vector(m *making, n *expr.Node, args []*expr.Node) error {
-	if len(args) != 3 {
-		return fault(n, fmt.Errorf("mulvec takes a tensor, a list of sizes, a list of factors and a scale"))
-	}
+func (s *scope) vector(m *TensorExpr, n *expr.Node, args []*expr.Node) error {
 	var lists [2][]expr.Value
 	for i := range lists {
 		v, err := s.eval(args[i])
@@ -102,11 +96,11 @@ func (s *scope) vector(m *making, n *expr.Node, args []*expr.Node) error {
 		lists[i], _ = v.Items()
 	}
 	var err error
-	if m.scalar, err = s.factor(args[2]); err != nil {
+	if m.Scalar, err = s.factor(args[2]); err != nil {
 		return err
 	}
-	if len(lists[0]) != len(lists[1]) || m.scalar == 0 {
-		return fault(n, fmt.Errorf("mulvec: %d sizes, %d factors, scale %v", len(lists[0]), len(lists[1]), m.scalar))
+	if len(lists[0]) != len(lists[1]) || m.Scalar == 0 {
+		return fault(n, fmt.Errorf("mulvec has %d sizes, %d factors and a scale of %v: want as many sizes as factors, and a scale other than 0", len(lists[0]), len(lists[1]), m.Scalar))
 	}
 	if err := s.run.work(int64(len(lists[0]))); err != nil {
 		return err
@@ -121,7 +115,7 @@ func (s *scope) vector(m *making, n *expr.Node, args []*expr.Node) error {
 			return err
 		}
 		for range count {
-			m.vector = append(m.vector, factor)
+			m.Vector = append(m.Vector, factor)
 		}
 	}
 	return nil
@@ -134,55 +128,4 @@ func (s *scope) axis(n *expr.Node) (int, error) {
 		err = fault(n, fmt.Errorf("%v is %d: axes count from 0 to %d", n, i, tensor.MaxRank-1))
 	}
 	return int(i), err
-}
-
-func (m *making) numbers(n *expr.Node, numbers tensor.Shape) error {
-	want := func(ok bool, usage string) error {
-		if ok {
-			return nil
-		}
-		return fault(n, fmt.Errorf("%s takes %s", n.Text, usage))
-	}
-	switch m.op {
-	case OpReshape:
-		m.dims = numbers
-		return want(len(numbers) > 0, "a tensor and dimensions; one may be -1")
-	case OpPermute:
-		for _, p := range numbers {
-			m.perm = append(m.perm, int(p))
-		}
-		sorted := slices.Clone(m.perm)
-		slices.Sort(sorted)
-		for i, p := range sorted {
-			if i != p {
-				return want(false, "a tensor and each axis once")
-			}
-		}
-		return nil
-	case opUnflatten:
-		if err := want(len(numbers) > 2, "a tensor, an axis and the dimensions it becomes"); err != nil {
-			return err
-		}
-		m.axis, m.dims = int(numbers[0]), numbers[1:]
-		return nil
-	case opFlatten:
-		if err := want(len(numbers) == 2 && numbers[1] > 1 && numbers[1] <= tensor.MaxRank, "a tensor, an axis and how many axes become one"); err != nil {
-			return err
-		}
-		m.axis, m.count = int(numbers[0]), int(numbers[1])
-		return nil
-	case opSqueeze, OpL2Norm:
-		if err := want(len(numbers) == 1, "a tensor and an axis"); err != nil {
-			return err
-		}
-		m.axis = int(numbers[0])
-		return nil
-	case OpRepeat:
-		if err := want(len(numbers) == 2 && numbers[0] > 0, "a tensor, a count and an axis"); err != nil {
-			return err
-		}
-		m.count, m.axis = int(numbers[0]), int(numbers[1])
-		return nil
-	}
-	return want(false, "other arguments")
 }

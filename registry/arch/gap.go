@@ -7,20 +7,21 @@ import (
 	"strconv"
 	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
 // gapsOf explains why nothing makes an item: what the way that comes nearest
 // lacks, and that way.
-func (r *run) gapsOf(it *item, o *outcome, layout string) ([]Gap, *making) {
-	k := it.nearestWay(o.troubles, layout)
-	t, m := o.troubles[k], it.from[k]
+func (r *run) gapsOf(it *item, o *outcome, layout string) ([]Gap, *TensorExpr) {
+	k := it.nearestWay(o.shortfalls, layout)
+	t, m := o.shortfalls[k], it.from[k]
 	gaps := slices.Clone(t.wrong)
 	if len(t.absent) > 0 {
 		told := r.told(m, it.shape)
 		for _, path := range t.absent {
 			g := Gap{Status: Missing, Want: Want{Path: r.hfName(path), Shape: told[path], DType: tensor.Invalid, Optional: it.optional, Rule: it.rule}}
-			if !complete(g.Shape) {
+			if !op.Complete(g.Shape) {
 				g.Shape = nil
 			}
 			if path == it.path {
@@ -43,13 +44,13 @@ func (r *run) gapsOf(it *item, o *outcome, layout string) ([]Gap, *making) {
 
 // nearestWay picks the way of which most is there; of equals the one that the
 // layout suggests.
-func (it *item) nearestWay(troubles []*trouble, layout string) int {
+func (it *item) nearestWay(all []*Shortfall, layout string) int {
 	best, bestScore := 0, -1.0
 	preferred := it.own
 	if layout != MLX {
 		preferred = it.firstWritten()
 	}
-	for k, t := range troubles {
+	for k, t := range all {
 		score := 1 - float64(len(t.absent))/float64(max(t.total, 1))
 		if len(t.absent) == 0 {
 			score = 0.9 // all there, but not as expected
@@ -69,7 +70,7 @@ var companions = []string{"scale_inv", "scales", "weight_scale", "qzeros", "bias
 
 // absence says what is absent, in the config's numbers: expert 9 of 16 absent in
 // layer 3.
-func (r *run) absence(path string, m *making) string {
+func (r *run) absence(path string, m *TensorExpr) string {
 	if n, ok := m.number(path); ok {
 		return Absent(path, n, m.to-m.from)
 	}
@@ -132,11 +133,11 @@ func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source
 		}
 		return gaps, r.over
 	}
-	whole := func(it *item, m *making) bool {
+	whole := func(it *item, m *TensorExpr) bool {
 		first, ok := r.ranged(m)
-		return ok && first.Shape.Equal(tail(it.shape))
+		return ok && first.Shape.Equal(op.Tail(it.shape))
 	}
-	_, err = r.eachHF(whole, func(w Want, it *item, m *making) {
+	_, err = r.eachHF(whole, func(w Want, it *item, m *TensorExpr) {
 		have, ok := r.src.Lookup(w.Path)
 		switch {
 		case !ok && !w.Optional:
@@ -162,7 +163,7 @@ func (a *Arch) Whole(ctx context.Context, c *Config, src Source) (bool, error) {
 		if err := r.interrupted(); err != nil {
 			return false, err
 		}
-		if o := r.hold(it, false); o.chosen < 0 && !(it.optional && !anyPresent(o.troubles)) {
+		if o := r.hold(it); o.chosen < 0 && !(it.optional && !anyPresent(o.shortfalls)) {
 			return false, r.over
 		}
 	}
@@ -173,26 +174,26 @@ func (a *Arch) Whole(ctx context.Context, c *Config, src Source) (bool, error) {
 func (r *run) lacksMLX(it *item) *Gap {
 	if have, ok := r.src.Lookup(it.path); ok {
 		r.lastAxis = it.lastAxis()
-		f, t := r.load(it.path, nil, false)
+		f, t := r.load(it.path)
 		r.lastAxis = 0
-		if t == nil && f.shape.Equal(it.shape) {
+		if t == nil && f.Shape.Equal(it.shape) {
 			return nil
 		}
 		return &Gap{Status: Changed, Want: it.want(), Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, it.shape)}
 	}
 	g := &Gap{Status: Missing, Want: it.want(), Reason: "absent"}
-	o := r.hold(it, false)
+	o := r.hold(it)
 	if o.chosen >= 0 {
 		g.Reason, g.Remedy = r.remedy(it.from[o.chosen])
 		return g
 	}
-	if it.optional && !anyPresent(o.troubles) {
+	if it.optional && !anyPresent(o.shortfalls) {
 		return nil
 	}
-	k := it.nearestWay(o.troubles, HF)
-	t := o.troubles[k]
+	k := it.nearestWay(o.shortfalls, HF)
+	t := o.shortfalls[k]
 	switch {
-	case len(t.absent) == t.total && len(t.wrong) == 0 && it.from[k].op != opEach:
+	case len(t.absent) == t.total && len(t.wrong) == 0 && it.from[k].Op != each:
 		g.Reason, g.Remedy = r.absence(it.path, it.from[k]), Lost
 	case len(t.absent) > 0:
 		g.Reason, g.Remedy = r.absence(t.absent[0], it.from[k]), "then "+r.made(it.from[k])
@@ -209,22 +210,22 @@ func (r *run) lacksMLX(it *item) *Gap {
 }
 
 // remedy says how a tensor that can be made is made.
-func (r *run) remedy(m *making) (reason, remedy string) {
-	switch m.op {
-	case opEach:
+func (r *run) remedy(m *TensorExpr) (reason, remedy string) {
+	switch m.Op {
+	case each:
 		return fmt.Sprintf("its %d experts are there one by one", m.to-m.from), r.made(m)
-	case opLoad:
+	case op.Load:
 		return "there under another name", r.made(m)
 	}
 	return "not converted: what it is made of is there", r.made(m)
 }
 
-func (r *run) made(m *making) string {
-	switch m.op {
-	case opEach:
+func (r *run) made(m *TensorExpr) string {
+	switch m.Op {
+	case each:
 		return "stackable from " + relative(r.hfName(m.prefix)+"{"+strconv.FormatInt(m.from, 10)+".."+strconv.FormatInt(m.to-1, 10)+"}"+m.suffix)
-	case opLoad:
-		return "copy of " + relative(r.hfName(m.path))
+	case op.Load:
+		return "copy of " + relative(r.hfName(m.Path))
 	}
 	var paths []string
 	m.loads(func(path string) {
@@ -232,7 +233,7 @@ func (r *run) made(m *making) string {
 			paths = append(paths, p)
 		}
 	})
-	return fmt.Sprintf("%s of %s", strings.Trim(string(m.op), "_"), strings.Join(paths, ", "))
+	return fmt.Sprintf("%s of %s", m.Op, strings.Join(paths, ", "))
 }
 
 // extras explains unused tensors that are near to something expected: an index

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -122,7 +123,7 @@ func TestGoldens(t *testing.T) {
 				if a.Name == "baichuan_m1" && target.Path == "lm_head.weight" {
 					continue // nothing tells a normalized head from a raw one: its file says so
 				}
-				if target.Make == nil || target.Make.Op != arch.OpLoad || target.Make.Path != target.Path {
+				if target.Make == nil || target.Make.Op != op.Load || target.Make.Path != target.Path {
 					t.Errorf("an mlx checkpoint must stay as it is, but %s is made by %+v", target.Path, target.Make)
 					break
 				}

@@ -6,12 +6,12 @@ import (
 	"math"
 	precise "math/big"
 
-	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
 // interpret computes a Node the slow, obvious way: what export must equal.
-func interpret(n *arch.Node, load func(path string) ([]byte, error)) ([]byte, error) {
+func interpret(n *op.Node, load func(path string) ([]byte, error)) ([]byte, error) {
 	in := make([][]byte, len(n.In))
 	for i, x := range n.In {
 		var err error
@@ -21,17 +21,17 @@ func interpret(n *arch.Node, load func(path string) ([]byte, error)) ([]byte, er
 	}
 	_, size := n.DType.Block()
 	switch n.Op {
-	case arch.OpLoad:
+	case op.Load:
 		return load(n.Path)
-	case arch.OpStack:
+	case op.Stack:
 		var out []byte
 		for _, b := range in {
 			out = append(out, b...)
 		}
 		return out, nil
-	case arch.OpReshape, arch.OpView:
+	case op.Reshape, op.View:
 		return in[0], nil
-	case arch.OpConcat:
+	case op.Concat:
 		outer := int64(1)
 		for _, d := range n.Shape[:n.Axis] {
 			outer *= d
@@ -44,24 +44,24 @@ func interpret(n *arch.Node, load func(path string) ([]byte, error)) ([]byte, er
 			}
 		}
 		return out, nil
-	case arch.OpSlice, arch.OpPermute, arch.OpRepeat:
+	case op.Slice, op.Permute, op.Repeat:
 		return gather(n, in[0], int(size)), nil
-	case arch.OpAdd, arch.OpMul, arch.OpMulVec, arch.OpCast:
+	case op.Add, op.Mul, op.MulVec, op.Cast:
 		return elementwise(n, in[0])
-	case arch.OpFP8:
+	case op.FP8:
 		return fp8(n, in[0], in[1])
-	case arch.OpAWQ, arch.OpAWQBias:
+	case op.AWQ, op.AWQBias:
 		return awq(n, in)
-	case arch.OpBranch, arch.OpStream:
+	case op.Branch, op.Stream:
 		return gate(n, in[0]), nil
-	case arch.OpL2Norm:
+	case op.L2Norm:
 		return l2norm(n, in[0]), nil
 	}
 	return nil, fmt.Errorf("no %s", n.Op)
 }
 
 // gather copies element by element from where the operation says.
-func gather(n *arch.Node, in []byte, size int) []byte {
+func gather(n *op.Node, in []byte, size int) []byte {
 	from := n.In[0].Shape
 	numel, _ := n.Shape.Numel()
 	out := make([]byte, 0, int(numel)*size)
@@ -70,11 +70,11 @@ func gather(n *arch.Node, in []byte, size int) []byte {
 		at := make([]int64, len(from))
 		for k, i := range index {
 			switch n.Op {
-			case arch.OpSlice:
-				at[k] = n.Start[k] + i*n.Step[k]
-			case arch.OpPermute:
+			case op.Slice:
+				at[k] = n.Start[k] + i*n.Stride[k]
+			case op.Permute:
 				at[n.Perm[k]] = i
-			case arch.OpRepeat:
+			case op.Repeat:
 				if at[k] = i; k == n.Axis {
 					at[k] = i / int64(n.Count)
 				}
@@ -145,7 +145,7 @@ func toF16(x float32) uint16 {
 	return sign + uint16(e+14)<<10 + uint16(m) // a carry runs into the exponent
 }
 
-func elementwise(n *arch.Node, in []byte) ([]byte, error) {
+func elementwise(n *op.Node, in []byte) ([]byte, error) {
 	from := n.In[0].DType
 	numel, _ := n.Shape.Numel()
 	scalar := func(f float64) float32 { return get(put(nil, float32(f), from), 0, from) }
@@ -153,11 +153,11 @@ func elementwise(n *arch.Node, in []byte) ([]byte, error) {
 	for i := range int(numel) {
 		x := get(in, i, from)
 		switch n.Op {
-		case arch.OpAdd:
+		case op.Add:
 			x += scalar(n.Scalar)
-		case arch.OpMul:
+		case op.Mul:
 			x *= scalar(n.Scalar)
-		case arch.OpMulVec:
+		case op.MulVec:
 			x *= scalar(float64(scalar(n.Vector[int64(i)*n.Shape[0]/numel]) * scalar(n.Scalar)))
 		}
 		out = put(out, x, n.DType)
@@ -166,7 +166,7 @@ func elementwise(n *arch.Node, in []byte) ([]byte, error) {
 }
 
 // gate is a sigmoid as mlx's CPU backend computes it, to the bit.
-func gate(n *arch.Node, in []byte) []byte {
+func gate(n *op.Node, in []byte) []byte {
 	round := func(f *precise.Float) float32 { x, _ := f.Float32(); return x }
 	exact := func(x float32) *precise.Float { return precise.NewFloat(float64(x)).SetPrec(200) }
 	sigmoid := func(x float32) float32 {
@@ -193,7 +193,7 @@ func gate(n *arch.Node, in []byte) []byte {
 	for i := range int(numel) {
 		x := get(in, i, n.In[0].DType) / float32(n.Scalar)
 		w := sigmoid(x)
-		if n.Op == arch.OpStream {
+		if n.Op == op.Stream {
 			w = float32(math.Sqrt(float64(max(sigmoid(-x)*float32(1+w), 1e-3))))
 		}
 		out = put(out, w, tensor.F32)
@@ -203,7 +203,7 @@ func gate(n *arch.Node, in []byte) []byte {
 
 // l2norm divides by the length along one axis of a matrix, summed in order as mlx
 // does on x86-64.
-func l2norm(n *arch.Node, in []byte) []byte {
+func l2norm(n *op.Node, in []byte) []byte {
 	rows, cols := int(n.Shape[0]), int(n.Shape[1])
 	line := func(i int) int { // which sum element i belongs to
 		if n.Axis == 0 {
@@ -225,7 +225,7 @@ func l2norm(n *arch.Node, in []byte) []byte {
 	return out
 }
 
-func fp8(n *arch.Node, codes, scales []byte) ([]byte, error) {
+func fp8(n *op.Node, codes, scales []byte) ([]byte, error) {
 	scaleShape, st := n.In[1].Shape, n.In[1].DType
 	rank := len(n.Shape)
 	rows, cols := n.Shape[rank-2], n.Shape[rank-1]
@@ -249,12 +249,12 @@ func fp8(n *arch.Node, codes, scales []byte) ([]byte, error) {
 	return out, nil
 }
 
-func awq(n *arch.Node, in [][]byte) ([]byte, error) {
+func awq(n *op.Node, in [][]byte) ([]byte, error) {
 	nibble := func(word uint32, k int64) uint32 { // of logical column k in its word
 		return word >> (4 * []uint{0, 4, 1, 5, 2, 6, 3, 7}[k%8]) & 15
 	}
 	var out []byte
-	if n.Op == arch.OpAWQ {
+	if n.Op == op.AWQ {
 		rows := n.In[0].Shape[0]
 		words := n.In[0].Shape[1]
 		for o := range n.Shape[0] {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -43,7 +44,7 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 				res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: w, Reason: err.Error()})
 			}
 			for _, t := range targets {
-				t.Make.sources(inv.used)
+				inv.use(t.Make)
 			}
 			res.Targets = append(res.Targets, targets...)
 			continue
@@ -57,7 +58,7 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 			reason = err.Error()
 		default:
 			t.Make = node
-			node.sources(inv.used)
+			inv.use(node)
 		}
 		if reason != "" && !w.Optional {
 			res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: w, Reason: reason})
@@ -75,6 +76,9 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 	return res, r.over
 }
 
+// use marks every stored tensor that a tree reads.
+func (v *inverter) use(n *op.Node) { n.Sources(func(path string) { v.used[path] = true }) }
+
 type inverter struct {
 	*run
 	shapes  map[string]tensor.Shape // of hf tensors
@@ -88,9 +92,9 @@ type inverter struct {
 
 // piecewise is an hf tensor, or a part of it: what below made of it, cut once.
 type piecewise struct {
-	node  *Node
-	cut   *making   // nil: whole
-	below []*making // the steps between the hf tensor and the cut, first step first
+	node  *op.Node
+	cut   *TensorExpr   // nil: whole
+	below []*TensorExpr // the steps between the hf tensor and the cut, first step first
 	shape tensor.Shape
 }
 
@@ -117,7 +121,7 @@ func (v *inverter) item(it *item, res *Resolution) {
 		res.Gaps = append(res.Gaps, Gap{Status: Changed, Want: it.want(), Have: &stored, Reason: reason})
 	}
 	if reason == "" {
-		if err := v.back(m, loadNode(stored), nil); err != nil {
+		if err := v.back(m, op.Stored(stored), nil); err != nil {
 			reason = fmt.Sprintf("not invertible: %v", err)
 			v.used[it.path] = true
 		}
@@ -129,40 +133,40 @@ func (v *inverter) item(it *item, res *Resolution) {
 
 // back undoes a making, outermost step first. after is the cut above, once one was
 // met, with its piece as node.
-func (v *inverter) back(m *making, node *Node, after *piecewise) error {
+func (v *inverter) back(m *TensorExpr, node *op.Node, after *piecewise) error {
 	if after != nil {
 		return v.below(m, after)
 	}
-	switch m.op {
-	case opLoad:
-		v.add(m.path, piecewise{node: node, shape: node.Shape})
+	switch m.Op {
+	case op.Load:
+		v.add(m.Path, piecewise{node: node, shape: node.Shape})
 		return nil
-	case opEach:
+	case each:
 		for i := m.from; i < m.to; i++ {
-			v.add(m.each(i), piecewise{node: element(node, i-m.from), shape: tail(node.Shape)})
+			v.add(m.each(i), piecewise{node: element(node, i-m.from), shape: op.Tail(node.Shape)})
 		}
 		return nil
-	case OpStack:
+	case op.Stack:
 		for i, x := range m.in {
 			if err := v.back(x, element(node, int64(i)), nil); err != nil {
 				return err
 			}
 		}
 		return nil
-	case OpSlice:
+	case op.Slice:
 		return v.below(m.in[0], &piecewise{node: node, cut: m})
-	case OpConcat:
+	case op.Concat:
 		at := int64(0)
 		for _, x := range m.in {
 			s, err := v.shapeOf(x)
 			if err != nil {
 				return err
 			}
-			if m.axis < 0 || m.axis >= len(s) || m.axis >= len(node.Shape) || s[m.axis] > node.Shape[m.axis]-at {
-				return fmt.Errorf("%v does not fit into %v along axis %d", s, node.Shape, m.axis)
+			if m.Axis >= len(s) || m.Axis >= len(node.Shape) || s[m.Axis] > node.Shape[m.Axis]-at {
+				return fmt.Errorf("%v does not fit into %v along axis %d", s, node.Shape, m.Axis)
 			}
-			end := at + s[m.axis]
-			if err := v.back(x, sliced(node, m.axis, at, end), nil); err != nil {
+			end := at + s[m.Axis]
+			if err := v.back(x, node.Sliced(m.Axis, at, end), nil); err != nil {
 				return err
 			}
 			at = end
@@ -170,13 +174,13 @@ func (v *inverter) back(m *making, node *Node, after *piecewise) error {
 		return nil
 	}
 	if len(m.in) != 1 {
-		return fmt.Errorf("%s of several", m.op)
+		return fmt.Errorf("%s of several", m.Op)
 	}
 	in, err := v.shapeOf(m.in[0])
 	if err != nil {
 		return err
 	}
-	undone, err := undo(m, node, in)
+	undone, err := m.Undo(node, in)
 	if err != nil {
 		return err
 	}
@@ -184,16 +188,16 @@ func (v *inverter) back(m *making, node *Node, after *piecewise) error {
 }
 
 // below collects the steps under a cut down to the hf tensor.
-func (v *inverter) below(m *making, p *piecewise) error {
-	if m.op == opLoad {
+func (v *inverter) below(m *TensorExpr, p *piecewise) error {
+	if m.Op == op.Load {
 		slices.Reverse(p.below)
 		shape, err := v.shapeOf(m)
 		p.shape = shape
-		v.add(m.path, *p)
+		v.add(m.Path, *p)
 		return err
 	}
-	if len(m.in) != 1 || m.op == OpSlice {
-		return fmt.Errorf("a part of %s", m.op)
+	if len(m.in) != 1 || m.Op == op.Slice {
+		return fmt.Errorf("a part of %s", m.Op)
 	}
 	p.below = append(p.below, m)
 	return v.below(m.in[0], p)
@@ -205,77 +209,34 @@ func (v *inverter) add(path string, p piecewise) {
 }
 
 // shapeOf computes the shape of a making from the shapes of hf tensors.
-func (v *inverter) shapeOf(m *making) (tensor.Shape, error) {
+func (v *inverter) shapeOf(m *TensorExpr) (tensor.Shape, error) {
 	if err := v.work(8); err != nil {
 		return nil, err
 	}
-	switch m.op {
-	case opLoad:
-		s := v.shapes[v.hfName(m.path)+v.part]
+	switch m.Op {
+	case op.Load:
+		s := v.shapes[v.hfName(m.Path)+v.part]
 		if s == nil {
-			return nil, fmt.Errorf("the shape of %s cannot be told", m.path)
+			return nil, fmt.Errorf("the shape of %s cannot be told", m.Path)
 		}
 		return s, nil
-	case opEach:
-		first, err := v.shapeOf(&making{op: opLoad, path: m.each(m.from)})
+	case each:
+		first, err := v.shapeOf(&TensorExpr{Step: op.Step{Op: op.Load, Path: m.each(m.from)}})
 		return append(tensor.Shape{m.to - m.from}, first...), err
 	}
-	parts := make([]part, len(m.in))
+	in := make([]op.Array, len(m.in))
 	for i, x := range m.in {
 		s, err := v.shapeOf(x)
 		if err != nil {
 			return nil, err
 		}
-		parts[i] = part{shape: s, dtype: tensor.F32}
+		in[i] = op.Array{Shape: s, DType: tensor.F32}
 	}
-	p, err := m.step(parts, false)
-	return p.shape, err
+	out, err := m.Result(in...)
+	return out.Shape, err
 }
 
 // element is one of a stack.
-func element(stack *Node, i int64) *Node {
-	return reshaped(sliced(stack, 0, i, i+1), tail(stack.Shape))
-}
-
-// sliced is what lies from…to−1 along an axis.
-func sliced(n *Node, axis int, from, to int64) *Node {
-	rank := len(n.Shape)
-	cut := &Node{Op: OpSlice, DType: n.DType, In: []*Node{n}, Shape: slices.Clone(n.Shape), Start: make([]int64, rank), Stop: slices.Clone([]int64(n.Shape)), Step: slices.Repeat([]int64{1}, rank)}
-	cut.Start[axis], cut.Stop[axis], cut.Shape[axis] = from, to, to-from
-	return cut
-}
-
-func reshaped(n *Node, shape tensor.Shape) *Node {
-	if n.Shape.Equal(shape) {
-		return n
-	}
-	return &Node{Op: OpReshape, DType: n.DType, Shape: shape, In: []*Node{n}}
-}
-
-// undo reverses one step whose input had the shape in.
-func undo(m *making, node *Node, in tensor.Shape) (*Node, error) {
-	switch m.op {
-	case OpReshape, opFlatten, opUnflatten, opSqueeze:
-		return reshaped(node, in), nil
-	case OpPermute:
-		inverse := make([]int, len(m.perm))
-		for i, p := range m.perm {
-			inverse[p] = i
-		}
-		p, err := (&making{op: OpPermute, perm: inverse}).step([]part{{dtype: node.DType, shape: node.Shape, node: node}}, true)
-		return p.node, err
-	case OpMul:
-		return nil, fmt.Errorf("it was multiplied by %v and rounded", m.scalar)
-	case OpMulVec:
-		return nil, fmt.Errorf("its rows were multiplied and rounded")
-	case OpAdd:
-		return nil, fmt.Errorf("%v was added and rounded", m.scalar)
-	case OpL2Norm:
-		return nil, fmt.Errorf("it was divided by its length and rounded")
-	case OpBranch, OpStream:
-		return nil, fmt.Errorf("it was put through a sigmoid and rounded")
-	case OpCast:
-		return nil, fmt.Errorf("it was cast to %v and rounded", m.dtype)
-	}
-	return nil, fmt.Errorf("%s has no way back", m.op)
+func element(stack *op.Node, i int64) *op.Node {
+	return stack.Sliced(0, i, i+1).Reshaped(op.Tail(stack.Shape))
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
@@ -15,9 +16,9 @@ type item struct {
 	dtype    tensor.DType
 	optional bool
 	rule     string
-	from     []*making // alternatives, in order; the tensor itself is among them
-	own      int       // which of them is the tensor itself, as it is
-	listed   int       // how many were written after from
+	from     []*TensorExpr // alternatives, in order; the tensor itself is among them
+	own      int           // which of them is the tensor itself, as it is
+	listed   int           // how many were written after from
 
 	ownListed bool // the tensor as it is was among those written
 }
@@ -58,17 +59,17 @@ func (r *run) tensor(s *scope, st *statement) error {
 // an mlx checkpoint is accepted as it is; where the ways written name it, they
 // know better, and it comes last.
 func (r *run) makings(s *scope, it *item, from []*formula) error {
-	itself := &making{op: opLoad, path: it.path}
+	itself := &TensorExpr{Step: op.Step{Op: op.Load, Path: it.path}}
 	it.listed = len(from)
 	for _, f := range from {
-		m, err := s.making(f.tree)
+		m, err := s.tensorExpr(f.tree)
 		if err != nil {
 			return err
 		}
 		if m.mentions(it.path) {
 			it.own = -1
 		}
-		if m.op == opLoad && m.path == it.path {
+		if m.Op == op.Load && m.Path == it.path {
 			it.ownListed = true
 			itself = nil
 		}
@@ -76,13 +77,13 @@ func (r *run) makings(s *scope, it *item, from []*formula) error {
 	}
 	switch {
 	case it.ownListed:
-		it.own = slices.IndexFunc(it.from, func(m *making) bool { return m.op == opLoad && m.path == it.path })
+		it.own = slices.IndexFunc(it.from, func(m *TensorExpr) bool { return m.Op == op.Load && m.Path == it.path })
 		return nil
 	case it.own < 0:
 		it.own = len(it.from)
 		it.from = append(it.from, itself)
 	default:
-		it.from = append([]*making{itself}, it.from...)
+		it.from = append([]*TensorExpr{itself}, it.from...)
 	}
 	return nil
 }

@@ -4,11 +4,12 @@ import (
 	"fmt"
 	"slices"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
 // join puts an hf tensor together.
-func (v *inverter) join(path string) (*Node, error) {
+func (v *inverter) join(path string) (*op.Node, error) {
 	pieces := v.pieces[path]
 	switch {
 	case len(pieces) == 0:
@@ -22,11 +23,11 @@ func (v *inverter) join(path string) (*Node, error) {
 	}
 	first := pieces[0]
 	for _, m := range first.below { // the shape that was cut
-		p, err := m.step([]part{{shape: base, dtype: tensor.F32}}, false)
+		out, err := m.Result(op.Array{Shape: base, DType: tensor.F32})
 		if err != nil {
 			return nil, err
 		}
-		base = p.shape
+		base = out.Shape
 	}
 	node, err := joined(pieces, base)
 	if err != nil {
@@ -34,14 +35,14 @@ func (v *inverter) join(path string) (*Node, error) {
 	}
 	shapes := []tensor.Shape{v.shapes[path]}
 	for _, m := range first.below[:max(0, len(first.below)-1)] {
-		p, err := m.step([]part{{shape: shapes[len(shapes)-1], dtype: tensor.F32}}, false)
+		out, err := m.Result(op.Array{Shape: shapes[len(shapes)-1], DType: tensor.F32})
 		if err != nil {
 			return nil, err
 		}
-		shapes = append(shapes, p.shape)
+		shapes = append(shapes, out.Shape)
 	}
 	for i := len(first.below) - 1; i >= 0; i-- {
-		if node, err = undo(first.below[i], node, shapes[i]); err != nil {
+		if node, err = first.below[i].Undo(node, shapes[i]); err != nil {
 			return nil, fmt.Errorf("not invertible: %w", err)
 		}
 	}
@@ -50,49 +51,42 @@ func (v *inverter) join(path string) (*Node, error) {
 
 // joined puts the pieces of one cut axis side by side, or, of a strided cut, one
 // after the other.
-func joined(pieces []piecewise, whole tensor.Shape) (*Node, error) {
+func joined(pieces []piecewise, whole tensor.Shape) (*op.Node, error) {
 	axis, stride := -1, int64(1)
 	for _, p := range pieces {
-		for k, c := range p.cut.cuts {
-			if c.whole() {
+		for k := range p.cut.Start {
+			c := p.cut.Cut(k)
+			if c.Whole() {
 				continue
 			}
-			if axis >= 0 && axis != k || axis >= 0 && stride != c.step {
+			step := max(c.Stride, 1) // of an index, too
+			if axis >= 0 && axis != k || axis >= 0 && stride != step || k >= len(whole) {
 				return nil, fmt.Errorf("its parts are cut along several axes")
 			}
-			axis, stride = k, c.step
+			axis, stride = k, step
 		}
 	}
 	if axis < 0 {
 		return nil, fmt.Errorf("its parts overlap")
 	}
-	slices.SortStableFunc(pieces, func(a, b piecewise) int { return int(a.cut.cuts[axis].start - b.cut.cuts[axis].start) })
-	var parts []*Node
+	slices.SortStableFunc(pieces, func(a, b piecewise) int { return int(a.cut.Start[axis] - b.cut.Start[axis]) })
+	var parts []*op.Node
 	at := int64(0)
 	for i, p := range pieces {
-		c := p.cut.cuts[axis]
-		if i > 0 && c == pieces[i-1].cut.cuts[axis] {
+		c := p.cut.Cut(axis)
+		if i > 0 && c == pieces[i-1].cut.Cut(axis) {
 			continue // told twice
 		}
-		size := whole[axis] - c.start
-		switch {
-		case c.index:
-			size = 1
-		case !c.open:
-			size = c.stop - c.start
-		}
-		if stride > 1 {
-			size = (size + stride - 1) / stride
-		}
-		if c.start != at {
-			return nil, fmt.Errorf("a part of it is kept nowhere: axis %d has %d elements, %d..%d are missing", axis, whole[axis], at, c.start)
+		size := c.Of(whole[axis]).Size()
+		if c.Start != at {
+			return nil, fmt.Errorf("a part of it is kept nowhere: axis %d has %d elements, %d..%d are missing", axis, whole[axis], at, c.Start)
 		}
 		if at += size; stride > 1 {
-			at = c.start + 1
+			at = c.Start + 1
 		}
 		shape := slices.Clone(whole)
 		shape[axis] = size
-		parts = append(parts, reshaped(p.node, shape))
+		parts = append(parts, p.node.Reshaped(shape))
 	}
 	if stride > 1 {
 		if int64(len(parts)) != stride || whole[axis]%stride != 0 {
@@ -106,14 +100,14 @@ func joined(pieces []piecewise, whole tensor.Shape) (*Node, error) {
 	if len(parts) == 1 {
 		return parts[0], nil
 	}
-	return &Node{Op: OpConcat, Axis: axis, DType: parts[0].DType, Shape: whole, In: parts}, nil
+	return &op.Node{Step: op.Step{Op: op.Concat, Axis: axis}, DType: parts[0].DType, Shape: whole, In: parts}, nil
 }
 
 // interleaved turns [a0 a1 …], [b0 b1 …] into a0 b0 a1 b1 … along an axis.
-func interleaved(parts []*Node, whole tensor.Shape, axis int) *Node {
+func interleaved(parts []*op.Node, whole tensor.Shape, axis int) *op.Node {
 	each := parts[0].Shape
 	dt := parts[0].DType
-	stack := &Node{Op: OpStack, DType: dt, Shape: append(tensor.Shape{int64(len(parts))}, each...), In: parts}
+	stack := &op.Node{Step: op.Step{Op: op.Stack}, DType: dt, Shape: append(tensor.Shape{int64(len(parts))}, each...), In: parts}
 	perm := make([]int, 0, len(each)+1)
 	shape := make(tensor.Shape, 0, len(each)+1)
 	for k := range each {
@@ -122,6 +116,6 @@ func interleaved(parts []*Node, whole tensor.Shape, axis int) *Node {
 			perm, shape = append(perm, 0), append(shape, int64(len(parts)))
 		}
 	}
-	turned := &Node{Op: OpPermute, Perm: perm, DType: dt, Shape: shape, In: []*Node{stack}}
-	return reshaped(turned, whole)
+	turned := &op.Node{Step: op.Step{Op: op.Permute, Perm: perm}, DType: dt, Shape: shape, In: []*op.Node{stack}}
+	return turned.Reshaped(whole)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -54,9 +55,9 @@ func (r *run) quantMethod() (string, bool) {
 }
 
 // cast puts the loader's cast behind a plain float.
-func (r *run) cast(n *Node) *Node {
+func (r *run) cast(n *op.Node) *op.Node {
 	if r.loaderCast == tensor.Invalid || n == nil || !n.DType.Float() || n.DType == r.loaderCast {
 		return n
 	}
-	return &Node{Op: OpCast, DType: r.loaderCast, Shape: n.Shape, In: []*Node{n}}
+	return &op.Node{Step: op.Step{Op: op.Cast, To: r.loaderCast}, DType: r.loaderCast, Shape: n.Shape, In: []*op.Node{n}}
 }

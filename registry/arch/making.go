@@ -6,47 +6,23 @@ import (
 	"strconv"
 	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
 
-// making is a tensor expression with its names and numbers put in: a way to make
-// a tensor, not yet held against a checkpoint.
-type making struct {
-	op   Op // OpLoad, OpStack, …; each over loads that differ in a number is opEach
-	in   []*making
-	path string
-	at   *expr.Node
+// TensorExpr is a tensor expression with its names and numbers put in: a way to
+// make a tensor, not yet matched with a checkpoint.
+type TensorExpr struct {
+	op.Step
+	in []*TensorExpr
 
-	prefix, suffix string // of opEach: prefix + number + suffix
+	prefix, suffix string // of each: prefix + number + suffix
 	from, to       int64
-
-	axis, count int
-	cuts        []cut
-	dims        tensor.Shape
-	perm        []int
-	scalar      float64
-	vector      []float64
-	dtype       tensor.DType
 }
 
-// Operations of a making that no Node has: each becomes one of them when the
-// shapes are known.
-const (
-	opLoad      = OpLoad
-	opEach      = Op("each")      // stack of prefix{from..to}suffix
-	opFlatten   = Op("flatten")   // axis, count: these axes become one
-	opUnflatten = Op("unflatten") // axis, dims: this axis becomes several
-	opSqueeze   = Op("squeeze")   // axis of size 1 goes
-)
-
-// cut is one axis of a slice; an index takes the axis away.
-type cut struct {
-	start, stop, step int64
-	open, index       bool // open: no stop
-}
-
-func (c cut) whole() bool { return c.open && c.start == 0 && c.step == 1 && !c.index }
+// each is a stack of prefix{from..to}suffix: loads that differ in one number.
+const each = op.Op("each")
 
 // maxSize is above every dimension, and far enough below 2^63 to count with.
 const maxSize = 1 << 48
@@ -54,8 +30,8 @@ const maxSize = 1 << 48
 // markVariable stands for a loop variable in a name while it is cut in two.
 const markVariable = "\x00"
 
-// making builds a tensor expression.
-func (s *scope) making(n *expr.Node) (*making, error) {
+// tensorExpr builds a tensor expression.
+func (s *scope) tensorExpr(n *expr.Node) (*TensorExpr, error) {
 	r := s.run
 	if r.nested++; r.nested > maxNested {
 		return nil, fault(n, fmt.Errorf("steps of a tensor stand in steps more than %d deep", maxNested))
@@ -70,7 +46,7 @@ func (s *scope) making(n *expr.Node) (*making, error) {
 			if b.node == nil {
 				return nil, fault(n, fmt.Errorf("%s is %v, not a tensor", n.Text, b.value))
 			}
-			return b.in.making(b.node)
+			return b.in.tensorExpr(b.node)
 		}
 		return s.load(n.Text, n)
 	case expr.OpConst:
@@ -83,9 +59,9 @@ func (s *scope) making(n *expr.Node) (*making, error) {
 			return nil, err
 		}
 		if c.Truth() {
-			return s.making(n.Args[1])
+			return s.tensorExpr(n.Args[1])
 		}
-		return s.making(n.Args[2])
+		return s.tensorExpr(n.Args[2])
 	case "+", "-", "*":
 		return s.scaled(n)
 	case expr.OpIndex:
@@ -96,12 +72,12 @@ func (s *scope) making(n *expr.Node) (*making, error) {
 	return nil, fault(n, fmt.Errorf("%v is no tensor expression", n))
 }
 
-func (s *scope) load(name string, n *expr.Node) (*making, error) {
+func (s *scope) load(name string, n *expr.Node) (*TensorExpr, error) {
 	path, err := s.absolute(name, n)
 	if err == nil {
 		err = s.run.spendName(n, 1, len(path))
 	}
-	return &making{op: opLoad, path: path, at: n}, err
+	return &TensorExpr{Step: op.Step{Op: op.Load, Path: path}}, err
 }
 
 // factor is a number that numbers may be added to or multiplied with.
@@ -119,8 +95,8 @@ func (s *scope) factor(n *expr.Node) (float64, error) {
 
 func finite(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 
-func (s *scope) scaled(n *expr.Node) (*making, error) {
-	x, err := s.making(n.Args[0])
+func (s *scope) scaled(n *expr.Node) (*TensorExpr, error) {
+	x, err := s.tensorExpr(n.Args[0])
 	if err != nil {
 		return nil, err
 	}
@@ -132,54 +108,54 @@ func (s *scope) scaled(n *expr.Node) (*making, error) {
 	case n.Op == "*" && f == 1, n.Op != "*" && f == 0:
 		return x, nil // a step that leaves every bit as it is
 	case n.Op == "*":
-		return &making{op: OpMul, in: []*making{x}, scalar: f, at: n}, nil
+		return &TensorExpr{Step: op.Step{Op: op.Mul, Scalar: f}, in: []*TensorExpr{x}}, nil
 	case n.Op == "-":
 		f = -f
 	}
-	return &making{op: OpAdd, in: []*making{x}, scalar: f, at: n}, nil
+	return &TensorExpr{Step: op.Step{Op: op.Add, Scalar: f}, in: []*TensorExpr{x}}, nil
 }
 
-func (s *scope) sliced(n *expr.Node) (*making, error) {
-	x, err := s.making(n.Args[0])
+func (s *scope) sliced(n *expr.Node) (*TensorExpr, error) {
+	x, err := s.tensorExpr(n.Args[0])
 	if err != nil {
 		return nil, err
 	}
-	m := &making{op: OpSlice, in: []*making{x}, at: n}
+	m := &TensorExpr{Step: op.Step{Op: op.Slice}, in: []*TensorExpr{x}}
 	if len(n.Args) > tensor.MaxRank {
 		return nil, fault(n, fmt.Errorf("a slice of %d axes: a tensor has at most %d", len(n.Args)-1, tensor.MaxRank))
 	}
 	for _, a := range n.Args[1:] {
-		c := cut{step: 1}
+		c := op.Cut{Start: 0, Stop: op.End, Stride: 1}
 		if a.Op != expr.OpSlice {
-			c.index = true
-			if c.start, err = s.integer(a); err != nil {
+			c.Stride = 0
+			if c.Start, err = s.integer(a); err != nil {
 				return nil, err
 			}
-			if c.start < 0 || c.start >= maxSize {
-				return nil, fault(a, fmt.Errorf("%v is %d: an index counts from 0 upwards", a, c.start))
+			if c.Start < 0 || c.Start >= maxSize {
+				return nil, fault(a, fmt.Errorf("%v is %d: an index counts from 0 upwards", a, c.Start))
 			}
-			m.cuts = append(m.cuts, c)
+			m.AddCut(c)
 			continue
 		}
-		c.open = a.Args[1] == nil
-		for i, to := range []*int64{&c.start, &c.stop, &c.step} {
-			if a.Args[i] != nil {
-				if *to, err = s.integer(a.Args[i]); err != nil {
-					return nil, err
-				}
+		for i, to := range []*int64{&c.Start, &c.Stop, &c.Stride} {
+			if a.Args[i] == nil {
+				continue
+			}
+			if *to, err = s.integer(a.Args[i]); err != nil {
+				return nil, err
+			}
+			if *to < 0 || *to >= maxSize || i == 2 && *to < 1 {
+				return nil, fault(a.Args[i], fmt.Errorf("%v is %d: slices count from 0 upwards", a.Args[i], *to))
 			}
 		}
-		if c.step < 1 || c.start < 0 || c.stop < 0 || max(c.start, c.stop, c.step) >= maxSize {
-			return nil, fault(n, fmt.Errorf("%v is %d:%d:%d: slices count from 0 upwards", n, c.start, c.stop, c.step))
-		}
-		m.cuts = append(m.cuts, c)
+		m.AddCut(c)
 	}
 	return m, nil
 }
 
-func (s *scope) appendMaking(list []*making, n *expr.Node) ([]*making, error) {
+func (s *scope) appendTensor(list []*TensorExpr, n *expr.Node) ([]*TensorExpr, error) {
 	if n.Op != expr.OpFor {
-		m, err := s.making(n)
+		m, err := s.tensorExpr(n)
 		return append(list, m), err
 	}
 	values, err := s.values(n.Args[1])
@@ -189,7 +165,7 @@ func (s *scope) appendMaking(list []*making, n *expr.Node) ([]*making, error) {
 	for _, v := range values {
 		in := s.child()
 		in.set(n.Text, v)
-		m, err := in.making(n.Args[0])
+		m, err := in.tensorExpr(n.Args[0])
 		if err != nil {
 			return nil, err
 		}
@@ -200,7 +176,7 @@ func (s *scope) appendMaking(list []*making, n *expr.Node) ([]*making, error) {
 
 // stack of names that differ in one number, the experts, is kept as the two ends
 // of the name: a model has tens of thousands of them.
-func (s *scope) stack(n *expr.Node) (*making, error) {
+func (s *scope) stack(n *expr.Node) (*TensorExpr, error) {
 	if len(n.Args) == 1 && n.Args[0].Op == expr.OpFor && n.Args[0].Args[0].Op == expr.OpName && n.Args[0].Args[1].Op == expr.OpRange {
 		loop := n.Args[0]
 		in := s.child()
@@ -216,46 +192,46 @@ func (s *scope) stack(n *expr.Node) (*making, error) {
 				if err == nil {
 					err = s.run.spendName(n, max(0, to-from), len(path))
 				}
-				return &making{op: opEach, prefix: prefix, suffix: suffix, from: from, to: to, at: n}, err
+				return &TensorExpr{Step: op.Step{Op: each}, prefix: prefix, suffix: suffix, from: from, to: to}, err
 			}
 		}
 	}
-	m := &making{op: OpStack, at: n}
+	m := &TensorExpr{Step: op.Step{Op: op.Stack}}
 	var err error
 	for _, a := range n.Args {
-		if m.in, err = s.appendMaking(m.in, a); err != nil {
+		if m.in, err = s.appendTensor(m.in, a); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
 }
 
-// each gives the path of one element of an opEach.
-func (m *making) each(i int64) string {
+// each gives the path of one element of each.
+func (m *TensorExpr) each(i int64) string {
 	b := make([]byte, 0, len(m.prefix)+len(m.suffix)+4)
 	b = append(b, m.prefix...)
 	b = strconv.AppendInt(b, i, 10)
 	return string(append(b, m.suffix...))
 }
 
-// number is that of the element of an opEach that path names. The stack itself is
+// number is that of the element of each that path names. The stack itself is
 // none, though mlp.experts.w both begins and ends as mlp.experts.{0..3}.w does.
-func (m *making) number(path string) (int64, bool) {
+func (m *TensorExpr) number(path string) (int64, bool) {
 	rest, begins := strings.CutPrefix(path, m.prefix)
 	rest, ends := strings.CutSuffix(rest, m.suffix)
-	if m.op != opEach || !begins || !ends {
+	if m.Op != each || !begins || !ends {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(rest, 10, 64)
 	return n, err == nil
 }
 
-// loads visits every path a making reads.
-func (m *making) loads(visit func(path string)) {
-	switch m.op {
-	case opLoad:
-		visit(m.path)
-	case opEach:
+// loads visits every path an expression reads.
+func (m *TensorExpr) loads(visit func(path string)) {
+	switch m.Op {
+	case op.Load:
+		visit(m.Path)
+	case each:
 		for i := m.from; i < m.to; i++ {
 			visit(m.each(i))
 		}
@@ -265,8 +241,8 @@ func (m *making) loads(visit func(path string)) {
 	}
 }
 
-func (m *making) mentions(path string) bool {
-	if m.op == opLoad && m.path == path {
+func (m *TensorExpr) mentions(path string) bool {
+	if m.Op == op.Load && m.Path == path {
 		return true
 	}
 	if _, ok := m.number(path); ok {
@@ -278,4 +254,23 @@ func (m *making) mentions(path string) bool {
 		}
 	}
 	return false
+}
+
+// inputs infers the shape of each path that an expression reads from the shape of
+// its result; unknown dimensions are op.Unknown. Several results may tell different
+// dimensions of one path: op.Merge joins them.
+func (m *TensorExpr) inputs(shape tensor.Shape, visit func(path string, shape tensor.Shape)) {
+	switch m.Op {
+	case op.Load:
+		visit(m.Path, shape)
+	case each:
+		for i := m.from; i < m.to; i++ {
+			visit(m.each(i), op.Tail(shape))
+		}
+	default:
+		in := m.Input(shape)
+		for _, x := range m.in {
+			x.inputs(in, visit)
+		}
+	}
 }

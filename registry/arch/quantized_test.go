@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -40,7 +41,7 @@ func TestQuantizedStays(t *testing.T) {
 				}
 				complain(t, r)
 				for _, target := range r.Targets {
-					if target.Make == nil || target.Make.Op != arch.OpLoad || target.Make.Path != target.Path {
+					if target.Make == nil || target.Make.Op != op.Load || target.Make.Path != target.Path {
 						t.Fatalf("%s is made by %+v", target.Path, target.Make)
 					}
 				}

@@ -6,73 +6,72 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
 // outcome is an item held against the checkpoint: which way of making it works,
 // or what each lacks.
 type outcome struct {
-	chosen   int // index into item.from; -1: none works
-	form     form
-	troubles []*trouble // one a way, when none works
+	chosen int // index into item.from; -1: none works
+	Operand
+	nodes      []*op.Node   // of its parts; nil until they are wanted
+	shortfalls []*Shortfall // one for each way, when none works
 }
 
 // hold tries the ways of making an item in order; the first whose inputs are all
 // there and give the declared shape wins.
-func (r *run) hold(it *item, build bool) outcome {
+func (r *run) hold(it *item) outcome {
 	o := outcome{chosen: -1}
 	r.lastAxis = it.lastAxis()
 	defer func() { r.lastAxis = 0 }()
 	for k, m := range it.from {
-		f, t := r.forward(m, false)
+		f, t := r.forward(m)
 		if t == nil {
 			t = it.check(r, m, f)
 		}
 		if t == nil {
-			o.chosen, o.form = k, f
-			if build {
-				o.form, _ = r.forward(m, true)
-			}
+			o.chosen, o.Operand = k, f
 			return o
 		}
-		o.troubles = append(o.troubles, t)
+		o.shortfalls = append(o.shortfalls, t)
 	}
 	return o
 }
 
 // check compares what a making gives with what is declared.
-func (it *item) check(r *run, m *making, f form) *trouble {
+func (it *item) check(r *run, m *TensorExpr, f Operand) *Shortfall {
 	wrong := ""
 	switch {
-	case !f.shape.Equal(it.shape):
-		wrong = fmt.Sprintf("shape %v, expected %v", f.shape, it.shape)
+	case !f.Shape.Equal(it.shape):
+		wrong = fmt.Sprintf("shape %v, expected %v", f.Shape, it.shape)
 	case f.bits > 0 && r.raw(it):
 		g := Gap{Status: Changed, Want: it.want(), Reason: fmt.Sprintf("stored in %d bits, and the consumer reads it as floats only", f.bits)}
-		return &trouble{wrong: []Gap{g}, total: 1}
+		return &Shortfall{wrong: []Gap{g}, total: 1}
 	case f.bits > 0:
 		return nil
-	case it.dtype == tensor.Invalid && !f.dtype.Float():
-		wrong = fmt.Sprintf("dtype %v, expected floats", f.dtype)
-	case it.dtype != tensor.Invalid && f.dtype != it.dtype:
-		wrong = fmt.Sprintf("dtype %v, expected %v", f.dtype, it.dtype)
+	case it.dtype == tensor.Invalid && !f.DType.Float():
+		wrong = fmt.Sprintf("dtype %v, expected floats", f.DType)
+	case it.dtype != tensor.Invalid && f.DType != it.dtype:
+		wrong = fmt.Sprintf("dtype %v, expected %v", f.DType, it.dtype)
 	default:
 		return nil
 	}
-	if m.op == opLoad {
-		have, _ := r.stored(m.path)
+	if m.Op == op.Load {
+		have, _ := r.stored(m.Path)
 		g := Gap{Status: Changed, Want: Want{Path: have.Path, Shape: it.shape, DType: it.dtype, Rule: it.rule}, Have: &have, Reason: wrong}
-		return &trouble{wrong: []Gap{g}, total: 1}
+		return &Shortfall{wrong: []Gap{g}, total: 1}
 	}
-	t := &trouble{total: 1}
+	t := &Shortfall{total: 1}
 	told := r.told(m, it.shape)
 	m.loads(func(path string) {
 		have, ok := r.stored(path)
 		if !ok {
 			return
 		}
-		if want := told[path]; !complete(want) || !want.Equal(have.Shape) {
+		if want := told[path]; !op.Complete(want) || !want.Equal(have.Shape) {
 			g := Gap{Status: Changed, Want: Want{Path: have.Path, Shape: want, Rule: it.rule}, Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, want)}
-			if !complete(want) {
+			if !op.Complete(want) {
 				g.Shape, g.Reason = nil, fmt.Sprintf("%s made of it has %s", it.path, wrong)
 			}
 			t.wrong = append(t.wrong, g)
@@ -96,18 +95,16 @@ func (it *item) want() Want {
 }
 
 // told collects what a result's shape tells about the paths a making reads.
-func (r *run) told(m *making, shape tensor.Shape) map[string]tensor.Shape {
+func (r *run) told(m *TensorExpr, shape tensor.Shape) map[string]tensor.Shape {
 	shapes := map[string]tensor.Shape{}
-	m.backward(shape, func(path string, s tensor.Shape) {
+	m.inputs(shape, func(path string, s tensor.Shape) {
 		if d, ok := r.declared[path]; ok {
 			s = d
 		}
-		shapes[path], _ = merge(shapes[path], s)
+		shapes[path], _ = op.Merge(shapes[path], s)
 	})
 	return shapes
 }
-
-func complete(s tensor.Shape) bool { return s != nil && !slices.Contains(s, unknown) }
 
 // Resolve lays a checkpoint against the architecture. Gaps and Unused are data,
 // not errors; an error means the config cannot be evaluated (a missing key, a
@@ -124,11 +121,13 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 		if err := r.interrupted(); err != nil {
 			return nil, err
 		}
-		o := r.hold(it, true)
-		outcomes[i] = o
-		for _, p := range o.form.parts {
-			p.node.sources(used)
+		o := r.hold(it)
+		for _, p := range o.parts {
+			n := p.node()
+			n.Sources(func(path string) { used[path] = true })
+			o.nodes = append(o.nodes, n)
 		}
+		outcomes[i] = o
 	}
 	res.Layout, res.Why = r.layout(outcomes)
 	seen := map[string]bool{}
@@ -146,7 +145,7 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 			res.Gaps = append(res.Gaps, *g)
 		}
 		if o.chosen < 0 {
-			if it.optional && !anyPresent(o.troubles) {
+			if it.optional && !anyPresent(o.shortfalls) {
 				continue
 			}
 			gaps, m := r.gapsOf(it, o, res.Layout)
@@ -187,7 +186,7 @@ func (r *run) doubled(it *item, o *outcome, mlx map[string]bool) *Gap {
 
 // stands reports that every input of a making is there and none is itself a tensor
 // of the mlx layout; first becomes one of them.
-func (r *run) stands(m *making, mlx map[string]bool, first *string) bool {
+func (r *run) stands(m *TensorExpr, mlx map[string]bool, first *string) bool {
 	one := func(path string) bool {
 		if _, ok := r.stored(path); !ok || mlx[path] {
 			return false
@@ -195,31 +194,21 @@ func (r *run) stands(m *making, mlx map[string]bool, first *string) bool {
 		*first = path
 		return true
 	}
-	switch m.op {
-	case opLoad:
-		return one(m.path)
-	case opEach:
+	switch m.Op {
+	case op.Load:
+		return one(m.Path)
+	case each:
 		for i := m.from; i < m.to; i++ {
 			if !one(m.each(i)) {
 				return false
 			}
 		}
 	}
-	return !slices.ContainsFunc(m.in, func(x *making) bool { return !r.stands(x, mlx, first) })
+	return !slices.ContainsFunc(m.in, func(x *TensorExpr) bool { return !r.stands(x, mlx, first) })
 }
 
-func anyPresent(troubles []*trouble) bool {
-	return slices.ContainsFunc(troubles, func(t *trouble) bool { return len(t.absent) < t.total || len(t.wrong) > 0 })
-}
-
-// sources marks every stored tensor a tree reads.
-func (n *Node) sources(used map[string]bool) {
-	if n.Op == OpLoad {
-		used[n.Path] = true
-	}
-	for _, in := range n.In {
-		in.sources(used)
-	}
+func anyPresent(all []*Shortfall) bool {
+	return slices.ContainsFunc(all, func(t *Shortfall) bool { return len(t.absent) < t.total || len(t.wrong) > 0 })
 }
 
 // targets gives an item's output tensors: one, or those of a packed one.
@@ -228,17 +217,17 @@ func (r *run) targets(it *item, o *outcome) []Target {
 	if o.chosen < 0 {
 		return []Target{t}
 	}
-	if o.form.bits == 0 {
-		t.Make = r.cast(o.form.parts[0].node)
+	if o.bits == 0 {
+		t.Make = r.cast(o.nodes[0])
 		return []Target{t}
 	}
 	base := strings.TrimSuffix(it.path, "weight")
-	out := make([]Target, len(o.form.parts))
-	for i, p := range o.form.parts {
+	out := make([]Target, len(o.parts))
+	for i, p := range o.parts {
 		out[i] = t
-		out[i].Path, out[i].Shape, out[i].DType, out[i].Make = base+p.suffix, p.shape, p.dtype, p.node
+		out[i].Path, out[i].Shape, out[i].DType, out[i].Make = base+p.suffix, p.Shape, p.DType, o.nodes[i]
 		out[i].Quant = QuantRule{}
-		out[i].Packed = Packed{Bits: o.form.bits, GroupSize: o.form.group}
+		out[i].Packed = Packed{Bits: o.bits, GroupSize: o.group}
 		if base == it.path { // packed, but not a weight: its parts go by its own name
 			out[i].Path = it.path + "." + p.suffix
 		}
@@ -338,8 +327,8 @@ func (r *run) layout(outcomes []outcome) (layout, why string) {
 			continue
 		}
 		m := it.from[o.chosen]
-		own := m.op == opLoad && m.path == it.path || o.form.is(it.path) // or a step that left it as it was
-		if own && o.form.bits > 0 && r.storedPlainly(it.path) {
+		own := m.Op == op.Load && m.Path == it.path || o.parts[0].stored == it.path // or a step that left it as it was
+		if own && o.bits > 0 && r.storedPlainly(it.path) {
 			packed++
 		}
 		switch {
@@ -368,12 +357,6 @@ func (r *run) layout(outcomes []outcome) (layout, why string) {
 		return MLX, strings.TrimPrefix(quantized, "; ")
 	}
 	return HF, "both layouts name these tensors alike"
-}
-
-// is reports that a form is a stored tensor as it lies there.
-func (f form) is(path string) bool {
-	n := f.parts[0].node
-	return n != nil && n.Op == OpLoad && n.Path == path
 }
 
 func (r *run) storedPlainly(path string) bool {

@@ -153,19 +153,19 @@ func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
 			return expr.Null, true, err
 		}
 		s.run.asked = true
-		f, trouble := s.run.load(path, n, false)
-		if trouble != nil {
+		f, t := s.run.load(path)
+		if t != nil {
 			return expr.Bool(false), true, notPresent(n.Text)
 		}
 		switch n.Text {
 		case "shape":
-			dims := make([]expr.Value, len(f.shape))
-			for i, d := range f.shape {
+			dims := make([]expr.Value, len(f.Shape))
+			for i, d := range f.Shape {
 				dims[i] = expr.Int(d)
 			}
 			return expr.List(dims...), true, nil
 		case "dtype":
-			return expr.String(f.dtype.String()), true, nil
+			return expr.String(f.DType.String()), true, nil
 		}
 		return expr.Bool(true), true, nil
 	case "get":

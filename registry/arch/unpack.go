@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
@@ -12,7 +13,7 @@ import (
 
 // packedBack follows a packed mlx tensor back, part by part; false when hf has no
 // form for it.
-func (v *inverter) packedBack(it *item, m *making, weight tensor.Info) bool {
+func (v *inverter) packedBack(it *item, m *TensorExpr, weight tensor.Info) bool {
 	scales, ok := v.src.Lookup(strings.TrimSuffix(it.path, "weight") + "scales")
 	if !ok || !strings.HasSuffix(it.path, ".weight") || it.lastAxis() == 0 {
 		return false
@@ -45,7 +46,7 @@ func (v *inverter) packedBack(it *item, m *making, weight tensor.Info) bool {
 	}
 	for suffix, i := range map[string]tensor.Info{"weight": weight, "scales": scales} {
 		v.part = partMark + suffix
-		err := v.back(m, loadNode(i), nil)
+		err := v.back(m, op.Stored(i), nil)
 		v.part = ""
 		if err != nil {
 			return false
@@ -89,7 +90,7 @@ func (v *inverter) packedTargets(w Want, p packer) ([]Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	target := func(role string, n *Node) Target {
+	target := func(role string, n *op.Node) Target {
 		t := Target{Want: w, Make: n}
 		t.Path, t.Shape, t.DType = v.hfName(sibling(p.path, p.parts[role])), n.Shape, n.DType
 		return t
@@ -97,10 +98,10 @@ func (v *inverter) packedTargets(w Want, p packer) ([]Target, error) {
 	shape := slices.Clone(weight.Shape)
 	n := len(shape) - 1
 	shape[n] *= 4
-	codes := &Node{Op: OpView, DType: tensor.U8, Shape: shape, In: []*Node{weight}}
+	codes := &op.Node{Step: op.Step{Op: op.View, To: tensor.U8}, DType: tensor.U8, Shape: shape, In: []*op.Node{weight}}
 	if p.kind == "fp4" {
 		return []Target{target("packed", codes), target("scale", scales)}, nil
 	}
 	blocks := append(slices.Clone(shape[:n]), shape[n]/16, 16)
-	return []Target{target("blocks", reshaped(codes, blocks)), target("scales", scales)}, nil
+	return []Target{target("blocks", codes.Reshaped(blocks)), target("scales", scales)}, nil
 }
