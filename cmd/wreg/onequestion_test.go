@@ -14,6 +14,7 @@ import (
 	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -235,8 +236,8 @@ func damaged(t *testing.T, c *synth.Case) map[string][]tensor.Info {
 	return list
 }
 
-func reads(n *arch.Node, into map[string]bool) {
-	if n.Op == arch.OpLoad {
+func reads(n *op.Node, into map[string]bool) {
+	if n.Op == op.Load {
 		into[n.Path] = true
 	}
 	for _, in := range n.In {
