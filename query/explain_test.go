@@ -30,7 +30,7 @@ order   path desc
 limit   3
 model   hunyuan@1: 94 tensors
   expects spec hunyuan in layout mlx: 12 gaps before where
-  note hunyuan@1 is in layout hf, where nothing is named switch_mlp.*; compared with layout mlx
+  note hunyuan@1 is in layout hf, where nothing matches switch_mlp.*; compared with layout mlx
 `},
 	} {
 		q, err := Parse(c.query)

@@ -218,7 +218,7 @@ func TestScalesAreExpected(t *testing.T) {
 	expect(t, "torn", ask(t, r, "missing *_scale_inv in torn").text("path"), scale+"\n")
 	for _, text := range []string{"missing *_scale in whole", "missing stray_scale_inv in stray", "missing *_scale_inv in whole as mlx"} {
 		if res, err := run(r, text); err == nil {
-			t.Errorf("%s: %d rows, want an error: nothing is named so", text, len(res.Rows))
+			t.Errorf("%s: %d rows, want an error: nothing matches", text, len(res.Rows))
 		}
 	}
 }
@@ -230,8 +230,8 @@ func TestNoExpectationIsAnError(t *testing.T) {
 		config     []byte
 		text, want string
 	}{
-		{config, "missing foo.*", "nothing of hunyuan in layout hf or mlx is named foo.*"},
-		{config, "missing foo.* as mlx", "nothing of hunyuan in layout mlx is named foo.*"},
+		{config, "missing foo.*", "nothing of hunyuan in layout hf or mlx matches foo.*"},
+		{config, "missing foo.* as mlx", "nothing of hunyuan in layout mlx matches foo.*"},
 		{nil, "missing *", "has no config.json"},
 		{[]byte("{"), "missing *", "config.json"},
 		{unknown, "missing *", "hunyuan"},
@@ -327,7 +327,7 @@ func TestLostTensorIsFoundElsewhere(t *testing.T) {
 	alone := models(t, config, map[string][]tensor.Info{"wider": wider, "torn": except(hf, "model.norm.weight")})
 	expect(t, "another shape", ask(t, alone, "missing in torn").text("path", "remedy"), "model.norm.weight | lost: nothing in the checkpoint makes it\n")
 	r := models(t, config, map[string][]tensor.Info{"whole": hf, "torn": except(hf, "model.norm.weight"), "renamed": renamed})
-	expect(t, "torn", ask(t, r, "missing in torn").text("path", "remedy"), "model.norm.weight | lost: nothing in the checkpoint makes it; whole@1 has one of this name and shape\n")
+	expect(t, "torn", ask(t, r, "missing in torn").text("path", "remedy"), "model.norm.weight | lost: nothing in the checkpoint makes it; whole@1 has one with this name and shape\n")
 	expect(t, "torn, against a model", ask(t, r, "missing in torn against whole").text("path", "remedy"), "model.norm.weight | copy it from whole@1, which holds it in model.safetensors\n")
 	expect(t, "renamed", ask(t, r, "missing in renamed").text("path", "reason", "remedy"),
 		"model.norm.weight | renamed? same bytes at model.final_norm.weight as whole@1 has here | rename model.final_norm.weight\n")

@@ -100,9 +100,9 @@ func (q *Query) resolveModels(s *registry.Snapshot, o Options) ([]*registry.Revi
 		case err != nil:
 			return nil, err
 		case len(all) == 0:
-			return nil, fmt.Errorf("the registry holds no model: wreg ingest PATH adds one")
+			return nil, fmt.Errorf("the registry is empty: add a model with wreg ingest PATH")
 		case len(all) > 1:
-			return nil, fmt.Errorf("the registry holds %d models: say which with in NAME, or in * for all: %s", len(all), someRefs(all))
+			return nil, fmt.Errorf("the registry holds %d models: choose with in NAME, or in * for all of them: %s", len(all), someRefs(all))
 		}
 		return all, nil
 	}

@@ -126,7 +126,7 @@ func keepConfig(text []byte) (k *keptConfig, findErr, err error) {
 func (q *Question) architecture(c *modelView) (*arch.Arch, *arch.Config, error) {
 	ref := c.revision.Ref()
 	if c.revision.Config == nil {
-		return nil, nil, fmt.Errorf("%s has no config.json, so no architecture says what it should hold: ask against layers, or against another model", ref)
+		return nil, nil, fmt.Errorf("%s has no config.json, so its architecture is unknown: compare against layers or against another model", ref)
 	}
 	k, findErr, err := keepConfig(c.revision.Config)
 	switch {

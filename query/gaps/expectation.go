@@ -37,5 +37,5 @@ func (e *expectation) whyExtra(path string) string {
 	if e.extra != nil {
 		return e.extra(path)
 	}
-	return "nothing of " + e.against + " is named so"
+	return "not in " + e.against
 }

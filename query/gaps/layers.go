@@ -48,14 +48,14 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 		enough = enough || len(layers) >= leastLayers
 	}
 	if !enough {
-		return nil, fmt.Errorf("%s has no %d layers whose majority could say what all must hold", c.revision.Ref(), leastLayers)
+		return nil, fmt.Errorf("%s has fewer than %d layers, too few for a majority to compare with", c.revision.Ref(), leastLayers)
 	}
 	e.extra = func(path string) string {
 		template, index := tensor.SplitPath(path)
 		k := slices.Index(tensor.Placeholders(template), "layer")
 		index[k] = -1
 		s := slots[tensor.JoinPath(template, index)]
-		return fmt.Sprintf("only %d of %d layers hold it", s.count, len(stacks[s.stack]))
+		return fmt.Sprintf("only %d of %d layers have it", s.count, len(stacks[s.stack]))
 	}
 	named := false
 	for _, s := range order {
@@ -67,7 +67,7 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 		for layer := range sorted(layers) {
 			index := slices.Clone(s.index)
 			index[s.layer] = layer
-			w := want{Want: arch.Want{Path: tensor.JoinPath(s.template, index)}, reason: fmt.Sprintf("absent in layer %d; %d of %d layers hold it", layer, s.count, len(layers))}
+			w := want{Want: arch.Want{Path: tensor.JoinPath(s.template, index)}, reason: fmt.Sprintf("absent in layer %d; %d of %d layers have it", layer, s.count, len(layers))}
 			if f != nil {
 				w.Shape, w.DType = f.shape, f.dtype
 			}
@@ -76,7 +76,7 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 		}
 	}
 	if !named && !(q.asks(arch.Extra) && q.namesPresent(c)) {
-		return nil, fmt.Errorf("most layers of %s hold nothing named %s: there is nothing to compare with", c.revision.Ref(), q.patternText())
+		return nil, fmt.Errorf("nothing that most layers of %s have matches %s: there is nothing to compare with", c.revision.Ref(), q.patternText())
 	}
 	return e, nil
 }

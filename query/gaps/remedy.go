@@ -133,7 +133,7 @@ func mendFrom(g *arch.Gap, s *registry.Snapshot, c *modelView, others []*modelVi
 		case o.revision.Model == c.revision.Model, ref == against, exported(c, o), exported(o, c):
 			g.Remedy = fmt.Sprintf("copy it from %s, which holds it in %s", ref, t.File)
 		default: // perhaps of the same family only, with other weights
-			g.Remedy += fmt.Sprintf("; %s has one of this name and shape", ref)
+			g.Remedy += fmt.Sprintf("; %s has one with this name and shape", ref)
 		}
 	}
 	return nil

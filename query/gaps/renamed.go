@@ -38,7 +38,7 @@ func (q *Question) findMoved(e *expectation, c *modelView) {
 		if from, ok := here[path]; ok {
 			return "renamed? same bytes as " + from + " of " + e.against
 		}
-		return "nothing of " + e.against + " is named so"
+		return "not in " + e.against
 	}
 }
 

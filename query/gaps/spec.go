@@ -78,13 +78,13 @@ func (q *Question) spec(a *arch.Arch, config *arch.Config, c *modelView) (*expec
 	}
 	e, err := q.onPaper(a, config, c, other)
 	if err == nil {
-		e.notes = append(e.notes, fmt.Sprintf("%s is in layout %s, where nothing is named %s; compared with layout %s", c.revision.Ref(), own, q.patternText(), other))
+		e.notes = append(e.notes, fmt.Sprintf("%s is in layout %s, where nothing matches %s; compared with layout %s", c.revision.Ref(), own, q.patternText(), other))
 	}
 	return e, err
 }
 
 func (q *Question) nothingNamed(a *arch.Arch, layouts string) error {
-	return fmt.Errorf("nothing of %s in layout %s is named %s: there is nothing to compare with", a.Name, layouts, q.patternText())
+	return fmt.Errorf("nothing of %s in layout %s matches %s: there is nothing to compare with", a.Name, layouts, q.patternText())
 }
 
 // resolved lists what keeps a checkpoint from being whole: what resolving it says,

@@ -44,7 +44,7 @@ func (r *resolver) call(e *expr.Node) (*rows.Node, error) {
 			continue
 		}
 		if len(e.Args) != 1 {
-			return nil, r.fail(e.Pos, "%s takes 1 argument(s), not %d", f.name, len(e.Args))
+			return nil, r.fail(e.Pos, "%s takes one argument, not %d", f.name, len(e.Args))
 		}
 		args, err := r.all(e.Args, f.param)
 		if err != nil {
@@ -65,7 +65,7 @@ func (r *resolver) call(e *expr.Node) (*rows.Node, error) {
 // aggregate gives the slot where a group keeps the aggregate's value.
 func (r *resolver) aggregate(e *expr.Node) (*rows.Node, error) {
 	if !r.grouped {
-		return nil, r.fail(e.Pos, "%s() is computed over rows: it goes into select, having or order by", e.Text)
+		return nil, r.fail(e.Pos, "%s() is an aggregate: it belongs in select, having or order by", e.Text)
 	}
 	a := &rows.Aggregate{Name: e.Text, Text: e.String()}
 	switch {

@@ -36,7 +36,7 @@ func (r *resolver) comparison(e *expr.Node) (*rows.Node, error) {
 	}
 	if left.Kind == expr.NullKind || right.Kind == expr.NullKind { // = null
 		if o != rows.OpEqual && o != rows.OpNotEqual {
-			return nil, r.fail(e.Pos, "null is neither above nor below anything: write = null or != null")
+			return nil, r.fail(e.Pos, "null has no order: write = null or != null")
 		}
 		if left.Kind == expr.NullKind {
 			left = right
@@ -138,7 +138,7 @@ func (r *resolver) match(e *expr.Node) (*rows.Node, error) {
 		return nil, err
 	}
 	if x.Kind != expr.StringKind && x.Kind != expr.NullKind {
-		return nil, r.fail(e.Pos, "%s is %s; ~ wants text on its left", x.Text, inWords(x.Kind))
+		return nil, r.fail(e.Pos, "%s is %s; ~ needs text on its left", x.Text, inWords(x.Kind))
 	}
 	n := &rows.Node{Op: rows.OpGlob, Kind: expr.BoolKind, Args: []*rows.Node{x}}
 	right := e.Args[1]
@@ -153,7 +153,7 @@ func (r *resolver) match(e *expr.Node) (*rows.Node, error) {
 	case isText:
 		glob = text
 	case right.Op != expr.OpGlob:
-		return nil, r.fail(right.Pos, "~ wants a pattern or /a regular expression/ on its right")
+		return nil, r.fail(right.Pos, "~ needs a pattern or /a regular expression/ on its right")
 	}
 	if n.Glob, err = tensor.ParsePattern(glob); err != nil {
 		return nil, r.fail(right.Pos, "%v", err)

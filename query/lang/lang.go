@@ -96,10 +96,10 @@ func (q *Query) sort(list []*clause) (all clause, err error) {
 			name, twice, all.Limit = "limit", all.Limit != nil, c.Limit
 		}
 		if twice {
-			return all, expr.ErrorAt(q.Text, c.Pos, "a second %s", name)
+			return all, expr.ErrorAt(q.Text, c.Pos, "%s is given twice", name)
 		}
 		if q.Verb == Find && (c.Against != nil || c.As != nil) {
-			return all, expr.ErrorAt(q.Text, c.Pos, "%s goes with missing, extra, changed and gaps, not with find", name)
+			return all, expr.ErrorAt(q.Text, c.Pos, "%s belongs to missing, extra, changed and gaps; find does not take it", name)
 		}
 	}
 	return all, nil
@@ -119,14 +119,14 @@ func (q *Query) resolve(c clause) (err error) {
 			return expr.ErrorAt(q.Text, c.As.Pos, "unknown layout %q%s", q.Layout, didYouMean(q.Layout, layouts))
 		}
 		if q.Against != "" && q.Against != AgainstSpec {
-			return expr.ErrorAt(q.Text, c.As.Pos, "as chooses a layout of the architecture: it goes with against spec, not with against %s", q.Against)
+			return expr.ErrorAt(q.Text, c.As.Pos, "as selects a layout of the architecture; it cannot be combined with against %s", q.Against)
 		}
 	}
 	if c.Limit != nil {
 		v, _ := expr.ParseNumber(c.Limit.Number)
 		n, ok := v.Int()
 		if !ok || n < 0 || n > math.MaxInt32 {
-			return expr.ErrorAt(q.Text, c.Limit.Pos, "limit wants an integer from 0 to %d", math.MaxInt32)
+			return expr.ErrorAt(q.Text, c.Limit.Pos, "limit must be an integer from 0 to %d", math.MaxInt32)
 		}
 		q.Limit = int(n)
 	}

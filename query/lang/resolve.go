@@ -62,7 +62,7 @@ func treeOf(e *expr.Expr, text string) (*expr.Node, error) {
 func (r *resolver) condition(e *expr.Expr, clause string) (*rows.Node, error) {
 	n, err := r.expression(e)
 	if err == nil && n.Kind != expr.BoolKind {
-		err = r.fail(e.Pos, "%s wants a condition, %s is %s", clause, n.Text, inWords(n.Kind))
+		err = r.fail(e.Pos, "%s needs a condition, but %s is %s", clause, n.Text, inWords(n.Kind))
 	}
 	return n, err
 }
@@ -123,7 +123,7 @@ func (r *resolver) form(e *expr.Node) (*rows.Node, error) {
 	case expr.OpList:
 		return r.shape(e)
 	}
-	return nil, r.fail(e.Pos, "%s does not stand here: it is no value", e)
+	return nil, r.fail(e.Pos, "%s is not a value here", e)
 }
 
 // all compiles the arguments and checks that each is of the kind wanted; expr.FloatKind
@@ -169,9 +169,9 @@ func (r *resolver) name(e *expr.Node) (*rows.Node, error) {
 	case !ok:
 		return nil, r.fail(e.Pos, "unknown column %q%s", e.Text, didYouMean(e.Text, rows.ColumnNames(r.gaps)))
 	case c.OfGaps() && !r.gaps:
-		return nil, r.fail(e.Pos, "%s is a column of gaps: it goes with missing, extra, changed and gaps, not with find", c)
+		return nil, r.fail(e.Pos, "%s is a column of missing, extra, changed and gaps; find does not have it", c)
 	case r.grouped:
-		return nil, r.fail(e.Pos, "%s is neither a group's key nor in an aggregate: add it to group by, or write min(%s)", c, c)
+		return nil, r.fail(e.Pos, "%s is neither a group key nor inside an aggregate: add it to group by, or write min(%s)", c, c)
 	}
 	return &rows.Node{Op: rows.OpColumn, Column: c, Kind: c.Kind(), Text: c.String()}, nil
 }
@@ -211,14 +211,14 @@ func (r *resolver) arithmetic(e *expr.Node) (*rows.Node, error) {
 // index is shape[0]; a negative index counts from the end.
 func (r *resolver) index(e *expr.Node) (*rows.Node, error) {
 	if len(e.Args) != 2 || e.Args[1].Op == expr.OpSlice {
-		return nil, r.fail(e.Pos, "want one index, as in shape[0]")
+		return nil, r.fail(e.Pos, "expected one index, as in shape[0]")
 	}
 	args, err := r.all(e.Args, expr.NullKind)
 	if err != nil {
 		return nil, err
 	}
 	if args[0].Kind != expr.ShapeKind || args[1].Kind != expr.IntKind {
-		return nil, r.fail(e.Pos, "want a shape and an integer, as in shape[0]")
+		return nil, r.fail(e.Pos, "expected a shape and an integer, as in shape[0]")
 	}
 	return &rows.Node{Op: rows.OpIndex, Kind: expr.IntKind, Args: args}, nil
 }

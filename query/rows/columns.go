@@ -176,7 +176,7 @@ var columns = [numColumns]struct {
 		}},
 	Reason: {name: "reason", kind: expr.StringKind, about: "why it is a gap", costly: true,
 		of: func(g *arch.Gap, _ string) expr.Value { return textOrNull(g.Reason) }},
-	Remedy: {name: "remedy", kind: expr.StringKind, about: "what would mend it", costly: true,
+	Remedy: {name: "remedy", kind: expr.StringKind, about: "how to fix it", costly: true,
 		of: func(g *arch.Gap, _ string) expr.Value { return textOrNull(g.Remedy) }},
 }
 

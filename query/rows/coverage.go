@@ -83,13 +83,13 @@ func (c *coverage) verdict() (note string, err error) {
 	switch {
 	case c.rows == 0:
 	case c.noHash == c.rows:
-		return "", fmt.Errorf("%s was ingested without hashes, so the query cannot be answered: wreg ingest --rehash takes them", c.hashless)
+		return "", fmt.Errorf("%s was ingested without hashes, so the query cannot be answered: run wreg ingest --rehash", c.hashless)
 	case c.noStats == c.rows:
-		return "", fmt.Errorf("%s has no statistics for these tensors, so the query cannot be answered: wreg ingest --rehash takes them", c.statless)
+		return "", fmt.Errorf("%s has no statistics for these tensors, so the query cannot be answered: run wreg ingest --rehash", c.statless)
 	case c.noHash > 0:
-		return fmt.Sprintf("%d of %d tensors have no hash (%s): wreg ingest --rehash takes them", c.noHash, c.rows, c.hashless), nil
+		return fmt.Sprintf("%d of %d tensors have no hash (%s): run wreg ingest --rehash", c.noHash, c.rows, c.hashless), nil
 	case c.noStats > 0:
-		return fmt.Sprintf("%d of %d tensors have no statistics (%s): types without numbers have none; else wreg ingest --rehash takes them", c.noStats, c.rows, c.statless), nil
+		return fmt.Sprintf("%d of %d tensors have no statistics (%s): types without numbers have none; for others run wreg ingest --rehash", c.noStats, c.rows, c.statless), nil
 	}
 	return "", nil
 }

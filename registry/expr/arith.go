@@ -32,7 +32,7 @@ func Arithmetic(op string, a, b Value) (Value, error) {
 	x, ok1 := a.Float()
 	y, ok2 := b.Float()
 	if !ok1 || !ok2 {
-		return Null, fmt.Errorf("%v %s %v: %v and %v have no such operation", a, op, b, a.kind, b.kind)
+		return Null, fmt.Errorf("%v %s %v: not defined for %v and %v", a, op, b, a.kind, b.kind)
 	}
 	switch op {
 	case "+":
@@ -116,7 +116,7 @@ func magnitude(a int64) uint64 {
 // whole makes an integer of a float that is one.
 func whole(f float64) (Value, error) {
 	if f != math.Trunc(f) || f >= 1<<63 || f < -1<<63 {
-		return Null, fmt.Errorf("%v does not fit 64 bits", f)
+		return Null, fmt.Errorf("%v does not fit in 64 bits", f)
 	}
 	return Int(int64(f)), nil
 }

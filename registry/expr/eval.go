@@ -62,7 +62,7 @@ func Eval(n *Node, env Env) (Value, error) {
 		if v, ok := env.Lookup(n.Text); ok {
 			return v, nil
 		}
-		return Null, &EvalError{Pos: n.Pos, Message: fmt.Sprintf("%s is not known here", n.Text), Name: n.Text}
+		return Null, &EvalError{Pos: n.Pos, Message: fmt.Sprintf("%s is not defined here", n.Text), Name: n.Text}
 	}
 	if err := spend(env, n, 1); err != nil {
 		return Null, err
@@ -111,7 +111,7 @@ func Eval(n *Node, env Env) (Value, error) {
 	case OpCall:
 		return call(n, env)
 	case OpRange, OpFor, OpSlice, OpGlob, OpRegex:
-		return Null, failAt(n, "%s does not stand here: it is no value", n)
+		return Null, failAt(n, "%s is not a value here", n)
 	}
 	a, err := Eval(n.Args[0], env)
 	if err != nil {
@@ -236,7 +236,7 @@ func contains(n *Node, env Env) (Value, error) {
 		}
 		items, ok := list.Items()
 		if !ok {
-			return Null, failAt(right, "in wants a list or a range, not %v", list.kind)
+			return Null, failAt(right, "in needs a list or a range, not %v", list.kind)
 		}
 		if err := spend(env, n, list.Weight()); err != nil {
 			return Null, err
@@ -257,7 +257,7 @@ func matches(n *Node, env Env) (Value, error) {
 	}
 	text, ok := x.Text()
 	if !ok {
-		return Null, failAt(n, "~ wants a string on its left, not %v", x.kind)
+		return Null, failAt(n, "~ needs a string on its left, not %v", x.kind)
 	}
 	if err := spend(env, n, x.Weight()); err != nil {
 		return Null, err
@@ -277,7 +277,7 @@ func matches(n *Node, env Env) (Value, error) {
 		ok, err := path.Match(glob, text)
 		return Bool(ok), at(right, err)
 	default:
-		return Null, failAt(right, "~ wants a pattern or /a regular expression/ on its right")
+		return Null, failAt(right, "~ needs a pattern or /a regular expression/ on its right")
 	}
 }
 
@@ -295,7 +295,7 @@ func index(n *Node, env Env) (Value, error) {
 	}
 	i, ok := iv.Int()
 	if !ok {
-		return Null, failAt(n, "the index %v is no integer", iv)
+		return Null, failAt(n, "the index %v is not an integer", iv)
 	}
 	if of.kind != StringKind && of.kind != ListKind {
 		return Null, failAt(n, "%v has no elements to index", of.kind)

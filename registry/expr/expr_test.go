@@ -100,7 +100,7 @@ func TestEval(t *testing.T) {
 
 func TestEvalErrors(t *testing.T) {
 	for _, c := range []struct{ text, message string }{
-		{"missing + 1", "missing is not known here"},
+		{"missing + 1", "missing is not defined here"},
 		{"big + 1", "9223372036854775807 + 1 overflows 64 bits"},
 		{"big * 2", "9223372036854775807 * 2 overflows 64 bits"},
 		{"(-big - 1) * -1", "-9223372036854775808 * -1 overflows 64 bits"},
@@ -112,10 +112,10 @@ func TestEvalErrors(t *testing.T) {
 		{"layer < dtype", `7 < "bf16": an integer does not compare with a string`},
 		{"list[2]", "the index 2 is outside 2 elements"},
 		{"each(list, 5)", "each: the index 5 is outside 2 elements"},
-		{"nofunc(1)", "there is no function nofunc"},
+		{"nofunc(1)", "unknown function nofunc"},
 		{"len(1, 2)", "len takes 1 arguments, not 2"},
-		{"layer in 5", "in wants a list or a range, not an integer"},
-		{"int(1e300)", "int: 1e+300 does not fit 64 bits"},
+		{"layer in 5", "in needs a list or a range, not an integer"},
+		{"int(1e300)", "int: 1e+300 does not fit in 64 bits"},
 		{"dtype ~ /(/", "error parsing regexp: missing closing ): `(`"},
 	} {
 		n, err := Parse(c.text)
@@ -144,13 +144,13 @@ func TestSyntaxErrors(t *testing.T) {
 		{"a < b < c", 1, 7, "comparisons do not chain"},
 		{"(1", 1, 3, "unexpected end"},
 		{"1)", 1, 2, `unexpected ")"`},
-		{"x = 'a", 1, 5, "the string is not closed"},
-		{"x ~ /a", 1, 5, "the regular expression is not closed by /"},
+		{"x = 'a", 1, 5, "unterminated string"},
+		{"x ~ /a", 1, 5, "unterminated regular expression: / is missing"},
 		{"12zz", 1, 1, `unknown unit "zz"`},
-		{"1.2.3", 1, 1, "is no number"},
+		{"1.2.3", 1, 1, "is not a number"},
 		{"99999999999999999999", 1, 1, "exceeds 64 bits"},
-		{"a $ b", 1, 3, `'$' begins nothing here`},
-		{"é $", 1, 3, `'$' begins nothing here`},
+		{"a $ b", 1, 3, `unexpected '$'`},
+		{"é $", 1, 3, `unexpected '$'`},
 		{"- not a", 1, 1, "not cannot follow -"},
 		{"x[]", 1, 2, "an index is empty"},
 		{strings.Repeat("1+", 9000), 1, 16_001, "more than 16000 words and signs"},

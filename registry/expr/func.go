@@ -54,7 +54,7 @@ func call(n *Node, env Env) (Value, error) {
 	}
 	f, ok := functions[n.Text]
 	if !ok {
-		return Null, &EvalError{Pos: n.Pos, Message: fmt.Sprintf("there is no function %s", n.Text), Name: n.Text}
+		return Null, &EvalError{Pos: n.Pos, Message: fmt.Sprintf("unknown function %s", n.Text), Name: n.Text}
 	}
 	if len(n.Args) < f.least || f.most > 0 && len(n.Args) > f.most {
 		return Null, failAt(n, "%s takes %d arguments, not %d", n.Text, f.least, len(n.Args))
@@ -93,7 +93,7 @@ func Apply(name string, args []Value) (Value, error) {
 func number(v Value) (float64, error) {
 	f, ok := v.Float()
 	if !ok {
-		return 0, fmt.Errorf("%v is no number", v)
+		return 0, fmt.Errorf("%v is not a number", v)
 	}
 	return f, nil
 }
@@ -142,7 +142,7 @@ func text(f func(string) string) func([]Value) (Value, error) {
 	return func(args []Value) (Value, error) {
 		s, ok := args[0].Text()
 		if !ok {
-			return Null, fmt.Errorf("%v is no string", args[0])
+			return Null, fmt.Errorf("%v is not a string", args[0])
 		}
 		return String(f(s)), nil
 	}
@@ -193,7 +193,7 @@ func extreme(sign int) func([]Value) (Value, error) {
 func sum(args []Value) (total Value, err error) {
 	items, ok := args[0].Items()
 	if !ok {
-		return Null, fmt.Errorf("%v is no list", args[0])
+		return Null, fmt.Errorf("%v is not a list", args[0])
 	}
 	total = Int(0)
 	for _, v := range items {
@@ -241,7 +241,7 @@ func split(args []Value) (Value, error) {
 func count(args []Value) (Value, error) {
 	items, ok := args[0].Items()
 	if !ok {
-		return Null, fmt.Errorf("%v is no list", args[0])
+		return Null, fmt.Errorf("%v is not a list", args[0])
 	}
 	n := int64(0)
 	for _, v := range items {

@@ -207,7 +207,7 @@ func (s *scanner) next() error {
 		}
 	}
 	r, _ := utf8.DecodeRuneInString(s.text[s.pos:])
-	return s.fail(s.pos, "%q begins nothing here", r)
+	return s.fail(s.pos, "unexpected %q", r)
 }
 
 func (s *scanner) punct(p string) error {
@@ -309,13 +309,13 @@ func (s *scanner) quoted(quote byte) error {
 		case '\\':
 			i++
 		case '\n':
-			return s.fail(s.pos, "the string is not closed on its line")
+			return s.fail(s.pos, "unterminated string on this line")
 		case quote:
 			s.emit(TokenString, i+1)
 			return nil
 		}
 	}
-	return s.fail(s.pos, "the string is not closed")
+	return s.fail(s.pos, "unterminated string")
 }
 
 func (s *scanner) regex() error {
@@ -328,7 +328,7 @@ func (s *scanner) regex() error {
 			return nil
 		}
 	}
-	return s.fail(s.pos, "the regular expression is not closed by /")
+	return s.fail(s.pos, "unterminated regular expression: / is missing")
 }
 
 func (s *scanner) glob() error {
@@ -352,7 +352,7 @@ func (s *scanner) glob() error {
 		break
 	}
 	if i == s.pos {
-		return s.fail(s.pos, "want a pattern")
+		return s.fail(s.pos, "expected a pattern")
 	}
 	s.emit(TokenGlob, i)
 	return nil

@@ -269,7 +269,7 @@ func ParseNumber(text string) (Value, error) {
 	if rest, ok := strings.CutPrefix(text, "0x"); ok {
 		n, err := strconv.ParseUint(strings.ReplaceAll(rest, "_", ""), 16, 63)
 		if err != nil {
-			return Null, fmt.Errorf("%q is no hexadecimal number below 2^63", text)
+			return Null, fmt.Errorf("%q is not a hexadecimal number below 2^63", text)
 		}
 		return Int(int64(n)), nil
 	}
@@ -290,7 +290,7 @@ func ParseNumber(text string) (Value, error) {
 	}
 	f, err := strconv.ParseFloat(digits, 64)
 	if err != nil || strings.ContainsAny(digits, "xXpPiInN") {
-		return Null, fmt.Errorf("%q is no number", text)
+		return Null, fmt.Errorf("%q is not a number", text)
 	}
 	f *= float64(unit)
 	if f == math.Trunc(f) && math.Abs(f) < 1<<53 {
