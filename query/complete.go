@@ -63,7 +63,7 @@ func Complete(ctx context.Context, text string, s *registry.Snapshot) []string {
 }
 
 // wordStart is where the last word of text begins: after the last separator that
-// stands in no braces, as in {0,1}.
+// is not inside braces, as in {0,1}.
 func wordStart(text, separators string) int {
 	at, depth := 0, 0
 	for i := range len(text) {
@@ -127,7 +127,7 @@ func modelNames(s *registry.Snapshot) (names []string) {
 	}
 	models, err := s.Models()
 	if err != nil {
-		return nil // completion has nobody to tell
+		return nil // completion has nowhere to report it
 	}
 	for _, v := range models {
 		if registry.CheckName(v.Model) == nil { // an older one may hold what a shell runs

@@ -1,17 +1,26 @@
 // Package query answers questions about the tensors of a registry: what is there
-// (find), what should be there and is not (missing), what should not be (extra),
-// what is there but otherwise (changed), and all three at once (gaps).
+// (find), what should be there and is missing (missing), what should not be there
+// (extra), what differs from what it should be (changed), and all three (gaps).
 //
 //	missing mlp.switch_mlp.* where layer<64
 //	find * group by hash select hash, count(), min(path) having count() > 1
 //
-// Most users need Parse, Query.Run and Result.Fold.
+// Most users need [Parse], [Query.Run] and [Result.Fold]; a shell needs [Complete],
+// and [Query.Explain] shows how a query was understood.
 //
-// Rules that bite: a pattern matches at any segment boundary and must reach the
-// end of the path; an absent value makes a comparison false, so not (nans > 0)
-// holds where no statistics were taken; a question about gaps for which there is
-// no expectation is an error, never an empty answer; a Result owns its values and
-// may outlive the Snapshot.
+// A query passes through four packages. [wreg/query/lang] parses it and resolves
+// names and types. [wreg/query/rows] selects tensors, or takes the gaps that
+// [wreg/query/gaps] found, and filters, groups, sorts and limits them.
+// [wreg/query/fold] shortens the answer for people. This package only connects
+// them: it depends on all four, and none of them depends on it.
+//
+// Invariants:
+//   - A pattern matches at any segment boundary and must reach the end of the path.
+//   - A comparison with an absent value is false, so not (nans > 0) is true where
+//     no statistics were recorded.
+//   - A question about gaps without anything to compare with is an error, never an
+//     empty answer.
+//   - A Result owns its values and may outlive the Snapshot.
 package query
 
 import (

@@ -1,3 +1,12 @@
+// Package fold shortens tables for people: rows that differ only in the numbers or in
+// one word of their path become one line, layers.{0..63}.mlp.{down,up}_proj.weight.
+//
+// Most users need [Rows]. Numbers are folded first (grid.go), then words (words.go).
+//
+// Invariants:
+//   - The lines cover every row exactly once, and the last column counts them.
+//   - Values that differ are never put on one line, except for the expected shapes of
+//     lines that differ in a word, which are listed.
 package fold
 
 import (

@@ -1,3 +1,28 @@
+// Package gaps finds what a model lacks, has too much of, or holds differently than it
+// should, with the reason and the remedy for each tensor.
+//
+// Most users need [Question] and [Question.Of]. What a model should hold comes from
+// one of three places:
+//
+//   - its architecture (spec.go). For the checkpoint's own layout the answer is
+//     arch.Resolve's, the one by which export decides; for the other layout it is
+//     what that layout would need;
+//   - another model (model.go), carried over to the mlx layout when the two name
+//     their tensors differently, and compared by hash, slice by slice;
+//   - the majority of the model's own layers (layers.go).
+//
+// The expectation is then compared with what is there (compare.go, changed.go,
+// content.go), and missing tensors are looked for under other names and in other
+// revisions (renamed.go, remedy.go). modelView lets arch look up the paths of a
+// revision quickly.
+//
+// Invariants:
+//   - With neither Against nor Layers nor another Layout, there are gaps if and only if
+//     export refuses the checkpoint, with the same tensors and reasons.
+//   - Bytes are never called equal without hashes: what could not be compared is
+//     counted in a note.
+//   - No gap is found by a name alone where the architecture knows another way to
+//     make the tensor.
 package gaps
 
 import (
@@ -27,7 +52,7 @@ func (q *Question) Of(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 		return nil, err
 	}
 	list := q.compare(c, e)
-	if err := q.mend(s, c, e.against, list); err != nil {
+	if err := q.findRemedies(s, c, e.against, list); err != nil {
 		return nil, err
 	}
 	if c.err != nil {

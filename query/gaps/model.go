@@ -34,7 +34,7 @@ func (q *Question) expectModel(c, reference *modelView) (*expectation, error) {
 			e.layout = ours.Layout
 		}
 		e.wants = held(reference)
-		q.findMoved(e, c)
+		q.findRenamed(e, c)
 		if err := cmp.Or(ourErr, theirErr); err != nil && c.revision.Config != nil && reference.revision.Config != nil {
 			e.notes = append(e.notes, fmt.Sprintf("compared by name only: %v", err))
 		}

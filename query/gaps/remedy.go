@@ -11,18 +11,18 @@ import (
 	"wreg/registry/tensor"
 )
 
-// maxMended bounds the rows for which other models are searched, and maxSearched
-// the models: beyond, an answer about what is lost would cost more than it says.
+// maxRemedied bounds the rows for which other models are searched, and maxSearched
+// the models: beyond that the search would take longer than it is worth.
 const (
-	maxMended   = 512
+	maxRemedied = 512
 	maxSearched = 32
 )
 
-// mend says of lost tensors where they can be had: the shard to fetch again, the
+// findRemedies says where missing tensors can be had: the shard to fetch again, the
 // same bytes under another name, another revision that holds them.
-func (q *Question) mend(s *registry.Snapshot, c *modelView, against string, gaps []arch.Gap) error {
+func (q *Question) findRemedies(s *registry.Snapshot, c *modelView, against string, gaps []arch.Gap) error {
 	var others []*modelView
-	mended := 0
+	remedied := 0
 	for i := range gaps {
 		if err := c.ctx.Err(); err != nil {
 			return err
@@ -39,7 +39,7 @@ func (q *Question) mend(s *registry.Snapshot, c *modelView, against string, gaps
 			g.Remedy = fetch
 			continue
 		}
-		if mended++; then || mended > maxMended {
+		if remedied++; then || remedied > maxRemedied {
 			continue
 		}
 		if others == nil {
@@ -48,7 +48,7 @@ func (q *Question) mend(s *registry.Snapshot, c *modelView, against string, gaps
 				return err
 			}
 		}
-		if err := mendFrom(g, s, c, others, against); err != nil {
+		if err := remedyFrom(g, s, c, others, against); err != nil {
 			return err
 		}
 	}
@@ -104,9 +104,9 @@ func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revis
 	return list, nil
 }
 
-// mendFrom looks a lost tensor up in other revisions; with its hash, it is found
+// remedyFrom looks a lost tensor up in other revisions; with its hash, it is found
 // here under whatever name.
-func mendFrom(g *arch.Gap, s *registry.Snapshot, c *modelView, others []*modelView, against string) error {
+func remedyFrom(g *arch.Gap, s *registry.Snapshot, c *modelView, others []*modelView, against string) error {
 	for _, o := range others {
 		t, ok := o.whole(g.Path)
 		if o.err != nil {

@@ -5,9 +5,9 @@ import (
 	"wreg/registry/tensor"
 )
 
-// findMoved looks for content that is there under another name: what is missing
+// findRenamed looks for content that is there under another name: what is missing
 // there may be extra here.
-func (q *Question) findMoved(e *expectation, c *modelView) {
+func (q *Question) findRenamed(e *expectation, c *modelView) {
 	wanted := make(map[string]bool, len(e.wants))
 	for i := range e.wants {
 		wanted[e.wants[i].Path] = true

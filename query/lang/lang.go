@@ -1,3 +1,24 @@
+// Package lang is the language of queries: it turns text into a [Query] with names
+// resolved and types checked.
+//
+// Most users need [Parse]. Text becomes a query in three steps: the lexer splits it
+// into tokens and recognizes the words that begin a clause (lexer.go), a participle
+// grammar arranges them (grammar.go), and the resolver compiles the expressions into
+// [rows.Node] trees: it finds the columns and functions that names refer to, checks
+// types, and turns aggregates into slots of the groups (resolve.go, compare.go,
+// call.go). The expressions themselves are those of [wreg/registry/expr].
+//
+// To add a verb, add a row to verbs; to add a function, add it to expr and a row to
+// functions; a column is added in [rows].
+//
+// Invariants:
+//   - Every error is an [expr.SyntaxError] with line and column.
+//   - Size, nesting and the number of parts of a query are bounded before they are
+//     worked on.
+//   - A word that begins a clause is a clause only where no expression or pattern can
+//     go on: in is both a clause and an operator.
+//   - Parsing needs no registry: whether a model exists is found out when the query
+//     runs.
 package lang
 
 import (

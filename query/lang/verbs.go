@@ -32,6 +32,7 @@ var verbs = []struct {
 		[]rows.Column{rows.Path, rows.Status, rows.ExpectedShape, rows.Shape, rows.Reason, rows.Remedy}},
 }
 
+// VerbNames lists the verbs.
 func VerbNames() (names []string) {
 	for _, v := range verbs {
 		names = append(names, v.name)

@@ -46,7 +46,7 @@ type place struct {
 
 func (p place) path() string { return p.part.block.Path(int(p.row)) }
 
-// lazy reports an aggregate whose values are dear to make and mostly not needed:
+// lazy reports an aggregate whose values are expensive to compute and mostly not needed:
 // min(path) of a group of one.
 func (a *Aggregate) lazy() bool {
 	return (a.Name == "min" || a.Name == "max") && a.Argument.Op == OpColumn && a.Argument.Column == Path

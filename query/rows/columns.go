@@ -188,6 +188,7 @@ const (
 	needsStats
 )
 
+// String is the name that queries use.
 func (c Column) String() string { return columns[c].name }
 
 // Kind is the type of its values.
@@ -205,6 +206,7 @@ func (c Column) Implied() bool { return columns[c].implied }
 // OfGaps reports a column that only gaps have.
 func (c Column) OfGaps() bool { return columns[c].load == nil }
 
+// ColumnNamed finds a column by its name, in lower case.
 func ColumnNamed(name string) (Column, bool) {
 	for c := range numColumns {
 		if columns[c].name == name {

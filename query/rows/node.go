@@ -62,6 +62,7 @@ type Node struct {
 	Text     string // as written
 }
 
+// Constant is a node that gives v for every row.
 func Constant(v expr.Value) *Node { return &Node{Op: OpConst, Kind: v.Kind(), Value: v} }
 
 // Columns marks the columns that the expression reads.

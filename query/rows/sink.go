@@ -24,6 +24,7 @@ type Sink struct {
 	waiting  []*repeated
 }
 
+// NewSink makes a sink for one run of a query.
 func NewSink(q *Spec) *Sink {
 	s := &Sink{Spec: q}
 	var decides ColumnSet

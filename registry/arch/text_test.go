@@ -47,7 +47,7 @@ var textCases = []struct {
 	{"arch x\nquant a.*", `{}`, 2, 1, "say how"},
 	{"arch x\nread a.weight as zip(x = y)", `{}`, 2, 1, "there is no stored form zip"},
 	{"arch x\nread a.weight as fp8(block = 128)", `{}`, 2, 1, "it needs scale = NAME"},
-	{"arch x\ntensor w [4] from blend(a, b)", `{}`, 2, 19, "unknown function blend on tensors"},
+	{"arch x\ntensor w [4] from blend(a, b)", `{}`, 2, 19, "there is no function blend on tensors"},
 	{"arch x\ntensor w [4] from permute(a, 0, 2)", `{}`, 2, 19, "each axis once"},
 	{"arch x\ntensor w [4] as b16", `{}`, 2, 1, "there is no dtype b16"},
 	{"arch x\ntensor w.{p in a:b, c} [4]", `{}`, 2, 1, "does not give 1 words"},
