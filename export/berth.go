@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"wreg/export/disk"
 )
 
 // berth is the folder an export is written to before it lands: beside the target,
@@ -45,7 +47,7 @@ func newBerth(out string, keep, shared bool) (*berth, error) {
 	if info, err := os.Lstat(path); err == nil && !info.IsDir() { // a link would lead elsewhere
 		return nil, fmt.Errorf("%s is in the way and no folder; remove it", path)
 	}
-	lock, err := lockFolder(path, shared)
+	lock, err := disk.Lock(path, shared)
 	if err == nil && !keep && finished(path) {
 		keep = true
 	}
@@ -57,7 +59,7 @@ func newBerth(out string, keep, shared bool) (*berth, error) {
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = os.Mkdir(path, 0o755); err == nil || shared && errors.Is(err, fs.ErrExist) {
-			lock, err = lockFolder(path, shared)
+			lock, err = disk.Lock(path, shared)
 		}
 	}
 	if err != nil {

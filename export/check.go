@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/export/disk"
 	"wreg/ingest"
 	"wreg/ingest/claim"
 	"wreg/registry/arch"
@@ -134,7 +135,7 @@ func (p *Plan) place() (faults []error) {
 	if err := writable(dir); err != nil {
 		faults = append(faults, fmt.Errorf("%s cannot be written to: %w", dir, err))
 	}
-	if free, ok := freeSpace(dir); ok && free < p.Disk {
+	if free, ok := disk.Free(dir); ok && free < p.Disk {
 		faults = append(faults, fmt.Errorf("%s has %d bytes free, the export needs %d", dir, free, p.Disk))
 	}
 	return faults

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
+	"wreg/export/disk"
 	"wreg/ingest/regular"
 )
 
@@ -39,16 +39,16 @@ func (b *berth) land(out string, sync bool) error {
 		}
 	}
 	if sync {
-		if err := syncFolder(b.path); err != nil {
+		if err := disk.SyncFolder(b.path); err != nil {
 			return err
 		}
 	}
-	if err := moveFolder(b.path, out); err != nil {
+	if err := disk.Move(b.path, out); err != nil {
 		return err
 	}
 	b.path = ""
 	if sync {
-		return syncFolder(filepath.Dir(out))
+		return disk.SyncFolder(filepath.Dir(out))
 	}
 	return nil
 }
@@ -93,21 +93,4 @@ func (s *stream) received(b *berth, written claims) error {
 		}
 	}
 	return nil
-}
-
-// syncFolder makes the names in a folder durable.
-func syncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// moveChecked renames a folder where the system cannot refuse a target by itself.
-func moveChecked(from, to string) error {
-	if _, err := os.Lstat(to); err == nil {
-		return fmt.Errorf("%s appeared during the export; it was left alone", to)
-	}
-	return os.Rename(from, to)
 }

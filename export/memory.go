@@ -3,6 +3,7 @@ package export
 import (
 	"fmt"
 
+	"wreg/export/disk"
 	"wreg/registry/arch/op"
 )
 
@@ -10,7 +11,7 @@ import (
 // fewer system calls, smaller ones stay in the cache between reading, summing and
 // writing.
 const (
-	maxChunk = largePiece // what a file is written by
+	maxChunk = disk.LargeWrite // what a file is written by
 	minChunk = 16 << 10
 	gather   = 4 // a gather may read so many chunks at once
 )

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"wreg/export/disk"
 )
 
 // TestPipe passes bytes at offsets that fit no page, from a file that is shorter than
@@ -21,20 +23,20 @@ func TestPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dst.Close()
-	data := make([]byte, 3*largePiece+12345)
+	data := make([]byte, 3*disk.LargeWrite+12345)
 	rand.NewChaCha8([32]byte{1}).Read(data)
 	if _, err := src.Write(data); err != nil {
 		t.Fatal(err)
 	}
 	s := &stream{files: []*os.File{dst}, writing: make([]writing, 1)}
-	p := newPipe()
+	p := disk.NewPipe()
 	if p == nil {
 		t.Fatal("no pipe")
 	}
 	for _, x := range []struct{ off, at, n, want int64 }{
 		{0, 0, 10, 10},
 		{1, 7, 4096, 4096},
-		{4095, 8191, 3 * largePiece, 3 * largePiece},
+		{4095, 8191, 3 * disk.LargeWrite, 3 * disk.LargeWrite},
 		{0, 4096, int64(len(data)), int64(len(data))},
 		{int64(len(data)) - 100, 50, 4096, 100}, // the source ends
 		{int64(len(data)), 50, 4096, 0},

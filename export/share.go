@@ -6,6 +6,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"wreg/export/disk"
 )
 
 // remaining opens the berth's files and lists the parts that are still to be
@@ -165,7 +167,7 @@ func (s *stream) open(b *berth) error {
 			}
 		}
 		if info.Size() < shard.Bytes {
-			if err := reserve(f, shard.Bytes); err != nil {
+			if err := disk.Reserve(f, shard.Bytes); err != nil {
 				return fmt.Errorf("%s: %d bytes: %w", shard.Name, shard.Bytes, err)
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"wreg/export/disk"
 	"wreg/ingest"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
@@ -97,8 +98,8 @@ func (s *stream) write(ctx context.Context, jobs []job) error {
 	for range min(s.plan.o.Jobs, len(jobs)) {
 		workers.Go(func() {
 			w := newWorker(s)
-			w.pipe = newPipe()
-			defer w.pipe.close()
+			w.pipe = disk.NewPipe()
+			defer w.pipe.Close()
 			for j, ok := queue.next(s); ok; j, ok = queue.next(s) {
 				if err := w.do(ctx, j, queue, settled); err != nil {
 					cancel(err)
@@ -123,7 +124,7 @@ func (s *stream) prove(ctx context.Context, settled <-chan int) error {
 		u := &s.units[unit]
 		for i := u.first; i < u.first+u.n; i++ {
 			t := &s.plan.Tensors[i]
-			if err := settle(s.files[t.Shard], t.Offset, t.Bytes); err != nil {
+			if err := disk.Settle(s.files[t.Shard], t.Offset, t.Bytes); err != nil {
 				return fmt.Errorf("%s: %w", s.plan.Shards[t.Shard].Name, err)
 			}
 		}
@@ -203,7 +204,7 @@ func (s *stream) check(n *op.Node, d digest) error {
 // file, and has the others spin: here they sleep, and the core does something else.
 type writing struct {
 	mu sync.Mutex
-	pieces
+	disk.Pace
 }
 
 // writeAt writes to a shard.
@@ -212,12 +213,12 @@ func (s *stream) writeAt(shard int, buf []byte, at int64) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(buf) > 0 {
-		n := w.next(at, int64(len(buf)))
+		n := w.Next(at, int64(len(buf)))
 		begun := time.Now()
 		if _, err := s.files[shard].WriteAt(buf[:n], at); err != nil {
 			return err
 		}
-		w.took(n, time.Since(begun))
+		w.Took(n, time.Since(begun))
 		buf, at = buf[n:], at+n
 	}
 	return nil
@@ -225,20 +226,20 @@ func (s *stream) writeAt(shard int, buf []byte, at int64) error {
 
 // pass writes n bytes of a file at off to a shard, through a pipe, and gives how many
 // it wrote: what is wrong is met again, and said, by reading and writing the rest.
-func (s *stream) pass(p *pipe, src *os.File, off int64, shard int, at, n int64) (passed int64) {
+func (s *stream) pass(p *disk.Pipe, src *os.File, off int64, shard int, at, n int64) (passed int64) {
 	w := &s.writing[shard]
 	for passed < n {
 		w.mu.Lock()
-		size := w.next(at+passed, n-passed)
+		size := w.Next(at+passed, n-passed)
 		w.mu.Unlock()
-		k := p.fill(int(src.Fd()), off+passed, size)
+		k := p.Fill(int(src.Fd()), off+passed, size)
 		if k == 0 {
 			break
 		}
 		w.mu.Lock()
 		begun := time.Now()
-		written := p.drain(int(s.files[shard].Fd()), at+passed, k)
-		w.took(written, time.Since(begun))
+		written := p.Drain(int(s.files[shard].Fd()), at+passed, k)
+		w.Took(written, time.Since(begun))
 		w.mu.Unlock()
 		passed += written
 		if written < k {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"wreg/export/disk"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -18,9 +19,9 @@ type worker struct {
 	eval evaluator
 	buf  []byte // what the tree gives, or what is read back
 	out  [3]output
-	pipe *pipe // of those that copy
-	sha  bool  // prove with SHA-256
-	dry  bool  // make and sum, but write nothing
+	pipe *disk.Pipe // of those that copy
+	sha  bool       // prove with SHA-256
+	dry  bool       // make and sum, but write nothing
 }
 
 // output is where one tensor of a unit is made and summed.
@@ -66,7 +67,7 @@ func (w *worker) do(ctx context.Context, j job, queue *schedule, settled chan<- 
 		made = append(made, s.made[u.first+k][j.part])
 		if out := &s.plan.Tensors[u.first+k]; !s.plan.o.NoSync {
 			p := u.parts[j.part]
-			startWriting(s.files[out.Shard], out.Offset+out.share(p.first), out.share(p.n))
+			disk.StartWriting(s.files[out.Shard], out.Offset+out.share(p.first), out.share(p.n))
 		}
 	}
 	if err := s.journal.record(j, made); err != nil {
@@ -101,10 +102,10 @@ func (w *worker) copy(ctx context.Context, j job) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(largePiece-(at+done)%largePiece, size-done)
+		n := min(disk.LargeWrite-(at+done)%disk.LargeWrite, size-done)
 		var copied int64
 		if direct && (off+done)%alignment == 0 && (at+done)%alignment == 0 {
-			copied = copyRange(dst, at+done, file, off+done, n)
+			copied = disk.CopyRange(dst, at+done, file, off+done, n)
 		}
 		if direct {
 			copied += w.s.pass(w.pipe, file, off+done+copied, t.Shard, at+done+copied, n-copied)

@@ -1,13 +1,13 @@
-package export
+package disk
 
 import "time"
 
-// largePiece and smallPiece are what is written at once, up to the next multiple in
+// LargeWrite and smallPiece are what is written at once, up to the next multiple in
 // the file: the page cache then takes it as one piece, and has less to do for each
 // byte the larger it is: 256 MiB in 67 ms by 512 KiB, in 81 ms by 128 KiB.
 const (
-	largePiece = 512 << 10
-	smallPiece = 128 << 10
+	LargeWrite = 512 << 10
+	smallWrite = 128 << 10
 )
 
 // Where a virtual machine has given free memory back to its host, large pieces of it
@@ -20,29 +20,29 @@ const (
 	respite  = 512 << 20
 )
 
-// pieces decides how a file is written. The zero value is ready to use.
-type pieces struct {
+// Pace decides how a file is written. The zero value is ready to use.
+type Pace struct {
 	quickest float64 // seconds a byte
 	slow     int     // large pieces in a row that were slow
 	respite  int64   // bytes yet to be written by small pieces
 }
 
-// next is how many of n bytes at an offset to write now.
-func (p *pieces) next(at, n int64) int64 {
-	size := int64(largePiece)
+// Next is how many of n bytes at an offset to write now.
+func (p *Pace) Next(at, n int64) int64 {
+	size := int64(LargeWrite)
 	if p.respite > 0 {
-		size = smallPiece
+		size = smallWrite
 	}
 	return min(size-at%size, n)
 }
 
-// took says how long writing n bytes took.
-func (p *pieces) took(n int64, d time.Duration) {
+// Took says how long writing n bytes took.
+func (p *Pace) Took(n int64, d time.Duration) {
 	if p.respite > 0 {
 		p.respite -= n
 		return
 	}
-	if n < smallPiece {
+	if n < smallWrite {
 		return
 	}
 	pace := d.Seconds() / float64(n)

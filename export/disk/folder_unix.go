@@ -1,6 +1,6 @@
 //go:build linux || darwin
 
-package export
+package disk
 
 import (
 	"errors"
@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// freeSpace is the bytes an ordinary user may still write to dir's disk.
-func freeSpace(dir string) (int64, bool) {
+// Free is the bytes an ordinary user may still write to dir's disk.
+func Free(dir string) (int64, bool) {
 	var s unix.Statfs_t
 	if unix.Statfs(dir, &s) != nil {
 		return 0, false
@@ -21,10 +21,10 @@ func freeSpace(dir string) (int64, bool) {
 	return int64(math.Min(free, math.MaxInt64/2)), true
 }
 
-// lockFolder opens a folder and locks it against other processes, until it is
+// Lock opens a folder and locks it against other processes, until it is
 // closed or the process ends, however it ends. Several may share it. A file system
 // without locks is no hindrance.
-func lockFolder(path string, shared bool) (*os.File, error) {
+func Lock(path string, shared bool) (*os.File, error) {
 	d, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package export
+package disk
 
 import (
 	"testing"
@@ -6,20 +6,20 @@ import (
 )
 
 func TestPieces(t *testing.T) {
-	var p pieces
+	var p Pace
 	write := func(at int64, d time.Duration) int64 {
-		n := p.next(at, 1<<30)
-		p.took(n, d)
+		n := p.Next(at, 1<<30)
+		p.Took(n, d)
 		return n
 	}
 	const quick, long = time.Millisecond, 10 * time.Millisecond
-	if n := write(0, quick); n != largePiece {
+	if n := write(0, quick); n != LargeWrite {
 		t.Fatalf("the first piece has %d bytes", n)
 	}
-	if n := write(largePiece-100, long); n != 100 {
+	if n := write(LargeWrite-100, long); n != 100 {
 		t.Errorf("100 bytes before a multiple: %d bytes", n)
 	}
-	if n := p.next(7, 5); n != 5 {
+	if n := p.Next(7, 5); n != 5 {
 		t.Errorf("5 bytes left: %d bytes", n)
 	}
 	// A slow piece now and then is somebody else's doing.
@@ -29,7 +29,7 @@ func TestPieces(t *testing.T) {
 		}
 		write(0, quick)
 	}
-	if n := p.next(0, 1<<30); n != largePiece {
+	if n := p.Next(0, 1<<30); n != LargeWrite {
 		t.Errorf("slow pieces with quick ones between: %d bytes", n)
 	}
 	for range patience {
@@ -38,12 +38,12 @@ func TestPieces(t *testing.T) {
 	// Small ones follow, however quick, and then a large one is tried.
 	for done := int64(0); done < respite; {
 		n := write(done, quick)
-		if n != smallPiece {
+		if n != smallWrite {
 			t.Fatalf("%d slow pieces in a row, then %d bytes: %d bytes", patience, done, n)
 		}
 		done += n
 	}
-	if n := p.next(0, 1<<30); n != largePiece {
+	if n := p.Next(0, 1<<30); n != LargeWrite {
 		t.Errorf("after the respite: %d bytes", n)
 	}
 }

@@ -1,27 +1,27 @@
-package export
+package disk
 
 import (
 	"golang.org/x/sys/unix"
 )
 
-// pipe passes bytes from one file to another as pages of the system's memory: they
+// Pipe passes bytes from one file to another as pages of the system's memory: they
 // are copied once, not into this process and out again. nil, and a pipe that failed,
 // pass nothing.
-type pipe struct{ in, out int }
+type Pipe struct{ in, out int }
 
-// newPipe makes a pipe that holds a large piece, if the system allows; a smaller one
+// NewPipe makes a pipe that holds a large piece, if the system allows; a smaller one
 // only takes more calls. Its error is not worth stopping for: nil will do.
-func newPipe() *pipe {
+func NewPipe() *Pipe {
 	var ends [2]int
 	if unix.Pipe2(ends[:], unix.O_CLOEXEC) != nil {
 		return nil
 	}
-	_, _ = unix.FcntlInt(uintptr(ends[0]), unix.F_SETPIPE_SZ, 2*largePiece) // a piece need not begin where a page does
-	return &pipe{in: ends[1], out: ends[0]}
+	_, _ = unix.FcntlInt(uintptr(ends[0]), unix.F_SETPIPE_SZ, 2*LargeWrite) // a piece need not begin where a page does
+	return &Pipe{in: ends[1], out: ends[0]}
 }
 
-// fill takes up to n bytes of src at off, and says how many.
-func (p *pipe) fill(src int, off, n int64) int64 {
+// Fill takes up to n bytes of src at off, and says how many.
+func (p *Pipe) Fill(src int, off, n int64) int64 {
 	if p == nil || p.in < 0 {
 		return 0
 	}
@@ -32,14 +32,14 @@ func (p *pipe) fill(src int, off, n int64) int64 {
 	return k
 }
 
-// drain writes the n bytes the pipe holds to dst at at. If it cannot, what is left is
+// Drain writes the n bytes the pipe holds to dst at at. If it cannot, what is left is
 // lost and the pipe is closed.
-func (p *pipe) drain(dst int, at, n int64) (written int64) {
+func (p *Pipe) Drain(dst int, at, n int64) (written int64) {
 	for written < n {
 		to := at + written
 		k, err := unix.Splice(p.out, nil, dst, &to, int(n-written), 0)
 		if err != nil || k <= 0 {
-			p.close()
+			p.Close()
 			break
 		}
 		written += k
@@ -47,7 +47,7 @@ func (p *pipe) drain(dst int, at, n int64) (written int64) {
 	return written
 }
 
-func (p *pipe) close() {
+func (p *Pipe) Close() {
 	if p != nil && p.in >= 0 {
 		unix.Close(p.in)
 		unix.Close(p.out)

@@ -1,4 +1,4 @@
-package export
+package disk
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reserve makes room for a file of size bytes, so that a full disk is met before
+// Reserve makes room for a file of size bytes, so that a full disk is met before
 // anything is written. File systems that cannot are asked for the size alone.
-func reserve(f *os.File, size int64) error {
+func Reserve(f *os.File, size int64) error {
 	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
 	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
 		return f.Truncate(size)
@@ -17,10 +17,10 @@ func reserve(f *os.File, size int64) error {
 	return err
 }
 
-// copyRange has the system copy n bytes of src at off to dst at at: none passes
+// CopyRange has the system copy n bytes of src at off to dst at at: none passes
 // through this process, and file systems that can share blocks do. It gives how
 // many it copied; where it cannot, or src ends, fewer.
-func copyRange(dst *os.File, at int64, src *os.File, off, n int64) (copied int64) {
+func CopyRange(dst *os.File, at int64, src *os.File, off, n int64) (copied int64) {
 	for copied < n {
 		from, to := off+copied, at+copied
 		k, err := unix.CopyFileRange(int(src.Fd()), &from, int(dst.Fd()), &to, int(n-copied), 0)
@@ -32,14 +32,14 @@ func copyRange(dst *os.File, at int64, src *os.File, off, n int64) (copied int64
 	return copied
 }
 
-// startWriting has the system write a range to disk, now rather than later.
-func startWriting(f *os.File, off, n int64) {
+// StartWriting has the system write a range to disk, now rather than later.
+func StartWriting(f *os.File, off, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
-// settle waits until a range is on the disk and has the system forget it, so that
+// Settle waits until a range is on the disk and has the system forget it, so that
 // reading it back reads the disk. It does not replace fsync.
-func settle(f *os.File, off, n int64) error {
+func Settle(f *os.File, off, n int64) error {
 	const all = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
 	err := unix.SyncFileRange(int(f.Fd()), off, n, all)
 	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ESPIPE) { // the file system cannot
@@ -53,9 +53,9 @@ func settle(f *os.File, off, n int64) error {
 	return nil
 }
 
-// moveFolder renames a folder; a target that exists is an error, even when it is
+// Move renames a folder; a target that exists is an error, even when it is
 // an empty folder.
-func moveFolder(from, to string) error {
+func Move(from, to string) error {
 	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // the file system cannot
 		return moveChecked(from, to)
