@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
+
+	"wreg/registry/boltfile"
 )
 
 // maxFaults bounds how many faults of one place Check lists; the rest are counted.
@@ -22,7 +24,7 @@ func (r *Registry) Check(ctx context.Context) ([]Fault, error) {
 		if err != nil {
 			return err
 		}
-		for _, id := range r.damagedMetas(pages.meta) {
+		for _, id := range pages.Meta().Damaged(r.file) {
 			c.fault("pages", "page %d: not a valid meta page; the file is read by the other one, and the next write mends this", id)
 		}
 		c.pages(pages)
@@ -113,11 +115,12 @@ func (c *checker) fault(where, format string, args ...any) {
 	}
 }
 
-func (c *checker) pages(w *pageWalk) {
-	for _, f := range w.faults {
+func (c *checker) pages(w *boltfile.Walk) {
+	faults, more := w.Take()
+	for _, f := range faults {
 		c.fault("pages", "%v", f)
 	}
-	c.count["pages"] += w.more
+	c.count["pages"] += more
 }
 
 // failed is fault for an error, which knows a better place when it is about damage.

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"wreg/registry/boltfile"
 )
 
 // grouped is a number as docs write it: 8,192.
@@ -35,8 +37,8 @@ func TestDocsLimits(t *testing.T) {
 		grouped(maxFiles) + " | files of a revision; " + grouped(maxFindings) + " findings; " + strconv.Itoa(maxConfig>>20) + " MiB of config.json; " +
 			strconv.Itoa(maxReceipt>>20) + " MiB of receipt; " + strconv.Itoa(maxPath>>10) + " KiB of a path",
 		grouped(maxRevisions) + " | revisions of a file",
-		grouped(maxPages) + " | pages of a file, of at most " + strconv.Itoa(maxPageSize>>10) + " KiB; buckets lie " + strconv.Itoa(maxBuckets) +
-			" deep, pages of a bucket " + strconv.Itoa(maxTreeDepth),
+		grouped(boltfile.MaxPages) + " | pages of a file, of at most " + strconv.Itoa(boltfile.MaxPageSize>>10) + " KiB; buckets lie " + strconv.Itoa(boltfile.MaxBuckets) +
+			" deep, pages of a bucket " + strconv.Itoa(boltfile.MaxTreeDepth),
 		"`" + string(copyBucket) + "` with its own name",
 	} {
 		if !strings.Contains(doc, want) {

@@ -4,16 +4,24 @@ import (
 	"context"
 	"encoding/binary"
 	"hash/fnv"
-	"io"
 	"math"
 	"os"
 	"strings"
 	"testing"
+
+	"wreg/registry/boltfile"
 )
 
 // Forged files of bbolt's, page by page: forgePage's body comes after the header.
 
 const forgedPage = 4096
+
+// The numbers of bbolt's format.
+const (
+	pageHeader, pageElement, bucketHeader = 16, 16, 16
+	branchFlag, leafFlag, freelistFlag    = 1, 2, 16
+	bucketElement, manyFree               = 1, 0xFFFF
+)
 
 func forgePage(id uint64, flags uint16, count int, overflow uint32, body ...byte) []byte {
 	le := binary.LittleEndian
@@ -33,8 +41,8 @@ func forgeFile(root, free, pages uint64, body ...[]byte) []byte {
 	le := binary.LittleEndian
 	var out []byte
 	for id := range uint64(2) {
-		m := le.AppendUint32(nil, boltMagic)
-		m = le.AppendUint32(m, boltVersion)
+		m := le.AppendUint32(nil, uint32(0xED0CDAED))
+		m = le.AppendUint32(m, 2)
 		m = le.AppendUint32(m, forgedPage)
 		m = le.AppendUint32(m, 0)
 		for _, v := range []uint64{root, 0, free, pages, id} {
@@ -114,14 +122,14 @@ func chain(depth int) (pages [][]byte) {
 
 // counted counts reads and what they read.
 type counted struct {
-	io.ReaderAt
+	boltfile.File
 	reads, bytes int
 }
 
 func (c *counted) ReadAt(b []byte, at int64) (int, error) {
 	c.reads++
 	c.bytes += len(b)
-	return c.ReaderAt.ReadAt(b, at)
+	return c.File.ReadAt(b, at)
 }
 
 // Whatever the pages of a file say, they are walked once: reads are bounded by the
@@ -213,18 +221,14 @@ func TestForgedPages(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			r := newRegistry(path, true)
-			r.file = f
-			w, err := r.newWalk()
+			reads := &counted{File: f}
+			w, err := boltfile.NewWalk(reads)
 			if err != nil {
 				return
 			}
-			reads := &counted{ReaderAt: f}
-			w.file = reads
-			w.tree(w.meta.root, inside{})
-			w.freePages()
-			if len(w.faults) > maxFaults {
-				t.Errorf("%d faults are kept, at most %d", len(w.faults), maxFaults)
+			w.All()
+			if faults, _ := w.Take(); len(faults) > boltfile.MaxFaults {
+				t.Errorf("%d faults are kept, at most %d", len(faults), boltfile.MaxFaults)
 			}
 			// A page's head, its elements and each key of 4,096 bytes.
 			if pages := len(c.file) / forgedPage; reads.reads > 4*pages+2000 || reads.bytes > 4*len(c.file)+1<<20 {

@@ -1,58 +1,31 @@
 package registry
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
-	"runtime/debug"
-	"strings"
 
 	bolt "go.etcd.io/bbolt"
+
+	"wreg/registry/boltfile"
 )
 
-// guard runs fn, which reads the mapped file, and turns what a damaged or
-// truncated file does to bbolt (failed assertions, slices out of bounds, memory
-// faults) into a *DamagedError. Panics that begin elsewhere, in a caller's own
-// code, go on.
-func (r *Registry) guard(fn func() error) (err error) {
-	old := debug.SetPanicOnFault(true)
-	defer debug.SetPanicOnFault(old)
-	defer func() {
-		if p := recover(); p != nil {
-			if !ours(p) {
-				panic(p)
-			}
-			err = &DamagedError{Path: r.path, Message: fmt.Sprint(p)}
-		}
-	}()
-	return fn()
+// mapped are the packages that read what bbolt maps.
+var mapped = []string{
+	"wreg/registry", "wreg/registry/block", "wreg/registry/boltfile", "wreg/registry/codec", "wreg/registry/hashindex", "wreg/registry/record",
 }
 
-// ours reports whether the panic being recovered began in bbolt, in this package
-// or in a read of the mapped file.
-func ours(p any) bool {
-	var fault interface{ Addr() uintptr }
-	if err, ok := p.(error); ok && errors.As(err, &fault) {
-		return true
+// guard runs fn, which reads the mapped file, and turns what a damaged or truncated
+// file does to bbolt into a *DamagedError.
+func (r *Registry) guard(fn func() error) error { return r.damaged(boltfile.Guard(mapped, fn)) }
+
+// damaged makes a *DamagedError of what is wrong with the file itself.
+func (r *Registry) damaged(err error) error {
+	if e, ok := err.(*boltfile.Error); ok {
+		return r.damage(e.Where, "%s", e.Message)
 	}
-	var pcs [64]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	inPanic := false
-	for {
-		f, more := frames.Next()
-		switch {
-		case f.Function == "runtime.gopanic":
-			inPanic = true
-		case !inPanic || strings.HasPrefix(f.Function, "runtime."):
-		default:
-			return strings.HasPrefix(f.Function, "go.etcd.io/bbolt") ||
-				strings.HasPrefix(f.Function, "wreg/registry.")
-		}
-		if !more {
-			return false
-		}
-	}
+	return err
 }
 
 // view and update are bbolt's, guarded.
@@ -93,7 +66,7 @@ func (r *Registry) update(fn func(*bolt.Tx) error) error {
 
 // settle makes the older of bbolt's two meta pages say what the newer does: either
 // may be damaged then and nothing is lost. What was written before is there even
-// when this fails, so its error is nobody's.
+// when this fails, so its error is ignored.
 func (r *Registry) settle() {
 	_ = r.update(func(*bolt.Tx) error { return nil })
 }
@@ -121,7 +94,72 @@ func (r *Registry) reported() (n int, last error) {
 	return r.reports, r.lastReport
 }
 
-// Guard runs fn with the protection View gives its own goroutine: a read of a
-// file that was truncated meanwhile is an error, not the end of the process. Use
-// it in every goroutine that reads a Snapshot's data.
-func (s *Snapshot) Guard(fn func() error) error { return s.r.guard(fn) }
+// walkAll walks the whole file. The caller holds the lock, so that no writer is at work.
+func (r *Registry) walkAll() (*boltfile.Walk, error) {
+	w, err := boltfile.NewWalk(r.file)
+	if err != nil {
+		return nil, r.damaged(err)
+	}
+	w.All()
+	return w, nil
+}
+
+// checkPages is walkAll's faults as one error.
+func (r *Registry) checkPages() error {
+	w, err := r.walkAll()
+	if err != nil {
+		return err
+	}
+	return r.faultsOf(w, "")
+}
+
+// checkTops walks all but the revisions' own buckets, which checkRevision does
+// when they are asked for: opening a large registry costs what is used of it.
+func (r *Registry) checkTops(tx *bolt.Tx) error {
+	w, err := boltfile.NewWalk(r.file)
+	if err != nil {
+		return r.damaged(err)
+	}
+	r.walk = w
+	w.Top(func(key []byte) bool { return !bytes.Equal(key, revisionsBucket) })
+	if err := r.faultsOf(w, ""); err != nil {
+		return err
+	}
+	if b := tx.Bucket(revisionsBucket); b != nil && b.Root() != 0 {
+		w.Bucket(uint64(b.Root()), 1, func([]byte) bool { return false })
+	}
+	return r.faultsOf(w, "")
+}
+
+// faultsOf is what a walk found as one error, nil when it found nothing.
+func (r *Registry) faultsOf(w *boltfile.Walk, where string) error {
+	switch faults, more := w.Take(); len(faults) {
+	case 0:
+		return nil
+	case 1:
+		return r.damage(where, "%v", faults[0])
+	default:
+		return r.damage(where, "%v (and %d more faults)", faults[0], len(faults)-1+more)
+	}
+}
+
+// checkRevision goes on with checkTops' walk when a revision is first used. For
+// writing, Open has walked all.
+func (r *Registry) checkRevision(id uint32, b *bolt.Bucket) error {
+	where := fmt.Sprintf("revisions/%d", id)
+	if b.Root() == 0 {
+		return r.damage(where, "the bucket holds no bucket of blocks")
+	}
+	if !r.readOnly {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err, walked := r.walked[id]
+	if !walked {
+		r.walk.Bucket(uint64(b.Root()), 2, nil)
+		err = r.faultsOf(r.walk, where)
+		r.walked[id] = err
+	}
+	return err
+}

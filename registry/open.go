@@ -10,6 +10,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+
+	"wreg/registry/boltfile"
 )
 
 // defaultTimeout is how long Open waits for another process to let go of the file.
@@ -106,10 +108,10 @@ func (r *Registry) open(readOnly bool, wait time.Duration) error {
 				return nil, err
 			}
 			r.file = f
-			if _, err = r.readMeta(); err != nil {
+			if _, err = boltfile.ReadMeta(f); err != nil {
 				f.Close()
 				r.file = nil
-				return nil, err
+				return nil, r.damaged(err)
 			}
 			return f, nil
 		},

@@ -23,6 +23,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"wreg/registry/boltfile"
 	"wreg/registry/tensor"
 )
 
@@ -47,7 +48,7 @@ type Registry struct {
 
 	mu         sync.Mutex
 	active     map[uint32]bool  // revisions that a Put of this process is writing
-	walk       *pageWalk        // of a registry open for reading, as far as it was used
+	walk       *boltfile.Walk   // of a registry open for reading, as far as it was used
 	walked     map[uint32]error // what it found below each revision
 	reports    int              // of damage met in columns
 	lastReport error            //

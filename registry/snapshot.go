@@ -300,3 +300,8 @@ func (s *Snapshot) Match(glob string) ([]*Revision, error) {
 
 // errNoRevision is a nil revision handed to a Snapshot.
 var errNoRevision = errors.New("no revision was given")
+
+// Guard runs fn with the protection View gives its own goroutine: a read of a
+// file that was truncated meanwhile is an error, not the end of the process. Use
+// it in every goroutine that reads a Snapshot's data.
+func (s *Snapshot) Guard(fn func() error) error { return s.r.guard(fn) }

@@ -1,4 +1,4 @@
-package registry
+package boltfile
 
 import (
 	"bufio"
@@ -10,18 +10,54 @@ import (
 	bolt "go.etcd.io/bbolt"
 )
 
-// pageWalk collects what is wrong with the pages it visits.
-type pageWalk struct {
-	file   io.ReaderAt
-	meta   *boltMeta
+// Walk collects what is wrong with the pages it visits.
+type Walk struct {
+	file   File
+	meta   *Meta
 	seen   pageSet
-	nested func(key []byte) bool // whether to go into the pages of a bucket; nil is yes
+	into   func(key []byte) bool // whether to go into the pages of a bucket; nil is yes
 	faults []error
-	more   int // faults beyond maxFaults
+	more   int // faults beyond MaxFaults
 }
 
-func (w *pageWalk) fault(id uint64, format string, args ...any) {
-	if len(w.faults) == maxFaults {
+// NewWalk begins a walk of a file as of its newest meta page. The caller sees to it
+// that no writer is at work while it walks.
+func NewWalk(f File) (*Walk, error) {
+	meta, err := ReadMeta(f)
+	if err != nil {
+		return nil, err
+	}
+	return &Walk{file: f, meta: meta, seen: make(pageSet, meta.pages/64+1)}, nil
+}
+
+// All walks every page of the file.
+func (w *Walk) All() {
+	w.Top(nil)
+	w.freePages()
+}
+
+// Top walks from the page of the top buckets, into those that into accepts; nil
+// accepts all.
+func (w *Walk) Top(into func(key []byte) bool) { w.Bucket(w.meta.root, 0, into) }
+
+// Bucket walks from the root page of a bucket that lies in depth-1 others.
+func (w *Walk) Bucket(root uint64, depth int, into func(key []byte) bool) {
+	w.into = into
+	w.tree(root, inside{bucket: depth})
+}
+
+// Meta is the meta page the walk goes by.
+func (w *Walk) Meta() *Meta { return w.meta }
+
+// Take gives the faults found since the last call, and how many more there were.
+func (w *Walk) Take() (faults []error, more int) {
+	faults, more = w.faults, w.more
+	w.faults, w.more = nil, 0
+	return faults, more
+}
+
+func (w *Walk) fault(id uint64, format string, args ...any) {
+	if len(w.faults) == MaxFaults {
 		w.more++
 		return
 	}
@@ -30,7 +66,7 @@ func (w *pageWalk) fault(id uint64, format string, args ...any) {
 
 // page reads a page's first bytes and takes the pages that overflow from it, after
 // its header proved sane. body is all of them.
-func (w *pageWalk) page(id uint64) (head []byte, body *io.SectionReader) {
+func (w *Walk) page(id uint64) (head []byte, body *io.SectionReader) {
 	if id < 2 || id >= w.meta.pages {
 		w.fault(id, "out of range 2:%d", w.meta.pages)
 		return nil, nil
@@ -91,12 +127,12 @@ type inside struct {
 }
 
 // tree walks the branch and leaf pages from id on.
-func (w *pageWalk) tree(id uint64, at inside) {
+func (w *Walk) tree(id uint64, at inside) {
 	head, body := w.page(id)
 	if head == nil {
 		return
 	}
-	if at.depth > maxTreeDepth {
+	if at.depth > MaxTreeDepth {
 		w.fault(id, "lies %d deep", at.depth)
 		return
 	}
@@ -130,7 +166,7 @@ type element struct {
 
 // elements checks a page's elements and goes below them. table is their
 // descriptions, body the page.
-func (w *pageWalk) elements(id uint64, flags uint16, table []byte, body *io.SectionReader, at inside) {
+func (w *Walk) elements(id uint64, flags uint16, table []byte, body *io.SectionReader, at inside) {
 	list := w.list(id, flags, table, body)
 	for i, e := range list {
 		switch last := list[max(0, i-1)].key; {
@@ -153,8 +189,8 @@ func (w *pageWalk) elements(id uint64, flags uint16, table []byte, body *io.Sect
 		case e.isBucket && at.inline:
 			w.fault(id, "bucket %.60q lies in a bucket that has no page of its own", e.key)
 			return
-		case e.isBucket && at.bucket == maxBuckets:
-			w.fault(id, "bucket %.60q lies in %d others, in a registry at most %d", e.key, at.bucket, maxBuckets-1)
+		case e.isBucket && at.bucket == MaxBuckets:
+			w.fault(id, "bucket %.60q lies in %d others, in a registry at most %d", e.key, at.bucket, MaxBuckets-1)
 			return
 		case e.isBucket:
 			w.bucket(id, e.key, e.value, inside{bucket: at.bucket + 1, depth: at.depth + 1})
@@ -163,7 +199,7 @@ func (w *pageWalk) elements(id uint64, flags uint16, table []byte, body *io.Sect
 }
 
 // list reads a page's elements, nil when they do not fit it.
-func (w *pageWalk) list(id uint64, flags uint16, table []byte, body *io.SectionReader) []element {
+func (w *Walk) list(id uint64, flags uint16, table []byte, body *io.SectionReader) []element {
 	le := binary.LittleEndian
 	var list []element
 	end := int64(pageHeader + len(table)) // bbolt writes keys and values without a gap
@@ -193,7 +229,7 @@ func (w *pageWalk) list(id uint64, flags uint16, table []byte, body *io.SectionR
 
 // bucket walks the bucket a leaf holds: a root page elsewhere, or a leaf page in
 // the value itself.
-func (w *pageWalk) bucket(id uint64, key []byte, value *io.SectionReader, at inside) {
+func (w *Walk) bucket(id uint64, key []byte, value *io.SectionReader, at inside) {
 	var head [bucketHeader]byte
 	if _, err := value.ReadAt(head[:], 0); err != nil {
 		w.fault(id, "bucket %.60q has %d bytes", key, value.Size())
@@ -205,7 +241,7 @@ func (w *pageWalk) bucket(id uint64, key []byte, value *io.SectionReader, at ins
 			w.fault(id, "bucket %.60q has %d bytes, want %d", key, value.Size(), bucketHeader)
 			return
 		}
-		if w.nested == nil || w.nested(key) {
+		if w.into == nil || w.into(key) {
 			w.tree(root, at)
 		}
 		return
@@ -233,7 +269,7 @@ func (w *pageWalk) bucket(id uint64, key []byte, value *io.SectionReader, at ins
 }
 
 // freePages checks that the free list names pages that exist and nothing uses.
-func (w *pageWalk) freePages() {
+func (w *Walk) freePages() {
 	id := w.meta.freelist
 	if id == noFreelist {
 		return
@@ -245,7 +281,7 @@ func (w *pageWalk) freePages() {
 	le := binary.LittleEndian
 	flags, count, at := le.Uint16(head[8:]), int64(le.Uint16(head[10:])), int64(pageHeader)
 	if count == manyFree {
-		count, at = int64(min(le.Uint64(head[at:]), maxPages)), at+8
+		count, at = int64(min(le.Uint64(head[at:]), MaxPages)), at+8
 	}
 	if flags != freelistFlag || at+8*count > body.Size() {
 		w.fault(id, "flags %#x with %d free pages in %d bytes is no free list", flags, count, body.Size())
