@@ -11,6 +11,8 @@ import (
 	"runtime"
 
 	bolt "go.etcd.io/bbolt"
+
+	"wreg/registry/disk"
 )
 
 // Backup writes a consistent snapshot of the registry, a registry file itself,
@@ -33,20 +35,14 @@ func (r *Registry) BackupFile(path string) error {
 		}
 		return fmt.Errorf("backup %s: %w", path, err)
 	}
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*")
+	err := disk.Create(path, func(temp *os.File) error {
+		_, err := r.Backup(temp)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("backup %s: %w", path, err)
 	}
-	defer os.Remove(f.Name())
-	_, err = r.Backup(f)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("backup %s: %w", path, err)
-	}
-	if err := land(f.Name(), path); err != nil {
-		return fmt.Errorf("backup %s: %w", path, err)
-	}
-	return syncDir(dir)
+	return nil
 }
 
 // Compact rewrites the file without the room that removed revisions left, and
@@ -74,7 +70,7 @@ func (r *Registry) Compact(ctx context.Context) (before, after int64, err error)
 	if err != nil {
 		return 0, 0, err
 	}
-	if n := namesOf(info); n > 1 {
+	if n := disk.Links(info); n > 1 {
 		return 0, 0, fmt.Errorf("registry %s has %d names (hard links): the others would keep the old file; remove them first", r.path, n)
 	}
 	dense, err := r.denseCopy(ctx, info.Mode().Perm())
@@ -164,7 +160,7 @@ func (r *Registry) replace(d *Registry) error {
 	}
 	old := r.db
 	r.db, r.file = d.db, d.file
-	return errors.Join(r.guard(old.Close), syncDir(filepath.Dir(r.path)))
+	return errors.Join(r.guard(old.Close), disk.SyncDir(filepath.Dir(r.path)))
 }
 
 // replaceClosed is for systems where an open file cannot be replaced.

@@ -3,6 +3,9 @@ package registry
 import (
 	"slices"
 	"sync"
+
+	"wreg/registry/block"
+	"wreg/registry/hashindex"
 )
 
 // cache is what has been read of the file and cannot change: for one Snapshot, or,
@@ -24,9 +27,9 @@ type state struct {
 	ref    string
 	files  []string
 	raw    []rawBlock
-	heads  []*Block // decoded headers, nil where none is kept
-	starts []uint32 // first row of each block, filled by rowStarts
-	chunks []chunk  // of the content index, filled by content
+	heads  []*block.Block    // decoded headers, nil where none is kept
+	starts []uint32          // first row of each block, filled by rowStarts
+	chunks []hashindex.Chunk // of the content index, filled by content
 }
 
 // rawBlock is a block as it lies in the file.
@@ -35,7 +38,9 @@ type rawBlock struct {
 	value []byte
 }
 
-func (x rawBlock) template() string { return x.key[min(1, len(x.key)):] }
+// maxFreeRows bounds the rows, of all that are read of one file, that are more than the
+// bytes they are stored in.
+const maxFreeRows = 1 << 24
 
 // maxKeptHeads bounds the decoded headers that are kept, of about 1 KiB each.
 const maxKeptHeads = 1 << 14
@@ -81,7 +86,7 @@ func (c *cache) keepState(st *state, free int) bool {
 		c.free += free
 	}
 	c.states[st.entry.id] = st
-	return c.free <= maxFreeRowsAll
+	return c.free <= maxFreeRows
 }
 
 // once gives *kept, one of a state's fields, after filling it the first time.
@@ -99,7 +104,7 @@ func once[T any](c *cache, kept *[]T, fill func() ([]T, error)) ([]T, error) {
 }
 
 // head is a kept header, or nil.
-func (c *cache) head(st *state, at int) *Block {
+func (c *cache) head(st *state, at int) *block.Block {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if st.heads == nil {
@@ -109,17 +114,17 @@ func (c *cache) head(st *state, at int) *Block {
 }
 
 // keepHead returns the header to use: another goroutine's when it was first.
-func (c *cache) keepHead(st *state, at int, b *Block) *Block {
+func (c *cache) keepHead(st *state, at int, b *block.Block) *block.Block {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if st.heads == nil {
-		st.heads = make([]*Block, len(st.raw))
+		st.heads = make([]*block.Block, len(st.raw))
 	}
 	switch {
 	case st.heads[at] != nil:
 		return st.heads[at]
 	case c.heads < maxKeptHeads:
-		c.heads += 1 + (len(b.shapes)+len(b.formats)+len(b.axes)+len(b.grid))/8
+		c.heads += b.Weight()
 		st.heads[at] = b
 	}
 	return b

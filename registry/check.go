@@ -5,11 +5,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
+	"wreg/registry/block"
 	"wreg/registry/boltfile"
+	"wreg/registry/codec"
+	"wreg/registry/hashindex"
 )
 
 // maxFaults bounds how many faults of one place Check lists; the rest are counted.
@@ -223,7 +227,7 @@ func (c *checker) pending(tx *bolt.Tx) {
 	for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
 		switch {
 		case len(k) != 4:
-			c.fault("pending", "key %.60x is no revision id", k)
+			c.fault("pending", "key %.60x is not a revision id", k)
 		case c.known[binary.BigEndian.Uint32(k)]:
 			c.fault("pending", "revision %d is visible already", binary.BigEndian.Uint32(k))
 		default:
@@ -246,8 +250,8 @@ func (c *checker) numbers(tx *bolt.Tx, visible []modelEntry) {
 	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
 		name := string(k)
 		value, err := c.r.unseal(numberPlace(name), v)
-		d := &reader{b: value}
-		n := d.uvarint()
+		d := codec.NewReader(value)
+		n := d.Uvarint()
 		top, ok := last[name]
 		delete(last, name)
 		switch {
@@ -255,7 +259,7 @@ func (c *checker) numbers(tx *bolt.Tx, visible []modelEntry) {
 			c.failed(numberPlace(name), err)
 		case !ok:
 			c.fault(numberPlace(name), "no such model")
-		case d.err != "" || n < uint64(top):
+		case d.Err != "" || n < uint64(top):
 			c.fault(numberPlace(name), "%d is below the model's last revision %d", n, top)
 		}
 	}
@@ -271,7 +275,7 @@ func (c *checker) dangling(tx *bolt.Tx) {
 		for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
 			switch {
 			case len(k) != 4 || v != nil:
-				c.fault("revisions", "key %x is no revision's bucket", k)
+				c.fault("revisions", "key %x is not a revision's bucket", k)
 			case !c.known[binary.BigEndian.Uint32(k)]:
 				c.fault(fmt.Sprintf("revisions/%d", binary.BigEndian.Uint32(k)), "no model refers to it")
 			}
@@ -285,6 +289,110 @@ func (c *checker) dangling(tx *bolt.Tx) {
 	for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
 		if len(k) != 9 || !c.known[binary.BigEndian.Uint32(k)] {
 			c.fault(contentPlace(k), "no revision refers to it")
+		}
+	}
+}
+
+// revision decodes all of one revision and compares it with the content index.
+func (c *checker) revision(e modelEntry) error {
+	ref := e.ref()
+	v, err := c.s.record(e)
+	if err != nil {
+		return err
+	}
+	st, err := c.s.stateOf(e)
+	if err != nil {
+		return err
+	}
+	chunks, missing := c.s.content(st)
+	var have [2][]hashindex.Place
+	for _, part := range chunks {
+		have[part.Kind] = slices.Grow(have[part.Kind], part.N)
+		for i := range part.N {
+			have[part.Kind] = append(have[part.Kind], part.At(i))
+		}
+	}
+	var want [2][]hashindex.Place
+	more := 0
+	expect := func(kind int, p hashindex.Place) {
+		// A hash that all rows share takes no bytes, however many rows there are.
+		if len(want[kind]) > len(have[kind])+maxFaults {
+			more++
+			return
+		}
+		want[kind] = append(want[kind], p)
+	}
+	rows, bytes := 0, int64(0)
+	for _, x := range st.raw {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		b, err := block.Decode(x.key, x.value, st.files, nil)
+		if err == nil {
+			err = b.Verify()
+		}
+		if err != nil {
+			c.failed(ref, err)
+			continue
+		}
+		sum, ok := b.Bytes().Sum()
+		if !ok || sum < 0 || sum > math.MaxInt64-bytes {
+			c.fault(ref, "block %q: sizes overflow", b.Template())
+			sum = 0
+		}
+		bytes += sum
+		for i := range b.Len() {
+			row := uint32(rows + i)
+			if h := b.Hashes().At(i); !h.IsZero() {
+				expect(hashindex.Whole, hashindex.Place{Prefix: hashindex.Prefix(h), Row: row, Slice: -1})
+			}
+			for k, h := range b.Slices(i) {
+				expect(hashindex.Sliced, hashindex.Place{Prefix: hashindex.Prefix(h), Row: row, Slice: int32(k)})
+			}
+		}
+		rows += b.Len()
+	}
+	if rows != v.Tensors || bytes != v.Bytes {
+		c.fault(ref, "its blocks hold %d tensors of %d bytes, its record says %d of %d", rows, bytes, v.Tensors, v.Bytes)
+	}
+	if missing != nil {
+		return missing
+	}
+	for kind := range want {
+		if !slices.IsSortedFunc(have[kind], hashindex.Compare) {
+			c.fault(ref, "the content index is not sorted")
+			slices.SortFunc(have[kind], hashindex.Compare)
+		}
+		c.compare(ref, want[kind], have[kind])
+	}
+	if more > 0 {
+		c.fault(ref, "%d more hashes are not in the content index", more)
+	}
+	return nil
+}
+
+// compare reports the differences of two lists of places, want sorted here.
+func (c *checker) compare(ref string, want, have []hashindex.Place) {
+	slices.SortFunc(want, hashindex.Compare)
+	for len(want) > 0 || len(have) > 0 {
+		order := 0
+		switch {
+		case len(have) == 0:
+			order = -1
+		case len(want) == 0:
+			order = 1
+		default:
+			order = hashindex.Compare(want[0], have[0])
+		}
+		switch {
+		case order < 0:
+			c.fault(ref, "row %d slice %d: hash %016x… is not in the content index", want[0].Row, want[0].Slice, want[0].Prefix)
+			want = want[1:]
+		case order > 0:
+			c.fault(ref, "the content index has hash %016x… at row %d slice %d, which does not", have[0].Prefix, have[0].Row, have[0].Slice)
+			have = have[1:]
+		default:
+			want, have = want[1:], have[1:]
 		}
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"wreg/registry/codec"
+	"wreg/registry/hashindex"
 	"wreg/registry/tensor"
 )
 
@@ -42,7 +44,7 @@ func putSmall(r *Registry) error {
 	return nil
 }
 
-// edit changes a registry behind its back, as a valid bbolt file.
+// edit changes a registry disk.Behind its back, as a valid bbolt file.
 func edit(t *testing.T, path string, fn func(tx *bolt.Tx) error) {
 	t.Helper()
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: defaultTimeout})
@@ -58,13 +60,13 @@ func edit(t *testing.T, path string, fn func(tx *bolt.Tx) error) {
 func TestCheckFinds(t *testing.T) {
 	one := idKey(1)
 	blocks := func(tx *bolt.Tx) *bolt.Bucket { return tx.Bucket(revisionsBucket).Bucket(one).Bucket(blocksKey) }
-	whole := contentKey(1, wholeKind, 0)
+	whole := contentKey(1, hashindex.Whole, 0)
 	reseal := func(tx *bolt.Tx, fn func(value []byte)) error {
 		b := tx.Bucket(contentBucket)
 		value := append([]byte{}, b.Get(whole)...)
 		value = value[:len(value)-4]
 		fn(value)
-		return b.Put(whole, seal(contentPlace(whole), value))
+		return b.Put(whole, codec.Seal(contentPlace(whole), value))
 	}
 	cases := []struct {
 		name string
@@ -104,22 +106,22 @@ func TestCheckFinds(t *testing.T) {
 		}, []string{"revisions/99: no model refers to it"}},
 		{"model swapped", func(tx *bolt.Tx) error {
 			key := modelKey("m", 1)
-			return tx.Bucket(modelsBucket).Put(key, seal(modelPlace(key), appendModel(2, 1, 2)))
+			return tx.Bucket(modelsBucket).Put(key, codec.Seal(modelPlace(key), appendModel(2, 1, 2)))
 		}, []string{"belongs to another model too", "revisions/1: no model refers to it", "says it is m@2"}},
 		{"model damaged", func(tx *bolt.Tx) error { return tx.Bucket(modelsBucket).Put(modelKey("m", 1), []byte("12345678")) },
 			[]string{"models/m@1", "revisions/1: no model refers to it"}},
 		{"strange name", func(tx *bolt.Tx) error {
 			key := modelKey("a b", 1)
-			return tx.Bucket(modelsBucket).Put(key, seal(modelPlace(key), appendModel(1, 1, 2)))
+			return tx.Bucket(modelsBucket).Put(key, codec.Seal(modelPlace(key), appendModel(1, 1, 2)))
 		}, []string{"is a space", "3 revisions, 2 were written"}},
 		{"model lost", func(tx *bolt.Tx) error { return tx.Bucket(modelsBucket).Delete(modelKey("m", 2)) },
 			[]string{"1 revisions, 2 were written", "revisions/2: no model refers to it"}},
 		{"number lost", func(tx *bolt.Tx) error { return tx.Bucket(numbersBucket).Delete([]byte("m")) }, []string{"numbers/m: the key is absent"}},
 		{"number low", func(tx *bolt.Tx) error {
-			return tx.Bucket(numbersBucket).Put([]byte("m"), seal(numberPlace("m"), appendNumber(1)))
+			return tx.Bucket(numbersBucket).Put([]byte("m"), codec.Seal(numberPlace("m"), appendNumber(1)))
 		}, []string{"1 is below the model's last revision 2"}},
 		{"number of nobody", func(tx *bolt.Tx) error {
-			return tx.Bucket(numbersBucket).Put([]byte("x"), seal(numberPlace("x"), appendNumber(1)))
+			return tx.Bucket(numbersBucket).Put([]byte("x"), codec.Seal(numberPlace("x"), appendNumber(1)))
 		}, []string{"numbers/x: no such model"}},
 		{"pending and visible", func(tx *bolt.Tx) error { return tx.Bucket(pendingBucket).Put(one, nil) }, []string{"revision 1 is visible already"}},
 		{"stray bucket", func(tx *bolt.Tx) error { _, err := tx.CreateBucket([]byte("stray")); return err }, []string{`unknown bucket "stray"`}},

@@ -6,7 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"wreg/registry/block"
 	"wreg/registry/boltfile"
+	"wreg/registry/hashindex"
+	"wreg/registry/record"
 )
 
 // grouped is a number as docs write it: 8,192.
@@ -27,15 +30,15 @@ func TestDocsLimits(t *testing.T) {
 	doc := strings.Join(strings.Fields(string(text)), " ")
 	for _, want := range []string{
 		"transactions of at most " + strconv.Itoa(batchBytes>>20) + " MiB or " + grouped(batchKeys) + " keys",
-		"cut into chunks of " + grouped(chunkEntries),
-		"1 to " + strconv.Itoa(wideBits) + ", or 64",
-		grouped(maxRows) + " | tensors of a template",
-		grouped(maxFreeRows) + " | tensors of a revision beyond",
-		grouped(maxFreeRowsAll) + " of all revisions",
-		grouped(maxShapes) + " | different shapes of a template, " + grouped(maxDims) + " dimensions",
-		grouped(maxFormats) + " different formats",
-		grouped(maxFiles) + " | files of a revision; " + grouped(maxFindings) + " findings; " + strconv.Itoa(maxConfig>>20) + " MiB of config.json; " +
-			strconv.Itoa(maxReceipt>>20) + " MiB of receipt; " + strconv.Itoa(maxPath>>10) + " KiB of a path",
+		"cut into chunks of " + grouped(hashindex.ChunkEntries),
+		"1 to " + strconv.Itoa(block.WideBits) + ", or 64",
+		grouped(block.MaxRows) + " | tensors of a template",
+		grouped(block.MaxFreeRows) + " | tensors of a revision beyond",
+		grouped(maxFreeRows) + " of all revisions",
+		grouped(block.MaxShapes) + " | different shapes of a template, " + grouped(block.MaxDims) + " dimensions",
+		grouped(block.MaxFormats) + " different formats",
+		grouped(record.MaxFiles) + " | files of a revision; " + grouped(record.MaxFindings) + " findings; " + strconv.Itoa(record.MaxConfig>>20) + " MiB of config.json; " +
+			strconv.Itoa(record.MaxReceipt>>20) + " MiB of receipt; " + strconv.Itoa(record.MaxPath>>10) + " KiB of a path",
 		grouped(maxRevisions) + " | revisions of a file",
 		grouped(boltfile.MaxPages) + " | pages of a file, of at most " + strconv.Itoa(boltfile.MaxPageSize>>10) + " KiB; buckets lie " + strconv.Itoa(boltfile.MaxBuckets) +
 			" deep, pages of a bucket " + strconv.Itoa(boltfile.MaxTreeDepth),

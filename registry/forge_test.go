@@ -17,6 +17,8 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"wreg/registry/codec"
+	"wreg/registry/record"
 	"wreg/registry/tensor"
 )
 
@@ -219,19 +221,22 @@ func everyEntryBut(t *testing.T, path, want string, merges bool) {
 func forgeRecord(tx *bolt.Tx, fn func(v *Revision, raw []byte) []byte) error {
 	own := tx.Bucket(revisionsBucket).Bucket(idKey(1))
 	raw := own.Get(infoKey)
-	v, wrong := decodeRecord(raw[:len(raw)-4])
+	v, wrong := record.Decode(raw[:len(raw)-4])
 	if wrong != "" {
 		return fmt.Errorf("the sample: %s", wrong)
 	}
 	forged := fn(v, bytes.Clone(raw[:len(raw)-4]))
 	if forged == nil {
-		forged = encodeRecord(v)
+		forged = record.Encode(v)
 	}
-	return own.Put(infoKey, seal(infoPlace(1), forged))
+	return own.Put(infoKey, codec.Seal(infoPlace(1), forged))
 }
 
+// The tags of a record's fields, as docs/registry-format.md has them.
+const tagModel, tagFile, tagFinding, tagReceipt = 1, 5, 6, 14
+
 func TestForgedRecord(t *testing.T) {
-	field := func(tag uint64, value []byte) []byte { return appendText(binary.AppendUvarint(nil, tag), value) }
+	field := func(tag uint64, value []byte) []byte { return codec.AppendText(binary.AppendUvarint(nil, tag), value) }
 	huge := binary.AppendUvarint(nil, 1<<40)
 	cases := []struct {
 		name, want string
@@ -250,12 +255,12 @@ func TestForgedRecord(t *testing.T) {
 		{"source without a number", "is not a revision", func(v *Revision, _ []byte) []byte { v.Source = "m"; return nil }},
 		{"tool", "tool", func(v *Revision, _ []byte) []byte { v.Tool = "\x1b]0;x\a"; return nil }},
 		{"layout", "layout", func(v *Revision, _ []byte) []byte { v.Layout = "\xff\xfe"; return nil }},
-		{"root", "bytes of a root", func(v *Revision, _ []byte) []byte { v.Root = strings.Repeat("r", maxPath+1); return nil }},
+		{"root", "bytes of a root", func(v *Revision, _ []byte) []byte { v.Root = strings.Repeat("r", record.MaxPath+1); return nil }},
 		{"file above", "leads out", func(v *Revision, _ []byte) []byte { v.Files = []tensor.File{{Name: "a/../../b"}}; return nil }},
 		{"file elsewhere", "leads out", func(v *Revision, _ []byte) []byte { v.Files = []tensor.File{{Name: "/etc/passwd"}}; return nil }},
 		{"file of no size", "of -1 bytes", func(v *Revision, _ []byte) []byte { v.Files = []tensor.File{{Name: "f", Size: -1}}; return nil }},
 		{"files", "files", func(_ *Revision, raw []byte) []byte {
-			return append(raw, bytes.Repeat(field(tagFile, make([]byte, 5)), maxFiles+1)...)
+			return append(raw, bytes.Repeat(field(tagFile, make([]byte, 5)), record.MaxFiles+1)...)
 		}},
 		{"twice", "comes twice", func(_ *Revision, raw []byte) []byte { return append(raw, field(tagModel, []byte("m"))...) }},
 		{"length", "entries in", func(_ *Revision, raw []byte) []byte { return append(binary.AppendUvarint(raw, tagReceipt), huge...) }},
@@ -276,35 +281,10 @@ func TestForgedRecord(t *testing.T) {
 	for _, n := range []int64{0, -1, math.MinInt64, math.MinInt64 + 1, math.MaxInt64} {
 		path := sound(t)
 		alter(t, path, func(tx *bolt.Tx) error {
-			return forgeRecord(tx, func(v *Revision, _ []byte) []byte { v.Created = fromUnixNano(n); return nil })
+			return forgeRecord(tx, func(v *Revision, _ []byte) []byte { v.Created = time.Unix(0, n); return nil })
 		})
 		if faults, err := CheckFile(context.Background(), path, Options{}); err != nil || len(faults) > 0 {
 			t.Errorf("created %d: %v, %v", n, faults, err)
-		}
-	}
-}
-
-// Times beyond what 64 bits of nanoseconds hold are kept as the nearest.
-func TestMoments(t *testing.T) {
-	far := time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, c := range []struct {
-		time time.Time
-		want int64
-	}{
-		{far, math.MaxInt64},
-		{time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC), math.MaxInt64},
-		{time.Unix(math.MaxInt64>>10, 0), math.MaxInt64},
-		{time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC), math.MinInt64 + 1},
-		{time.Date(1677, 1, 1, 0, 0, 0, 0, time.UTC), math.MinInt64 + 1},
-		{time.Time{}, noTime},
-		{time.Unix(0, -1), -1},
-		{time.Unix(0, math.MaxInt64), math.MaxInt64},
-	} {
-		if got := unixNano(c.time); got != c.want {
-			t.Errorf("%v is kept as %d, want %d", c.time, got, c.want)
-		}
-		if back := fromUnixNano(unixNano(c.time)); !c.time.IsZero() && !back.Equal(tensor.Moment(c.time)) {
-			t.Errorf("%v comes back as %v, its moment is %v", c.time, back, tensor.Moment(c.time))
 		}
 	}
 }
@@ -317,7 +297,7 @@ func TestForgedModels(t *testing.T) {
 				return err
 			}
 			key := modelKey(name, number)
-			return b.Put(key, seal(modelPlace(key), appendModel(id, blocks, chunks)))
+			return b.Put(key, codec.Seal(modelPlace(key), appendModel(id, blocks, chunks)))
 		}
 	}
 	for _, c := range []struct {
@@ -337,7 +317,7 @@ func TestForgedModels(t *testing.T) {
 		{"an escape", "control character", model("m\x1b[2J", 1, 1, 1, 2), false},
 		{"a long name", "at most 200", model(strings.Repeat("m", 20_000), 1, 1, 1, 2), false},
 		{"a long key", "is no revision", func(tx *bolt.Tx) error {
-			return tx.Bucket(modelsBucket).Put(bytes.Repeat([]byte{7}, bolt.MaxKeySize), seal(modelPlace(bytes.Repeat([]byte{7}, bolt.MaxKeySize)), nil))
+			return tx.Bucket(modelsBucket).Put(bytes.Repeat([]byte{7}, bolt.MaxKeySize), codec.Seal(modelPlace(bytes.Repeat([]byte{7}, bolt.MaxKeySize)), nil))
 		}, false},
 		{"pending and visible", "is visible", func(tx *bolt.Tx) error { return tx.Bucket(pendingBucket).Put(idKey(1), []byte("m")) }, true},
 		{"a bucket for a model", "the key is absent", func(tx *bolt.Tx) error {
@@ -349,16 +329,16 @@ func TestForgedModels(t *testing.T) {
 			return err
 		}, false},
 		{"files out of order", "does not come after", func(tx *bolt.Tx) error {
-			return tx.Bucket(revisionsBucket).Bucket(idKey(1)).Put(filesKey, seal(filesPlace(1), appendTable(nil, []string{"f", "f"})))
+			return tx.Bucket(revisionsBucket).Bucket(idKey(1)).Put(filesKey, codec.Seal(filesPlace(1), codec.AppendTable(nil, []string{"f", "f"})))
 		}, false},
 		{"files above", "leads out", func(tx *bolt.Tx) error {
-			return tx.Bucket(revisionsBucket).Bucket(idKey(1)).Put(filesKey, seal(filesPlace(1), appendTable(nil, []string{"../f"})))
+			return tx.Bucket(revisionsBucket).Bucket(idKey(1)).Put(filesKey, codec.Seal(filesPlace(1), codec.AppendTable(nil, []string{"../f"})))
 		}, false},
 		{"files", "names, at most", func(tx *bolt.Tx) error {
-			return tx.Bucket(revisionsBucket).Bucket(idKey(1)).Put(filesKey, seal(filesPlace(1), appendTable(nil, make([]string, maxFiles+1))))
+			return tx.Bucket(revisionsBucket).Bucket(idKey(1)).Put(filesKey, codec.Seal(filesPlace(1), codec.AppendTable(nil, make([]string, record.MaxFiles+1))))
 		}, false},
 		{"number of 64 bits", "is below the model's", func(tx *bolt.Tx) error {
-			return tx.Bucket(numbersBucket).Put([]byte("m"), seal(numberPlace("m"), binary.AppendUvarint(nil, 0)))
+			return tx.Bucket(numbersBucket).Put([]byte("m"), codec.Seal(numberPlace("m"), binary.AppendUvarint(nil, 0)))
 		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

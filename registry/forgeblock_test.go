@@ -5,13 +5,14 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"strings"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
 
+	"wreg/registry/block"
+	"wreg/registry/codec"
 	"wreg/registry/tensor"
 )
 
@@ -26,9 +27,9 @@ func forgedBlock(key string, rows uint64, counts map[string]uint64) []byte {
 		}
 		return v
 	}
-	b := binary.AppendUvarint([]byte{blockVersion}, n("rows", rows))
+	b := binary.AppendUvarint([]byte{1}, n("rows", rows))
 	b = binary.AppendUvarint(b, n("numbers", 1))
-	b = append(b, gridProduct)
+	b = append(b, 1)
 	b = binary.AppendVarint(b, 0)
 	b = binary.AppendUvarint(b, n("range", rows))
 	column := func(name string, v int64) { // width 0: a constant
@@ -46,14 +47,14 @@ func forgedBlock(key string, rows uint64, counts map[string]uint64) []byte {
 	b = binary.AppendUvarint(b, n("format length", 1))
 	b = append(b, 'x')
 	column("format", 0)
-	b = append(append(b, 1), make([]byte, hashSize)...)
-	b = append(append(b, 1), make([]byte, sumSize)...)
+	b = append(append(b, 1), make([]byte, 32)...)
+	b = append(append(b, 1), make([]byte, 16)...)
 	column("slice count", 0)
 	b = binary.AppendUvarint(b, n("slices", 0))
-	for range 1 + len(statFields) {
+	for range 1 + 6 {
 		column("statistics", 0)
 	}
-	sum := crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, b)
+	sum := codec.Checksum(key, b)
 	return binary.LittleEndian.AppendUint32(b, sum)
 }
 
@@ -76,7 +77,7 @@ func forgeBlocks(t *testing.T, path string, rows int, blocks map[string][]byte) 
 			}
 		}
 		key := modelKey("m", 1)
-		if err := tx.Bucket(modelsBucket).Put(key, seal(modelPlace(key), appendModel(1, len(blocks), 0))); err != nil {
+		if err := tx.Bucket(modelsBucket).Put(key, codec.Seal(modelPlace(key), appendModel(1, len(blocks), 0))); err != nil {
 			return err
 		}
 		return forgeRecord(tx, func(v *Revision, _ []byte) []byte { v.Tensors, v.Bytes = rows, int64(4*rows); return nil })
@@ -90,11 +91,11 @@ func TestForgedBlock(t *testing.T) {
 		t.Fatalf("the sample: %v, %v", faults, err)
 	}
 	minus := func(n int64) uint64 { return uint64(n) }
-	huge := []uint64{maxRows + 1, 1 << 31, 1 << 40, 1 << 62, math.MaxUint64}
+	huge := []uint64{block.MaxRows + 1, 1 << 31, 1 << 40, 1 << 62, math.MaxUint64}
 	for name, values := range map[string][]uint64{
-		"rows":              append(huge, 0, 5, maxRows),
+		"rows":              append(huge, 0, 5, block.MaxRows),
 		"numbers":           append(huge, 0, 2, 30),
-		"range":             append(huge, 0, 5, maxRows),
+		"range":             append(huge, 0, 5, block.MaxRows),
 		"dtype":             {256 + uint64(tensor.F32), 0, 255, 1 << 40, minus(-1)},
 		"dtype width":       {60, 63, 65, 255, 1},
 		"shapes":            append(huge, 0, 2, 200),
@@ -140,9 +141,9 @@ func TestForgedRows(t *testing.T) {
 		blocks, rows, length int
 		want                 string
 	}{
-		{"one block", 1, maxRows, 0, "too many for the bytes"},
-		{"just too many", 1, maxFreeRows + 1000, 0, "too many for the bytes"},
-		{"20 blocks", 20, maxFreeRows / 10, 0, "too many for the bytes"},
+		{"one block", 1, block.MaxRows, 0, "too many for the bytes"},
+		{"just too many", 1, block.MaxFreeRows + 1000, 0, "too many for the bytes"},
+		{"20 blocks", 20, block.MaxFreeRows / 10, 0, "too many for the bytes"},
 		{"long names", 1, 10_000, 30_000, "too many for the bytes"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -153,9 +154,9 @@ func TestForgedRows(t *testing.T) {
 	}
 	t.Run("revisions", func(t *testing.T) {
 		c := newCache()
-		for id := range uint32(maxFreeRowsAll / maxFreeRows) {
+		for id := range uint32(maxFreeRows / block.MaxFreeRows) {
 			for range 2 { // read by two at once
-				if !c.keepState(&state{entry: modelEntry{id: id}}, maxFreeRows) {
+				if !c.keepState(&state{entry: modelEntry{id: id}}, block.MaxFreeRows) {
 					t.Fatalf("refused at revision %d", id)
 				}
 			}
@@ -167,10 +168,10 @@ func TestForgedRows(t *testing.T) {
 	t.Run("a shared hash", func(t *testing.T) { // and no content index
 		path := sound(t)
 		block := forgedBlock(forgedKey, 200_000, nil)
-		at := bytes.Index(block, append([]byte{1}, make([]byte, hashSize)...))
+		at := bytes.Index(block, append([]byte{1}, make([]byte, 32)...))
 		block[at+1] = 9
 		head := block[:len(block)-4]
-		sum := crc32.Update(crc32.Checksum([]byte(forgedKey), castagnoli), castagnoli, head)
+		sum := codec.Checksum(forgedKey, head)
 		forgeBlocks(t, path, 200_000, map[string][]byte{forgedKey: binary.LittleEndian.AppendUint32(bytes.Clone(head), sum)})
 		faults, err := CheckFile(context.Background(), path, Options{})
 		if err != nil || len(faults) == 0 || !strings.Contains(faults[len(faults)-1].Message, "more faults") {

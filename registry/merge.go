@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 	"slices"
+
+	"wreg/registry/codec"
+	"wreg/registry/record"
 )
 
 // Merged says what became of one revision of a merged registry.
@@ -137,8 +140,8 @@ func (s *Snapshot) fingerprint(e modelEntry, v Revision) (sum [32]byte, err erro
 		h.Write(binary.AppendUvarint(nil, uint64(len(b))))
 		h.Write(b)
 	}
-	field(encodeRecord(&v))
-	field(appendTable(nil, st.files))
+	field(record.Encode(&v))
+	field(codec.AppendTable(nil, st.files))
 	for _, x := range st.raw {
 		field([]byte(x.key))
 		field(x.value)

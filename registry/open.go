@@ -12,6 +12,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"wreg/registry/boltfile"
+	"wreg/registry/disk"
 )
 
 // defaultTimeout is how long Open waits for another process to let go of the file.
@@ -26,7 +27,7 @@ const allocStep = 1 << 20
 func Open(path string, o Options) (*Registry, error) {
 	path, err := filepath.Abs(path)
 	if err == nil {
-		path, err = behind(path)
+		path, err = disk.Behind(path)
 	}
 	if err != nil {
 		return nil, err
@@ -168,41 +169,26 @@ func (r *Registry) begin() error {
 // create makes an empty registry beside path and links it there, so that neither
 // a half-made file nor the loss of one made meanwhile is possible.
 func create(path string) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	err := os.MkdirAll(filepath.Dir(path), 0o777)
+	if err == nil {
+		err = disk.Create(path, func(temp *os.File) error {
+			db, err := bolt.Open(temp.Name(), 0o644, &bolt.Options{Timeout: defaultTimeout})
+			if err != nil {
+				return err
+			}
+			return errors.Join(db.Update(initSchema), db.Update(func(*bolt.Tx) error { return nil }), db.Close())
+		})
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("registry %s: %w", path, err)
-	}
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*")
-	if err != nil {
-		return fmt.Errorf("registry %s: %w", path, err)
-	}
-	temp := f.Name()
-	defer os.Remove(temp)
-	if err := errors.Join(f.Chmod(0o644), f.Close()); err != nil {
-		return fmt.Errorf("registry %s: %w", path, err)
-	}
-	db, err := bolt.Open(temp, 0o644, &bolt.Options{Timeout: defaultTimeout})
-	if err != nil {
-		return fmt.Errorf("registry %s: %w", path, err)
-	}
-	if err := errors.Join(db.Update(initSchema), db.Update(func(*bolt.Tx) error { return nil }), db.Close()); err != nil {
-		return fmt.Errorf("registry %s: %w", path, err)
-	}
-	if err := land(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("registry %s: %w", path, err)
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename in dir durable, where folders can be synced.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, fs.ErrInvalid) && !errors.Is(err, fs.ErrPermission) {
-		return err
 	}
 	return nil
+}
+
+func (r *Registry) lockError(readOnly bool) error {
+	e := &LockError{Path: r.path, ReadOnly: readOnly}
+	if info, err := os.Stat(r.path); err == nil {
+		e.Holders = disk.LockHolders(info)
+	}
+	return e
 }

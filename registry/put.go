@@ -4,20 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
 
+	"wreg/registry/block"
+	"wreg/registry/codec"
+	"wreg/registry/hashindex"
+	"wreg/registry/record"
 	"wreg/registry/tensor"
-)
-
-// A transaction of an ingest ends when it holds this much: bbolt keeps what is not
-// committed in memory, and other processes wait meanwhile.
-var (
-	batchBytes = 8 << 20
-	batchKeys  = 1 << 13
 )
 
 // fillPercent packs pages of keys that arrive in order and never change.
@@ -28,10 +24,10 @@ const fillPercent = 0.95
 // and the remains are removed by the next Put or by GC. Tensors may come in any
 // order; two with one path are an error.
 func (r *Registry) Put(ctx context.Context, v Revision, tensors []tensor.Info) (*Revision, error) {
-	if err := CheckName(v.Model); err != nil {
+	if err := record.CheckName(v.Model); err != nil {
 		return nil, err
 	}
-	groups, err := group(tensors)
+	groups, err := block.Group(tensors)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", v.Model, err)
 	}
@@ -42,12 +38,12 @@ func (r *Registry) Put(ctx context.Context, v Revision, tensors []tensor.Info) (
 		}
 		v.Bytes += tensors[i].Bytes
 	}
-	return r.write(ctx, v, groups.blocks(), func(w *putter) error { return w.run(groups, tensors) })
+	return r.write(ctx, v, groups.Len(), func(w *putter) error { return w.run(groups, tensors) })
 }
 
 // write makes a revision of what run puts.
 func (r *Registry) write(ctx context.Context, v Revision, blocks int, run func(w *putter) error) (*Revision, error) {
-	if wrong := v.wrong(); wrong != "" {
+	if wrong := v.Fault(); wrong != "" {
 		return nil, fmt.Errorf("model %s: %s", v.Model, wrong)
 	}
 	if err := r.GC(ctx); err != nil {
@@ -80,39 +76,38 @@ type write struct {
 	key, value []byte
 }
 
-func (w *putter) run(groups *grouping, tensors []tensor.Info) error {
+func (w *putter) run(groups *block.Groups, tensors []tensor.Info) error {
 	names, codes := fileTable(tensors)
-	if wrong := filesFault(names); wrong != "" {
+	if wrong := record.FilesFault(names); wrong != "" {
 		return errors.New(wrong)
 	}
 	if err := w.begin(); err != nil {
 		return err
 	}
-	var whole, sliced []place
-	var count rowCount
+	var whole, sliced []hashindex.Place
+	var count block.RowCount
 	row := uint32(0)
-	for window := range windows(groups.inOrder) {
-		blocks, errs := make([][]byte, len(window)), make([]error, len(window))
-		onAllCores(len(window), func(i int) { blocks[i], errs[i] = encodeBlock(window[i].key, window[i].entries, codes) })
-		if err := errors.Join(errs...); err != nil {
+	for e, err := range groups.Encode(codes) {
+		if err != nil {
 			return err
 		}
-		for i, g := range window {
-			whole, sliced = contentPlaces(g.entries, row, whole, sliced)
-			row += uint32(len(g.entries))
-			if count.add(g.key, len(g.entries), len(blocks[i])); count.wrong() != "" {
-				return errors.New(count.wrong())
-			}
-			if err := w.put(blocksKey, []byte(g.key), blocks[i]); err != nil {
+		for i := range e.Len() {
+			whole, sliced = hashindex.Add(e.Info(i), row, whole, sliced)
+			row++
+		}
+		if count.Add(e.Key, e.Len(), len(e.Bytes)); count.Wrong() != "" {
+			return errors.New(count.Wrong())
+		}
+		if err := w.put(blocksKey, []byte(e.Key), e.Bytes); err != nil {
+			return err
+		}
+	}
+	for kind, places := range [][]hashindex.Place{whole, sliced} {
+		for n, chunk := range hashindex.Chunks(byte(kind), places) {
+			if err := w.content(byte(kind), n, chunk); err != nil {
 				return err
 			}
 		}
-	}
-	if err := contentChunks(w.id, wholeKind, whole, w.content); err != nil {
-		return err
-	}
-	if err := contentChunks(w.id, sliceKind, sliced, w.content); err != nil {
-		return err
 	}
 	return w.finish(names)
 }
@@ -134,43 +129,19 @@ func (w *putter) copy(s *Snapshot, st *state) error {
 	}
 	var next [2]int // of either kind
 	for _, c := range chunks {
-		key := contentKey(w.id, c.kind, next[c.kind])
-		next[c.kind]++
-		if err := w.content(key, seal(contentPlace(key), c.b)); err != nil {
+		if err := w.content(c.Kind, next[c.Kind], c.Bytes); err != nil {
 			return err
 		}
+		next[c.Kind]++
 	}
 	return w.finish(st.files)
 }
 
 // content puts a chunk of the content index.
-func (w *putter) content(key, value []byte) error {
+func (w *putter) content(kind byte, n int, chunk []byte) error {
 	w.chunks++
-	return w.put(contentBucket, key, value)
-}
-
-// windowRows bounds the tensors whose blocks are encoded at once. With hashes and
-// statistics a row takes some 100 bytes.
-const windowRows = 1 << 17
-
-// windows cuts groups into stretches of windowRows tensors, of one group at least.
-func windows(groups iter.Seq[groupOf]) iter.Seq[[]groupOf] {
-	return func(yield func([]groupOf) bool) {
-		var window []groupOf
-		rows := 0
-		for g := range groups {
-			if len(window) > 0 && rows+len(g.entries) > windowRows {
-				if !yield(window) {
-					return
-				}
-				window, rows = window[:0], 0
-			}
-			window, rows = append(window, g), rows+len(g.entries)
-		}
-		if len(window) > 0 {
-			yield(window)
-		}
-	}
+	key := contentKey(w.id, kind, n)
+	return w.put(contentBucket, key, codec.Seal(contentPlace(key), chunk))
 }
 
 // fileTable lists the files the tensors lie in, sorted, and each one's place.
@@ -277,7 +248,7 @@ func (w *putter) flush(tx *bolt.Tx) error {
 
 // finish writes what is left and makes the revision visible.
 func (w *putter) finish(files []string) error {
-	if err := w.put(nil, filesKey, seal(filesPlace(w.id), appendTable(nil, files))); err != nil {
+	if err := w.put(nil, filesKey, codec.Seal(filesPlace(w.id), codec.AppendTable(nil, files))); err != nil {
 		return err
 	}
 	if err := w.ctx.Err(); err != nil {
@@ -297,11 +268,11 @@ func (w *putter) finish(files []string) error {
 		}
 		w.record.Number = number
 		own := tx.Bucket(revisionsBucket).Bucket(idKey(w.id))
-		if err := own.Put(infoKey, seal(infoPlace(w.id), encodeRecord(&w.record))); err != nil {
+		if err := own.Put(infoKey, codec.Seal(infoPlace(w.id), record.Encode(&w.record))); err != nil {
 			return err
 		}
 		key := modelKey(w.record.Model, number)
-		if err := models.Put(key, seal(modelPlace(key), appendModel(w.id, w.blocks, w.chunks))); err != nil {
+		if err := models.Put(key, codec.Seal(modelPlace(key), appendModel(w.id, w.blocks, w.chunks))); err != nil {
 			return err
 		}
 		if err := countModels(models, 1); err != nil {
@@ -324,13 +295,13 @@ func (r *Registry) nextNumber(tx *bolt.Tx, model string) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		d := &reader{b: value}
-		if last = d.uvarint(); d.err != "" || last >= math.MaxInt32 {
-			return 0, r.damage(numberPlace(model), "%d is no revision's number", last)
+		d := codec.NewReader(value)
+		if last = d.Uvarint(); d.Err != "" || last >= math.MaxInt32 {
+			return 0, r.damage(numberPlace(model), "%d is not a revision's number", last)
 		}
 	}
 	number := int(last) + 1
-	return number, b.Put([]byte(model), seal(numberPlace(model), appendNumber(number)))
+	return number, b.Put([]byte(model), codec.Seal(numberPlace(model), appendNumber(number)))
 }
 
 // release ends the protection of the id from GC.

@@ -1,11 +1,17 @@
 package registry
 
 import (
-	"fmt"
+	"encoding/binary"
 	"iter"
 	"slices"
 	"strings"
 
+	bolt "go.etcd.io/bbolt"
+
+	"wreg/registry/block"
+	"wreg/registry/codec"
+	"wreg/registry/hashindex"
+	"wreg/registry/record"
 	"wreg/registry/tensor"
 )
 
@@ -36,46 +42,46 @@ func (s *Snapshot) stateOf(e modelEntry) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &reader{b: table}
-	if st.files = d.table(maxFiles); d.err == "" {
-		d.err = filesFault(st.files)
+	d := codec.NewReader(table)
+	if st.files = d.Table(record.MaxFiles); d.Err == "" {
+		d.Err = record.FilesFault(st.files)
 	}
-	if d.err != "" {
-		return nil, s.r.damage(filesPlace(e.id), "%s", d.err)
+	if d.Err != "" {
+		return nil, s.r.damage(filesPlace(e.id), "%s", d.Err)
 	}
 	blocks := own.Bucket(blocksKey)
 	if blocks == nil {
 		return nil, s.r.damage(st.ref, "the bucket of blocks is absent")
 	}
 	c := blocks.Cursor()
-	var count rowCount
+	var count block.RowCount
 	for k, value := c.First(); k != nil; k, value = c.Next() {
 		x := rawBlock{string(k), value}
 		st.raw = append(st.raw, x)
-		rows, err := x.rows()
+		rows, err := block.Rows(x.key, x.value)
 		if err != nil {
 			return nil, s.r.damage(st.ref, "%v", err)
 		}
-		if count.add(x.key, int(rows), len(value)); count.wrong() != "" {
-			return nil, s.r.damage(st.ref, "%s", count.wrong())
+		if count.Add(x.key, int(rows), len(value)); count.Wrong() != "" {
+			return nil, s.r.damage(st.ref, "%s", count.Wrong())
 		}
 	}
 	if len(st.raw) != e.blocks {
 		return nil, s.r.damage(st.ref, "%d blocks, %d were written", len(st.raw), e.blocks)
 	}
-	if !s.kept.keepState(st, count.free) {
+	if !s.kept.keepState(st, count.Free) {
 		return nil, s.r.damage(st.ref, "its tensors and those of other revisions are too many for the bytes they are stored in")
 	}
 	return st, nil
 }
 
 // block reads the header of block at, once.
-func (s *Snapshot) block(st *state, at int) (*Block, error) {
+func (s *Snapshot) block(st *state, at int) (*block.Block, error) {
 	if b := s.kept.head(st, at); b != nil {
 		return b, nil
 	}
 	x := st.raw[at]
-	b, err := decodeBlock(x.key, x.value, st.files, func(err error) { s.r.report(st.ref, err) })
+	b, err := block.Decode(x.key, x.value, st.files, func(err error) { s.r.report(st.ref, err) })
 	if err != nil {
 		return nil, s.r.damage(st.ref, "%v", err)
 	}
@@ -84,21 +90,21 @@ func (s *Snapshot) block(st *state, at int) (*Block, error) {
 
 // Blocks yields a revision's blocks in template order: one block per template.
 // Columns are decoded when asked for, so a query costs what it touches.
-func (s *Snapshot) Blocks(v *Revision) iter.Seq2[*Block, error] {
+func (s *Snapshot) Blocks(v *Revision) iter.Seq2[*block.Block, error] {
 	return s.BlocksWhere(v, nil)
 }
 
 // BlocksWhere is Blocks for the templates that keep accepts; the others are not
 // read at all. nil keeps all.
-func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) iter.Seq2[*Block, error] {
-	return func(yield func(*Block, error) bool) {
+func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) iter.Seq2[*block.Block, error] {
+	return func(yield func(*block.Block, error) bool) {
 		st, err := s.state(v)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
 		for at, x := range st.raw {
-			if keep != nil && !keep(x.template()) {
+			if keep != nil && !keep(block.TemplateOf(x.key)) {
 				continue
 			}
 			b, err := s.block(st, at)
@@ -121,7 +127,7 @@ func (s *Snapshot) Lookup(v *Revision, path string) (tensor.Info, bool, error) {
 	if err != nil {
 		return tensor.Info{}, false, err
 	}
-	key, index := blockKey(path)
+	key, index := block.KeyOf(path)
 	at, ok := slices.BinarySearchFunc(st.raw, key, func(x rawBlock, key string) int { return strings.Compare(x.key, key) })
 	if !ok {
 		return tensor.Info{}, false, nil
@@ -187,9 +193,8 @@ func (s *Snapshot) ByHash(h tensor.Hash) ([]Where, error) {
 			return nil, err
 		}
 		for _, c := range chunks {
-			for i := c.find(prefixOf(h)); i < c.n && c.prefix(i) == prefixOf(h); i++ {
-				p := c.at(i)
-				at, row, err := s.locate(st, p.row)
+			for p := range c.Find(hashindex.Prefix(h)) {
+				at, row, err := s.locate(st, p.Row)
 				if err != nil {
 					return nil, err
 				}
@@ -197,8 +202,8 @@ func (s *Snapshot) ByHash(h tensor.Hash) ([]Where, error) {
 				if err != nil {
 					return nil, err
 				}
-				if b.holds(row, int(p.slice), h) {
-					list = append(list, Where{st.ref, b.Path(row), int(p.slice)})
+				if b.Holds(row, int(p.Slice), h) {
+					list = append(list, Where{st.ref, b.Path(row), int(p.Slice)})
 				}
 				if b.Err() != nil {
 					return nil, s.r.damage(st.ref, "%v", b.Err())
@@ -209,24 +214,11 @@ func (s *Snapshot) ByHash(h tensor.Hash) ([]Where, error) {
 	return list, nil
 }
 
-// holds reports whether a row's hash, or that of one of its slices, is h.
-func (b *Block) holds(row, slice int, h tensor.Hash) bool {
-	if slice < 0 {
-		return b.Hashes().At(row) == h
-	}
-	start, end := b.sliceSpan(row)
-	if slice >= end-start {
-		b.damaged(fmt.Sprintf("the content index names slice %d of row %d, which has %d", slice, row, end-start))
-		return false
-	}
-	return b.sliceHash(start+slice) == h
-}
-
 // content reads a revision's part of the content index once.
-func (s *Snapshot) content(st *state) ([]chunk, error) {
+func (s *Snapshot) content(st *state) ([]hashindex.Chunk, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return once(s.kept, &st.chunks, func() ([]chunk, error) {
+	return once(s.kept, &st.chunks, func() ([]hashindex.Chunk, error) {
 		chunks, err := s.r.chunks(s.tx, st.entry.id)
 		if err == nil && len(chunks) != st.entry.chunks {
 			err = s.r.damage(st.ref, "%d chunks of the content index, %d were written", len(chunks), st.entry.chunks)
@@ -241,7 +233,7 @@ func (s *Snapshot) rowStarts(st *state) ([]uint32, error) {
 		starts, row := make([]uint32, 0, len(st.raw)), uint32(0)
 		for _, x := range st.raw {
 			starts = append(starts, row)
-			n, err := x.rows()
+			n, err := block.Rows(x.key, x.value)
 			if err != nil {
 				return nil, s.r.damage(st.ref, "%v", err)
 			}
@@ -251,34 +243,52 @@ func (s *Snapshot) rowStarts(st *state) ([]uint32, error) {
 	})
 }
 
-// rows reads how many rows a block has from the beginning of its header.
-func (x rawBlock) rows() (uint32, error) {
-	d := &reader{b: x.value}
-	d.byte()
-	n := d.uvarint()
-	if d.err != "" || n == 0 || n > maxRows || len(x.value) < minBlock {
-		return 0, fmt.Errorf("block %.60q: %d rows in %d bytes", x.template(), n, len(x.value))
-	}
-	return uint32(n), nil
-}
-
 // locate finds the block a revision's row lies in, and its row there.
-func (s *Snapshot) locate(st *state, row uint32) (block, at int, err error) {
+func (s *Snapshot) locate(st *state, row uint32) (at, inBlock int, err error) {
 	starts, err := s.rowStarts(st)
 	if err != nil {
 		return 0, 0, err
 	}
-	block, exact := slices.BinarySearch(starts, row)
+	at, exact := slices.BinarySearch(starts, row)
 	if !exact {
-		block--
+		at--
 	}
-	if block < 0 {
+	if at < 0 {
 		return 0, 0, s.r.damage(st.ref, "the content index names row %d of none", row)
 	}
-	at = int(row - starts[block])
-	n, err := st.raw[block].rows()
-	if err != nil || at >= int(n) {
-		return 0, 0, s.r.damage(st.ref, "the content index names row %d, block %q ends at %d", row, st.raw[block].template(), starts[block]+n)
+	x := st.raw[at]
+	inBlock = int(row - starts[at])
+	n, err := block.Rows(x.key, x.value)
+	if err != nil || inBlock >= int(n) {
+		return 0, 0, s.r.damage(st.ref, "the content index names row %d, block %q ends at %d", row, block.TemplateOf(x.key), starts[at]+n)
 	}
-	return block, at, nil
+	return at, inBlock, nil
+}
+
+// chunks reads a revision's part of the content index, verified.
+func (r *Registry) chunks(tx *bolt.Tx, id uint32) ([]hashindex.Chunk, error) {
+	b, err := r.bucket(tx, contentBucket)
+	if err != nil {
+		return nil, err
+	}
+	var all []hashindex.Chunk
+	c := b.Cursor()
+	prefix := idKey(id)
+	next := [2]int{}
+	for k, v := c.Seek(prefix); len(k) >= 4 && string(k[:4]) == string(prefix); k, v = c.Next() {
+		if len(k) != 9 || k[4] > hashindex.Sliced || int(binary.BigEndian.Uint32(k[5:])) != next[k[4]] {
+			return nil, r.damage(contentPlace(k), "the key does not continue the index")
+		}
+		next[k[4]]++
+		value, err := r.unseal(contentPlace(k), v)
+		if err != nil {
+			return nil, err
+		}
+		part, err := hashindex.Decode(k[4], value)
+		if err != nil {
+			return nil, r.damage(contentPlace(k), "%v", err)
+		}
+		all = append(all, part)
+	}
+	return all, nil
 }

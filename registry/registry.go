@@ -17,14 +17,14 @@ package registry
 import (
 	"fmt"
 	"os"
-	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
 
 	"wreg/registry/boltfile"
-	"wreg/registry/tensor"
+	"wreg/registry/record"
 )
 
 // Options of Open. The zero value opens for reading and writing.
@@ -56,25 +56,13 @@ type Registry struct {
 }
 
 // Revision describes one ingested checkpoint.
-type Revision struct {
-	Model    string // "hunyuan"
-	Number   int    // 1, 2, …; Put assigns it
-	Root     string // absolute path ingest.Open was given (folder or file)
-	Config   []byte // config.json as found, nil when there was none
-	Files    []tensor.File
-	Findings []tensor.Finding
-	Created  time.Time
-	Tool     string // "wreg 0.1.0"
-	Hashed   bool   // tensors carry Hash and Sum
-	Tensors  int    // counted by Put
-	Bytes    int64  // summed by Put
-	Source   string // "hunyuan@1" when exported from it, else ""
-	Layout   string // "hf", "mlx", … when known
-	Receipt  []byte // wreg-receipt.json of an export, nil otherwise
-}
+type Revision = record.Revision
 
-// Ref is "hunyuan@2".
-func (v *Revision) Ref() string { return v.Model + "@" + strconv.Itoa(v.Number) }
+// NotFoundError says which model is not there and what is near.
+type NotFoundError = record.NotFoundError
+
+// CheckName says why a name cannot be a new model's.
+func CheckName(name string) error { return record.CheckName(name) }
 
 // Fault is something wrong in the file, as Check finds it.
 type Fault struct{ Where, Message string }
@@ -101,6 +89,25 @@ type SchemaError struct {
 
 func (e *SchemaError) Error() string {
 	return fmt.Sprintf("registry %s has schema %d, this wreg knows up to %d: use a newer wreg, or name another file with --registry", e.Path, e.Found, e.Known)
+}
+
+// LockError says that another process holds the registry.
+type LockError struct {
+	Path     string
+	ReadOnly bool     // what was asked for
+	Holders  []string // "wreg (process 123)", as far as the system tells
+}
+
+func (e *LockError) Error() string {
+	who := "another process"
+	if len(e.Holders) > 0 {
+		who = strings.Join(e.Holders, ", ")
+	}
+	rule := "a writer is alone: wait until it ends, or end it"
+	if e.ReadOnly {
+		rule = "it writes, and a writer is alone; readers share: wait until it ends"
+	}
+	return fmt.Sprintf("registry %s is held by %s; %s", e.Path, who, rule)
 }
 
 func newRegistry(path string, readOnly bool) *Registry {

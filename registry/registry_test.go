@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"wreg/registry"
+	"wreg/registry/block"
 	"wreg/registry/tensor"
 )
 
@@ -189,7 +190,7 @@ func TestGrid(t *testing.T) {
 	full := put(t, r, "full", moe(3, 4, 1))
 	holed := put(t, r, "holed", slices.DeleteFunc(moe(3, 4, 1), func(i tensor.Info) bool { return i.Path == "model.layers.1.mlp.experts.2.up_proj.weight" }))
 	const template = "model.layers.{layer}.mlp.experts.{expert}.up_proj.weight"
-	find := func(s *registry.Snapshot, v *registry.Revision) *registry.Block {
+	find := func(s *registry.Snapshot, v *registry.Revision) *block.Block {
 		for b, err := range s.BlocksWhere(v, func(name string) bool { return name == template }) {
 			if err != nil {
 				t.Fatal(err)
@@ -202,7 +203,7 @@ func TestGrid(t *testing.T) {
 	err := r.View(func(s *registry.Snapshot) error {
 		b := find(s, full)
 		axes, ok := b.Grid()
-		if d := cmp.Diff([]registry.Range{{Start: 0, Count: 3}, {Start: 0, Count: 4}}, axes); !ok || d != "" {
+		if d := cmp.Diff([]block.Range{{Start: 0, Count: 3}, {Start: 0, Count: 4}}, axes); !ok || d != "" {
 			t.Errorf("Grid() = %v, %v", axes, ok)
 		}
 		if v, ok := b.Bytes().Const(); !ok || v != 32*64*2 {

@@ -7,6 +7,15 @@ import (
 	"slices"
 
 	bolt "go.etcd.io/bbolt"
+
+	"wreg/registry/record"
+)
+
+// A transaction of an ingest ends when it holds this much: bbolt keeps what is not
+// committed in memory, and other processes wait meanwhile.
+var (
+	batchBytes = 8 << 20
+	batchKeys  = 1 << 13
 )
 
 func appendNumber(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
@@ -15,7 +24,7 @@ func appendNumber(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 // are gone in one transaction; the room they took is freed in further ones, which
 // the next Put or GC finishes if this process ends before.
 func (r *Registry) Remove(ref string) error {
-	name, number, ok := parseRef(ref)
+	name, number, ok := record.ParseRef(ref)
 	if !ok || name == "" {
 		return &NotFoundError{Ref: ref}
 	}
@@ -80,7 +89,7 @@ func (r *Registry) GC(ctx context.Context) error {
 		r.mu.Lock()
 		err = pending.ForEach(func(k, _ []byte) error {
 			if len(k) != 4 {
-				return r.damage("pending", "key %.60x is no revision id", k)
+				return r.damage("pending", "key %.60x is not a revision id", k)
 			}
 			if id := binary.BigEndian.Uint32(k); !r.active[id] {
 				left = append(left, id)

@@ -1,12 +1,14 @@
 package registry
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"strconv"
 
 	bolt "go.etcd.io/bbolt"
+
+	"wreg/registry/codec"
 )
 
 // The layout of the file: docs/registry-format.md. Keys are written in sorted
@@ -30,12 +32,6 @@ var (
 	sumAlgoKey   = []byte("sum")
 	hashAlgoName = "sha256"
 	sumAlgoName  = "xxh3-128"
-)
-
-// The first byte of a block's key says what the rest is.
-const (
-	templateKey = 't' // a template
-	literalKey  = 'l' // a path that cannot be taken apart and put back
 )
 
 // schemaVersion is what this wreg writes. migrations[i] takes schema i+1 to i+2.
@@ -73,7 +69,7 @@ func (r *Registry) readSchema(tx *bolt.Tx) (int, error) {
 	text := string(meta.Get(schemaKey))
 	version, err := strconv.Atoi(text)
 	if err != nil || version < 1 {
-		return 0, r.damage("meta", "schema %q is no version", text)
+		return 0, r.damage("meta", "schema %q is not a version", text)
 	}
 	if version > schemaVersion {
 		return version, &SchemaError{r.path, version, schemaVersion}
@@ -99,26 +95,11 @@ func (r *Registry) migrate(steps []func(*bolt.Tx) error, from int) error {
 	})
 }
 
-// seal appends the checksum that unseal verifies: of where the value lies and the
-// value, so that a value under another key is found out too.
-func seal(place string, value []byte) []byte {
-	sum := crc32.Update(crc32.Checksum([]byte(place), castagnoli), castagnoli, value)
-	return binary.LittleEndian.AppendUint32(value, sum)
-}
-
 // unseal gives the value without its checksum.
 func (r *Registry) unseal(place string, sealed []byte) ([]byte, error) {
-	n := len(sealed) - 4
-	if sealed == nil {
-		return nil, r.damage(place, "the key is absent")
-	}
-	if n < 0 {
-		return nil, r.damage(place, "%d bytes are no value", len(sealed))
-	}
-	value := sealed[:n:n]
-	sum := crc32.Update(crc32.Checksum([]byte(place), castagnoli), castagnoli, value)
-	if sum != binary.LittleEndian.Uint32(sealed[n:]) {
-		return nil, r.damage(place, "%d bytes do not match their checksum", n)
+	value, wrong := codec.Unseal(place, sealed)
+	if wrong != "" {
+		return nil, r.damage(place, "%s", wrong)
 	}
 	return value, nil
 }
@@ -137,6 +118,12 @@ func (r *Registry) bucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
 
 func idKey(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id) }
 
+// contentKey is the key of a chunk of a revision's content index.
+func contentKey(id uint32, kind byte, chunk int) []byte {
+	b := append(idKey(id), kind)
+	return binary.BigEndian.AppendUint32(b, uint32(chunk))
+}
+
 // modelKey orders a model's revisions by number. Names hold no NUL.
 func modelKey(name string, number int) []byte {
 	b := append(make([]byte, 0, len(name)+5), name...)
@@ -152,6 +139,23 @@ func splitModelKey(key []byte) (name string, number int, ok bool) {
 	}
 	return string(key[:n]), int(binary.BigEndian.Uint32(key[n+1:])), true
 }
+
+// maxRevisions bounds the revisions of a file.
+const maxRevisions = 1 << 20
+
+// modelEntry is one key of the models bucket.
+type modelEntry struct {
+	name   string
+	number int
+	id     uint32
+	blocks int
+	chunks int
+}
+
+func (e modelEntry) ref() string { return e.name + "@" + strconv.Itoa(e.number) }
+
+// compareIDs orders revisions as they were made.
+func compareIDs(a, b modelEntry) int { return cmp.Compare(a.id, b.id) }
 
 // appendModel is the value under a modelKey: the revision's id and how many blocks
 // and chunks of the content index it has, so that one which a damaged page lost is

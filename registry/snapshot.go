@@ -1,17 +1,17 @@
 package registry
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
 	bolt "go.etcd.io/bbolt"
+
+	"wreg/registry/record"
 )
 
 // Snapshot is a read transaction. Its methods may be called concurrently; what
@@ -45,17 +45,6 @@ func newSnapshot(r *Registry, tx *bolt.Tx) *Snapshot {
 	}
 	return &Snapshot{r: r, tx: tx, kept: newCache()}
 }
-
-// modelEntry is one key of the models bucket.
-type modelEntry struct {
-	name   string
-	number int
-	id     uint32
-	blocks int
-	chunks int
-}
-
-func (e modelEntry) ref() string { return e.name + "@" + strconv.Itoa(e.number) }
 
 // entries lists a model's revisions, oldest first; all models' for "". The caller
 // must not change the list.
@@ -104,9 +93,6 @@ func (s *Snapshot) readEntries() ([]modelEntry, error) {
 	return list, nil
 }
 
-// compareIDs orders revisions as they were made.
-func compareIDs(a, b modelEntry) int { return cmp.Compare(a.id, b.id) }
-
 func (s *Snapshot) entry(k, v []byte) (modelEntry, error) {
 	value, err := s.r.unseal(modelPlace(k), v)
 	if err != nil {
@@ -114,13 +100,13 @@ func (s *Snapshot) entry(k, v []byte) (modelEntry, error) {
 	}
 	name, number, ok := splitModelKey(k)
 	if !ok || len(value) != 12 {
-		return modelEntry{}, s.r.damage(modelPlace(k), "key %.60x with %d bytes is no revision", k, len(value))
+		return modelEntry{}, s.r.damage(modelPlace(k), "key %.60x with %d bytes is not a revision", k, len(value))
 	}
-	if wrong := nameFault(name); wrong != "" {
+	if wrong := record.NameFault(name); wrong != "" {
 		return modelEntry{}, s.r.damage(modelPlace(k), "%s", wrong)
 	}
 	if number < 1 || number > math.MaxInt32 {
-		return modelEntry{}, s.r.damage(modelPlace(k), "%d is no revision's number", number)
+		return modelEntry{}, s.r.damage(modelPlace(k), "%d is not a revision's number", number)
 	}
 	be := binary.BigEndian
 	return modelEntry{name, number, be.Uint32(value), int(be.Uint32(value[4:])), int(be.Uint32(value[8:]))}, nil
@@ -141,7 +127,7 @@ func (s *Snapshot) record(e modelEntry) (*Revision, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, wrong := decodeRecord(value)
+	v, wrong := record.Decode(value)
 	if wrong == "" && (v.Model != e.name || v.Number != e.number) {
 		wrong = fmt.Sprintf("says it is %s, the key is %s@%d's", v.Ref(), e.name, e.number)
 	}
@@ -223,7 +209,7 @@ func (s *Snapshot) Find(ref string) (*Revision, error) {
 }
 
 func (s *Snapshot) find(ref string) (modelEntry, error) {
-	name, number, ok := parseRef(ref)
+	name, number, ok := record.ParseRef(ref)
 	if !ok || name == "" || strings.Contains(name, "\x00") {
 		return modelEntry{}, s.notFound(ref)
 	}
@@ -245,10 +231,10 @@ func (s *Snapshot) notFound(ref string) error {
 	if err != nil {
 		return err
 	}
-	name, _, _ := parseRef(ref)
+	name, _, _ := record.ParseRef(ref)
 	var near, names []string
 	for _, e := range slices.Backward(all) {
-		if e.name == name && len(near) < maxNearest {
+		if e.name == name && len(near) < record.MaxNearest {
 			near = append(near, e.ref())
 		}
 	}
@@ -256,7 +242,7 @@ func (s *Snapshot) notFound(ref string) error {
 		names = append(names, e.name)
 	}
 	if len(near) == 0 {
-		near = nearest(name, names)
+		near = record.Nearest(name, names)
 	}
 	return &NotFoundError{Ref: ref, Nearest: near}
 }
@@ -271,7 +257,7 @@ func (s *Snapshot) Match(glob string) ([]*Revision, error) {
 		}
 		return []*Revision{v}, nil
 	}
-	pattern, number, ok := parseRef(glob)
+	pattern, number, ok := record.ParseRef(glob)
 	if !ok {
 		return nil, s.notFound(glob)
 	}
@@ -284,7 +270,7 @@ func (s *Snapshot) Match(glob string) ([]*Revision, error) {
 	}
 	var list []modelEntry
 	for _, e := range all {
-		match, err := matchName(pattern, e.name)
+		match, err := record.MatchName(pattern, e.name)
 		if err != nil {
 			return nil, err
 		}

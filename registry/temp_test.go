@@ -44,7 +44,7 @@ func names(t *testing.T, dir string) string {
 	return strings.Join(list, " ")
 }
 
-// A registry named through a link is the file behind it, which is made, compacted
+// A registry named through a link is the file disk.Behind it, which is made, compacted
 // and backed up where it lies: whoever names the file itself sees the same.
 func TestThroughLink(t *testing.T) {
 	for _, c := range []struct{ name, first, second string }{
@@ -91,7 +91,7 @@ func TestThroughLink(t *testing.T) {
 				err = r.View(func(s *Snapshot) error {
 					all, err := s.Models()
 					if len(all) != 2 {
-						t.Errorf("%d models behind the link, want 2", len(all))
+						t.Errorf("%d models disk.Behind the link, want 2", len(all))
 					}
 					return err
 				})
@@ -212,7 +212,7 @@ func TestCompactOtherNames(t *testing.T) {
 		t.Errorf("the other file is %q", got)
 	}
 	if got := names(t, dir); got != "other.db r.db" {
-		t.Errorf("left behind: %s", got)
+		t.Errorf("left disk.Behind: %s", got)
 	}
 }
 

@@ -1,18 +1,17 @@
-package registry
+package block
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"math/bits"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-
-	bolt "go.etcd.io/bbolt"
 
 	"wreg/registry/tensor"
 )
@@ -43,13 +42,13 @@ func compareSingles(a, b single) int {
 	return cmp.Or(cmp.Compare(a.kind, b.kind), strings.Compare(a.info.Path, b.info.Path))
 }
 
-// group takes the tensors apart by template and collects every fault that makes
+// Group takes the tensors apart by template and collects every fault that makes
 // them unfit to be stored. Each core takes a stretch of them.
-func group(tensors []tensor.Info) (*grouping, error) {
+func Group(tensors []tensor.Info) (*Groups, error) {
 	if err := checkTemplates(tensors); err != nil {
 		return nil, err
 	}
-	parts := make([]grouping, runtime.GOMAXPROCS(0))
+	parts := make([]Groups, runtime.GOMAXPROCS(0))
 	share := len(tensors)/len(parts) + 1
 	onAllCores(len(parts), func(i int) {
 		from, to := min(i*share, len(tensors)), min((i+1)*share, len(tensors))
@@ -105,8 +104,8 @@ func checkTemplates(tensors []tensor.Info) error {
 	return nil
 }
 
-// grouping is a stretch of the tensors, taken apart.
-type grouping struct {
+// Groups is a stretch of the tensors, taken apart by template.
+type Groups struct {
 	at      map[string]int // key → place in groups
 	groups  []groupOf
 	after   []int // place of the group that was met last after this one
@@ -118,7 +117,7 @@ type grouping struct {
 // numbersChunk is how many numbers are allocated at once.
 const numbersChunk = 1 << 12
 
-func (p *grouping) add(tensors []tensor.Info) {
+func (p *Groups) add(tensors []tensor.Info) {
 	p.at = map[string]int{}
 	var key []byte
 	last := -1
@@ -145,7 +144,7 @@ func (p *grouping) add(tensors []tensor.Info) {
 
 // find is the place of the group of a key, met after the group at last. Layers are
 // alike, so it is mostly the one that came after that group before.
-func (p *grouping) find(key []byte, last int) int {
+func (p *Groups) find(key []byte, last int) int {
 	if last >= 0 {
 		if g := p.after[last]; p.groups[g].key == string(key) {
 			return g
@@ -161,18 +160,18 @@ func (p *grouping) find(key []byte, last int) int {
 	return g
 }
 
-func (p *grouping) open(key string) int {
+func (p *Groups) open(key string) int {
 	p.at[key] = len(p.groups)
 	p.groups = append(p.groups, groupOf{key: key})
 	p.after = append(p.after, 0)
 	return len(p.groups) - 1
 }
 
-// blocks is how many blocks the tensors make.
-func (p *grouping) blocks() int { return len(p.groups) + len(p.singles) }
+// Len is how many blocks the tensors make.
+func (p *Groups) Len() int { return len(p.groups) + len(p.singles) }
 
 // inOrder yields every block's tensors in the order of their keys.
-func (p *grouping) inOrder(yield func(groupOf) bool) {
+func (p *Groups) inOrder(yield func(groupOf) bool) {
 	at := 0
 	for _, s := range p.singles {
 		key := s.key()
@@ -193,7 +192,7 @@ func (p *grouping) inOrder(yield func(groupOf) bool) {
 }
 
 // join appends the entries of the stretch that follows.
-func (p *grouping) join(next grouping) {
+func (p *Groups) join(next Groups) {
 	p.singles = append(p.singles, next.singles...)
 	for _, n := range next.groups {
 		g, ok := p.at[n.key]
@@ -203,6 +202,61 @@ func (p *grouping) join(next grouping) {
 		p.groups[g].entries = append(p.groups[g].entries, n.entries...)
 	}
 	p.faults = append(p.faults, next.faults...)
+}
+
+// windowRows bounds the tensors whose blocks are encoded at once. With hashes and
+// statistics a row takes some 100 bytes.
+const windowRows = 1 << 17
+
+// Encoded is a block on its way into a file.
+type Encoded struct {
+	Key     string
+	Bytes   []byte
+	entries []entry
+}
+
+// Len is the number of its tensors, Info is that of row i.
+func (e Encoded) Len() int                { return len(e.entries) }
+func (e Encoded) Info(i int) *tensor.Info { return e.entries[i].info }
+
+// Encode yields the blocks in the order of their keys; files gives each file's place
+// in the revision's table.
+func (p *Groups) Encode(files map[string]int) iter.Seq2[Encoded, error] {
+	return func(yield func(Encoded, error) bool) {
+		for window := range windows(p.inOrder) {
+			blocks, errs := make([][]byte, len(window)), make([]error, len(window))
+			onAllCores(len(window), func(i int) { blocks[i], errs[i] = encodeBlock(window[i].key, window[i].entries, files) })
+			if err := errors.Join(errs...); err != nil {
+				yield(Encoded{}, err)
+				return
+			}
+			for i, g := range window {
+				if !yield(Encoded{g.key, blocks[i], g.entries}, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// windows cuts groups into stretches of windowRows tensors, of one group at least.
+func windows(groups iter.Seq[groupOf]) iter.Seq[[]groupOf] {
+	return func(yield func([]groupOf) bool) {
+		var window []groupOf
+		rows := 0
+		for g := range groups {
+			if len(window) > 0 && rows+len(g.entries) > windowRows {
+				if !yield(window) {
+					return
+				}
+				window, rows = window[:0], 0
+			}
+			window, rows = append(window, g), rows+len(g.entries)
+		}
+		if len(window) > 0 {
+			yield(window)
+		}
+	}
 }
 
 // sortEntries orders entries by index. Paths come in the order of their digits,
@@ -260,39 +314,4 @@ func onAllCores(n int, work func(i int)) {
 		})
 	}
 	g.Wait()
-}
-
-// appendBlockKey is blockKey for many paths: it appends to buffers of the caller's.
-func appendBlockKey(key []byte, numbers []int64, path string) ([]byte, []int64) {
-	if strings.Contains(path, "{") {
-		k, index := blockKey(path)
-		return append(key, k...), append(numbers, index...)
-	}
-	return tensor.AppendSplit(append(key, templateKey), numbers, path)
-}
-
-// blockKey is the key of the block a path belongs to, and its numbers there. A
-// path that holds a placeholder's own text is a block by itself: from its
-// template it could not be told where the numbers go.
-func blockKey(path string) (key string, index []int64) {
-	if template, index := tensor.SplitPath(path); !strings.Contains(path, "{") || tensor.JoinPath(template, index) == path && len(tensor.Placeholders(template)) == len(index) {
-		return string(templateKey) + template, index
-	}
-	return string(literalKey) + path, nil
-}
-
-// checkInfo refuses what no reader may hand over.
-func checkInfo(t *tensor.Info) error {
-	switch {
-	case len(t.Path) >= bolt.MaxKeySize:
-		return fmt.Errorf("tensor %.60q…: a name of %d bytes, at most %d are kept", t.Path, len(t.Path), bolt.MaxKeySize-1)
-	case !t.DType.Valid():
-		return fmt.Errorf("tensor %q in %s: %v is no element type", t.Path, t.File, t.DType)
-	case t.Bytes < 0 || t.Offset < -1:
-		return fmt.Errorf("tensor %q in %s: %d bytes at %d", t.Path, t.File, t.Bytes, t.Offset)
-	}
-	if _, err := t.Shape.Numel(); err != nil {
-		return fmt.Errorf("tensor %q in %s: %w", t.Path, t.File, err)
-	}
-	return nil
 }

@@ -1,13 +1,13 @@
-package registry
+package block
 
 import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"math"
 	"slices"
 
+	"wreg/registry/codec"
 	"wreg/registry/tensor"
 )
 
@@ -26,10 +26,6 @@ const (
 	gridPacked  = 2 // one column of numbers a placeholder
 )
 
-// castagnoli is the CRC with an instruction on amd64 and arm64, so a column is
-// verified at about the speed it is read.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
 // entry is one tensor on its way into a block.
 type entry struct {
 	index []int64
@@ -40,8 +36,8 @@ type entry struct {
 // made sure that no two have one path; files gives each file's place in the
 // revision's table.
 func encodeBlock(key string, entries []entry, files map[string]int) ([]byte, error) {
-	if len(entries) == 0 || len(entries) > maxRows {
-		return nil, fmt.Errorf("%d tensors of one template, at most %d are kept", len(entries), maxRows)
+	if len(entries) == 0 || len(entries) > MaxRows {
+		return nil, fmt.Errorf("%d tensors of one template, at most %d are kept", len(entries), MaxRows)
 	}
 	w := blockWriter{rows: len(entries)}
 	w.head = append(w.head, blockVersion)
@@ -93,7 +89,7 @@ func encodeBlock(key string, entries []entry, files map[string]int) ([]byte, err
 	if w.wrong != "" {
 		return nil, fmt.Errorf("tensors of template %.60q have %s", key[1:], w.wrong)
 	}
-	sum := crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, w.head)
+	sum := codec.Checksum(key, w.head)
 	w.head = binary.LittleEndian.AppendUint32(w.head, sum)
 	return append(w.head, w.data...), nil
 }
@@ -150,7 +146,7 @@ type blockWriter struct {
 // payload adds a column's data and, unless it is empty, its checksum.
 func (w *blockWriter) payload(data []byte) {
 	if len(data) > 0 {
-		w.head = binary.LittleEndian.AppendUint32(w.head, crc32.Checksum(data, castagnoli))
+		w.head = binary.LittleEndian.AppendUint32(w.head, codec.Checksum("", data))
 		w.data = append(w.data, data...)
 	}
 }
@@ -213,11 +209,11 @@ func product(entries []entry) []Range {
 	return axes
 }
 
-// combinations is the number of rows of a full product, at most maxRows.
+// combinations is the number of rows of a full product, at most MaxRows.
 func combinations(axes []Range) (int, bool) {
 	n := int64(1)
 	for _, a := range axes {
-		if a.Count < 1 || a.Count > maxRows || n*a.Count > maxRows {
+		if a.Count < 1 || a.Count > MaxRows || n*a.Count > MaxRows {
 			return 0, false
 		}
 		n *= a.Count
@@ -270,7 +266,7 @@ func appendShape(b []byte, s tensor.Shape) []byte {
 // names stores the format column as a dictionary and codes.
 func (w *blockWriter) names(entries []entry, same bool, codes []int64) {
 	if same {
-		w.head = appendTable(w.head, []string{entries[0].info.Format})
+		w.head = codec.AppendTable(w.head, []string{entries[0].info.Format})
 		w.constant(0)
 		return
 	}
@@ -283,33 +279,11 @@ func (w *blockWriter) names(entries []entry, same bool, codes []int64) {
 		}
 		codes[i] = int64(at)
 	}
-	if len(distinct) > maxFormats {
-		w.wrong = fmt.Sprintf("%d different formats, at most %d are kept", len(distinct), maxFormats)
+	if len(distinct) > MaxFormats {
+		w.wrong = fmt.Sprintf("%d different formats, at most %d are kept", len(distinct), MaxFormats)
 	}
-	w.head = appendTable(w.head, distinct)
+	w.head = codec.AppendTable(w.head, distinct)
 	w.ints(codes)
-}
-
-func appendTable(b []byte, names []string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(names)))
-	for _, s := range names {
-		b = appendText(b, s)
-	}
-	return b
-}
-
-// table reads what appendTable wrote, nil when it has more than most names.
-func (d *reader) table(most int) []string {
-	n := d.count(1)
-	if n > most {
-		d.fail(fmt.Sprintf("%d names, at most %d are kept", n, most))
-		return nil
-	}
-	names := make([]string, n)
-	for i := range names {
-		names[i] = string(d.text())
-	}
-	return names
 }
 
 // fixed stores values of one size: once when all are equal, else one after the

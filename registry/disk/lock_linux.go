@@ -1,4 +1,4 @@
-package registry
+package disk
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockHolders asks /proc/locks which processes hold or wait for a lock on the
+// LockHolders asks /proc/locks which processes hold or wait for a lock on the
 // file: lines of `1: FLOCK ADVISORY WRITE pid major:minor:inode start end`.
-func lockHolders(info os.FileInfo) []string {
+func LockHolders(info os.FileInfo) []string {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return nil

@@ -1,4 +1,4 @@
-package registry
+package block
 
 import (
 	"math"
@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
+	"wreg/registry/codec"
 	"wreg/registry/tensor"
 )
 
@@ -53,13 +54,13 @@ func checkInts(t interface{ Errorf(string, ...any) }, values []int64) {
 	if got := c.AppendTo(nil); !slices.Equal(got, values) {
 		t.Errorf("%v packed gives %v", values, got)
 	}
-	d := &reader{b: c.appendHead(nil)}
+	d := codec.NewReader(c.appendHead(nil))
 	var head col
 	head.decode(d, 0)
 	back := head.ints(len(values))
 	back.data = c.data
-	if got := back.AppendTo(nil); !slices.Equal(got, values) || d.err != "" || d.left() != 0 {
-		t.Errorf("%v read back gives %v, %q", values, got, d.err)
+	if got := back.AppendTo(nil); !slices.Equal(got, values) || d.Err != "" || d.Left() != 0 {
+		t.Errorf("%v read back gives %v, %q", values, got, d.Err)
 	}
 	if len(c.data) != packedLen(c.n, c.width) {
 		t.Errorf("%v: %d bytes, want %d", values, len(c.data), packedLen(c.n, c.width))
@@ -148,7 +149,7 @@ func drawInfo(t *rapid.T, path string) *tensor.Info {
 
 var templates = []string{"", "a.weight", "model.layers.{layer}.w", "model.layers.{layer}.mlp.experts.{expert}.w", "a.{n}.b.{n}.{n}"}
 
-// What encodeBlock writes, decodeBlock reads: every field of every row, whatever
+// What encodeBlock writes, Decode reads: every field of every row, whatever
 // the order the tensors came in.
 func TestBlockRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -159,18 +160,18 @@ func TestBlockRoundTrip(t *testing.T) {
 		for _, e := range entries {
 			want[e.info.Path] = *e.info
 		}
-		key, _ := blockKey(entries[0].info.Path)
+		key, _ := KeyOf(entries[0].info.Path)
 		shuffled := rapid.Permutation(entries).Draw(t, "order")
 		sortEntries(shuffled)
 		raw, err := encodeBlock(key, shuffled, codes)
 		if err != nil {
 			t.Fatal(err)
 		}
-		b, err := decodeBlock(key, raw, names, nil)
+		b, err := Decode(key, raw, names, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := b.verify(); err != nil {
+		if err := b.Verify(); err != nil {
 			t.Fatal(err)
 		}
 		if b.Len() != len(want) {
@@ -181,7 +182,7 @@ func TestBlockRoundTrip(t *testing.T) {
 			if d := cmp.Diff(want[got.Path], got, cmpopts.EquateEmpty(), cmpopts.EquateNaNs()); d != "" {
 				t.Errorf("row %d (-want +got)\n%s", i, d)
 			}
-			_, index := blockKey(got.Path)
+			_, index := KeyOf(got.Path)
 			if row, ok := b.Row(index); !ok || row != i {
 				t.Errorf("Row(%v) = %d, %v, want %d", index, row, ok, i)
 			}
@@ -214,7 +215,7 @@ func sampleBlock(t testing.TB) (string, []byte) {
 			entries = append(entries, entry{[]int64{l, e}, i})
 		}
 	}
-	key, _ := blockKey(entries[0].info.Path)
+	key, _ := KeyOf(entries[0].info.Path)
 	raw, err := encodeBlock(key, entries, map[string]int{"a": 0, "b": 1})
 	if err != nil {
 		t.Fatal(err)
@@ -225,13 +226,13 @@ func sampleBlock(t testing.TB) (string, []byte) {
 // Every flipped bit and every missing byte of a block is found.
 func TestBlockDamage(t *testing.T) {
 	key, raw := sampleBlock(t)
-	if b, err := decodeBlock(key, raw, []string{"a", "b"}, nil); err != nil || b.verify() != nil {
+	if b, err := Decode(key, raw, []string{"a", "b"}, nil); err != nil || b.Verify() != nil {
 		t.Fatalf("the sample: %v", err)
 	}
 	for bit := range 8 * len(raw) {
 		flipped := slices.Clone(raw)
 		flipped[bit/8] ^= 1 << (bit % 8)
-		b, err := decodeBlock(key, flipped, []string{"a", "b"}, nil)
+		b, err := Decode(key, flipped, []string{"a", "b"}, nil)
 		if err == nil {
 			for i := range b.Len() {
 				b.Info(i)
@@ -243,14 +244,14 @@ func TestBlockDamage(t *testing.T) {
 		}
 	}
 	for n := range raw {
-		if _, err := decodeBlock(key, raw[:n], []string{"a", "b"}, nil); err == nil {
+		if _, err := Decode(key, raw[:n], []string{"a", "b"}, nil); err == nil {
 			t.Errorf("cut to %d bytes: not found", n)
 		}
 	}
-	if _, err := decodeBlock(key, append(slices.Clone(raw), 0), []string{"a", "b"}, nil); err == nil {
+	if _, err := Decode(key, append(slices.Clone(raw), 0), []string{"a", "b"}, nil); err == nil {
 		t.Error("a byte too many is not found")
 	}
-	if _, err := decodeBlock("t"+strings.Replace(key[1:], "mlp", "mlq", 1), raw, []string{"a", "b"}, nil); err == nil {
+	if _, err := Decode("t"+strings.Replace(key[1:], "mlp", "mlq", 1), raw, []string{"a", "b"}, nil); err == nil {
 		t.Error("a block under another template is not found")
 	}
 }
@@ -284,6 +285,6 @@ func FuzzBlock(f *testing.F) {
 			b.Index(k)
 		}
 		b.Bytes().Sum()
-		_ = b.verify()
+		_ = b.Verify()
 	})
 }

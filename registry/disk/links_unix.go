@@ -1,14 +1,14 @@
 //go:build unix
 
-package registry
+package disk
 
 import (
 	"io/fs"
 	"syscall"
 )
 
-// namesOf is how many names (hard links) a file has.
-func namesOf(info fs.FileInfo) int {
+// Links is how many hard links, names, a file has.
+func Links(info fs.FileInfo) int {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(st.Nlink)
 	}

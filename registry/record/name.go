@@ -1,4 +1,4 @@
-package registry
+package record
 
 import (
 	"fmt"
@@ -21,7 +21,7 @@ const shellMeaning = "$`;&|<>()!#~^"
 // typed in a query, as a reference (name@2) and in a shell, and that no program
 // takes for an option or a path.
 func CheckName(name string) error {
-	wrong := nameFault(name)
+	wrong := NameFault(name)
 	if wrong == "" {
 		wrong = newNameFault(name)
 	}
@@ -50,8 +50,8 @@ func newNameFault(name string) string {
 	return ""
 }
 
-// nameFault says why no registry file can hold a model's name, "" nothing.
-func nameFault(name string) (wrong string) {
+// NameFault says why no registry file can hold a model's name, "" nothing.
+func NameFault(name string) (wrong string) {
 	switch {
 	case name == "":
 		wrong = "it is empty"
@@ -78,8 +78,8 @@ func nameFault(name string) (wrong string) {
 	return wrong
 }
 
-// parseRef splits "name@2"; number is 0 for a bare name.
-func parseRef(ref string) (name string, number int, ok bool) {
+// ParseRef splits "name@2"; number is 0 for a bare name.
+func ParseRef(ref string) (name string, number int, ok bool) {
 	name, text, at := strings.Cut(ref, "@")
 	if !at {
 		return name, 0, true
@@ -105,11 +105,11 @@ func (e *NotFoundError) Error() string {
 	return fmt.Sprintf("model %q is not in the registry: %s", e.Ref, hint)
 }
 
-// maxNearest bounds the suggestions of a NotFoundError.
-const maxNearest = 3
+// MaxNearest bounds the suggestions of a NotFoundError.
+const MaxNearest = 3
 
-// nearest lists the names that are few edits from what was asked for.
-func nearest(want string, names []string) []string {
+// Nearest lists the names that are few edits from what was asked for.
+func Nearest(want string, names []string) []string {
 	type near struct {
 		name     string
 		distance int
@@ -127,7 +127,7 @@ func nearest(want string, names []string) []string {
 	}
 	slices.SortStableFunc(found, func(a, b near) int { return a.distance - b.distance })
 	var best []string
-	for _, f := range found[:min(len(found), maxNearest)] {
+	for _, f := range found[:min(len(found), MaxNearest)] {
 		best = append(best, f.name)
 	}
 	return best
@@ -162,8 +162,8 @@ func distance(a, b string) int {
 	return last[len(y)]
 }
 
-// matchName reports whether a glob ("*", "hunyuan*", "h?n") matches a whole name.
-func matchName(glob, name string) (bool, error) {
+// MatchName reports whether a glob ("*", "hunyuan*", "h?n") matches a whole name.
+func MatchName(glob, name string) (bool, error) {
 	ok, err := path.Match(glob, name)
 	if err != nil {
 		return false, fmt.Errorf("model pattern %q: %w", glob, err)

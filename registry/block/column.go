@@ -1,9 +1,10 @@
-package registry
+package block
 
 import (
 	"fmt"
 	"math"
 
+	"wreg/registry/codec"
 	"wreg/registry/tensor"
 )
 
@@ -32,29 +33,29 @@ func (c Shapes) At(i int) tensor.Shape {
 	return nil
 }
 
-// shapes reads a table of shapes with the number of elements of each.
-func (d *reader) shapes() ([]tensor.Shape, []int64) {
-	count, dims := d.count(1), 0
+// readShapes reads a table of shapes with the number of elements of each.
+func readShapes(d *codec.Reader) ([]tensor.Shape, []int64) {
+	count, dims := d.Count(1), 0
 	if wrong := shapesFault(count, 0); wrong != "" {
-		d.fail(wrong)
+		d.Fail(wrong)
 		return nil, nil
 	}
 	distinct, numels := make([]tensor.Shape, count), make([]int64, count)
 	for i := range distinct {
-		rank := d.count(1)
+		rank := d.Count(1)
 		if dims += rank; rank > tensor.MaxRank || shapesFault(count, dims) != "" {
-			d.fail(fmt.Sprintf("rank %d after %d shapes of %d dimensions", rank, i, dims-rank))
+			d.Fail(fmt.Sprintf("rank %d after %d shapes of %d dimensions", rank, i, dims-rank))
 			return nil, nil
 		}
 		s := make(tensor.Shape, rank)
 		for k := range s {
-			s[k] = int64(d.uvarint())
+			s[k] = int64(d.Uvarint())
 		}
 		n, err := s.Numel()
 		if err != nil {
-			d.fail(err.Error())
+			d.Fail(err.Error())
 		}
-		if d.err != "" {
+		if d.Err != "" {
 			return nil, nil
 		}
 		distinct[i], numels[i] = s, n
@@ -216,6 +217,19 @@ func (b *Block) Slices(i int) []tensor.Hash {
 		hashes[k] = b.sliceHash(start + k)
 	}
 	return hashes
+}
+
+// Holds reports whether a row's hash, or that of one of its slices, is h.
+func (b *Block) Holds(row, slice int, h tensor.Hash) bool {
+	if slice < 0 {
+		return b.Hashes().At(row) == h
+	}
+	start, end := b.sliceSpan(row)
+	if slice >= end-start {
+		b.damaged(fmt.Sprintf("the content index names slice %d of row %d, which has %d", slice, row, end-start))
+		return false
+	}
+	return b.sliceHash(start+slice) == h
 }
 
 func (b *Block) sliceHash(at int) tensor.Hash {

@@ -1,4 +1,4 @@
-package registry
+package record
 
 import "testing"
 
@@ -9,7 +9,7 @@ func TestCheckName(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"", "-x", ".", "..", "a@2", "a b", "a/b", "a\nb", "a\x00", "a\xff"} {
-		if CheckName(name) == nil || nameFault(name) == "" {
+		if CheckName(name) == nil || NameFault(name) == "" {
 			t.Errorf("%q is taken", name)
 		}
 	}
@@ -17,7 +17,7 @@ func TestCheckName(t *testing.T) {
 		if CheckName(name) == nil {
 			t.Errorf("%q is taken", name)
 		}
-		if wrong := nameFault(name); wrong != "" {
+		if wrong := NameFault(name); wrong != "" {
 			t.Errorf("a registry that holds %q is refused: %s", name, wrong)
 		}
 	}

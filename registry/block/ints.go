@@ -1,8 +1,7 @@
-package registry
+package block
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"math/bits"
 )
@@ -18,9 +17,9 @@ type Ints struct {
 	data         []byte
 }
 
-// wideBits is the widest packing one 8-byte load can serve at any bit offset;
+// WideBits is the widest packing one 8-byte load can serve at any bit offset;
 // wider columns are stored as whole 64-bit words.
-const wideBits = 56
+const WideBits = 56
 
 // Len is the number of rows.
 func (c Ints) Len() int { return c.n }
@@ -112,7 +111,7 @@ func packInts(values []int64) Ints {
 	}
 	c.shift = uint8(bits.TrailingZeros64(or))
 	c.width = uint8(bits.Len64(or >> c.shift))
-	if c.width > wideBits {
+	if c.width > WideBits {
 		c.shift, c.width = 0, 64
 	}
 	c.data = make([]byte, packedLen(c.n, c.width), packedLen(c.n, c.width)+8)
@@ -134,88 +133,6 @@ func packedLen(n int, width uint8) int { return (n*int(width) + 7) / 8 }
 func (c Ints) appendHead(b []byte) []byte {
 	b = binary.AppendVarint(b, c.base)
 	return append(b, c.shift, c.width)
-}
-
-// reader takes values off the front of bytes from the file. The first thing
-// wrong sticks and everything after it reads as zero, so callers check once.
-type reader struct {
-	b   []byte
-	off int
-	err string
-}
-
-func (d *reader) fail(message string) {
-	if d.err == "" {
-		d.err = fmt.Sprintf("byte %d: %s", d.off, message)
-	}
-}
-
-func (d *reader) left() int { return len(d.b) - d.off }
-
-func (d *reader) byte() byte {
-	if s := d.bytes(1); s != nil {
-		return s[0]
-	}
-	return 0
-}
-
-// bytes takes n bytes, nil when there are fewer.
-func (d *reader) bytes(n int) []byte {
-	if d.err != "" {
-		return nil
-	}
-	if n < 0 || n > d.left() {
-		d.fail(fmt.Sprintf("%d bytes wanted, %d left", n, d.left()))
-		return nil
-	}
-	s := d.b[d.off : d.off+n : d.off+n]
-	d.off += n
-	return s
-}
-
-func (d *reader) uvarint() uint64 {
-	if d.err != "" {
-		return 0
-	}
-	v, n := binary.Uvarint(d.b[d.off:])
-	if n <= 0 {
-		d.fail("a number does not end")
-		return 0
-	}
-	d.off += n
-	return v
-}
-
-func (d *reader) varint() int64 {
-	if d.err != "" {
-		return 0
-	}
-	v, n := binary.Varint(d.b[d.off:])
-	if n <= 0 {
-		d.fail("a number does not end")
-		return 0
-	}
-	d.off += n
-	return v
-}
-
-// count reads a number of things that take at least each bytes apiece, so that
-// nothing is allocated for things that cannot be there.
-func (d *reader) count(each int) int {
-	v := d.uvarint()
-	if d.err == "" && v > uint64(d.left()/max(each, 1)) {
-		d.fail(fmt.Sprintf("%d entries in %d bytes", v, d.left()))
-		return 0
-	}
-	return int(v)
-}
-
-// text reads a length and that many bytes.
-func (d *reader) text() []byte { return d.bytes(d.count(1)) }
-
-func appendText[T string | []byte](b []byte, s T) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
 }
 
 // floatOf reads a number stored as its bits, which keeps every value exact.

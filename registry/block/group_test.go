@@ -1,4 +1,4 @@
-package registry
+package block
 
 import (
 	"fmt"
@@ -11,18 +11,18 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Each template with numbers is a group that is held; names without are not.
+// Each template with numbers is a Group that is held; names without are not.
 func TestTooManyTemplates(t *testing.T) {
 	tensors := make([]tensor.Info, maxTemplates+1)
 	for i := range tensors {
 		tensors[i] = tensor.Info{Path: fmt.Sprintf("tensor_%d.0", i), DType: tensor.U8, Shape: tensor.Shape{1}, Bytes: 1}
 	}
-	if _, err := group(tensors); err == nil || !strings.Contains(err.Error(), "262145 tensors have more than 262144 templates") {
+	if _, err := Group(tensors); err == nil || !strings.Contains(err.Error(), "262145 tensors have more than 262144 templates") {
 		t.Errorf("%v", err)
 	}
 	tensors[0].Path = "tensor"
-	if groups, err := group(tensors); err != nil || groups.blocks() != maxTemplates+1 {
-		t.Errorf("%d blocks, %v", groups.blocks(), err)
+	if groups, err := Group(tensors); err != nil || groups.Len() != maxTemplates+1 {
+		t.Errorf("%d blocks, %v", groups.Len(), err)
 	}
 }
 
@@ -32,7 +32,7 @@ func TestGroupsInOrder(t *testing.T) {
 	for _, path := range []string{"z", "a.1.w", "a.0.w", "a", "{n}.1", "b.{layer}", "b", "m.7", "a.w"} {
 		tensors = append(tensors, tensor.Info{Path: path, DType: tensor.U8, Shape: tensor.Shape{1}, Bytes: 1})
 	}
-	groups, err := group(tensors)
+	groups, err := Group(tensors)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestGroupsInOrder(t *testing.T) {
 	if want := []string{"lb.{layer}1", "l{n}.11", "ta1", "ta.w1", "ta.{n}.w2", "tb1", "tm.{n}1", "tz1"}; !slices.Equal(keys, want) {
 		t.Errorf("%q, want %q", keys, want)
 	}
-	if _, err := group(append(tensors, tensors[0], tensors[1])); err == nil || strings.Count(err.Error(), "comes twice") != 2 {
+	if _, err := Group(append(tensors, tensors[0], tensors[1])); err == nil || strings.Count(err.Error(), "comes twice") != 2 {
 		t.Errorf("two of one name twice: %v", err)
 	}
 }

@@ -1,13 +1,24 @@
-package registry
+// Package block stores the tensors of one template in columns of bytes, and reads
+// them back a column at a time.
+//
+// Most users need [Decode] and the columns of a [Block]: [Block.DTypes],
+// [Block.Shapes], [Block.Hashes] and so on; [Block.Info] decodes a row whole. Writing
+// goes by [Group] and [Groups.Encode].
+//
+// Invariants: the bytes of a block follow from its tensors alone; a column is one
+// constant or one packed array, and is verified when it is first used; what is damaged
+// reads as zeroes and is reported, never believed; nothing here knows files or
+// transactions. docs/registry-format.md describes the bytes.
+package block
 
 import (
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"sort"
 	"sync/atomic"
 
+	"wreg/registry/codec"
 	"wreg/registry/tensor"
 )
 
@@ -67,9 +78,9 @@ const (
 	colTotal    = colStats + len(statFields)
 )
 
-// decodeBlock reads a block's header. Columns stay packed. files is the
+// Decode reads a block's header. Columns stay packed. files is the
 // revision's table of file names; raw must stay unchanged while the block is used.
-func decodeBlock(key string, raw []byte, files []string, report func(error)) (*Block, error) {
+func Decode(key string, raw []byte, files []string, report func(error)) (*Block, error) {
 	b := &Block{files: files, report: report}
 	return b, b.decode(key, raw)
 }
@@ -79,13 +90,13 @@ func (b *Block) decode(key string, raw []byte) error {
 		return fmt.Errorf("block without a key")
 	}
 	b.template, b.literal = key[1:], key[0] == literalKey
-	d := &reader{b: raw}
-	if v := d.byte(); d.err == "" && v != blockVersion {
+	d := codec.NewReader(raw)
+	if v := d.Byte(); d.Err == "" && v != blockVersion {
 		return fmt.Errorf("block %q has version %d, this wreg knows %d", b.template, v, blockVersion)
 	}
-	rows := d.uvarint()
-	if rows == 0 || rows > maxRows {
-		d.fail(fmt.Sprintf("%d rows", rows))
+	rows := d.Uvarint()
+	if rows == 0 || rows > MaxRows {
+		d.Fail(fmt.Sprintf("%d rows", rows))
 		rows = 0
 	}
 	b.rows = int(rows)
@@ -93,52 +104,52 @@ func (b *Block) decode(key string, raw []byte) error {
 	for at := range b.cols {
 		b.decodeColumn(d, at)
 	}
-	end := d.off
-	if sum := d.bytes(4); sum != nil && !b.trusted &&
-		crc32.Update(crc32.Checksum([]byte(key), castagnoli), castagnoli, raw[:end]) != binary.LittleEndian.Uint32(sum) {
+	end := d.Offset()
+	if sum := d.Bytes(4); sum != nil && !b.trusted &&
+		codec.Checksum(key, raw[:end]) != binary.LittleEndian.Uint32(sum) {
 		return fmt.Errorf("block %q: header does not match its checksum", b.template)
 	}
 	for i := range b.grid {
-		b.grid[i].data = d.bytes(b.grid[i].size)
+		b.grid[i].data = d.Bytes(b.grid[i].size)
 	}
 	for i := range b.cols {
-		b.cols[i].data = d.bytes(b.cols[i].size)
+		b.cols[i].data = d.Bytes(b.cols[i].size)
 	}
-	if d.err == "" && d.left() > 0 {
-		d.fail(fmt.Sprintf("%d bytes after the last column", d.left()))
+	if d.Err == "" && d.Left() > 0 {
+		d.Fail(fmt.Sprintf("%d bytes after the last column", d.Left()))
 	}
-	if d.err != "" {
-		return fmt.Errorf("block %q: %s", b.template, d.err)
+	if d.Err != "" {
+		return fmt.Errorf("block %q: %s", b.template, d.Err)
 	}
 	return nil
 }
 
 // decodeColumn reads what the header says of one column.
-func (b *Block) decodeColumn(d *reader, at int) {
+func (b *Block) decodeColumn(d *codec.Reader, at int) {
 	c := &b.cols[at]
 	switch at {
 	case colShape:
-		b.shapes, b.numels = d.shapes()
+		b.shapes, b.numels = readShapes(d)
 	case colFormat:
-		b.formats = d.table(maxFormats)
+		b.formats = d.Table(MaxFormats)
 	case colHash, colSum:
 		size := hashSize
 		if at == colSum {
 			size = sumSize
 		}
-		switch d.byte() {
+		switch d.Byte() {
 		case 1:
-			c.one = d.bytes(size)
+			c.one = d.Bytes(size)
 		case 0:
 			c.payload(d, b.rows*size)
 		default:
-			d.fail("neither one value nor one a row")
+			d.Fail("neither one value nor one a row")
 		}
 		return
 	case colSlices:
-		n := d.uvarint()
-		if n > uint64(d.left()/hashSize) {
-			d.fail(fmt.Sprintf("%d slice hashes in %d bytes", n, d.left()))
+		n := d.Uvarint()
+		if n > uint64(d.Left()/hashSize) {
+			d.Fail(fmt.Sprintf("%d slice hashes in %d bytes", n, d.Left()))
 			return
 		}
 		c.payload(d, int(n)*hashSize)
@@ -148,24 +159,24 @@ func (b *Block) decodeColumn(d *reader, at int) {
 }
 
 // decode reads the header of a column of numbers.
-func (c *col) decode(d *reader, rows int) {
-	c.base, c.shift, c.width = d.varint(), d.byte(), d.byte()
+func (c *col) decode(d *codec.Reader, rows int) {
+	c.base, c.shift, c.width = d.Varint(), d.Byte(), d.Byte()
 	switch {
-	case d.err != "":
-	case c.width > 64 || c.width > wideBits && c.width < 64:
-		d.fail(fmt.Sprintf("%d bits a row", c.width))
+	case d.Err != "":
+	case c.width > 64 || c.width > WideBits && c.width < 64:
+		d.Fail(fmt.Sprintf("%d bits a row", c.width))
 	case c.shift > 63 || c.shift > 0 && c.shift+c.width > 64:
-		d.fail(fmt.Sprintf("%d bits a row shifted by %d", c.width, c.shift))
+		d.Fail(fmt.Sprintf("%d bits a row shifted by %d", c.width, c.shift))
 	default:
 		c.payload(d, packedLen(rows, c.width))
 	}
 }
 
 // payload notes the size of a column's data and reads its checksum.
-func (c *col) payload(d *reader, size int) {
+func (c *col) payload(d *codec.Reader, size int) {
 	c.size = size
 	if size > 0 {
-		if sum := d.bytes(4); sum != nil {
+		if sum := d.Bytes(4); sum != nil {
 			c.sum = binary.LittleEndian.Uint32(sum)
 		}
 	}
@@ -177,23 +188,23 @@ func (c *col) ints(rows int) Ints {
 }
 
 // decodeGrid reads how the indices are stored.
-func (b *Block) decodeGrid(d *reader, most int) {
-	k := d.count(1)
-	switch mode := d.byte(); {
-	case d.err != "":
+func (b *Block) decodeGrid(d *codec.Reader, most int) {
+	k := d.Count(1)
+	switch mode := d.Byte(); {
+	case d.Err != "":
 	case k > most || k > 0 && b.literal:
-		d.fail(fmt.Sprintf("%d numbers a row, in a name of %d bytes", k, most))
+		d.Fail(fmt.Sprintf("%d numbers a row, in a name of %d bytes", k, most))
 	case mode == gridNone && k == 0:
 		if b.rows != 1 {
-			d.fail(fmt.Sprintf("%d rows without a number to tell them apart", b.rows))
+			d.Fail(fmt.Sprintf("%d rows without a number to tell them apart", b.rows))
 		}
 	case mode == gridProduct && k > 0:
 		b.axes = make([]Range, k)
 		for i := range b.axes {
-			b.axes[i] = Range{d.varint(), int64(min(d.uvarint(), maxRows+1))}
+			b.axes[i] = Range{d.Varint(), int64(min(d.Uvarint(), MaxRows+1))}
 		}
 		if n, ok := combinations(b.axes); !ok || n != b.rows {
-			d.fail(fmt.Sprintf("%d rows in a grid of %v", b.rows, b.axes))
+			d.Fail(fmt.Sprintf("%d rows in a grid of %v", b.rows, b.axes))
 		}
 	case mode == gridPacked && k > 0:
 		b.grid = make([]col, k)
@@ -201,7 +212,7 @@ func (b *Block) decodeGrid(d *reader, most int) {
 			b.grid[i].decode(d, b.rows)
 		}
 	default:
-		d.fail(fmt.Sprintf("grid %d with %d numbers a row", mode, k))
+		d.Fail(fmt.Sprintf("grid %d with %d numbers a row", mode, k))
 	}
 }
 
@@ -210,7 +221,7 @@ func (b *Block) prove(c *col) bool {
 	if c.proven.Load() {
 		return true
 	}
-	if len(c.data) > 0 && !b.trusted && crc32.Checksum(c.data, castagnoli) != c.sum {
+	if len(c.data) > 0 && !b.trusted && codec.Checksum("", c.data) != c.sum {
 		b.damaged("a column does not match its checksum")
 		return false
 	}
@@ -228,7 +239,7 @@ func (b *Block) numbers(c *col) Ints {
 	return c.ints(b.rows)
 }
 
-// damaged records what was found wrong. Each use of a bad column tells again, so
+// damaged records what was found wrong. Each use of a bad column reports it again, so
 // that each View that meets it fails.
 func (b *Block) damaged(message string) {
 	err := fmt.Errorf("block %q: %s", b.template, message)
@@ -244,6 +255,11 @@ func (b *Block) Err() error {
 		return *err
 	}
 	return nil
+}
+
+// Weight is what keeping the header costs, in units of about 1 KiB.
+func (b *Block) Weight() int {
+	return 1 + (len(b.shapes)+len(b.formats)+len(b.axes)+len(b.grid))/8
 }
 
 // Template is the block's template: model.layers.{layer}.mlp.gate.weight.
