@@ -23,12 +23,12 @@ var rooms = map[string]struct {
 	"registry/tensor": {nil, "the vocabulary is spoken by everyone, so it knows no one"},
 	"registry/expr":   {nil, "query and arch share one expression language, which must not depend on either"},
 	"registry/pyjson": {nil, "config.json is read and written in one way, which knows no one"},
-	"registry":        {nil, "the store keeps what it is given; what a checkpoint or an architecture is, others know"},
+	"registry":        {[]string{"registry/boltfile", "registry/block", "registry/codec", "registry/disk", "registry/hashindex", "registry/record"}, "the store keeps what it is given; what a checkpoint or an architecture is, others know"},
 	"registry/arch":   {[]string{"registry/expr", "registry/pyjson"}, "an architecture is judged from metadata alone, without a store or files"},
 	"query":           {[]string{"registry", "registry/arch", "registry/expr", "query/lang", "query/rows", "query/gaps", "query/fold"}, "a query only reads the registry; it opens no checkpoint and writes none"},
 	"query/lang":      {[]string{"registry/arch", "registry/expr", "query/rows"}, "the language is understood without a registry at hand"},
-	"query/rows":      {[]string{"registry", "registry/arch", "registry/expr"}, "rows are computed the same whatever language asked and whatever found the gaps"},
-	"query/gaps":      {[]string{"registry", "registry/arch"}, "what a model lacks does not depend on how it is asked for or shown"},
+	"query/rows":      {[]string{"registry", "registry/block", "registry/arch", "registry/expr"}, "rows are computed the same whatever language asked and whatever found the gaps"},
+	"query/gaps":      {[]string{"registry", "registry/block", "registry/arch"}, "what a model lacks does not depend on how it is asked for or shown"},
 	"query/fold":      {nil, "folding is for the eye: columns and rows are all it knows"},
 	"ingest":          {[]string{"accel", "registry/pyjson"}, "a checkpoint is read the same whether or not it is ever registered; cmd joins the two"},
 	"export":          {[]string{"registry", "registry/arch", "registry/pyjson", "ingest", "accel", "export/disk"}, "export plans from the registry and reads through ingest; a query is for people"},
@@ -36,6 +36,13 @@ var rooms = map[string]struct {
 	"accel":           {nil, "devices compute on bytes and know nothing of checkpoints"},
 	"synth":           {[]string{"ingest/safetensors"}, "made checkpoints are written with the reader's own header writer and nothing more"},
 	"cmd":             {[]string{"registry", "registry/arch", "registry/expr", "query", "ingest", "export", "accel", "synth"}, ""},
+
+	"registry/block":     {[]string{"registry/codec"}, "a block is bytes: it knows neither files nor transactions"},
+	"registry/boltfile":  {nil, "it knows bbolt's pages, and nothing of what a registry keeps in them"},
+	"registry/codec":     {nil, "values are read and written the same wherever they lie"},
+	"registry/disk":      {nil, "what is asked of the file system does not depend on what a file holds"},
+	"registry/hashindex": {nil, "where a hash lies is found without the blocks that decide"},
+	"registry/record":    {[]string{"registry/block", "registry/codec"}, "what is kept of a revision is judged without a file at hand"},
 }
 
 // owners says which packages may import each module from outside: one for each

@@ -44,7 +44,7 @@ func putSmall(r *Registry) error {
 	return nil
 }
 
-// edit changes a registry disk.Behind its back, as a valid bbolt file.
+// edit changes a registry behind its back, as a valid bbolt file.
 func edit(t *testing.T, path string, fn func(tx *bolt.Tx) error) {
 	t.Helper()
 	db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: defaultTimeout})
@@ -165,9 +165,9 @@ func setSchema(t *testing.T, path, version string) {
 func TestSchema(t *testing.T) {
 	for _, c := range []struct{ schema, want string }{
 		{"9", "has schema 9, this wreg knows up to 1: use a newer wreg"},
-		{"", `schema "" is no version`},
-		{"0", `schema "0" is no version`},
-		{"one", `schema "one" is no version`},
+		{"", `schema "" is not a version`},
+		{"0", `schema "0" is not a version`},
+		{"one", `schema "one" is not a version`},
 	} {
 		path := small(t)
 		setSchema(t, path, c.schema)

@@ -309,14 +309,14 @@ func TestForgedModels(t *testing.T) {
 		{"chunks", "4294967295 were written", model("m", 1, 1, 1, math.MaxUint32), false},
 		{"no such revision", "the bucket is absent", model("m", 1, 77, 1, 2), true},
 		{"one revision twice", "are one revision", model("m", 1, 2, 1, 2), false},
-		{"number 0", "is no revision's number", model("m", 0, 1, 1, 2), false},
-		{"number of 32 bits", "is no revision's number", model("m", math.MaxUint32, 1, 1, 2), false},
+		{"number 0", "is not a revision's number", model("m", 0, 1, 1, 2), false},
+		{"number of 32 bits", "is not a revision's number", model("m", math.MaxUint32, 1, 1, 2), false},
 		{"a space", "is a space", model("a b", 1, 1, 1, 2), false},
 		{"a path", "has a meaning in paths", model("../m", 1, 1, 1, 2), false},
 		{"not UTF-8", "not UTF-8", model("m\xff", 1, 1, 1, 2), false},
 		{"an escape", "control character", model("m\x1b[2J", 1, 1, 1, 2), false},
 		{"a long name", "at most 200", model(strings.Repeat("m", 20_000), 1, 1, 1, 2), false},
-		{"a long key", "is no revision", func(tx *bolt.Tx) error {
+		{"a long key", "is not a revision", func(tx *bolt.Tx) error {
 			return tx.Bucket(modelsBucket).Put(bytes.Repeat([]byte{7}, bolt.MaxKeySize), codec.Seal(modelPlace(bytes.Repeat([]byte{7}, bolt.MaxKeySize)), nil))
 		}, false},
 		{"pending and visible", "is visible", func(tx *bolt.Tx) error { return tx.Bucket(pendingBucket).Put(idKey(1), []byte("m")) }, true},

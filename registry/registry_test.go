@@ -272,7 +272,7 @@ func TestPutRefuses(t *testing.T) {
 		want    []string
 	}{
 		{"twice", "m", []tensor.Info{fine, {Path: "b", DType: tensor.F32}, fine}, []string{`"a.1": comes twice, in f at 0`}},
-		{"dtype", "m", []tensor.Info{{Path: "a"}}, []string{`"a"`, "no element type"}},
+		{"dtype", "m", []tensor.Info{{Path: "a"}}, []string{`"a"`, "not an element type"}},
 		{"size", "m", []tensor.Info{{Path: "a", DType: tensor.F32, Bytes: -1}}, []string{"-1 bytes"}},
 		{"offset", "m", []tensor.Info{{Path: "a", DType: tensor.F32, Offset: -2}}, []string{"at -2"}},
 		{"shape", "m", []tensor.Info{{Path: "a", DType: tensor.F32, Shape: tensor.Shape{-4}}}, []string{"negative"}},

@@ -10,6 +10,7 @@ import (
 
 	bolt "go.etcd.io/bbolt"
 
+	"wreg/registry/block"
 	"wreg/registry/tensor"
 )
 
@@ -44,7 +45,7 @@ func names(t *testing.T, dir string) string {
 	return strings.Join(list, " ")
 }
 
-// A registry named through a link is the file disk.Behind it, which is made, compacted
+// A registry named through a link is the file behind it, which is made, compacted
 // and backed up where it lies: whoever names the file itself sees the same.
 func TestThroughLink(t *testing.T) {
 	for _, c := range []struct{ name, first, second string }{
@@ -91,7 +92,7 @@ func TestThroughLink(t *testing.T) {
 				err = r.View(func(s *Snapshot) error {
 					all, err := s.Models()
 					if len(all) != 2 {
-						t.Errorf("%d models disk.Behind the link, want 2", len(all))
+						t.Errorf("%d models behind the link, want 2", len(all))
 					}
 					return err
 				})
@@ -212,7 +213,7 @@ func TestCompactOtherNames(t *testing.T) {
 		t.Errorf("the other file is %q", got)
 	}
 	if got := names(t, dir); got != "other.db r.db" {
-		t.Errorf("left disk.Behind: %s", got)
+		t.Errorf("left behind: %s", got)
 	}
 }
 
@@ -222,7 +223,7 @@ func TestMergeKeepsOldNames(t *testing.T) {
 	dir := t.TempDir()
 	old, r := mustOpen(t, filepath.Join(dir, "old.db")), mustOpen(t, filepath.Join(dir, "r.db"))
 	tensors := []tensor.Info{{Path: "w", DType: tensor.F32, Bytes: 4}}
-	groups, err := group(tensors)
+	groups, err := block.Group(tensors)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func TestMergeKeepsOldNames(t *testing.T) {
 		if _, err := old.Put(t.Context(), v, tensors); err == nil {
 			t.Errorf("%q was given", name)
 		}
-		if _, err := old.write(t.Context(), v, groups.blocks(), func(w *putter) error { return w.run(groups, tensors) }); err != nil {
+		if _, err := old.write(t.Context(), v, groups.Len(), func(w *putter) error { return w.run(groups, tensors) }); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"wreg/registry"
+	"wreg/registry/block"
 	"wreg/registry/tensor"
 )
 
@@ -25,9 +26,9 @@ type modelView struct {
 
 // rows finds a block's rows by their numbers.
 type rows struct {
-	block *registry.Block
-	axes  []registry.Range // the range of each number
-	row   []int32          // in a grid with holes: 1 + the row of each combination
+	block *block.Block
+	axes  []block.Range // the range of each number
+	row   []int32       // in a grid with holes: 1 + the row of each combination
 }
 
 // maxCombinations bounds the table of a grid with holes; beyond, rows are searched.
@@ -63,7 +64,7 @@ const lookEvery = 1024
 // literal marks the name of a block whose path holds {layer} as text.
 const literal = "\x00"
 
-func blockName(b *registry.Block) string {
+func blockName(b *block.Block) string {
 	if len(tensor.Placeholders(b.Template())) > 0 {
 		if _, numbered := b.Grid(); !numbered {
 			if _, numbered = b.Index(0); !numbered {
@@ -83,7 +84,7 @@ func (r *rows) locate() {
 		r.axes = grid
 		return
 	}
-	r.axes = []registry.Range{}
+	r.axes = []block.Range{}
 	var index [][]int64
 	size := int64(1)
 	for k := 0; ; k++ {
@@ -102,7 +103,7 @@ func (r *rows) locate() {
 			size *= span
 		}
 		index = append(index, numbers)
-		r.axes = append(r.axes, registry.Range{Start: low, Count: span})
+		r.axes = append(r.axes, block.Range{Start: low, Count: span})
 	}
 	if len(index) == 0 || size > maxCombinations {
 		return

@@ -4,8 +4,8 @@ import (
 	"math/bits"
 	"slices"
 
-	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/block"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
@@ -276,7 +276,7 @@ func textOrNull(s string) expr.Value {
 	return expr.String(s)
 }
 
-func one(c registry.Ints) bool {
+func one(c block.Ints) bool {
 	_, same := c.Const()
 	return same
 }

@@ -3,8 +3,8 @@ package rows
 import (
 	"fmt"
 
-	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/block"
 	"wreg/registry/tensor"
 )
 
@@ -64,7 +64,7 @@ func (c *coverage) seeGaps(gaps []arch.Gap, ref string) {
 // integer reports types that cannot hold what statistics look for.
 func integer(d tensor.DType) bool { return d >= tensor.Bool && d <= tensor.I64 }
 
-func without(has registry.Ints, p *part) (n int) {
+func without(has block.Ints, p *part) (n int) {
 	if !p.listed { // a count over the whole block is close enough for a note
 		for i := range has.Len() {
 			n += int(1 - has.At(i))

@@ -1,7 +1,7 @@
 package rows
 
 import (
-	"wreg/registry"
+	"wreg/registry/block"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
@@ -52,12 +52,12 @@ func (p *part) rank(code int64) int64 { return int64(len(entry(p.block.Shapes().
 func (p *part) numel(code int64) int64 { return entry(p.block.Shapes().Numels(), code) }
 
 // counts gives a counted statistic, absent where none was taken.
-func (p *part) counts(c registry.Ints, rows []int32) *vector {
+func (p *part) counts(c block.Ints, rows []int32) *vector {
 	return p.statistic(rows, func() *vector { return ints(c, rows) }, false)
 }
 
 // extremes gives a least or greatest value, absent also where none is finite.
-func (p *part) extremes(c registry.Floats, rows []int32) *vector {
+func (p *part) extremes(c block.Floats, rows []int32) *vector {
 	return p.statistic(rows, func() *vector { return floats(c, rows) }, true)
 }
 
@@ -99,7 +99,7 @@ func (p *part) statistic(rows []int32, load func() *vector, extreme bool) *vecto
 }
 
 // oneExtreme reports a least or greatest value that all rows of the block share.
-func (p *part) oneExtreme(c registry.Floats) bool {
+func (p *part) oneExtreme(c block.Floats) bool {
 	_, same := c.Const()
 	return same && one(p.block.HasStats()) && p.sameFinite()
 }
@@ -132,11 +132,11 @@ func entry[T any](table []T, code int64) (t T) {
 	return t
 }
 
-func ints(c registry.Ints, rows []int32) *vector {
+func ints(c block.Ints, rows []int32) *vector {
 	return coded(c, rows, func(v int64) int64 { return v })
 }
 
-func coded(c registry.Ints, rows []int32, of func(int64) int64) *vector {
+func coded(c block.Ints, rows []int32, of func(int64) int64) *vector {
 	if v, same := c.Const(); same {
 		return constantVector(expr.Int(of(v)))
 	}
@@ -147,7 +147,7 @@ func coded(c registry.Ints, rows []int32, of func(int64) int64) *vector {
 	return intVector(out)
 }
 
-func texts(c registry.Ints, rows []int32, of func(int64) string) *vector {
+func texts(c block.Ints, rows []int32, of func(int64) string) *vector {
 	if v, same := c.Const(); same {
 		return constantVector(expr.String(of(v)))
 	}
@@ -158,11 +158,11 @@ func texts(c registry.Ints, rows []int32, of func(int64) string) *vector {
 	return textVector(out)
 }
 
-func names(c registry.Names, rows []int32) *vector {
+func names(c block.Names, rows []int32) *vector {
 	return texts(c.Code(), rows, func(code int64) string { return entry(c.Distinct(), code) })
 }
 
-func shapes(c registry.Shapes, rows []int32) *vector {
+func shapes(c block.Shapes, rows []int32) *vector {
 	if v, same := c.Code().Const(); same {
 		return constantVector(expr.Shape(entry(c.Distinct(), v)))
 	}
@@ -173,7 +173,7 @@ func shapes(c registry.Shapes, rows []int32) *vector {
 	return &vector{kind: expr.ShapeKind, shapes: out}
 }
 
-func floats(c registry.Floats, rows []int32) *vector {
+func floats(c block.Floats, rows []int32) *vector {
 	if v, same := c.Const(); same {
 		return constantVector(expr.Float(v))
 	}
@@ -185,7 +185,7 @@ func floats(c registry.Floats, rows []int32) *vector {
 }
 
 // hashes gives hashes, absent where none was taken.
-func hashes(c registry.Hashes, rows []int32) *vector {
+func hashes(c block.Hashes, rows []int32) *vector {
 	if h, same := c.Const(); same {
 		if h.IsZero() {
 			return absent

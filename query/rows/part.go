@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"wreg/registry"
+	"wreg/registry/block"
 	"wreg/registry/tensor"
 )
 
@@ -13,11 +14,11 @@ import (
 // one number at a time, the selection stays a product of axes and no row is ever
 // looked at; else it becomes a list.
 type part struct {
-	block    *registry.Block
+	block    *block.Block
 	revision *registry.Revision
 	*shape
-	grid   []registry.Range // nil when the rows are not a full grid
-	axes   [][]int64        // the numbers selected on each axis; nil: all of them
+	grid   []block.Range // nil when the rows are not a full grid
+	axes   [][]int64     // the numbers selected on each axis; nil: all of them
 	listed bool
 	rows   []int32 // when listed
 
@@ -45,7 +46,7 @@ type shape struct {
 var unnumbered = &shape{layer: -1, expert: -1}
 
 // open makes p the whole of a block.
-func (p *part) open(b *registry.Block, v *registry.Revision, s *shape) {
+func (p *part) open(b *block.Block, v *registry.Revision, s *shape) {
 	*p = part{block: b, revision: v, shape: s, spare: p.spare}
 	if grid, ok := b.Grid(); ok {
 		p.grid = grid
@@ -201,7 +202,7 @@ func (p *part) dropUnhashed() {
 type narrowing struct {
 	condition *Node
 	column    Column
-	numbers   registry.Range
+	numbers   block.Range
 }
 
 // filter narrows the selection to the rows for which every condition holds.

@@ -1,6 +1,9 @@
 package rows
 
-import "wreg/registry"
+import (
+	"wreg/registry"
+	"wreg/registry/block"
+)
 
 // signature is all that a grouping by constants and axes can see of a part. The
 // 160 models of a family have eight templates with the same grids, dtypes and
@@ -8,7 +11,7 @@ import "wreg/registry"
 type signature struct {
 	shape    *shape
 	revision *registry.Revision // when the model is read
-	grid     [maxRepeatedAxes]registry.Range
+	grid     [maxRepeatedAxes]block.Range
 	axes     [maxRepeatedAxes]*int64 // of a narrowed axis: narrowing remembers them
 	lens     [maxRepeatedAxes]int
 	values   [maxRepeatedValues]int64

@@ -284,7 +284,7 @@ func (w *Walk) freePages() {
 		count, at = int64(min(le.Uint64(head[at:]), MaxPages)), at+8
 	}
 	if flags != freelistFlag || at+8*count > body.Size() {
-		w.fault(id, "flags %#x with %d free pages in %d bytes is no free list", flags, count, body.Size())
+		w.fault(id, "flags %#x with %d free pages in %d bytes are not a free list", flags, count, body.Size())
 		return
 	}
 	list := bufio.NewReader(io.NewSectionReader(body, at, 8*count))
