@@ -250,3 +250,25 @@ func inWords(k expr.Kind) string {
 	}
 	return k.String()
 }
+
+// didYouMean is `; did you mean "layer"?`, or the whole list when nothing is near.
+func didYouMean(word string, names []string) string {
+	if near := nearestOnly(word, names); near != "" {
+		return near
+	}
+	return "; known are " + strings.Join(names, " ")
+}
+
+// nearestOnly is didYouMean without the list.
+func nearestOnly(word string, names []string) string {
+	best, least := "", max(2, len(word)/2)+1
+	for _, n := range names {
+		if d := tensor.EditDistance(word, n); d < least {
+			best, least = n, d
+		}
+	}
+	if best != "" && least < len(word) {
+		return `; did you mean "` + best + `"?`
+	}
+	return ""
+}

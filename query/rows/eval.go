@@ -1,6 +1,7 @@
 package rows
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -141,22 +142,9 @@ func compareInts(o Op, args []*vector, rows int) *vector {
 	if a.kind != expr.IntKind || b.kind != expr.IntKind || !b.constant || a.null != nil || b.null != nil || a.constant {
 		return nil
 	}
-	out, y := make([]bool, rows), b.ints[0]
+	out := make([]bool, rows)
 	for i, x := range a.ints[:rows] {
-		switch o {
-		case OpEqual:
-			out[i] = x == y
-		case OpNotEqual:
-			out[i] = x != y
-		case OpLess:
-			out[i] = x < y
-		case OpLessEqual:
-			out[i] = x <= y
-		case OpGreater:
-			out[i] = x > y
-		case OpGreaterEqual:
-			out[i] = x >= y
-		}
+		out[i] = holds(o, cmp.Compare(x, b.ints[0]))
 	}
 	return &vector{kind: expr.BoolKind, bools: out}
 }

@@ -20,7 +20,7 @@ type grouping struct {
 
 	ids    map[string]int32 // encoded key → group
 	byHash *hashTable       // in place of ids when the only key is a hash
-	dense  map[string][]int32
+	dense  map[string]*[]int32
 	values []*vector // the keys' values, one a group
 
 	scratch []byte
@@ -31,7 +31,7 @@ type grouping struct {
 const maxDense = 4096
 
 func newGrouping(keys []*Node, aggregates []*Aggregate) *grouping {
-	g := &grouping{keys: keys, aggregates: aggregates, states: make([]state, len(aggregates)), ids: map[string]int32{}, dense: map[string][]int32{}}
+	g := &grouping{keys: keys, aggregates: aggregates, states: make([]state, len(aggregates)), ids: map[string]int32{}, dense: map[string]*[]int32{}}
 	for range keys {
 		g.values = append(g.values, &vector{})
 	}
@@ -101,41 +101,22 @@ func (g *grouping) byNumber(keys []*vector, varying int) {
 			g.scratch = appendKey(g.scratch, v, 0)
 		}
 	}
-	table, known := g.dense[string(g.scratch)]
-	prefix := ""
-	if !known {
-		prefix = string(g.scratch)
+	table := g.dense[string(g.scratch)]
+	if table == nil {
+		table = &[]int32{}
+		g.dense[string(g.scratch)] = table
 	}
-	grown := false
 	for i, n := range keys[varying].ints {
 		if n < 0 || n >= maxDense {
 			g.of[i] = g.group(keys, i)
 			continue
 		}
-		if int(n) >= len(table) {
-			if known {
-				prefix = string(g.prefix(keys, varying))
-			}
-			table = append(table, make([]int32, int(n)+1-len(table))...)
-			grown = true
+		*table = grow(*table, int(n)+1)
+		if (*table)[n] == 0 {
+			(*table)[n] = g.group(keys, i) + 1
 		}
-		if table[n] == 0 {
-			table[n] = g.group(keys, i) + 1
-		}
-		g.of[i] = table[n] - 1
+		g.of[i] = (*table)[n] - 1
 	}
-	if grown || !known {
-		g.dense[prefix] = table
-	}
-}
-
-func (g *grouping) prefix(keys []*vector, varying int) (b []byte) {
-	for k, v := range keys {
-		if k != varying {
-			b = appendKey(b, v, 0)
-		}
-	}
-	return b
 }
 
 // group finds or makes the group of row i's keys.

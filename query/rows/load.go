@@ -15,11 +15,7 @@ func (p *part) load(c Column, rows []int32) *vector {
 }
 
 func loadPaths(p *part, rows []int32) *vector {
-	paths := make([]string, len(rows))
-	for i, r := range rows {
-		paths[i] = p.block.Path(int(r))
-	}
-	return textVector(paths)
+	return textVector(at(rows, p.block.Path))
 }
 
 // numbers gives the k-th number of the paths; k is -1 where they have none.
@@ -132,30 +128,34 @@ func entry[T any](table []T, code int64) (t T) {
 	return t
 }
 
+// at gives a value of each row listed.
+func at[T any](rows []int32, of func(row int) T) []T {
+	out := make([]T, len(rows))
+	for i, r := range rows {
+		out[i] = of(int(r))
+	}
+	return out
+}
+
 func ints(c block.Ints, rows []int32) *vector {
-	return coded(c, rows, func(v int64) int64 { return v })
+	if v, same := c.Const(); same {
+		return constantVector(expr.Int(v))
+	}
+	return intVector(at(rows, c.At))
 }
 
 func coded(c block.Ints, rows []int32, of func(int64) int64) *vector {
 	if v, same := c.Const(); same {
 		return constantVector(expr.Int(of(v)))
 	}
-	out := make([]int64, len(rows))
-	for i, r := range rows {
-		out[i] = of(c.At(int(r)))
-	}
-	return intVector(out)
+	return intVector(at(rows, func(row int) int64 { return of(c.At(row)) }))
 }
 
 func texts(c block.Ints, rows []int32, of func(int64) string) *vector {
 	if v, same := c.Const(); same {
 		return constantVector(expr.String(of(v)))
 	}
-	out := make([]string, len(rows))
-	for i, r := range rows {
-		out[i] = of(c.At(int(r)))
-	}
-	return textVector(out)
+	return textVector(at(rows, func(row int) string { return of(c.At(row)) }))
 }
 
 func names(c block.Names, rows []int32) *vector {
@@ -166,22 +166,14 @@ func shapes(c block.Shapes, rows []int32) *vector {
 	if v, same := c.Code().Const(); same {
 		return constantVector(expr.Shape(entry(c.Distinct(), v)))
 	}
-	out := make([]tensor.Shape, len(rows))
-	for i, r := range rows {
-		out[i] = c.At(int(r))
-	}
-	return &vector{kind: expr.ShapeKind, shapes: out}
+	return &vector{kind: expr.ShapeKind, shapes: at(rows, c.At)}
 }
 
 func floats(c block.Floats, rows []int32) *vector {
 	if v, same := c.Const(); same {
 		return constantVector(expr.Float(v))
 	}
-	out := make([]float64, len(rows))
-	for i, r := range rows {
-		out[i] = c.At(int(r))
-	}
-	return &vector{kind: expr.FloatKind, floats: out}
+	return &vector{kind: expr.FloatKind, floats: at(rows, c.At)}
 }
 
 // hashes gives hashes, absent where none was taken.
@@ -192,9 +184,9 @@ func hashes(c block.Hashes, rows []int32) *vector {
 		}
 		return constantVector(expr.Hash(h))
 	}
-	out := hashVector(make([]tensor.Hash, len(rows)))
-	for i, r := range rows {
-		if out.hashes[i] = c.At(int(r)); out.hashes[i].IsZero() {
+	out := &vector{kind: expr.HashKind, hashes: at(rows, c.At)}
+	for i := range out.hashes {
+		if out.hashes[i].IsZero() {
 			out.set(i, expr.Null)
 		}
 	}

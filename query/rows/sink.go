@@ -11,6 +11,8 @@ import (
 // Sink takes selected rows and makes the answer: columns, groups, order, limit.
 type Sink struct {
 	*Spec
+	values  []*Node   // of the outputs
+	order   []*Node   // of order by
 	reads   ColumnSet // columns needed for each row
 	groups  *grouping
 	rows    [][]any
@@ -32,6 +34,10 @@ func NewSink(q *Spec) *Sink {
 	for _, o := range q.Order {
 		o.Value.Columns(&decides)
 		o.Value.Columns(&s.reads)
+		s.order = append(s.order, o.Value)
+	}
+	for _, o := range q.Outputs {
+		s.values = append(s.values, o.Value)
 	}
 	if q.Grouping {
 		s.groups = newGrouping(q.Keys, q.Sums)
@@ -39,8 +45,8 @@ func NewSink(q *Spec) *Sink {
 		s.keeps = slices.ContainsFunc(q.Sums, (*Aggregate).lazy)
 		decides |= s.reads
 	} else {
-		for _, o := range s.Outputs {
-			o.Value.Columns(&s.reads)
+		for _, n := range s.values {
+			n.Columns(&s.reads)
 		}
 	}
 	s.covered.needs = decides.needs()
@@ -91,7 +97,7 @@ func (s *Sink) takeRows(b *batch) error {
 	if len(s.Order) > 0 {
 		return s.takeOrdered(b)
 	}
-	values, err := evalAll(b, outputValues(s.Outputs))
+	values, err := evalAll(b, s.values)
 	if err != nil {
 		return err
 	}
@@ -108,7 +114,7 @@ func (s *Sink) takeRows(b *batch) error {
 // takeOrdered keeps the rows that may be among the first. With a limit, those
 // that are behind all kept ones are dropped before they are spelled.
 func (s *Sink) takeOrdered(b *batch) error {
-	keys, err := evalAll(b, orderValues(s.Order))
+	keys, err := evalAll(b, s.order)
 	if err != nil {
 		return err
 	}
@@ -119,7 +125,7 @@ func (s *Sink) takeOrdered(b *batch) error {
 			continue
 		}
 		if values == nil {
-			if values, err = evalAll(b, outputValues(s.Outputs)); err != nil {
+			if values, err = evalAll(b, s.values); err != nil {
 				return err
 			}
 		}
@@ -161,22 +167,6 @@ func resultRow(values []*vector, i int) []any {
 		r[k] = v.value(i).Any()
 	}
 	return r
-}
-
-func outputValues(outputs []Output) []*Node {
-	nodes := make([]*Node, len(outputs))
-	for i, o := range outputs {
-		nodes[i] = o.Value
-	}
-	return nodes
-}
-
-func orderValues(order []Ordering) []*Node {
-	nodes := make([]*Node, len(order))
-	for i, o := range order {
-		nodes[i] = o.Value
-	}
-	return nodes
 }
 
 // Answer is what a query answers: rows of values under named columns. A value is nil

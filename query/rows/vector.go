@@ -28,9 +28,8 @@ type vector struct {
 	rows  []int32                  // of later, after pick
 }
 
-func intVector(v []int64) *vector        { return &vector{kind: expr.IntKind, ints: v} }
-func textVector(v []string) *vector      { return &vector{kind: expr.StringKind, texts: v} }
-func hashVector(v []tensor.Hash) *vector { return &vector{kind: expr.HashKind, hashes: v} }
+func intVector(v []int64) *vector   { return &vector{kind: expr.IntKind, ints: v} }
+func textVector(v []string) *vector { return &vector{kind: expr.StringKind, texts: v} }
 
 var absent = &vector{constant: true, null: []bool{true}}
 

@@ -8,6 +8,8 @@ import (
 	"sort"
 	"strings"
 	"sync"
+
+	"wreg/registry/tensor"
 )
 
 //go:embed archs/*.arch archs/blocks/*.arch
@@ -181,7 +183,7 @@ func nearest(name string, known map[string]string) []string {
 	}
 	var all []near
 	for k := range known {
-		d := distance(name, k)
+		d := tensor.EditDistance(name, k)
 		if strings.HasPrefix(k, name) || strings.HasPrefix(name, k) {
 			d = min(d, 1)
 		}
@@ -200,24 +202,4 @@ func nearest(name string, known map[string]string) []string {
 		names = append(names, n.name)
 	}
 	return names
-}
-
-// distance counts the edits between two words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		corner := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := corner
-			if a[i-1] != b[j-1] {
-				cost = 1 + min(corner, row[j], row[j-1])
-			}
-			corner, row[j] = row[j], cost
-		}
-	}
-	return row[len(b)]
 }

@@ -2,13 +2,14 @@ package record
 
 import (
 	"fmt"
-	"math"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"wreg/registry/tensor"
 )
 
 // maxName bounds a model's name, in bytes.
@@ -117,7 +118,7 @@ func Nearest(want string, names []string) []string {
 	var found []near
 	limit := 1 + utf8.RuneCountInString(want)/3
 	for _, n := range names {
-		d := distance(strings.ToLower(want), strings.ToLower(n))
+		d := tensor.EditDistance(strings.ToLower(want), strings.ToLower(n))
 		if d > limit && want != "" && strings.HasPrefix(strings.ToLower(n), strings.ToLower(want)) {
 			d = limit
 		}
@@ -131,35 +132,6 @@ func Nearest(want string, names []string) []string {
 		best = append(best, f.name)
 	}
 	return best
-}
-
-// distance is the number of insertions, deletions, replacements and swaps of
-// neighbours between two names. Overlong input, which no name matches, is far.
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	if len(x) > maxName || len(y) > maxName {
-		return math.MaxInt
-	}
-	var before, last, row []int
-	for j := range len(y) + 1 {
-		last = append(last, j)
-	}
-	for i, c := range x {
-		row = []int{i + 1}
-		for j, e := range y {
-			d := last[j]
-			if c != e {
-				d++
-			}
-			d = min(d, last[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && c == y[j-1] && x[i-1] == e {
-				d = min(d, before[j-1]+1)
-			}
-			row = append(row, d)
-		}
-		before, last = last, row
-	}
-	return last[len(y)]
 }
 
 // MatchName reports whether a glob ("*", "hunyuan*", "h?n") matches a whole name.
