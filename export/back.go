@@ -22,7 +22,7 @@ func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*a
 		return p.o.Arch.Resolve(ctx, c, src)
 	}
 	back, err := p.o.Arch.Invert(ctx, c, src)
-	if err != nil || len(back.Gaps) == 0 {
+	if err != nil || len(back.Gaps)+len(back.Unused) == 0 {
 		return back, err
 	}
 	r, err := p.o.Arch.Resolve(ctx, c, src)
@@ -33,6 +33,9 @@ func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*a
 		return back, nil
 	}
 	if len(r.Gaps) > 0 {
+		if len(back.Gaps) == 0 {
+			return back, nil
+		}
 		return r, nil // what hf lacks, not what mlx would
 	}
 	left := map[string]bool{}

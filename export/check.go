@@ -201,41 +201,55 @@ type tiedHead struct {
 // the bytes are the same, by the hashes taken at ingest. Heads of a source that was
 // never hashed are compared by Run.
 func (p *Plan) tied(ctx context.Context, r *arch.Resolution, doc *pyjson.Object) error {
-	used := map[string]bool{}
+	var used map[string]bool
 	for _, d := range r.Drops {
 		if !d.Tied() {
 			continue
 		}
-		if len(used) == 0 {
-			for _, t := range r.Targets {
-				if t.Make != nil {
-					for _, path := range loads(t.Make) {
-						used[path] = true
-					}
-				}
-			}
+		if used == nil {
+			used = usedBy(r)
 		}
 		head, ok := p.source.Lookup(d.Path)
 		if !ok {
 			return fmt.Errorf("tensor %q is dropped, and is not in %s", d.Path, p.Model)
 		}
-		h, same := tiedHead{path: d.Path}, false
-		for _, t := range p.source.tensors {
-			if used[t.Path] && t.DType == head.DType && t.Shape.Equal(head.Shape) {
-				h.of = append(h.of, t.Path)
-				same = same || !head.Hash.IsZero() && t.Hash == head.Hash || head.Sum != tensor.Sum{} && t.Sum == head.Sum
-			}
-		}
-		switch hashed := !head.Hash.IsZero() || head.Sum != (tensor.Sum{}); {
+		switch of, same := p.copies(&head, used); {
 		case same:
-		case !hashed && len(h.of) > 0:
-			p.heads = append(p.heads, h)
+		case !hashed(&head) && len(of) > 0:
+			p.heads = append(p.heads, tiedHead{d.Path, of})
 		default:
 			return p.trained(ctx, d, doc)
 		}
 	}
 	return nil
 }
+
+// usedBy are the source tensors that some target is made from.
+func usedBy(r *arch.Resolution) map[string]bool {
+	used := map[string]bool{}
+	for _, t := range r.Targets {
+		if t.Make != nil {
+			for _, path := range loads(t.Make) {
+				used[path] = true
+			}
+		}
+	}
+	return used
+}
+
+// copies are the used tensors that a head may be a copy of; same says that it is one,
+// by the hashes taken at ingest.
+func (p *Plan) copies(head *tensor.Info, used map[string]bool) (of []string, same bool) {
+	for _, t := range p.source.tensors {
+		if used[t.Path] && t.DType == head.DType && t.Shape.Equal(head.Shape) {
+			of = append(of, t.Path)
+			same = same || !head.Hash.IsZero() && t.Hash == head.Hash || head.Sum != tensor.Sum{} && t.Sum == head.Sum
+		}
+	}
+	return of, same
+}
+
+func hashed(t *tensor.Info) bool { return !t.Hash.IsZero() || t.Sum != (tensor.Sum{}) }
 
 // untie are the keys by which a config.json says that there is no head of its own.
 var untie = []string{"tie_word_embeddings", "text_config.tie_word_embeddings", "share_input_output_layers"}
@@ -329,19 +343,49 @@ func equalBytes(ctx context.Context, c *ingest.Checkpoint, a, b string) (bool, e
 var companion = regexp.MustCompile(`(^|\.)(` + strings.Join([]string{
 	`qweight`, `qzeros`, `g_idx`, `qscales`, // gptq, awq
 	`weight_packed`, `weight_scale`, `weight_zero_point`, `weight_g_idx`, `weight_shape`, `weight_global_scale`, // compressed-tensors
-	`weight_scale_inv`, `scale_inv`, `weight_scale_\d`, // fp8, modelopt
+	`weight_scale_inv`, `scale_inv`, `weight_scale_\d`, `weight_quantizer\..*`, // fp8, modelopt
 	`weight\.(nested_)?(absmax|quant_map)`, `weight\.quant_state\..*`, `(weight\.)?SCB`, `weight_format`, // bitsandbytes
 	`weight\._(data|scale|zeropoint|shift)`, // quanto
 	`W_q`, `weight\.(scale|zero_point)`,     // hqq, torchao
 	`\w+_(blocks|scales)`, // mxfp4
 }, "|") + `)$`)
 
-// companions are the tensors that belong to a packed weight: by their name, or as
-// the scales and biases beside one that is stored in codes.
-func (p *Plan) companions(paths []string) (list []string) {
-	for _, path := range paths {
-		if companion.MatchString(path) || p.besideCodes(path) {
-			list = append(list, path)
+// Beside a weight that is used, whatever is called so scales or orders it; of
+// activations it does not.
+var (
+	beside     = regexp.MustCompile(`(^|_)(scales?|scale_(inv|weight|\d)|scaling_factor|zeros|zero_?point|zp|scb|absmax|codebooks?|lut|perm)$`)
+	activation = regexp.MustCompile(`^(input|output|in|out|acts?|activations?|q|k|v|kv|prob)_`)
+)
+
+// adapter matches the names of weights that are to be added to others.
+var adapter = regexp.MustCompile(`(^|[._])lora_(A|B|up|down|embedding_A|embedding_B|magnitude_vector)(\.|$)`)
+
+// outputHead matches the names of output heads.
+var outputHead = regexp.MustCompile(`(^|\.)(lm_head|embed_out|output_layer)\.(weight|bias)$|^((language_)?model\.|transformer\.)?(output|head)\.(weight|bias)$`)
+
+// needed are those of the tensors that no rule uses without which the model computes
+// other numbers.
+func (p *Plan) needed(r *arch.Resolution) (list []Needed) {
+	used := usedBy(r)
+	for _, path := range r.Unused {
+		why := ""
+		switch {
+		case companion.MatchString(path) || p.besideCodes(path) || p.besideWeight(path, used):
+			why = "belongs to a packed weight; dequantize the checkpoint first"
+		case adapter.MatchString(path):
+			why = "is part of an adapter; merge it into the weights first"
+		case outputHead.MatchString(path):
+			head, _ := p.source.Lookup(path)
+			switch _, same := p.copies(&head, used); {
+			case same:
+			case !hashed(&head):
+				why = "is an output head, and no hash says that it is a copy of the embedding; ingest with hashes, or take it out of the checkpoint"
+			default:
+				why = "is an output head, and no copy of a tensor that is used; to go without it, take it out of the checkpoint"
+			}
+		}
+		if why != "" {
+			list = append(list, Needed{path, why})
 		}
 	}
 	return list
@@ -357,4 +401,9 @@ func (p *Plan) besideCodes(path string) bool {
 		}
 	}
 	return false
+}
+
+func (p *Plan) besideWeight(path string, used map[string]bool) bool {
+	last := path[strings.LastIndexByte(path, '.')+1:]
+	return used[parent(path)+".weight"] && beside.MatchString(last) && !activation.MatchString(last)
 }

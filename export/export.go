@@ -141,16 +141,23 @@ func (e *GapError) Lines() []string {
 type UnusedError struct {
 	Model  string
 	Unused []string
-	Packed []string // those of Unused that a packed weight means other numbers without
+	Needed []Needed // those of Unused that are never left out
 }
+
+// Needed is a tensor without which the model computes other numbers, and what to do
+// about it.
+type Needed struct{ Path, Why string }
 
 func (e *UnusedError) Error() string { return strings.Join(e.Lines(), "\n") }
 
 // Lines are the lines of Error; a line break within one is a name's.
 func (e *UnusedError) Lines() []string {
 	shown, head := e.Unused, " cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out"
-	if len(e.Packed) > 0 {
-		shown, head = e.Packed, " cannot be exported: no rule uses these tensors, which belong to packed weights: without them the weights are other numbers, so they are not left out; dequantize the checkpoint first"
+	if len(e.Needed) > 0 {
+		shown, head = nil, " cannot be exported: no rule uses these tensors, and without them the model computes other numbers, so they are not left out"
+		for _, n := range e.Needed {
+			shown = append(shown, n.Path+": "+n.Why)
+		}
 	}
 	lines := []string{e.Model + head}
 	for _, path := range shown[:min(len(shown), shownGaps)] {

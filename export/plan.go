@@ -172,9 +172,9 @@ func (p *Plan) complete(r *arch.Resolution) error {
 	if len(r.Gaps) > 0 {
 		return &GapError{p.Model, r.Gaps}
 	}
-	packed := p.companions(r.Unused)
-	if len(packed) > 0 || len(r.Unused) > 0 && !p.o.AllowUnused {
-		return &UnusedError{p.Model, r.Unused, packed}
+	needed := p.needed(r)
+	if len(needed) > 0 || len(r.Unused) > 0 && !p.o.AllowUnused {
+		return &UnusedError{p.Model, r.Unused, needed}
 	}
 	if len(r.Targets) == 0 {
 		return fmt.Errorf("%s: architecture %s has no tensors for this config.json; nothing would be written", p.Model, p.Arch)

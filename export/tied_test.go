@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -164,7 +165,8 @@ func TestCompanions(t *testing.T) {
 	}
 	const at = "model.layers.0.self_attn.q_proj."
 	for _, name := range []string{"qzeros", "g_idx", "qweight", "weight_scale", "weight_zero_point", "weight_g_idx", "weight_shape", "weight_packed", "weight_scale_inv", "weight_scale_2",
-		"weight.absmax", "weight.nested_absmax", "weight.quant_map", "weight.quant_state.bitsandbytes__nf4", "SCB", "weight._scale", "W_q"} {
+		"weight.absmax", "weight.nested_absmax", "weight.quant_map", "weight.quant_state.bitsandbytes__nf4", "SCB", "weight._scale", "W_q",
+		"scale_weight", "pre_quant_scale", "weights_scaling_factor", "weight_quantizer._amax", "weight_zp", "codebook", "lora_A.weight", "lora_B.default.weight"} {
 		src := filepath.Join(t.TempDir(), "m")
 		extra := tensor.Info{Path: at + name, DType: tensor.BF16, Shape: tensor.Shape{4}}
 		if err := synth.Write(src, append(c.Source[:len(c.Source):len(c.Source)], extra), synth.Options{Config: c.Config}); err != nil {
@@ -174,6 +176,74 @@ func TestCompanions(t *testing.T) {
 			_, err := plan(t, src, export.Options{Out: filepath.Join(t.TempDir(), "out"), AllowUnused: allow})
 			if err == nil || !strings.Contains(err.Error(), extra.Path) || strings.Contains(err.Error(), "allow-unused") {
 				t.Errorf("%s, allowed %v: %v", name, allow, err)
+			}
+		}
+	}
+}
+
+// Scales of activations change no weight, so they can be left out, and that is said.
+func TestActivationScales(t *testing.T) {
+	c, err := synth.Golden(filepath.Join(goldens, "llama.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"q_proj.input_scale", "k_proj.k_scale", "q_proj.activation_scaling_factor"} {
+		src := filepath.Join(t.TempDir(), "m")
+		extra := tensor.Info{Path: "model.layers.0.self_attn." + name, DType: tensor.BF16, Shape: tensor.Shape{1}}
+		if err := synth.Write(src, append(c.Source[:len(c.Source):len(c.Source)], extra), synth.Options{Config: c.Config}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := plan(t, src, export.Options{Out: filepath.Join(t.TempDir(), "out")}); err == nil || !strings.Contains(err.Error(), "--allow-unused leaves") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := plan(t, src, export.Options{Out: filepath.Join(t.TempDir(), "out"), AllowUnused: true}); err != nil {
+			t.Errorf("%s: the advice does not work: %v", name, err)
+		}
+	}
+}
+
+// A head that no rule takes is left out when it is a copy of what is used, and never
+// when it was trained or nothing says; leaving it out is advised in the first case only.
+func TestUnusedHead(t *testing.T) {
+	const untied = `, "tie_word_embeddings": false`
+	for _, c := range []struct{ golden, config, head, embedding string }{
+		{"gpt2", untied, "lm_head.weight", "wte.weight"},
+		{"gemma2", untied, "lm_head.weight", "model.embed_tokens.weight"},
+		{"cohere2", untied, "lm_head.weight", "model.embed_tokens.weight"},
+		{"llama", untied, "output.weight", "model.embed_tokens.weight"},
+		{"llama", untied, "model.lm_head.weight", "model.embed_tokens.weight"},
+	} {
+		for _, equal := range []bool{true, false} {
+			src := tiedCheckpoint(t, c.golden, c.config, c.head, c.embedding, equal)
+			for _, allow := range []bool{false, true} {
+				o := export.Options{Out: filepath.Join(t.TempDir(), "out"), AllowUnused: allow, NoSync: true}
+				_, err := plan(t, src, o)
+				switch {
+				case equal && allow && err != nil:
+					t.Errorf("%s, %s, a copy: %v", c.golden, c.head, err)
+				case equal && !allow && (err == nil || !strings.Contains(err.Error(), "--allow-unused leaves")):
+					t.Errorf("%s, %s, a copy: %v", c.golden, c.head, err)
+				case !equal && (err == nil || !strings.Contains(err.Error(), c.head+": is an output head") || strings.Contains(err.Error(), "allow-unused")):
+					t.Errorf("%s, %s, allowed %v: %v", c.golden, c.head, allow, err)
+				}
+				o.Out = filepath.Join(t.TempDir(), "unhashed")
+				if err := unhashed(t, src, o); err == nil || !strings.Contains(err.Error(), "no hash says") || strings.Contains(err.Error(), "allow-unused") {
+					t.Errorf("%s, %s, unhashed, allowed %v: %v", c.golden, c.head, allow, err)
+				}
+			}
+		}
+	}
+}
+
+// To hf nothing is dropped: a checkpoint in that layout keeps its head, tied or not,
+// where hf and mlx have the same names too.
+func TestTiedHeadToHF(t *testing.T) {
+	for _, tie := range []string{"true", "false"} {
+		for _, equal := range []bool{true, false} {
+			src := tiedCheckpoint(t, "llama", `, "tie_word_embeddings": `+tie, "lm_head.weight", "model.embed_tokens.weight", equal)
+			out, r := exported(t, src, export.Options{NoSync: true, Target: "hf"})
+			if !slices.ContainsFunc(r.Tensors, func(x export.ReceiptTensor) bool { return x.Path == "lm_head.weight" }) {
+				t.Errorf("tied %s, a copy %v: %s has no head", tie, equal, out)
 			}
 		}
 	}

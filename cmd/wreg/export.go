@@ -67,7 +67,7 @@ ingested first. The result is registered as MODEL-mlx.`,
 	f.StringVar(&o.dtype, "dtype", "", "cast weights to float16, bfloat16 or float32 (default config.json's torch_dtype)")
 	f.StringVar(&o.arch, "arch", "", "architecture `FILE` instead of the one for model_type")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and write nothing")
-	f.BoolVar(&o.AllowUnused, "allow-unused", false, "list source tensors that no rule knows, and go on; those of packed weights are never left out")
+	f.BoolVar(&o.AllowUnused, "allow-unused", false, "list source tensors that no rule knows, and go on; never those of packed weights or adapters, nor a head")
 	f.BoolVar(&o.noRegister, "no-register", false, "do not register the result")
 	f.StringVar(&o.name, "name", "", "register the result under `NAME` (default MODEL-mlx)")
 	f.StringVar(&o.memory, "memory", "", "bound on buffers (default 512MiB)")
