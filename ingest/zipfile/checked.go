@@ -81,7 +81,7 @@ func (c *checked) add(s span) error {
 		c.spans[i-1] = c.spans[i-1].join(s)
 	case after:
 		c.spans[i] = s.join(c.spans[i])
-	case len(c.spans) < maxSpans:
+	case len(c.spans) < maxSpans || s.from == 0: // else Prove, which begins there, would never end
 		c.spans = slices.Insert(c.spans, i, s)
 	}
 	if s := c.spans[0]; s.from == 0 && s.to == c.rec.Size {
@@ -96,16 +96,13 @@ func (c *checked) add(s span) error {
 func (c *checked) gap() (from, to int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	to = c.rec.Size
-	if len(c.spans) > 0 && c.spans[0].from == 0 {
-		from = c.spans[0].to
-		if len(c.spans) > 1 {
-			to = c.spans[1].from
+	for _, s := range c.spans {
+		if s.from > from {
+			return from, s.from
 		}
-	} else if len(c.spans) > 0 {
-		to = c.spans[0].from
+		from = s.to
 	}
-	return from, to
+	return from, c.rec.Size
 }
 
 // prove reads what nobody has.

@@ -60,6 +60,37 @@ func TestChecked(t *testing.T) {
 	}
 }
 
+// TestCheckedManyParts: when more parts were read than are remembered, Prove still reads
+// the rest once, from the front.
+func TestCheckedManyParts(t *testing.T) {
+	data := make([]byte, 3*proofBuffer)
+	file := &ingesttest.Counted{R: bytes.NewReader(data)}
+	rec := &Record{Name: "r", Size: int64(len(data)), Stored: int64(len(data)), CRC: crc32.ChecksumIEEE(data)}
+	var shared Shared
+	for i := range maxSpans + 100 {
+		if _, err := shared.Open(rec, file).ReadAt(make([]byte, 1), int64(2*proofBuffer+2*i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := &patient{Context: context.Background(), looks: 2 * maxSpans}
+	if err := shared.Prove(ctx, rec, file); err != nil {
+		t.Errorf("%v after %d bytes of %d", err, file.N.Load(), rec.Size)
+	}
+}
+
+// patient is a context that is done when it was asked so many times.
+type patient struct {
+	context.Context
+	looks int
+}
+
+func (p *patient) Err() error {
+	if p.looks--; p.looks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
 // TestCheckedStops: Prove does not go on when it is told to stop.
 func TestCheckedStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
