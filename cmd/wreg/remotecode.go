@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"wreg/ingest/regular"
 )
 
 // codeKeys are the keys of a *config.json by which mlx_lm and transformers are told
@@ -58,22 +58,7 @@ func remoteCode(ctx context.Context, dir string) (found string, err error) {
 // strings are read, as every JSON reader reads them: what one reader takes and
 // another refuses (NaN, a key twice) hides none.
 func codeKey(path string) (string, error) {
-	st, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return "", err
-	case !st.Mode().IsRegular():
-		return "", fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err == nil && len(data) > maxConfig {
-		err = fmt.Errorf("%s: longer than %d bytes", path, maxConfig)
-	}
+	data, err := regular.Read(path, maxConfig)
 	if err != nil {
 		return "", err
 	}
