@@ -19,6 +19,7 @@ import (
 	"unicode/utf8"
 
 	"wreg/ingest/interrupt"
+	"wreg/registry/pyjson"
 )
 
 // Scanner reads JSON tokens of Text from Pos on.
@@ -188,46 +189,17 @@ func (s *Scanner) escaped(i int) (string, error) {
 }
 
 func (s *Scanner) escape(b []byte) ([]byte, error) {
-	if s.Pos+1 >= len(s.Text) {
+	r, n := pyjson.Escape(s.Text, s.Pos)
+	switch {
+	case s.Pos+1 == len(s.Text):
 		return nil, s.Fail("string without end")
-	}
-	c := s.Text[s.Pos+1]
-	if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 {
-		s.Pos += 2
-		return append(b, "\"\\/\b\f\n\r\t"[i]), nil
-	}
-	r, ok := s.unit(s.Pos)
-	if !ok {
+	case n == 0:
 		return nil, s.Fail("bad escape %s", s.Here())
+	case utf16.IsSurrogate(r):
+		return nil, s.Fail("lone surrogate %s", s.Here())
 	}
-	if !utf16.IsSurrogate(r) {
-		s.Pos += 6
-		return utf8.AppendRune(b, r), nil
-	}
-	low, ok := s.unit(s.Pos + 6)
-	if pair := utf16.DecodeRune(r, low); ok && pair != utf8.RuneError {
-		s.Pos += 12
-		return utf8.AppendRune(b, pair), nil
-	}
-	return nil, s.Fail("lone surrogate %s", s.Here())
-}
-
-// unit reads the \uXXXX at i.
-func (s *Scanner) unit(i int) (r rune, ok bool) {
-	if i+6 > len(s.Text) || s.Text[i] != '\\' || s.Text[i+1] != 'u' {
-		return 0, false
-	}
-	for _, c := range []byte(s.Text[i+2 : i+6]) {
-		switch {
-		case '0' <= c && c <= '9':
-			r = r<<4 | rune(c-'0')
-		case 'a' <= c|0x20 && c|0x20 <= 'f':
-			r = r<<4 | rune(c|0x20-'a'+10)
-		default:
-			return 0, false
-		}
-	}
-	return r, true
+	s.Pos += n
+	return utf8.AppendRune(b, r), nil
 }
 
 // Integer reads a plain non-negative integer that fits int64: no sign, fraction,

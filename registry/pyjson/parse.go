@@ -298,34 +298,42 @@ func (p *parser) str() (any, error) {
 }
 
 func (p *parser) escape(b []byte) ([]byte, error) {
-	if p.pos+1 < len(p.text) {
-		if i := strings.IndexByte(`"\/bfnrt`, p.text[p.pos+1]); i >= 0 {
-			p.pos += 2
-			return append(b, "\"\\/\b\f\n\r\t"[i]), nil
-		}
-	}
-	r, ok := p.unit(p.pos)
-	if !ok {
+	r, n := Escape(p.text, p.pos)
+	if n == 0 {
 		return nil, p.fail("bad escape: %s", p.here())
 	}
-	p.pos += 6
+	p.pos += n
 	if utf16.IsSurrogate(r) {
-		low, ok := p.unit(p.pos)
-		if pair := utf16.DecodeRune(r, low); ok && pair != utf8.RuneError {
-			p.pos += 6
-			return utf8.AppendRune(b, pair), nil
-		}
 		return append(b, 0xe0|byte(r>>12), 0x80|byte(r>>6&0x3f), 0x80|byte(r&0x3f)), nil
 	}
 	return utf8.AppendRune(b, r), nil
 }
 
+// Escape reads the escape at byte i of a JSON text: the character, or the lone
+// surrogate, that it stands for, and its length, which is 0 when it is none.
+func Escape(text string, i int) (r rune, n int) {
+	if i+1 < len(text) {
+		if at := strings.IndexByte(`"\/bfnrt`, text[i+1]); at >= 0 {
+			return rune("\"\\/\b\f\n\r\t"[at]), 2
+		}
+	}
+	r, ok := unit(text, i)
+	if !ok {
+		return 0, 0
+	}
+	low, _ := unit(text, i+6)
+	if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+		return pair, 12
+	}
+	return r, 6
+}
+
 // unit reads the \uXXXX at i.
-func (p *parser) unit(i int) (r rune, ok bool) {
-	if i+6 > len(p.text) || p.text[i] != '\\' || p.text[i+1] != 'u' {
+func unit(text string, i int) (r rune, ok bool) {
+	if i+6 > len(text) || text[i] != '\\' || text[i+1] != 'u' {
 		return 0, false
 	}
-	for _, c := range []byte(p.text[i+2 : i+6]) {
+	for _, c := range []byte(text[i+2 : i+6]) {
 		switch {
 		case '0' <= c && c <= '9':
 			r = r<<4 | rune(c-'0')
