@@ -43,7 +43,6 @@ func isCopied(name string) bool {
 const (
 	maxExtras = 1000
 	maxExtra  = 1 << 30 // bytes of one file
-
 )
 
 // shardNames match what shards are called.

@@ -45,7 +45,8 @@ func Recorded(s *registry.Snapshot, v *registry.Revision) (tensors []tensor.Info
 			return nil, err
 		}
 		if _, ok := names[t.File]; !ok {
-			names[strings.Clone(t.File)] = strings.Clone(t.File)
+			file := strings.Clone(t.File)
+			names[file] = file
 		}
 		t.Path, t.File, t.Format = strings.Clone(t.Path), names[t.File], ""
 		t.Shape, t.Slices = slices.Clone(t.Shape), slices.Clone(t.Slices)

@@ -29,7 +29,8 @@ func IsRepoID(text string) bool {
 // network: the folder to Open. The cache is $HF_HUB_CACHE, else $HF_HOME/hub, else
 // $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub. The revision is
 // what follows an @ (a branch, tag, pull request or commit, whose first digits
-// suffice), else main, else the only one there is. Errors wrap fs.ErrNotExist when the repository or revision is not cached.
+// suffice), else main, else the only one there is. Errors wrap fs.ErrNotExist when
+// the repository or revision is not cached.
 func FindCached(id string) (string, error) {
 	if !IsRepoID(id) {
 		return "", fmt.Errorf("%q is not the name of a repository: want org/name or org/name@revision", id)

@@ -65,7 +65,7 @@ func cachedRepo(real string) (repo, inside string, ok bool) {
 			continue
 		}
 		repo = filepath.Dir(snapshots)
-		if blobs, err := os.Lstat(filepath.Join(repo, "blobs")); err == nil && blobs.IsDir() && repo != snapshots {
+		if blobs, err := os.Lstat(filepath.Join(repo, "blobs")); err == nil && blobs.IsDir() {
 			rest, err := filepath.Rel(repo, real)
 			return repo, filepath.ToSlash(rest) + "/", err == nil
 		}

@@ -75,7 +75,7 @@ func isLabel(s string) bool {
 // isFile reports whether a name can be one of a file in a checkpoint's folder.
 func isFile(name string) bool {
 	return len(name) <= MaxPath && !path.IsAbs(name) && !strings.Contains(name, "\x00") &&
-		name != ".." && !strings.HasPrefix(path.Clean(name), "../") && path.Clean(name) != ".."
+		!strings.HasPrefix(path.Clean(name)+"/", "../")
 }
 
 // FilesFault says what in a table of files no ingest writes.
