@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"hash"
 
-	"wreg/ingest"
+	"wreg/ingest/sums"
 	"wreg/registry/tensor"
 )
 
@@ -21,12 +21,12 @@ func (d digest) same(e digest) bool {
 
 // digester takes a digest of what is written to it.
 type digester struct {
-	sum *ingest.Summer
+	sum *sums.Summer
 	sha hash.Hash // nil: no SHA-256
 }
 
 func newDigester(sha bool) *digester {
-	d := &digester{sum: ingest.NewSummer()}
+	d := &digester{sum: sums.NewSummer()}
 	if sha {
 		d.sha = sha256.New()
 	}

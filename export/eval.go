@@ -7,7 +7,7 @@ import (
 	"io"
 
 	"wreg/accel"
-	"wreg/ingest"
+	"wreg/ingest/sums"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -104,7 +104,7 @@ type load struct {
 	src  io.ReaderAt
 	size int64
 	next int64 // bytes summed; -1 when a read was out of order
-	sum  *ingest.Summer
+	sum  *sums.Summer
 	sha  hash.Hash // nil unless asked for
 }
 
@@ -117,7 +117,7 @@ func (e *evaluator) load(n *op.Node) (value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tensor %q: %w", n.Path, err)
 	}
-	l := &load{node: n, src: src, size: size, sum: ingest.NewSummer()}
+	l := &load{node: n, src: src, size: size, sum: sums.NewSummer()}
 	if e.sha {
 		l.sha = sha256.New()
 	}

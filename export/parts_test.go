@@ -14,6 +14,7 @@ import (
 
 	"wreg/export"
 	"wreg/ingest"
+	"wreg/ingest/sums"
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -91,7 +92,7 @@ func forge(t *testing.T, berth string, p piece) {
 	must(t, err)
 	_, err = f.WriteAt(zeros, p.offset)
 	must(t, err, f.Close())
-	s := ingest.NewSummer()
+	s := sums.NewSummer()
 	s.Write(zeros)
 	names, err := filepath.Glob(filepath.Join(berth, "wreg-journal*"))
 	must(t, err)

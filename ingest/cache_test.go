@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"wreg/ingest/folder"
 )
 
 func TestFindCached(t *testing.T) {
@@ -41,7 +43,7 @@ func TestFindCached(t *testing.T) {
 		{"org--two/x", "", "not the name"},
 		{"two", "", "not the name"},
 	} {
-		got, err := FindCached(c.id)
+		got, err := folder.FindCached(c.id)
 		if c.fails != "" {
 			if err == nil || !strings.Contains(err.Error(), c.fails) {
 				t.Errorf("%s: %q, error %v, want %q", c.id, got, err, c.fails)
@@ -52,25 +54,8 @@ func TestFindCached(t *testing.T) {
 			t.Errorf("%s: %q, %v, want %q", c.id, got, err, want)
 		}
 	}
-	if _, err := FindCached("org/absent"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := folder.FindCached("org/absent"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error %v does not wrap fs.ErrNotExist", err)
-	}
-}
-
-func TestHubCache(t *testing.T) {
-	for _, c := range []struct{ hub, legacy, home, xdg, want string }{
-		{"/hub", "/l", "/home", "/xdg", "/hub"},
-		{"", "/l", "/home", "/xdg", "/l"},
-		{"", "", "/home", "/xdg", "/home/hub"},
-		{"", "", "", "/xdg", "/xdg/huggingface/hub"},
-		{"", "", "", "", "/user/.cache/huggingface/hub"},
-	} {
-		for k, v := range map[string]string{"HF_HUB_CACHE": c.hub, "HUGGINGFACE_HUB_CACHE": c.legacy, "HF_HOME": c.home, "XDG_CACHE_HOME": c.xdg, "HOME": "/user"} {
-			t.Setenv(k, v)
-		}
-		if got, err := hubCache(); err != nil || got != c.want {
-			t.Errorf("%+v: %q, %v", c, got, err)
-		}
 	}
 }
 
@@ -89,11 +74,11 @@ func TestCachedRevisions(t *testing.T) {
 		{"o/m@v1.0", a, ""}, {"o/m@refs/pr/7", b, ""}, {"o/m@pr/7", b, ""}, {"o/m@feature/x", c, ""},
 		{"o/m@aaaaaaa", a, ""}, {"o/m@abcd", b, ""}, {"o/m@" + c, c, ""},
 		{"o/m@abc", "", "cached are"}, {"o/m@v1.0/x", "", "cached are"},
-		{"o/m@abc0", "", "cached are"}, {"o/m@feature", "", "no ref"},
+		{"o/m@abc0", "", "cached are"}, {"o/m@feature", "", "not a ref"},
 		{"o/m", "", `revision "main" is not cached; cached are: ` + a + " (v1.0), " + b + " (refs/pr/7), " + c + " (feature/x)"},
 		{"o/ahead", "", "cached are: " + a},
 	} {
-		got, err := FindCached(x.id)
+		got, err := folder.FindCached(x.id)
 		switch {
 		case x.fails != "" && (err == nil || !strings.Contains(err.Error(), x.fails)):
 			t.Errorf("%s: %q, error %v, want %q", x.id, got, err, x.fails)
@@ -102,22 +87,8 @@ func TestCachedRevisions(t *testing.T) {
 		}
 	}
 	writeFiles(t, hub, map[string]string{"models--o--m/snapshots/abcd" + strings.Repeat("5", 36) + "/f": ""})
-	if got, err := FindCached("o/m@abcd"); err == nil || !strings.Contains(err.Error(), "several") {
+	if got, err := folder.FindCached("o/m@abcd"); err == nil || !strings.Contains(err.Error(), "several") {
 		t.Errorf("%q, %v", got, err)
-	}
-}
-
-func TestHubCacheExpands(t *testing.T) {
-	for _, k := range []string{"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME"} {
-		t.Setenv(k, "")
-	}
-	t.Setenv("HOME", "/user")
-	t.Setenv("DISK", "/mnt/big")
-	for home, want := range map[string]string{"~/hf": "/user/hf/hub", "$DISK/hf": "/mnt/big/hf/hub", "${DISK}/~": "/mnt/big/~/hub"} {
-		t.Setenv("HF_HOME", home)
-		if got, err := hubCache(); err != nil || got != want {
-			t.Errorf("%s: %q, %v", home, got, err)
-		}
 	}
 }
 
@@ -173,7 +144,7 @@ func TestSharedBlobs(t *testing.T) {
 	hub := t.TempDir()
 	t.Setenv("HF_HUB_CACHE", hub)
 	snapshot := sharedCache(t, hub, "1\n")
-	if got, err := FindCached("o/m"); err != nil || got != snapshot {
+	if got, err := folder.FindCached("o/m"); err != nil || got != snapshot {
 		t.Fatalf("%q, %v", got, err)
 	}
 	c, err := Open(t.Context(), snapshot, Options{})

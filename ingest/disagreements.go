@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"wreg/ingest/claim"
+	"wreg/ingest/shards"
 	"wreg/registry/tensor"
 )
 
@@ -17,7 +18,7 @@ import (
 // thousand tensors of one shard make one finding.
 type disagreements struct {
 	c         *Checkpoint
-	index     *index
+	index     *shards.Index
 	missing   groups // shard → tensors it lacks
 	moved     groups // shard of the index, shard found in
 	unindexed groups // shard → tensors the index does not name
@@ -26,11 +27,11 @@ type disagreements struct {
 	strayOnly map[uint32]int // stray file → its tensors found nowhere else
 }
 
-func newDisagreements(c *Checkpoint, x *index) *disagreements {
+func newDisagreements(c *Checkpoint, x *shards.Index) *disagreements {
 	return &disagreements{c: c, index: x, strayOnly: map[uint32]int{}}
 }
 
-func (d *disagreements) lost(e indexEntry) { d.missing.add(d.index.shards[e.shard], e.path) }
+func (d *disagreements) lost(e shards.Entry) { d.missing.add(d.index.Shards[e.Shard], e.Path) }
 
 func (d *disagreements) twice(chosen, other location, a, b *tensor.Info) {
 	key := d.c.open[chosen.file].info.Name + "\x00" + d.c.open[other.file].info.Name
@@ -54,14 +55,14 @@ func (d *disagreements) report() {
 		if absent[g.key] {
 			continue // the absent shard was reported with its count
 		}
-		c.note("index-missing-tensor", g.key, g.first, "%s: shard %s lacks %s", d.index.name, g.key, g.names())
+		c.note("index-missing-tensor", g.key, g.first, "%s: shard %s lacks %s", d.index.Name, g.key, g.names())
 	}
 	for _, g := range d.moved.sorted() {
 		want, have, _ := strings.Cut(g.key, "\x00")
-		c.note("wrong-shard", have, g.first, "%s: %s should be in %s but lies in %s; it was read from there", d.index.name, g.names(), want, have)
+		c.note("wrong-shard", have, g.first, "%s: %s should be in %s but lies in %s; it was read from there", d.index.Name, g.names(), want, have)
 	}
 	for _, g := range d.unindexed.sorted() {
-		c.note("not-in-index", g.key, g.first, "%s: holds %s, which %s does not name; read all the same", g.key, g.names(), d.index.name)
+		c.note("not-in-index", g.key, g.first, "%s: holds %s, which %s does not name; read all the same", g.key, g.names(), d.index.Name)
 	}
 	for _, g := range d.alike.sorted() {
 		have, other, _ := strings.Cut(g.key, "\x00")
@@ -77,30 +78,30 @@ func (d *disagreements) report() {
 }
 
 func (d *disagreements) totalSize() {
-	if d.index == nil || d.index.totalSize == "" {
+	if d.index == nil || d.index.TotalSize == "" {
 		return
 	}
 	var sum int64
 	for i := range d.c.tensors {
 		sum += d.c.tensors[i].Bytes
 	}
-	if n, err := strconv.ParseInt(d.index.totalSize, 10, 64); err != nil || n != sum {
-		d.c.note("index-total-size", d.index.name, "", "%s: total_size is %.40s, but the tensors take %d bytes", d.index.name, d.index.totalSize, sum)
+	if n, err := strconv.ParseInt(d.index.TotalSize, 10, 64); err != nil || n != sum {
+		d.c.note("index-total-size", d.index.Name, "", "%s: total_size is %.40s, but the tensors take %d bytes", d.index.Name, d.index.TotalSize, sum)
 	}
 }
 
 // absentShards reports the shards that the index names and the folder lacks.
-func (c *Checkpoint) absentShards(x *index, names []string) {
+func (c *Checkpoint) absentShards(x *shards.Index, names []string) {
 	if len(names) == 0 {
 		return
 	}
-	tensors := make([]int, len(x.shards))
-	for _, e := range x.entries {
-		tensors[e.shard]++
+	tensors := make([]int, len(x.Shards))
+	for _, e := range x.Entries {
+		tensors[e.Shard]++
 	}
 	for _, name := range names {
-		i, _ := slices.BinarySearch(x.shards, name)
-		c.note("absent-shard", name, "", "%s: absent, though %s says it holds %d tensors; download it", name, x.name, tensors[i])
+		i, _ := slices.BinarySearch(x.Shards, name)
+		c.note("absent-shard", name, "", "%s: absent, though %s says it holds %d tensors; download it", name, x.Name, tensors[i])
 	}
 }
 
@@ -137,7 +138,7 @@ func (d *disagreements) otherNames() bool {
 	balance := map[kind]int{}
 	taken := map[string]bool{} // by a new index: parts of this model
 	if d.c.draft != nil {
-		taken = setOf(d.c.draft.shards)
+		taken = shards.SetOf(d.c.draft.Shards)
 	}
 	strays := 0
 	for i, f := range d.c.open {
@@ -233,10 +234,10 @@ var mends = map[string]string{
 // written, every shard that it names was read, and none of the old one's is absent.
 func (c *Checkpoint) advise() {
 	d := c.draft
-	if d == nil || d.refused != nil || c.repeated() != nil || slices.ContainsFunc(c.findings, func(f tensor.Finding) bool { return f.Rule == "absent-shard" }) {
+	if d == nil || d.Refused != nil || c.repeated() != nil || slices.ContainsFunc(c.findings, func(f tensor.Finding) bool { return f.Rule == "absent-shard" }) {
 		return
 	}
-	named, read := setOf(d.shards), 0
+	named, read := shards.SetOf(d.Shards), 0
 	for _, f := range c.open {
 		if named[f.info.Name] {
 			read++
@@ -254,15 +255,15 @@ func (c *Checkpoint) advise() {
 
 // fits reports whether an index says of the files it names just what they hold, and
 // all of them are here.
-func (c *Checkpoint) fits(x *index) bool {
+func (c *Checkpoint) fits(x *shards.Index) bool {
 	if x == nil {
 		return false
 	}
-	said := make(map[string]string, len(x.entries))
-	for _, e := range x.entries {
-		said[e.path] = x.shards[e.shard]
+	said := make(map[string]string, len(x.Entries))
+	for _, e := range x.Entries {
+		said[e.Path] = x.Shards[e.Shard]
 	}
-	named := setOf(x.shards)
+	named := shards.SetOf(x.Shards)
 	var files, tensors int
 	var sum int64
 	for _, f := range c.open {
@@ -277,7 +278,7 @@ func (c *Checkpoint) fits(x *index) bool {
 			tensors, sum = tensors+1, sum+t.Bytes
 		}
 	}
-	return files == len(named) && tensors == len(said) && (x.totalSize == "" || x.totalSize == fmt.Sprint(sum))
+	return files == len(named) && tensors == len(said) && (x.TotalSize == "" || x.TotalSize == fmt.Sprint(sum))
 }
 
 // wroteMLX reports that the weights say of themselves that mlx wrote them.

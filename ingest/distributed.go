@@ -7,7 +7,9 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
+	"wreg/ingest/shards"
 	"wreg/ingest/torch"
 	"wreg/registry/tensor"
 )
@@ -19,15 +21,15 @@ const (
 	maxMetadata     = 128 << 20
 )
 
-// distributed says whether the folder is a distributed checkpoint of torch.
-func (k *contents) distributed() bool {
-	return slices.Contains(k.other, metadataName) && slices.ContainsFunc(k.other, func(name string) bool { return strings.HasSuffix(name, distcpExtension) })
+// isDistributed says whether the folder is a distributed checkpoint of torch.
+func isDistributed(k *shards.Contents) bool {
+	return slices.Contains(k.Other, metadataName) && slices.ContainsFunc(k.Other, func(name string) bool { return strings.HasSuffix(name, distcpExtension) })
 }
 
 // openDistributed reads a distributed checkpoint: its tensors belong to .metadata,
 // whose chunks lie in the other files.
-func (c *Checkpoint) openDistributed(ctx context.Context, d *Folder) error {
-	meta, err := d.open(metadataName)
+func (c *Checkpoint) openDistributed(ctx context.Context, d *folder.Folder) error {
+	meta, err := openIn(d, metadataName)
 	if err != nil {
 		return err
 	}
@@ -38,14 +40,14 @@ func (c *Checkpoint) openDistributed(ctx context.Context, d *Folder) error {
 	}
 	text := make([]byte, meta.info.Size)
 	if err := tensor.ReadFull(interrupt.Reader(ctx, meta.disk), text, 0); err != nil {
-		return named(metadataName, err)
+		return folder.Named(metadataName, err)
 	}
 	shards := map[string]*file{}
 	all, err := torch.OpenDistributed(ctx, text, metadataName, func(name string) (io.ReaderAt, int64, error) {
 		f := shards[name]
 		if f == nil {
 			var err error
-			if f, err = d.open(name); err != nil {
+			if f, err = openIn(d, name); err != nil {
 				return nil, 0, err
 			}
 			f.info.Format, f.reader = "torch", &torch.File{} // its chunks are the tensors' of .metadata

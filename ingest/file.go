@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 
+	"wreg/ingest/folder"
+	"wreg/ingest/interrupt"
 	"wreg/registry/tensor"
 )
 
@@ -28,36 +30,24 @@ type file struct {
 	stray    bool // on disk, but not among the weights: opened to compare
 }
 
-// open opens a regular file of the folder as one of a checkpoint's.
-func (d *Folder) open(name string) (*file, error) {
+// openIn opens a regular file of the folder as one of a checkpoint's.
+func openIn(d *folder.Folder, name string) (*file, error) {
 	f, err := d.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	now, err := f.Stat()
 	if err != nil {
-		return nil, errors.Join(named(name, err), f.Close())
+		return nil, errors.Join(folder.Named(name, err), f.Close())
 	}
-	return &file{disk: f, info: tensor.File{Name: name, Size: now.Size(), ModTime: now.ModTime(), Inode: inode(now)}}, nil
-}
-
-// named makes an error of the file system name the file once, without the path of
-// the folder.
-func named(name string, err error) error { return fmt.Errorf("%s: %w", name, cause(err)) }
-
-func cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
+	return &file{disk: f, info: tensor.File{Name: name, Size: now.Size(), ModTime: now.ModTime(), Inode: folder.Inode(now)}}, nil
 }
 
 // fetcher opens files and reads their headers in the background, so that an index
 // is read at the same time as the shards it will turn out to name.
 type fetcher struct {
 	ctx   context.Context
-	d     *Folder
+	d     *folder.Folder
 	slots chan struct{} // one for each file being read
 	total holdings
 	files map[string]*fetched
@@ -72,8 +62,7 @@ type fetched struct {
 	taken   bool
 }
 
-func newFetcher(ctx context.Context, d *Folder, o Options) *fetcher {
-	jobs := o.Jobs
+func newFetcher(ctx context.Context, d *folder.Folder, jobs int) *fetcher {
 	if jobs <= 0 {
 		jobs = runtime.GOMAXPROCS(0)
 	}
@@ -86,6 +75,9 @@ type holdings struct {
 	mu             sync.Mutex
 	tensors, bytes int64
 }
+
+// maxHeaders bounds the bytes of all headers of a checkpoint that stay in memory.
+const maxHeaders = 128 << 20
 
 // add takes a file's header into account. One too many is refused, and so is every
 // file after it.
@@ -123,7 +115,7 @@ func (x *fetcher) start(name string) *fetched {
 		if f.openErr = x.ctx.Err(); f.openErr != nil {
 			return
 		}
-		if f.file, f.openErr = x.d.open(name); f.openErr == nil {
+		if f.file, f.openErr = openIn(x.d, name); f.openErr == nil {
 			if f.readErr = f.file.read(x.ctx); f.readErr == nil {
 				f.readErr = x.total.add(f.file)
 			}
@@ -148,4 +140,19 @@ func (x *fetcher) close() (err error) {
 		}
 	}
 	return err
+}
+
+// text is the whole of a small file.
+func (f *file) text(ctx context.Context, limit int64) (string, error) {
+	if f.info.Size > limit {
+		return "", fmt.Errorf("%s: %d bytes exceed %d", f.info.Name, f.info.Size, limit)
+	}
+	var b strings.Builder
+	b.Grow(int(f.info.Size))
+	if n, err := io.Copy(&b, io.NewSectionReader(interrupt.Reader(ctx, f.disk), 0, f.info.Size)); err != nil {
+		return "", folder.Named(f.info.Name, err)
+	} else if n < f.info.Size {
+		return "", folder.Named(f.info.Name, io.ErrUnexpectedEOF)
+	}
+	return b.String(), nil
 }

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 
+	"wreg/ingest/folder"
 	"wreg/ingest/gguf"
 	"wreg/ingest/npz"
 	"wreg/ingest/safetensors"
@@ -80,7 +81,7 @@ func sniffSafetensors(head []byte) bool {
 func (f *file) read(ctx context.Context) error {
 	head := make([]byte, min(headBytes, f.info.Size))
 	if err := tensor.ReadFull(f.disk, head, 0); err != nil {
-		return named(f.info.Name, err)
+		return folder.Named(f.info.Name, err)
 	}
 	if size, ok := lfsPointer(head, f.info.Size); ok {
 		return fmt.Errorf("%s: a Git LFS pointer of %d bytes stands where the weights (%s bytes) should be; run git lfs pull", f.info.Name, f.info.Size, size)

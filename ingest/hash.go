@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -14,30 +12,18 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"wreg/ingest/folder"
+	"wreg/ingest/sums"
 	"wreg/registry/tensor"
 )
 
 // HashOptions of Hash. The zero value takes hashes and statistics on every core.
 type HashOptions struct {
-	Jobs     int               // workers; 0 is one a core
+	Jobs     int               // workers; 0 is one per core
 	NoSHA    bool              // XXH3 only: memory speed, for re-checks
 	NoStats  bool              // no min, max, NaN counts
 	Progress func(bytes int64) // called with bytes done since the last call, from any worker
 }
-
-// Limits of Hash. All are multiples of every block size that has statistics, so
-// that those see whole elements. A worker holds one buffer and one window, whatever
-// the tensors.
-const (
-	hashBuffer  = 768 << 10
-	stretch     = 24 << 10
-	windowBytes = 12 << 20
-	minWindow   = 256 << 10 // less is faster read than mapped
-
-	// maxSlices bounds the slice hashes of one tensor: a stack of experts has
-	// hundreds, a hostile shape [1000000000, 1, 1] would take 32 GB of hashes.
-	maxSlices = 65_536
-)
 
 // Hash reads every byte once, in fixed buffers, and returns the tensors of
 // Tensors with Hash, Sum, Slices and Stats filled in. Tensors are hashed in
@@ -54,7 +40,7 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	tasks, copies := c.tasks(out)
 	if err := each(ctx, o.Jobs, tasks, func() func(context.Context, *task) error {
 		debug.SetPanicOnFault(true) // of this goroutine; see window
-		h := newHasher(o)
+		h := sums.NewHasher(sums.Options{NoSHA: o.NoSHA, NoStats: o.NoStats, Progress: o.Progress})
 		return func(ctx context.Context, t *task) error { return c.hashOne(ctx, h, t) }
 	}); err != nil {
 		return nil, err
@@ -156,7 +142,7 @@ func (c *Checkpoint) tasks(out []tensor.Info) (tasks []task, copies []int) {
 		}
 	}
 	cost := func(t *task) int64 {
-		if sliced(t.into) {
+		if sums.Sliced(t.into) {
 			return 2 * t.into.Bytes
 		}
 		return t.into.Bytes
@@ -165,56 +151,17 @@ func (c *Checkpoint) tasks(out []tensor.Info) (tasks []task, copies []int) {
 	return tasks, copies
 }
 
-// sliced reports whether a tensor gets slice hashes.
-func sliced(t *tensor.Info) bool {
-	return len(t.Shape) >= 3 && t.Shape[0] <= maxSlices
-}
-
 // hashOne reads one tensor and fills in what was asked for.
-func (c *Checkpoint) hashOne(ctx context.Context, h *hasher, t *task) error {
-	h.start(t.into)
-	err := c.feed(ctx, h, t)
+func (c *Checkpoint) hashOne(ctx context.Context, h *sums.Hasher, t *task) error {
+	r, err := c.at(t.at)
+	if err == nil {
+		err = h.Hash(ctx, t.into, r)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		return fmt.Errorf("%s: tensor %q: %w", t.into.File, t.into.Path, err)
-	}
-	h.finish()
-	return nil
-}
-
-// feed gives the hasher all bytes of a tensor: mapped where they are a section of
-// the file as it is and many, else read into the buffer.
-func (c *Checkpoint) feed(ctx context.Context, h *hasher, t *task) error {
-	r, err := c.at(t.at)
-	if err != nil {
-		return err
-	}
-	n := t.into.Bytes
-	if s, ok := r.(*io.SectionReader); ok && n >= minWindow {
-		outer, off, _ := s.Outer()
-		f, mapped := outer.(*os.File)
-		for mapped && h.done < n {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if mapped, err = h.window(f, off+h.done, min(windowBytes, n-h.done)); err != nil {
-				return err
-			}
-		}
-	}
-	for h.done < n {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		p := h.buf[:min(int64(len(h.buf)), n-h.done)]
-		if err := tensor.ReadFull(r, p, h.done); err != nil {
-			return fmt.Errorf("bytes %d:%d of %d: %w", h.done, h.done+int64(len(p)), n, err)
-		}
-		if err := h.write(p); err != nil {
-			return err
-		}
 	}
 	return nil
 }
@@ -226,7 +173,7 @@ func (c *Checkpoint) unchanged() error {
 		now, err := f.disk.Stat()
 		switch {
 		case err != nil:
-			errs = append(errs, named(f.info.Name, err))
+			errs = append(errs, folder.Named(f.info.Name, err))
 		case now.Size() != f.info.Size || !now.ModTime().Equal(f.info.ModTime):
 			errs = append(errs, fmt.Errorf("%s: changed while it was read: %d bytes of %s, now %d of %s; ingest it again when nothing writes to it", f.info.Name,
 				f.info.Size, f.info.ModTime.Format("15:04:05.000"), now.Size(), now.ModTime().Format("15:04:05.000")))

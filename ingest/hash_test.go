@@ -21,6 +21,14 @@ import (
 	"wreg/registry/tensor"
 )
 
+// As sums has them.
+const (
+	hashBuffer  = 768 << 10
+	windowBytes = 12 << 20
+	minWindow   = 256 << 10
+	maxSlices   = 65_536
+)
+
 // writeTensors writes a safetensors file of random bytes and gives each tensor's.
 func writeTensors(t testing.TB, path string, infos ...tensor.Info) map[string][]byte {
 	t.Helper()

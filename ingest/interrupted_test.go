@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"wreg/ingest/folder"
 	"wreg/ingest/ingesttest"
 	"wreg/ingest/interrupt"
 )
@@ -60,16 +61,16 @@ func TestManyShards(t *testing.T) {
 		}
 		return indexOf(entries...)
 	}
-	writeFiles(t, dir, map[string]string{"m0.safetensors": shard(t, 1, "t0"), stIdx: index(maxEntries)})
+	writeFiles(t, dir, map[string]string{"m0.safetensors": shard(t, 1, "t0"), stIdx: index(folder.MaxEntries)})
 	c, err := Open(t.Context(), dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if n := len(c.Findings()); n != maxEntries-1 {
-		t.Errorf("%d findings, want %d", n, maxEntries-1)
+	if n := len(c.Findings()); n != folder.MaxEntries-1 {
+		t.Errorf("%d findings, want %d", n, folder.MaxEntries-1)
 	}
-	writeFiles(t, dir, map[string]string{stIdx: index(maxEntries + 1)})
+	writeFiles(t, dir, map[string]string{stIdx: index(folder.MaxEntries + 1)})
 	if _, err := Open(t.Context(), dir, Options{}); err == nil || !strings.Contains(err.Error(), "more than 100000 shards") {
 		t.Error(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"wreg/ingest/safetensors"
+	"wreg/ingest/shards"
 	"wreg/registry/tensor"
 )
 
@@ -189,8 +190,8 @@ func checkSingleFile(l *linted, r *LintRule) {
 
 func checkNoIndex(l *linted, r *LintRule) {
 	if l.c != nil && l.c.single == "" && !l.c.hasIndex() && !slices.ContainsFunc(l.c.open, func(f *file) bool {
-		return slices.ContainsFunc(families, func(m family) bool { return m.single == f.info.Name })
-	}) && slices.ContainsFunc(l.c.open, func(f *file) bool { return numbered.MatchString(f.info.Name) && f.info.Format != "gguf" }) {
+		return slices.ContainsFunc(shards.Families, func(m shards.Family) bool { return m.Single == f.info.Name })
+	}) && slices.ContainsFunc(l.c.open, func(f *file) bool { return shards.Numbered.MatchString(f.info.Name) && f.info.Format != "gguf" }) {
 		l.add(r, l.c.open[0].info.Name, "", "%s and %d more", l.c.open[0].info.Name, len(l.c.open)-1)
 	}
 }
@@ -222,5 +223,5 @@ func checkNoSafetensorsDType(l *linted, r *LintRule) {
 
 // hasIndex reports whether an index was read.
 func (c *Checkpoint) hasIndex() bool {
-	return slices.ContainsFunc(c.files, func(f tensor.File) bool { return strings.HasSuffix(f.Name, indexSuffix) })
+	return slices.ContainsFunc(c.files, func(f tensor.File) bool { return strings.HasSuffix(f.Name, shards.IndexSuffix) })
 }

@@ -13,6 +13,7 @@ import (
 
 	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
+	"wreg/ingest/shards"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
@@ -20,7 +21,7 @@ import (
 // adopt joins the tensors of the open files into one list sorted by path, and
 // holds it against the index. Of two tensors under one path the one in the shard
 // that the index names wins, else the one in the first file by name.
-func (c *Checkpoint) adopt(ctx context.Context, x *index) error {
+func (c *Checkpoint) adopt(ctx context.Context, x *shards.Index) error {
 	for _, f := range c.open {
 		c.findings = append(c.findings, f.findings...)
 	}
@@ -42,19 +43,19 @@ func (c *Checkpoint) adopt(ctx context.Context, x *index) error {
 		for end < len(all) && c.info(all[end]).Path == path {
 			end++
 		}
-		for ; x != nil && next < len(x.entries) && x.entries[next].path < path; next++ {
-			d.lost(x.entries[next])
+		for ; x != nil && next < len(x.Entries) && x.Entries[next].Path < path; next++ {
+			d.lost(x.Entries[next])
 		}
 		want := ""
-		if x != nil && next < len(x.entries) && x.entries[next].path == path {
-			want = x.shards[x.entries[next].shard]
+		if x != nil && next < len(x.Entries) && x.Entries[next].Path == path {
+			want = x.Shards[x.Entries[next].Shard]
 			next++
 		}
 		c.pick(all[i:end], want, d)
 		i = end
 	}
-	for ; x != nil && next < len(x.entries); next++ {
-		d.lost(x.entries[next])
+	for ; x != nil && next < len(x.Entries); next++ {
+		d.lost(x.Entries[next])
 	}
 	c.tensors = make([]tensor.Info, len(c.where))
 	onAllCores(len(c.tensors)/copied+1, func(i int) {
@@ -234,7 +235,7 @@ func (c *Checkpoint) sealed() error {
 }
 
 // strict turns what an index claims and is not so into an error.
-func (c *Checkpoint) strict(x *index) error {
+func (c *Checkpoint) strict(x *shards.Index) error {
 	var errs []error
 	for _, f := range c.findings {
 		switch f.Rule {

@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
+	"wreg/ingest/folder"
+	"wreg/ingest/shards"
 	"wreg/ingest/strictjson"
 )
 
@@ -30,7 +31,7 @@ type Reindexed struct {
 func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 	c := &Checkpoint{root: dir}
 	defer c.Close()
-	d, err := OpenFolder(dir)
+	d, err := folder.Open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -39,28 +40,28 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := sortOut(entries)
-	i := slices.IndexFunc(families, func(f family) bool { return f.single != "" && f.name != "npz" && len(k.weights[f.name]) > 0 })
+	k := shards.Sort(entries)
+	i := slices.IndexFunc(shards.Families, func(f shards.Family) bool { return f.Single != "" && f.Name != "npz" && len(k.Weights[f.Name]) > 0 })
 	if i < 0 {
 		return nil, fmt.Errorf("%s: no safetensors or torch weights to index", dir)
 	}
-	f := &families[i]
-	files := k.weights[f.name]
-	r := &Reindexed{Name: f.single + indexSuffix}
+	f := &shards.Families[i]
+	files := k.Weights[f.Name]
+	r := &Reindexed{Name: f.Single + shards.IndexSuffix}
 	old, err := oldIndex(ctx, d, r.Name)
 	if err != nil {
 		return nil, err
 	}
-	x := newFetcher(ctx, d, Options{})
+	x := newFetcher(ctx, d, 0)
 	defer x.close()
-	draft := drafted(f, files, old)
-	if err := c.readPlan(ctx, x, &plan{read: draft.shards, strays: without(files, draft.shards)}); err != nil {
+	draft := shards.Draw(f, files, old)
+	if err := c.readPlan(ctx, x, &plan{read: draft.Shards, strays: shards.Without(files, draft.Shards)}); err != nil {
 		return nil, err
 	}
 	fits := c.fits(old)
-	if err := errors.Join(draft.refused, c.repeated()); err != nil {
+	if err := errors.Join(draft.Refused, c.repeated()); err != nil {
 		if fits {
-			err = fmt.Errorf("%s is right about the files it names and stays as it is; it cannot name the others:\n%w", old.name, err)
+			err = fmt.Errorf("%s is right about the files it names and stays as it is; it cannot name the others:\n%w", old.Name, err)
 		}
 		return nil, err
 	}
@@ -68,19 +69,19 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Shards, r.Tensors, r.TotalSize = len(draft.shards), len(c.tensors), total
-	if fits && len(old.shards) == len(draft.shards) { // named are the same: none would be left out
+	r.Shards, r.Tensors, r.TotalSize = len(draft.Shards), len(c.tensors), total
+	if fits && len(old.Shards) == len(draft.Shards) { // named are the same: none would be left out
 		return r, nil
 	}
 	r.Changed = true
-	return r, d.replace(r.Name, text)
+	return r, d.Replace(r.Name, text)
 }
 
 // oldIndex reads the index that is to be replaced; nil when there is none, or one
-// that cannot be understood. What is no regular file, or too large, is no index, and
-// is not replaced.
-func oldIndex(ctx context.Context, d *Folder, name string) (*index, error) {
-	f, err := d.open(name)
+// that cannot be understood. What is not a regular file, or too large, is not an
+// index, and is not replaced.
+func oldIndex(ctx context.Context, d *folder.Folder, name string) (*shards.Index, error) {
+	f, err := openIn(d, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -88,12 +89,12 @@ func oldIndex(ctx context.Context, d *Folder, name string) (*index, error) {
 		return nil, err
 	}
 	defer f.disk.Close()
-	text, err := f.text(ctx, maxIndex)
+	text, err := f.text(ctx, shards.MaxIndex)
 	if err != nil {
 		return nil, err
 	}
-	x := &index{name: name}
-	if err := x.parse(ctx, text); err != nil || len(x.shards) == 0 {
+	x, err := shards.ReadIndex(ctx, name, text)
+	if err != nil || len(x.Shards) == 0 {
 		return nil, ctx.Err()
 	}
 	return x, nil
@@ -119,24 +120,4 @@ func (c *Checkpoint) indexText() (text []byte, total int64, err error) {
 	}
 	head := fmt.Sprintf("{\n  \"metadata\": {\n    \"total_size\": %d\n  },\n  \"weight_map\": {\n", total)
 	return []byte(head + b.String() + "\n  }\n}\n"), total, nil
-}
-
-// replace writes a file beside name and renames it over it.
-func (d *Folder) replace(name string, text []byte) (err error) {
-	temp := d.prefix + "." + name + ".wreg"
-	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return fmt.Errorf("%s: %w; another wreg may be writing it, else remove it", "."+name+".wreg", cause(err))
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = d.root.Rename(temp, d.prefix+name)
-	}
-	if err != nil {
-		return errors.Join(named(name, err), d.root.Remove(temp))
-	}
-	return nil
 }

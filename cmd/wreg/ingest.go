@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wreg/ingest"
+	"wreg/ingest/folder"
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -159,8 +160,8 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 // checkpointPath is a path on disk as it is, and otherwise the snapshot of a
 // repository in the hub's cache.
 func checkpointPath(arg string) (string, error) {
-	if _, err := os.Lstat(arg); errors.Is(err, os.ErrNotExist) && ingest.IsRepoID(arg) {
-		return ingest.FindCached(arg)
+	if _, err := os.Lstat(arg); errors.Is(err, os.ErrNotExist) && folder.IsRepoID(arg) {
+		return folder.FindCached(arg)
 	}
 	return arg, nil
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"wreg/ingest"
+	"wreg/ingest/quantized"
 	"wreg/registry"
 )
 
@@ -91,7 +91,7 @@ func showQuantized(s *registry.Snapshot, v *registry.Revision) ([]any, error) {
 	}
 	all.sort()
 	list := []any{}
-	for _, q := range ingest.FindQuantized(all, v.Config) {
+	for _, q := range quantized.Find(all, v.Config) {
 		list = append(list, object{{"path", q.Path}, {"shape", q.Shape}, {"dtype", q.DType}, {"bytes", q.Bytes}, {"mode", q.Mode},
 			{"bits", q.Bits}, {"group_size", q.Group}, {"assumed", q.Assumed}, {"parts", q.Parts}})
 	}

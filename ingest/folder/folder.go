@@ -1,4 +1,13 @@
-package ingest
+// Package folder opens the files of one model, wherever they lie: in a folder, or in a
+// snapshot of the local hf cache.
+//
+// Most users need [Open], [Folder.Open], [Folder.ReadFile] and, for a repository by its
+// name, [FindCached].
+//
+// Invariants: names never become paths except through os.Root; a link that leads out
+// of the folder, or of the snapshot and its blobs, is never followed; only regular
+// files are opened, and looking comes before opening; nothing asks the network.
+package folder
 
 import (
 	"errors"
@@ -32,9 +41,9 @@ const (
 	sharedVersion = "1"
 )
 
-// OpenFolder opens the folder at abs. For one of the hf cache the root is the
+// Open opens the folder at abs. For one of the hf cache the root is the
 // repository's cache folder, or the whole cache where blobs are shared.
-func OpenFolder(abs string) (*Folder, error) {
+func Open(abs string) (*Folder, error) {
 	real, err := filepath.EvalSymlinks(abs)
 	if err != nil {
 		return nil, err
@@ -102,19 +111,19 @@ func (d *Folder) List() ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	defer dir.Close()
-	entries, err := dir.ReadDir(maxEntries + 1)
+	entries, err := dir.ReadDir(MaxEntries + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	if len(entries) > maxEntries {
-		return nil, fmt.Errorf("%s holds more than %d files; name one of them", dir.Name(), maxEntries)
+	if len(entries) > MaxEntries {
+		return nil, fmt.Errorf("%s holds more than %d files; name one of them", dir.Name(), MaxEntries)
 	}
 	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return entries, nil
 }
 
-// maxEntries bounds the files of one folder.
-const maxEntries = 100_000
+// MaxEntries bounds the files of one folder.
+const MaxEntries = 100_000
 
 // Stat describes a file of the folder; a link is followed as Open follows it.
 func (d *Folder) Stat(name string) (fs.FileInfo, error) {
@@ -131,7 +140,7 @@ func (d *Folder) Open(name string) (*os.File, error) {
 	}
 	f, err := regular.OpenFound(d.root, inside, info)
 	if err != nil {
-		return nil, named(name, err)
+		return nil, Named(name, err)
 	}
 	return f, nil
 }
@@ -144,7 +153,7 @@ func (d *Folder) ReadFile(name string, most int64) ([]byte, error) {
 	}
 	data, err := regular.ReadAll(f, name, most)
 	if err != nil {
-		err = named(name, err)
+		err = Named(name, err)
 	}
 	return data, err
 }
@@ -158,20 +167,20 @@ const maxLinks = 3
 func (d *Folder) find(name string) (inside string, info fs.FileInfo, err error) {
 	inside = d.prefix + name
 	if info, err = d.root.Lstat(inside); err != nil {
-		return "", nil, named(name, err)
+		return "", nil, Named(name, err)
 	}
 	if info.Mode()&fs.ModeSymlink == 0 {
 		return inside, info, nil
 	}
 	first, err := d.root.Readlink(inside)
 	if err != nil {
-		return "", nil, named(name, err)
+		return "", nil, Named(name, err)
 	}
 	nowhere := func(err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%s: symbolic link to %q leads nowhere: that does not exist; download the file again: %w", name, first, fs.ErrNotExist)
 		}
-		return fmt.Errorf("%s: symbolic link to %q is not followed: %w; copy the file into the folder", name, first, cause(err))
+		return fmt.Errorf("%s: symbolic link to %q is not followed: %w; copy the file into the folder", name, first, Cause(err))
 	}
 	if d.blobs == nil { // os.Root keeps every link inside
 		if info, err = d.root.Stat(inside); err != nil {
@@ -200,6 +209,12 @@ func (d *Folder) find(name string) (inside string, info fs.FileInfo, err error) 
 		}
 	}
 	return "", nil, fmt.Errorf("%s: symbolic link to %q is one of more than %d in a row; it is not followed", name, first, maxLinks)
+}
+
+// Has reports whether there is something of a name, a link that leads nowhere included.
+func (d *Folder) Has(name string) bool {
+	_, err := d.root.Lstat(d.prefix + name)
+	return err == nil
 }
 
 // mayLead reports whether a link at from may lead to a place: from the snapshot
@@ -246,4 +261,37 @@ func (d *Folder) stray(target string) string {
 		text += fmt.Sprintf("; a blob of that name is in %s: make the link lead there, or download the file again", strings.TrimSuffix(d.blobs[0], "/"))
 	}
 	return text
+}
+
+// Replace writes a file beside name and renames it over it.
+func (d *Folder) Replace(name string, text []byte) (err error) {
+	temp := d.prefix + "." + name + ".wreg"
+	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return fmt.Errorf("%s: %w; another wreg may be writing it, else remove it", "."+name+".wreg", Cause(err))
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = d.root.Rename(temp, d.prefix+name)
+	}
+	if err != nil {
+		return errors.Join(Named(name, err), d.root.Remove(temp))
+	}
+	return nil
+}
+
+// Named makes an error of the file system name the file once, without the path of
+// the folder.
+func Named(name string, err error) error { return fmt.Errorf("%s: %w", name, Cause(err)) }
+
+// Cause is what an error of the file system says, without the path.
+func Cause(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
 }

@@ -1,4 +1,4 @@
-package ingest
+package shards
 
 import (
 	"os"
@@ -58,17 +58,17 @@ var indexCases = []struct{ text, fails string }{
 
 func TestIndex(t *testing.T) {
 	for _, c := range indexCases {
-		x := &index{}
+		x := &Index{}
 		err := x.parse(t.Context(), c.text)
 		if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 			t.Errorf("%.80q: error %v, want %q", c.text, err, c.fails)
 		}
 	}
-	x := &index{}
+	x := &Index{}
 	if err := x.parse(t.Context(), `{"weight_map":{"b":"2.bin","a":"1.bin","c":"1.bin"},"metadata":{"total_size": 12 }}`); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(x.shards, []string{"1.bin", "2.bin"}) || !slices.Equal(x.entries, []indexEntry{{"a", 0}, {"b", 1}, {"c", 0}}) || x.totalSize != "12" {
+	if !slices.Equal(x.Shards, []string{"1.bin", "2.bin"}) || !slices.Equal(x.Entries, []Entry{{"a", 0}, {"b", 1}, {"c", 0}}) || x.TotalSize != "12" {
 		t.Errorf("%+v", x)
 	}
 }
@@ -79,7 +79,7 @@ func FuzzIndex(f *testing.F) {
 			f.Add(c.text)
 		}
 	}
-	names, err := filepath.Glob(filepath.Join(fixturesDir, "hostile/index/*.index.json"))
+	names, err := filepath.Glob(filepath.Join("../testdata/fixtures", "hostile/index/*.index.json"))
 	if err != nil || len(names) == 0 {
 		f.Fatal("no fixtures", err)
 	}
@@ -91,20 +91,20 @@ func FuzzIndex(f *testing.F) {
 		f.Add(string(b))
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		var x *index
+		var x *Index
 		var err error
-		ingesttest.Bounded(t, len(text), func() { x = &index{}; err = x.parse(t.Context(), text) })
+		ingesttest.Bounded(t, len(text), func() { x = &Index{}; err = x.parse(t.Context(), text) })
 		if err != nil {
 			return
 		}
-		for i, e := range x.entries {
-			if i > 0 && x.entries[i-1].path >= e.path {
-				t.Fatalf("%q after %q", e.path, x.entries[i-1].path)
+		for i, e := range x.Entries {
+			if i > 0 && x.Entries[i-1].Path >= e.Path {
+				t.Fatalf("%q after %q", e.Path, x.Entries[i-1].Path)
 			}
-			if shard := x.shards[e.shard]; strings.ContainsAny(shard, "/\\\x00") || !filepath.IsLocal(shard) {
+			if shard := x.Shards[e.Shard]; strings.ContainsAny(shard, "/\\\x00") || !filepath.IsLocal(shard) {
 				t.Fatalf("shard %q", shard)
 			}
-			if _, err := strictjson.AppendString(nil, e.path); err != nil {
+			if _, err := strictjson.AppendString(nil, e.Path); err != nil {
 				t.Fatal(err)
 			}
 		}

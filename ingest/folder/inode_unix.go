@@ -1,14 +1,14 @@
 //go:build unix
 
-package ingest
+package folder
 
 import (
 	"io/fs"
 	"syscall"
 )
 
-// inode is the file's number on its disk, 0 when the system has none.
-func inode(info fs.FileInfo) uint64 {
+// Inode is the file's number on its disk, 0 when the system has none.
+func Inode(info fs.FileInfo) uint64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return uint64(s.Ino)
 	}

@@ -1,4 +1,4 @@
-package ingest
+package quantized
 
 import (
 	"fmt"
@@ -45,7 +45,7 @@ func TestFindQuantized(t *testing.T) {
 		{"broken config", triplet(16, 2), `{"quantization":{"bits":"4"}}`, "a.weight [4, 128] affine 4 64 ~"},
 	} {
 		var got []string
-		for _, q := range FindQuantized(c.tensors, []byte(c.config)) {
+		for _, q := range Find(c.tensors, []byte(c.config)) {
 			s := fmt.Sprint(q.Path, " ", q.Shape, " ", q.Mode, " ", q.Bits, " ", q.Group)
 			if q.Assumed {
 				s += " ~"

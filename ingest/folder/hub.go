@@ -1,4 +1,4 @@
-package ingest
+package folder
 
 import (
 	"cmp"
@@ -42,7 +42,7 @@ func FindCached(id string) (string, error) {
 	name, revision, _ := strings.Cut(id, "@")
 	repo := filepath.Join(hub, "models--"+strings.ReplaceAll(name, "/", "--"))
 	if _, err := os.Stat(repo); err != nil {
-		return "", fmt.Errorf("%s: not in the hf cache at %s; download it with hf download %s: %w", id, hub, name, cause(err))
+		return "", fmt.Errorf("%s: not in the hf cache at %s; download it with hf download %s: %w", id, hub, name, Cause(err))
 	}
 	root, err := os.OpenRoot(repo)
 	if err != nil {
@@ -97,7 +97,7 @@ const minPrefix = 4
 func cachedCommit(root *os.Root, revision string) (string, error) {
 	entries, err := fs.ReadDir(root.FS(), "snapshots")
 	if err != nil {
-		return "", fmt.Errorf("its cache folder has no snapshots; download it again: %w", cause(err))
+		return "", fmt.Errorf("its cache folder has no snapshots; download it again: %w", Cause(err))
 	}
 	var names []string
 	for _, e := range entries {
@@ -142,8 +142,8 @@ func cachedCommit(root *os.Root, revision string) (string, error) {
 	return "", fmt.Errorf("revision %q begins several commits: %s; give more digits", ref, strings.Join(short, ", "))
 }
 
-// maxShown bounds the snapshots that an error lists, and the refs that are read for it.
-const maxShown = 20
+// MaxShown bounds the snapshots that an error lists, and the refs that are read for it.
+const MaxShown = 20
 
 // cachedRevisions lists the snapshots that are there, each with the refs that lead
 // to it.
@@ -151,7 +151,7 @@ func cachedRevisions(root *os.Root, snapshots []string) string {
 	refs, seen := map[string][]string{}, 0
 	// What cannot be read is not listed: this only helps to choose.
 	_ = fs.WalkDir(root.FS(), "refs", func(name string, e fs.DirEntry, err error) error {
-		if seen++; err != nil || seen > 10*maxShown {
+		if seen++; err != nil || seen > 10*MaxShown {
 			return fs.SkipAll
 		}
 		if ref := strings.TrimPrefix(name, "refs/"); e.Type().IsRegular() {
@@ -162,7 +162,7 @@ func cachedRevisions(root *os.Root, snapshots []string) string {
 		return nil
 	})
 	var list []string
-	for _, name := range snapshots[:min(len(snapshots), maxShown)] {
+	for _, name := range snapshots[:min(len(snapshots), MaxShown)] {
 		if of := refs[name]; len(of) > 0 {
 			name += " (" + strings.Join(of, ", ") + ")"
 		}
@@ -177,7 +177,7 @@ func cachedRevisions(root *os.Root, snapshots []string) string {
 func readRef(root *os.Root, ref string) (string, error) {
 	text, err := regular.ReadIn(root, "refs/"+ref, maxRef)
 	if err != nil {
-		return "", fmt.Errorf("refs/%s is no ref: %w", ref, cause(err))
+		return "", fmt.Errorf("refs/%s is not a ref: %w", ref, Cause(err))
 	}
 	return strings.TrimSpace(string(text)), nil
 }

@@ -1,14 +1,22 @@
-package ingest
+// Package shards decides which files of a folder are the weights of a checkpoint, from
+// their names and from what an index.json says.
+//
+// Most users need [Sort] for a folder, [ReadIndex], [Family.Pick] and, for an index
+// that is to be written, [Draw].
+//
+// Invariants: an index is read strictly, since a wrong guess loses weights; shards lie
+// beside their index; nothing here opens a file.
+package shards
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
 	"wreg/ingest/strictjson"
@@ -16,55 +24,35 @@ import (
 )
 
 const (
-	indexSuffix = ".index.json"
-	maxIndex    = 100_000_000 // bytes of an index file, as of a safetensors header
-	maxHeaders  = 128 << 20   // bytes of all headers of a checkpoint that stay in memory
-	maxConfig   = 16 << 20    // bytes of config.json, as arch parses them
+	IndexSuffix = ".index.json"
+	MaxIndex    = 100_000_000 // bytes of an index file, as of a safetensors header
 )
 
-// index is what an index.json says: which shard holds which tensor.
-type index struct {
-	name      string
-	shards    []string // sorted
-	entries   []indexEntry
-	totalSize string // as written; "" when it is absent
+// Index is what an index.json says: which shard holds which tensor.
+type Index struct {
+	Name      string
+	Shards    []string // sorted
+	Entries   []Entry
+	TotalSize string // as written; "" when it is absent
 }
 
-type indexEntry struct {
-	path  string
-	shard int // of shards
+// Entry is a tensor and its shard.
+type Entry struct {
+	Path  string
+	Shard int // of shards
 }
 
-// readIndex reads an index file. One that is not strictly what it should be is
-// refused: a wrong guess here loses weights.
-func readIndex(ctx context.Context, f *file) (*index, error) {
-	text, err := f.text(ctx, maxIndex)
-	if err != nil {
-		return nil, err
-	}
-	x := &index{name: f.info.Name}
+// ReadIndex reads the text of an index file. One that is not strictly what it should
+// be is refused: a wrong guess here loses weights.
+func ReadIndex(ctx context.Context, name, text string) (*Index, error) {
+	x := &Index{Name: name}
 	if err := x.parse(ctx, text); err != nil {
-		return nil, fmt.Errorf("%s: %w", x.name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return x, nil
 }
 
-// text is the whole of a small file.
-func (f *file) text(ctx context.Context, limit int64) (string, error) {
-	if f.info.Size > limit {
-		return "", fmt.Errorf("%s: %d bytes exceed %d", f.info.Name, f.info.Size, limit)
-	}
-	var b strings.Builder
-	b.Grow(int(f.info.Size))
-	if n, err := io.Copy(&b, io.NewSectionReader(interrupt.Reader(ctx, f.disk), 0, f.info.Size)); err != nil {
-		return "", named(f.info.Name, err)
-	} else if n < f.info.Size {
-		return "", named(f.info.Name, io.ErrUnexpectedEOF)
-	}
-	return b.String(), nil
-}
-
-func (x *index) parse(ctx context.Context, text string) error {
+func (x *Index) parse(ctx context.Context, text string) error {
 	if err := strictjson.Check(text); err != nil {
 		return err
 	}
@@ -112,13 +100,13 @@ func (x *index) parse(ctx context.Context, text string) error {
 // maxIndexKeys bounds the keys beside weight_map, which nothing reads.
 const maxIndexKeys = 1000
 
-func (x *index) weightMap(s *strictjson.Scanner) error {
+func (x *Index) weightMap(s *strictjson.Scanner) error {
 	if s.Peek() != '{' {
 		return s.Fail("weight_map is %s, not an object", s.Here())
 	}
 	s.Pos++
 	number := map[string]int{}
-	x.entries = make([]indexEntry, 0, min(strings.Count(s.Text, ","), 1<<17))
+	x.Entries = make([]Entry, 0, min(strings.Count(s.Text, ","), 1<<17))
 	for first := true; ; first = false {
 		more, err := s.More('}', first)
 		if err != nil {
@@ -143,41 +131,41 @@ func (x *index) weightMap(s *strictjson.Scanner) error {
 			if err := plainName(shard); err != nil {
 				return s.Fail("weight_map: tensor %q: shard %q: %v", path, shard, err)
 			}
-			if n = len(number); n == maxEntries {
-				return s.Fail("weight_map: names more than %d shards", maxEntries)
+			if n = len(number); n == folder.MaxEntries {
+				return s.Fail("weight_map: names more than %d shards", folder.MaxEntries)
 			}
 			number[shard] = n
-			x.shards = append(x.shards, shard)
+			x.Shards = append(x.Shards, shard)
 		}
-		if len(x.entries) == tensor.MaxTensors {
+		if len(x.Entries) == tensor.MaxTensors {
 			return s.Fail("weight_map: names more than %d tensors", tensor.MaxTensors)
 		}
-		x.entries = append(x.entries, indexEntry{path, n})
+		x.Entries = append(x.Entries, Entry{path, n})
 	}
 	return x.sort(s)
 }
 
 // sort orders entries by path and shards by name, and refuses a path given twice.
-func (x *index) sort(s *strictjson.Scanner) error {
-	order := slices.Clone(x.shards)
+func (x *Index) sort(s *strictjson.Scanner) error {
+	order := slices.Clone(x.Shards)
 	slices.Sort(order)
 	rank := make([]int, len(order))
-	for i, shard := range x.shards {
+	for i, shard := range x.Shards {
 		rank[i], _ = slices.BinarySearch(order, shard)
 	}
-	x.shards = order
-	for i := range x.entries {
-		x.entries[i].shard = rank[x.entries[i].shard]
+	x.Shards = order
+	for i := range x.Entries {
+		x.Entries[i].Shard = rank[x.Entries[i].Shard]
 	}
-	if order := pathsort.Order(len(x.entries), func(i int) string { return x.entries[i].path }); order != nil {
-		sorted := make([]indexEntry, len(order))
+	if order := pathsort.Order(len(x.Entries), func(i int) string { return x.Entries[i].Path }); order != nil {
+		sorted := make([]Entry, len(order))
 		for i, from := range order {
-			sorted[i] = x.entries[from]
+			sorted[i] = x.Entries[from]
 		}
-		x.entries = sorted
+		x.Entries = sorted
 	}
-	for i := 1; i < len(x.entries); i++ {
-		if p := x.entries[i].path; p == x.entries[i-1].path {
+	for i := 1; i < len(x.Entries); i++ {
+		if p := x.Entries[i].Path; p == x.Entries[i-1].Path {
 			return s.Fail("weight_map: tensor %q is given twice", p)
 		}
 	}
@@ -185,7 +173,7 @@ func (x *index) sort(s *strictjson.Scanner) error {
 }
 
 // metadata keeps total_size and passes over the rest.
-func (x *index) metadata(s *strictjson.Scanner) error {
+func (x *Index) metadata(s *strictjson.Scanner) error {
 	if s.Peek() != '{' {
 		return s.Skip() // some writers leave null
 	}
@@ -205,10 +193,10 @@ func (x *index) metadata(s *strictjson.Scanner) error {
 			return err
 		}
 		if key == "total_size" {
-			if x.totalSize != "" {
+			if x.TotalSize != "" {
 				return s.Fail("metadata: total_size is given twice")
 			}
-			x.totalSize = s.Text[start:s.Pos]
+			x.TotalSize = s.Text[start:s.Pos]
 		}
 	}
 }

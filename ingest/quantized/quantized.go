@@ -1,4 +1,11 @@
-package ingest
+// Package quantized finds the tensors that MLX stores as two or three: packed words,
+// scales and, in affine mode, biases.
+//
+// Most users need [Find].
+//
+// Invariants: shapes that fit no bits and group make no tensor, the parts stand alone;
+// what is stored stays listed as it is.
+package quantized
 
 import (
 	"slices"
@@ -8,10 +15,10 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Quantized is one logical tensor that MLX stores as two or three: packed words,
+// Tensor is one logical tensor that MLX stores as two or three: packed words,
 // scales and, in affine mode, biases. The stored ones stay in Tensors, each with
 // its own hash; this says what they are together.
-type Quantized struct {
+type Tensor struct {
 	Path    string       // model.layers.0.mlp.up_proj.weight
 	Parts   []string     // paths of weight, scales and, in affine mode, biases
 	Shape   tensor.Shape // of the logical tensor
@@ -23,11 +30,11 @@ type Quantized struct {
 	Assumed bool  // no config says bits and group: the commonest that fit the shapes
 }
 
-// FindQuantized finds the triplets among tensors, which are sorted by path. config
+// Find finds the triplets among tensors, which are sorted by path. config
 // is config.json or nil; its quantization gives bits and group, of all or of one
 // path. Shapes that fit no bits and group make no triplet: the parts stand alone.
-func FindQuantized(tensors []tensor.Info, config []byte) []Quantized {
-	var list []Quantized
+func Find(tensors []tensor.Info, config []byte) []Tensor {
+	var list []Tensor
 	settings := quantizationOf(config)
 	find := func(path string) *tensor.Info {
 		i, ok := slices.BinarySearchFunc(tensors, path, func(t tensor.Info, p string) int { return strings.Compare(t.Path, p) })
@@ -46,7 +53,7 @@ func FindQuantized(tensors []tensor.Info, config []byte) []Quantized {
 		if scales == nil || len(scales.Shape) != len(w.Shape) || !slices.Equal(scales.Shape[:len(w.Shape)-1], w.Shape[:len(w.Shape)-1]) {
 			continue
 		}
-		q := Quantized{Path: w.Path, Parts: []string{w.Path, scales.Path}, DType: scales.DType, Bytes: w.Bytes + scales.Bytes, Mode: "affine"}
+		q := Tensor{Path: w.Path, Parts: []string{w.Path, scales.Path}, DType: scales.DType, Bytes: w.Bytes + scales.Bytes, Mode: "affine"}
 		biases := find(prefix + "biases")
 		if biases != nil {
 			q.Parts, q.Bytes = append(q.Parts, biases.Path), q.Bytes+biases.Bytes
@@ -109,7 +116,7 @@ var usual = map[bool][]quantizationSetting{
 }
 
 // fit finds bits and group for words 32-bit words and groups scales a row.
-func (s quantization) fit(base string, q *Quantized, words, groups int64) bool {
+func (s quantization) fit(base string, q *Tensor, words, groups int64) bool {
 	fits := func(v quantizationSetting) bool {
 		return v.Bits > 0 && v.Bits <= 8 && v.Group > 0 && groups > 0 && v.Group <= 1024 && groups <= 1<<40 && words <= 1<<40 &&
 			words*32 == groups*v.Group*v.Bits

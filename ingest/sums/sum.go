@@ -1,4 +1,12 @@
-package ingest
+// Package sums takes the checksum, the hashes and the statistics of a tensor in one
+// pass over its bytes.
+//
+// Most users need a [Hasher], which one worker reuses from tensor to tensor, or, for
+// the checksum alone, a [Summer].
+//
+// Invariants: every byte is seen once, a stretch at a time that stays in the nearest
+// cache from one sum to the next; what a worker holds does not depend on the tensors.
+package sums
 
 import (
 	"github.com/zeebo/xxh3"

@@ -1,0 +1,148 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sort"
+	"sync"
+
+	"wreg/ingest/shards"
+	"wreg/registry/pyjson"
+	"wreg/registry/tensor"
+)
+
+// Checkpoint is an opened checkpoint: headers read, no tensor data loaded. It
+// holds its files open until Close. Methods may be called concurrently.
+type Checkpoint struct {
+	root     string
+	single   string // the file that was opened, "" for a folder
+	config   []byte
+	doc      *pyjson.Object // config.json, nil when there is none or it cannot be read
+	files    []tensor.File
+	tensors  []tensor.Info // sorted by path
+	findings []tensor.Finding
+
+	open  []*file
+	where []location // of tensors[i]
+	rival []rival
+	draft *shards.Draft
+
+	settled sync.Mutex // guards findings once Open is done
+}
+
+// location says which tensor of which open file a tensor is.
+type location struct{ file, index uint32 }
+
+// rival is a second tensor under a path of tensors, which was not chosen.
+type rival struct {
+	path string
+	at   location
+}
+
+// Close releases the files.
+func (c *Checkpoint) Close() (err error) {
+	for _, f := range c.open {
+		err = errors.Join(err, f.disk.Close())
+	}
+	return err
+}
+
+// Root is the absolute path of the folder (or of the file's folder) that
+// Info.File and File.Name are relative to.
+func (c *Checkpoint) Root() string { return c.root }
+
+// Path is what to Open again: Root, or the single file.
+func (c *Checkpoint) Path() string { return filepath.Join(c.root, c.single) }
+
+// Config is config.json as it is on disk, nil when there is none.
+func (c *Checkpoint) Config() []byte { return c.config }
+
+// Files are the files that hold weights, index and config, sorted by name.
+func (c *Checkpoint) Files() []tensor.File { return c.files }
+
+// Findings are the disagreements met while opening, in a stable order. After Hash
+// they say of a tensor found twice whether its bytes are equal.
+func (c *Checkpoint) Findings() []tensor.Finding {
+	c.settled.Lock()
+	defer c.settled.Unlock()
+	return c.findings
+}
+
+// Tensors lists every tensor, sorted by path; hashes and statistics are absent.
+// The caller must not modify the slice.
+func (c *Checkpoint) Tensors() []tensor.Info { return c.tensors }
+
+// Lookup finds a tensor by its path.
+func (c *Checkpoint) Lookup(path string) (tensor.Info, bool) {
+	if i := c.find(path); i >= 0 {
+		return c.tensors[i], true
+	}
+	return tensor.Info{}, false
+}
+
+// Bytes gives a tensor's logical bytes: dense, row-major, little-endian, exactly
+// Info.Bytes long, whatever its stride, byte order or compression in the file.
+// For a plainly stored tensor this is a section of the file.
+func (c *Checkpoint) Bytes(path string) (io.ReaderAt, error) {
+	i := c.find(path)
+	if i < 0 {
+		return nil, fmt.Errorf("%s: no tensor %q", c.Path(), path)
+	}
+	return c.at(c.where[i])
+}
+
+// prover is a reader whose tensors may show a part of what a checksum is of, or show
+// it turned: then reading a tensor from front to back is no proof that it is sound.
+type prover interface {
+	Prove(ctx context.Context, i int) error
+}
+
+// Prove fails when the bytes of a tensor are damaged in a way that reading them from
+// front to back does not show: it reads what nobody has read of what their checksum is
+// of. Hash does so itself.
+func (c *Checkpoint) Prove(ctx context.Context, path string) error {
+	i := c.find(path)
+	if i < 0 {
+		return fmt.Errorf("%s: no tensor %q", c.Path(), path)
+	}
+	return c.prove(ctx, c.where[i], &c.tensors[i])
+}
+
+func (c *Checkpoint) prove(ctx context.Context, l location, t *tensor.Info) error {
+	p, ok := c.open[l.file].reader.(prover)
+	if !ok {
+		return nil
+	}
+	if err := p.Prove(ctx, int(l.index)); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("%s: tensor %q: %w", t.File, t.Path, err)
+	}
+	return nil
+}
+
+func (c *Checkpoint) at(l location) (io.ReaderAt, error) {
+	return c.open[l.file].reader.Bytes(int(l.index))
+}
+
+// find is the index of path in tensors, -1 when it is absent.
+func (c *Checkpoint) find(path string) int {
+	i := sort.Search(len(c.tensors), func(i int) bool { return c.tensors[i].Path >= path })
+	if i < len(c.tensors) && c.tensors[i].Path == path {
+		return i
+	}
+	return -1
+}
+
+// note adds a finding.
+func (c *Checkpoint) note(rule, file, path, format string, args ...any) {
+	c.findings = append(c.findings, finding(rule, file, path, format, args...))
+}
+
+func finding(rule, file, path, format string, args ...any) tensor.Finding {
+	return tensor.Finding{Rule: rule, File: file, Tensor: path, Message: fmt.Sprintf(format, args...)}
+}
