@@ -18,7 +18,6 @@ import (
 	"wreg/ingest/claim"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
-	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
@@ -193,14 +192,14 @@ func writable(dir string) error {
 // tiedHead is a tensor that a rule drops as a copy of the embedding, and those it
 // may be a copy of: used, of the same dtype and shape.
 type tiedHead struct {
-	path string
-	of   []string
+	arch.Drop
+	of []string
 }
 
 // tied checks the premise of rules that drop a head as tied to the embedding: that
 // the bytes are the same, by the hashes taken at ingest. Heads of a source that was
 // never hashed are compared by Run.
-func (p *Plan) tied(ctx context.Context, r *arch.Resolution, doc *pyjson.Object) error {
+func (p *Plan) tied(ctx context.Context, r *arch.Resolution) error {
 	var used map[string]bool
 	for _, d := range r.Drops {
 		if !d.Tied() {
@@ -216,9 +215,9 @@ func (p *Plan) tied(ctx context.Context, r *arch.Resolution, doc *pyjson.Object)
 		switch of, same := p.copies(&head, used); {
 		case same:
 		case !hashed(&head) && len(of) > 0:
-			p.heads = append(p.heads, tiedHead{d.Path, of})
+			p.heads = append(p.heads, tiedHead{d, of})
 		default:
-			return p.trained(ctx, d, doc)
+			return p.trained(ctx, d)
 		}
 	}
 	return nil
@@ -256,10 +255,10 @@ var untie = []string{"tie_word_embeddings", "text_config.tie_word_embeddings", "
 
 // trained refuses to drop a head that is not the embedding. What to do about it is
 // tried before it is said.
-func (p *Plan) trained(ctx context.Context, d arch.Drop, doc *pyjson.Object) error {
+func (p *Plan) trained(ctx context.Context, d arch.Drop) error {
 	advice := "no setting of config.json makes this architecture keep it"
 	for _, key := range untie {
-		if p.keeps(ctx, d.Path, key, doc) {
+		if p.keeps(ctx, d.Path, key) {
 			advice = fmt.Sprintf("to keep it, set %s to false in config.json and ingest again", key)
 			break
 		}
@@ -270,11 +269,11 @@ func (p *Plan) trained(ctx context.Context, d arch.Drop, doc *pyjson.Object) err
 
 // keeps reports that with a key of config.json false the tensor is used and nothing
 // is amiss.
-func (p *Plan) keeps(ctx context.Context, path, key string, doc *pyjson.Object) bool {
-	changed := doc.Clone()
+func (p *Plan) keeps(ctx context.Context, path, key string) bool {
+	changed := p.doc.Clone()
 	outer, inner, nested := strings.Cut(key, ".")
 	if at := changed; nested {
-		if at = doc.Object(outer); at == nil {
+		if at = p.doc.Object(outer); at == nil {
 			return false
 		}
 		at = at.Clone()
@@ -292,18 +291,14 @@ func (p *Plan) keeps(ctx context.Context, path, key string, doc *pyjson.Object) 
 func (p *Plan) compareHeads(ctx context.Context, c *ingest.Checkpoint) error {
 	for _, h := range p.heads {
 		same := false
-		for _, path := range h.of {
-			equal, err := equalBytes(ctx, c, h.path, path)
-			if err != nil {
+		for k := 0; k < len(h.of) && !same; k++ {
+			var err error
+			if same, err = equalBytes(ctx, c, h.Path, h.of[k]); err != nil {
 				return err
-			}
-			if same = equal; same {
-				break
 			}
 		}
 		if !same {
-			i := slices.IndexFunc(p.Drops, func(d arch.Drop) bool { return d.Path == h.path })
-			return p.trained(ctx, p.Drops[i], p.doc)
+			return p.trained(ctx, h.Drop)
 		}
 	}
 	return nil

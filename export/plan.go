@@ -68,7 +68,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if p.doc, err = pyjson.Parse(v.Config); err != nil { // before mlx_lm's edits
 		return nil, err
 	}
-	if err := p.tied(ctx, r, p.doc); err != nil {
+	if err := p.tied(ctx, r); err != nil {
 		return nil, err
 	}
 	said, _ := claim.Quantized(doc)
