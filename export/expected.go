@@ -129,13 +129,14 @@ func VerifyModel(ctx context.Context, m *registry.Revision, tensors []tensor.Inf
 		return nil, fmt.Errorf("%s: was ingested without hashes, there is nothing to compare with; wreg ingest %s takes them", m.Ref(), m.Root)
 	}
 	v := newVerifier(o)
+	all := fromInfos(tensors) // which are not held while the headers are read
 	c, err := v.open(ctx, m.Root)
 	if c == nil {
 		return v.sorted(), err
 	}
 	defer c.Close()
 	v.recorded(m, c)
-	if err := v.tensors(ctx, c, fromInfos(tensors)); err != nil {
+	if err := v.tensors(ctx, c, all); err != nil {
 		return nil, err
 	}
 	return v.sorted(), nil

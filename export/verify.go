@@ -191,10 +191,10 @@ func (v *verifier) sorted() *Verification {
 }
 
 // headers compares names, dtypes and shapes; it returns the tensors whose bytes
-// can be compared.
+// can be compared, in all's memory: there may be half a million.
 func (v *verifier) headers(c *ingest.Checkpoint, all []expected) []expected {
-	var there []expected
-	named := map[string]bool{}
+	there := all[:0]
+	named := make(map[string]bool, len(all))
 	for _, e := range all {
 		named[e.path] = true
 		got, ok := c.Lookup(e.path)

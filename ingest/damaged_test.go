@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"wreg/ingest/ingesttest"
+	"wreg/ingest/zipfile"
+	"wreg/registry/tensor"
 )
 
 // TestDamagedFiles hashes the files that torch and numpy wrote, sound and with one byte
@@ -214,5 +216,25 @@ func TestHeldByAll(t *testing.T) {
 	_, err := Open(t.Context(), dir, Options{})
 	if err == nil || !strings.HasPrefix(err.Error(), "pytorch_model-00002-of-00002.bin: with it, deflated records") || !strings.Contains(err.Error(), "392000000") {
 		t.Error(err)
+	}
+}
+
+// piecemeal is a file whose tensors take many reads.
+type piecemeal struct{ reader }
+
+func (piecemeal) Held() int64   { return 0 }
+func (piecemeal) Pieces() int64 { return zipfile.MaxPieces / 2 }
+
+// TestPiecesOfAll: what takes a read for each element is bounded for all shards of a
+// checkpoint together.
+func TestPiecesOfAll(t *testing.T) {
+	for n := range 5 {
+		c := &Checkpoint{findings: []tensor.Finding{{Rule: "no-tensors"}}}
+		for i := range n {
+			c.open = append(c.open, &file{info: tensor.File{Name: fmt.Sprint("f", i)}, reader: piecemeal{}})
+		}
+		if err := c.sealed(); (err != nil) != (n > 2) || err != nil && !strings.HasPrefix(err.Error(), "f2: with it, tensors") {
+			t.Errorf("%d: %v", n, err)
+		}
 	}
 }

@@ -149,6 +149,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		return a.print(planReport(plan))
 	}
 	m = a.meter(o.Out, plan.TotalSize)
+	unboundMemory()
 	receipt, err := plan.Run(c.Context())
 	m.stop()
 	if err != nil {

@@ -52,7 +52,7 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 			if o.noHash && o.rehash {
 				return errors.New("--rehash and --no-hash contradict each other")
 			}
-			boundMemory()
+			lessGarbage()
 			askHugePages()
 			var errs []error
 			rep := &report{columns: []string{"model", "tensors", "bytes", "findings", "state"}}
@@ -92,18 +92,12 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 
 // What an ingest may hold is bounded by the headers, and the largest take some
 // 300 MB. Garbage is left lying far below that, where collecting costs most for
-// the least, and collected early near it. Go's own variables go before.
-const (
-	garbagePercent = 400
-	softMemory     = 400 << 20
-)
+// the least; near it softMemory has it collected. Go's own variable goes before.
+const garbagePercent = 400
 
-func boundMemory() {
+func lessGarbage() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(garbagePercent)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(softMemory)
 	}
 }
 

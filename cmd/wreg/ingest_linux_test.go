@@ -12,7 +12,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// peakLimit bounds the memory of one ingest, whatever the header.
+// peakLimit bounds the memory of one command, whatever the header.
 const peakLimit = 512 << 20
 
 // largestHeader writes a checkpoint of one file whose header takes 90 MB, which is
@@ -66,13 +66,21 @@ func (p *process) peak(args ...string) (bytes int64) {
 	return bytes << 10
 }
 
-// The largest header goes into the registry within the bound.
-func TestIngestMemory(t *testing.T) {
+// The largest header goes into the registry within the bound, all of its tensors are asked
+// for, and compared with the file.
+func TestMemory(t *testing.T) {
+	t.Parallel()
 	p := newProcess(t)
 	largestHeader(t, filepath.Join(p.dir, "large.safetensors"))
-	if peak := p.peak("ingest", "--no-hash", "large.safetensors"); peak > peakLimit {
-		t.Errorf("peak of %d MiB exceeds %d", peak>>20, peakLimit>>20)
-	} else {
-		t.Logf("peak of %d MiB", peak>>20)
+	for _, args := range [][]string{
+		{"ingest", "large.safetensors"},
+		{"query", "find ** select path, hash"},
+		{"verify", "large"},
+	} {
+		if peak := p.peak(args...); peak > peakLimit {
+			t.Errorf("wreg %s: peak of %d MiB exceeds %d", args[0], peak>>20, peakLimit>>20)
+		} else {
+			t.Logf("wreg %s: peak of %d MiB", args[0], peak>>20)
+		}
 	}
 }

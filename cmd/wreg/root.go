@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -102,6 +104,7 @@ that the consumer needs.`,
 	f.BoolVar(&a.json, "json", false, "short for --format json")
 	f.BoolVar(&a.quiet, "quiet", false, "no talk on stderr but errors")
 	c.PersistentPreRunE = func(*cobra.Command, []string) error { // before anything is done
+		boundMemory()
 		_, err := a.outputFormat()
 		return err
 	}
@@ -128,6 +131,24 @@ that the consumer needs.`,
 	safeCompletions(c)
 	groups(c)
 	return c
+}
+
+// softMemory is where garbage is collected early: the largest checkpoint, of
+// tensor.MaxTensors tensors, fits. Go's own variable goes before.
+const softMemory = 400 << 20
+
+func boundMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(softMemory)
+	}
+}
+
+// unboundMemory is for what has buffers beside, as --memory and --jobs say: it
+// would collect without end.
+func unboundMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(math.MaxInt64)
+	}
 }
 
 // groups makes c and every command below it that only holds others refuse words

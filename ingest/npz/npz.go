@@ -39,6 +39,7 @@ type File struct {
 	tensors  []tensor.Info
 	findings []tensor.Finding
 	shared   zipfile.Shared
+	pieces   zipfile.Pieces
 	memory   int64 // taken
 }
 
@@ -128,6 +129,12 @@ func (f *File) add(a *array, r io.ReaderAt, size int64, path, file string) (err 
 			return err
 		}
 	}
+	if a.turned() {
+		_, item := a.dtype.Block()
+		if err := f.pieces.Add(newTurned(nil, a.shape, item).pieces()); err != nil {
+			return err
+		}
+	}
 	if a.tight {
 		f.note("npy-tight-shape", file, path, "array %q: no space between the dimensions of %v: mlx 0.32 reads the first alone", path, a.shape)
 	}
@@ -195,6 +202,9 @@ func (f *File) Prove(ctx context.Context, i int) error {
 
 // Held is how much memory the tensors' bytes take for as long as the file is open.
 func (f *File) Held() int64 { return f.shared.Held() }
+
+// Pieces is how many reads take the tensors that do not lie in order.
+func (f *File) Pieces() int64 { return int64(f.pieces) }
 
 func (f *File) note(rule, file, path, format string, args ...any) {
 	message := file + ": " + fmt.Sprintf(format, args...)

@@ -63,6 +63,21 @@ func newTurned(r io.ReaderAt, shape tensor.Shape, size int64) *turned {
 	return &turned{r: r, rest: shape[1:], rows: shape[0], cols: cols, size: size}
 }
 
+// tileOf is the size of the tiles.
+func (t *turned) tileOf() (rows, cols int64) {
+	cols = min(t.cols, tileBytes/t.size)
+	return max(1, min(t.rows, tileBytes/t.size/cols)), cols
+}
+
+// pieces is how many reads turn all of it.
+func (t *turned) pieces() int64 {
+	if t.rows == 0 || t.cols == 0 {
+		return 0
+	}
+	rows, _ := t.tileOf()
+	return (t.rows + rows - 1) / rows * t.cols // no more than elements
+}
+
 func (t *turned) ReadAt(p []byte, off int64) (n int, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,8 +104,8 @@ func (t *turned) ReadAt(p []byte, off int64) (n int, err error) {
 
 // load gathers the tile that starts at row and holds col.
 func (t *turned) load(row, col int64) error {
-	t.ncol = min(t.cols, tileBytes/t.size)
-	t.nrow = max(1, min(t.rows-row, tileBytes/t.size/t.ncol))
+	t.nrow, t.ncol = t.tileOf()
+	t.nrow = min(t.nrow, t.rows-row)
 	t.row0, t.col0 = row, col/t.ncol*t.ncol
 	t.ncol = min(t.ncol, t.cols-t.col0)
 	if need := t.nrow * t.ncol * t.size; int64(cap(t.tile)) < need {

@@ -43,3 +43,41 @@ func TestInflatedOnce(t *testing.T) {
 		}
 	}
 }
+
+// said is a file of a head and a hole.
+type said struct{ head []byte }
+
+func (s said) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if off < int64(len(s.head)) {
+		copy(p, s.head[off:])
+	}
+	return len(p), nil
+}
+
+// TestPieces: an array in Fortran order whose rows are too long takes a read for each
+// of its elements.
+func TestPieces(t *testing.T) {
+	for _, c := range []struct {
+		shape []int64
+		want  bool
+	}{
+		{[]int64{8192, 256_000}, true},
+		{[]int64{1 << 20, 1 << 20}, false},
+		{[]int64{1 << 5, 1 << 20, 1 << 3}, true},
+		{[]int64{1 << 10, 1 << 10, 1 << 24}, false},
+	} {
+		head := ingesttest.NPY("<f2", true, c.shape, nil)
+		size := int64(len(head)) + 2
+		for _, d := range c.shape {
+			size = int64(len(head)) + (size-int64(len(head)))*d
+		}
+		f, err := ReadNPY(t.Context(), said{head}, size, "a.npy")
+		if (err == nil) != c.want || err != nil && !strings.Contains(err.Error(), "more than 536870912 reads") {
+			t.Errorf("%v: %v", c.shape, err)
+		}
+		if err == nil && f.Pieces() == 0 {
+			t.Errorf("%v takes no reads", c.shape)
+		}
+	}
+}

@@ -24,6 +24,7 @@ type Distributed struct {
 	tensors []tensor.Info
 	readers []*assembled
 	held    int64
+	pieces  zipfile.Pieces
 }
 
 const (
@@ -116,6 +117,9 @@ func (d *Distributed) Prove(ctx context.Context, i int) error {
 
 // Held is how much memory the tensors' bytes take for as long as the file is open.
 func (d *Distributed) Held() int64 { return d.held }
+
+// Pieces is how many reads take the tensors, whose chunks do not lie in order.
+func (d *Distributed) Pieces() int64 { return int64(d.pieces) }
 
 // place is where a chunk lies.
 type place struct {
@@ -241,6 +245,9 @@ func (d *Distributed) add(f *File, name, fqn string, meta any, where map[string]
 		if d.held += ch.file.Held(); d.held > zipfile.MaxHeld {
 			return fmt.Errorf("chunk at %v: %s: %w", ch.origin, p.file, zipfile.TooMuchHeld(d.held))
 		}
+		if err := d.gather(ch, a); err != nil {
+			return fmt.Errorf("chunk at %v: %s: with it, %w", ch.origin, p.file, err)
+		}
 		a.chunks = append(a.chunks, ch)
 	}
 	if err := a.covered(f.steps.Context); err != nil {
@@ -249,6 +256,15 @@ func (d *Distributed) add(f *File, name, fqn string, meta any, where map[string]
 	d.tensors = append(d.tensors, info)
 	d.readers = append(d.readers, a)
 	return nil
+}
+
+// gather counts the reads that a chunk takes: its runs, and those of its own file.
+func (d *Distributed) gather(ch chunk, a *assembled) error {
+	runs, _, run := ch.runs(a)
+	if run == 0 {
+		return nil
+	}
+	return d.pieces.Add(runs + ch.file.Pieces()) // neither is more than elements
 }
 
 // open reads the header of the chunk's own checkpoint and gives the offset of its
@@ -396,24 +412,31 @@ func (a *assembled) ReadAt(p []byte, off int64) (int, error) {
 	return int(n), nil
 }
 
-// read copies what of the chunk lies in the tensor's bytes off, off+len(p): run by
-// run, a run being what lies together in both.
-func (c chunk) read(p []byte, off int64, a *assembled) error {
-	_, item := a.dtype.Block()
-	k, run := len(a.shape), item
-	for k > 0 {
+// runs is how many stretches of run bytes of the tensor a chunk is: one for each
+// index of its first k dimensions. A run of 0 bytes is none.
+func (c chunk) runs(a *assembled) (runs int64, k int, run int64) {
+	_, run = a.dtype.Block()
+	for k = len(a.shape); k > 0; {
 		k--
 		run *= c.shape[k]
 		if c.shape[k] != a.shape[k] {
 			break
 		}
 	}
-	if run == 0 {
-		return nil
-	}
-	runs := int64(1)
+	runs = 1
 	for _, d := range c.shape[:k] {
 		runs *= d
+	}
+	return runs, k, run
+}
+
+// read copies what of the chunk lies in the tensor's bytes off, off+len(p): run by
+// run, a run being what lies together in both.
+func (c chunk) read(p []byte, off int64, a *assembled) error {
+	_, item := a.dtype.Block()
+	runs, k, run := c.runs(a)
+	if run == 0 {
+		return nil
 	}
 	start := func(i int64) int64 { // where run i begins in the tensor
 		at, stride := int64(0), item

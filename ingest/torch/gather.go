@@ -63,11 +63,7 @@ func (g *gatherer) ReadAt(p []byte, off int64) (int, error) {
 func (g *gatherer) fill(off int64) error {
 	v := g.v
 	item := v.item()
-	inner, d := item, len(v.shape)-1 // bytes of one index of dimension d
-	for d > 0 && inner*v.shape[d] <= blockBytes {
-		inner *= v.shape[d]
-		d--
-	}
+	d, inner := v.block()
 	// The block ends with its dimension: the next row starts elsewhere.
 	rows := max(1, blockBytes/inner)
 	outer, row := off/inner/v.shape[d], off/inner%v.shape[d]/rows*rows
@@ -84,7 +80,22 @@ func (g *gatherer) fill(off int64) error {
 	} else {
 		g.block = g.block[:n]
 	}
-	var axes []axis
+	return g.gather(v.axes(d, rows), item, src, 0)
+}
+
+// block is the dimension that blocks are ranges of, and the bytes of one index of it.
+func (v *view) block() (d int, inner int64) {
+	inner, d = v.item(), len(v.shape)-1
+	for d > 0 && inner*v.shape[d] <= blockBytes {
+		inner *= v.shape[d]
+		d--
+	}
+	return d, inner
+}
+
+// axes are those of a block of so many rows of dimension d, farthest apart first.
+func (v *view) axes(d int, rows int64) (axes []axis) {
+	item := v.item()
 	for i, dst := len(v.shape)-1, item; i >= d; i-- {
 		n := v.shape[i]
 		if i == d {
@@ -96,7 +107,43 @@ func (g *gatherer) fill(off int64) error {
 		dst *= n
 	}
 	slices.SortStableFunc(axes, func(a, b axis) int { return cmp.Compare(b.src, a.src) })
-	return g.gather(merge(axes), item, src, 0)
+	return merge(axes)
+}
+
+// pieces is how many reads gather all of the tensor, which is not empty: some too
+// many where its last block is short.
+func (v *view) pieces() int64 {
+	if v.dense() {
+		return 0
+	}
+	d, inner := v.block()
+	rows := min(max(1, blockBytes/inner), v.shape[d])
+	pieces := (v.shape[d] + rows - 1) / rows
+	for _, n := range v.shape[:d] {
+		pieces *= n // no more than elements
+	}
+	axes := v.axes(d, rows)
+	for len(axes) > 0 && !atOnce(axes, v.item()) {
+		pieces *= axes[0].n
+		axes = axes[1:]
+	}
+	return pieces
+}
+
+// atOnce says that what axes reach is read at once.
+func atOnce(axes []axis, item int64) bool {
+	extent, want := reach(axes, item)
+	return len(axes) == 0 || extent <= min(spanBytes, max(smallSpan, wasteTimes*want))
+}
+
+// reach is the bytes from the first element to the end of the last, and those wanted.
+func reach(axes []axis, item int64) (extent, want int64) {
+	extent, want = item, item
+	for _, a := range axes {
+		extent += (a.n - 1) * a.src
+		want *= a.n
+	}
+	return extent, want
 }
 
 // merge joins neighbours that are one dimension in both places.
@@ -113,12 +160,7 @@ func merge(axes []axis) []axis {
 // gather fills the block from dst on with the elements that axes, farthest apart
 // first, reach from src on. What lies close together is read at once.
 func (g *gatherer) gather(axes []axis, item, src, dst int64) error {
-	extent, want := item, item
-	for _, a := range axes {
-		extent += (a.n - 1) * a.src
-		want *= a.n
-	}
-	if len(axes) > 0 && extent > min(spanBytes, max(smallSpan, wasteTimes*want)) {
+	if !atOnce(axes, item) {
 		for i := range axes[0].n {
 			if err := g.gather(axes[1:], item, src+i*axes[0].src, dst+i*axes[0].dst); err != nil {
 				return err
@@ -126,6 +168,7 @@ func (g *gatherer) gather(axes []axis, item, src, dst int64) error {
 		}
 		return nil
 	}
+	extent, _ := reach(axes, item)
 	if extent > int64(cap(g.span)) {
 		g.span = make([]byte, extent)
 	}

@@ -50,12 +50,18 @@ func (f *File) findTwins(used map[string][]int32) {
 	}
 }
 
-// boundViews refuses views that together show more bytes than limit.
+// boundViews refuses views that together show more bytes than limit, or from more
+// pieces than a checkpoint may have.
 func (f *File) boundViews(limit int64) error {
 	var total int64
 	for i, v := range f.views {
 		if f.Twin(i) != i {
 			continue
+		}
+		if !v.empty() {
+			if err := f.pieces.Add(v.pieces()); err != nil {
+				return fmt.Errorf("tensor %q: with it, %w", f.tensors[i].Path, err)
+			}
 		}
 		if total += v.size(); total > limit {
 			return fmt.Errorf("tensor %q: with it, %d bytes are shown by tensors that look at the same storages, more than %d (%d GiB and %d times the storages); save clones of them, not views",
