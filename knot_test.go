@@ -33,7 +33,6 @@ var larger = map[string]struct {
 }{
 	"export":        {43, 35, "planning, computing, staging, receipts and verification are still one package"},
 	"ingest/torch":  {16, 10, "the pickle's classes, the archive around it and distributed checkpoints are still one package"},
-	"registry/arch": {28, 25, "what is declared and what is matched are still one package"},
 }
 
 // walled are the rooms whose packages are measured; devices and commands are flat.

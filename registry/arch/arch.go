@@ -17,7 +17,10 @@ package arch
 import (
 	"strings"
 
+	"wreg/registry/arch/declare"
+	"wreg/registry/arch/lang"
 	"wreg/registry/arch/op"
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
@@ -28,13 +31,47 @@ const (
 )
 
 // Arch is one parsed architecture.
-type Arch struct {
-	Name    string   // "hunyuan"
-	Aliases []string // further model_types it serves
-	File    string   // "hunyuan.arch", for errors
+type Arch struct{ *lang.Arch }
 
-	file *file
+// Config is a parsed config.json.
+type Config = declare.Config
+
+// Error is a fault met while an architecture is applied to a config: a key that is
+// absent, a combination it refuses.
+type Error = declare.Error
+
+// UnknownError says which model_type has no architecture, and what is near.
+type UnknownError = lang.UnknownError
+
+// MaxConfig is how many bytes a config.json may have.
+const MaxConfig = declare.MaxConfig
+
+// ParseConfig reads config.json as Python does.
+func ParseConfig(data []byte) (*Config, error) { return declare.ParseConfig(data) }
+
+// NewConfig is ParseConfig of a file that was read.
+func NewConfig(doc *pyjson.Object) *Config { return declare.NewConfig(doc) }
+
+// Find gives the architecture that serves a config's model_type, mlx_lm's renames
+// included. Unknown: an *UnknownError naming the nearest.
+func Find(c *Config) (*Arch, error) { return wrapped(declare.Find(c)) }
+
+// ByName gives an embedded architecture by its name or alias.
+func ByName(name string) (*Arch, error) { return wrapped(lang.ByName(name)) }
+
+// Parse reads an architecture from text (for --arch FILE); errors have line, column
+// and caret.
+func Parse(file, text string) (*Arch, error) { return wrapped(lang.Parse(file, text)) }
+
+func wrapped(a *lang.Arch, err error) (*Arch, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &Arch{a}, nil
 }
+
+// Names lists the embedded architectures, sorted, without their aliases.
+func Names() []string { return lang.Names() }
 
 // Source is what resolving may ask about a checkpoint: metadata only.
 type Source interface {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"wreg/registry/arch"
+	"wreg/registry/arch/declare"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -93,7 +94,7 @@ func TestHostile(t *testing.T) {
 	for _, c := range hostile {
 		t.Run(c.name, func(t *testing.T) {
 			if strings.HasSuffix(c.message, "steps") { // most take long to reach the real limit
-				defer arch.LimitSteps(1 << 20)()
+				defer declare.LimitSteps(1 << 20)()
 			}
 			a, err := arch.Parse("x.arch", "arch x\n"+c.text)
 			if err != nil {
@@ -127,7 +128,7 @@ func TestManyRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer arch.LimitSteps(1 << 24)()
+	defer declare.LimitSteps(1 << 24)()
 	for _, layers := range []int{2000} {
 		text, err := synth.SetKey(text, "layer_types", "["+strings.Repeat(`"linear_attention", "linear_attention", "linear_attention", "full_attention", `, layers/4-1)+`"full_attention"]`)
 		if err != nil {

@@ -4,23 +4,24 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
 // readAs tries one stored form on one path; mine is false when the checkpoint
 // does not store the path so.
-func (r *run) readAs(c *codec, path string, i tensor.Info, ok bool) (f Operand, t *Shortfall, mine bool) {
+func (r *match) readAs(c *declare.Read, path string, i tensor.Info, ok bool) (f Operand, t *Shortfall, mine bool) {
 	role := func(name string) (tensor.Info, bool) {
-		if c.parts[name] == "" {
+		if c.Parts[name] == "" {
 			return tensor.Info{}, false
 		}
-		return r.stored(sibling(path, c.parts[name]))
+		return r.stored(sibling(path, c.Parts[name]))
 	}
 	absent := func(name string) *Shortfall {
-		return &Shortfall{absent: []string{r.hfName(sibling(path, c.parts[name]))}, total: 2}
+		return &Shortfall{absent: []string{r.hfName(sibling(path, c.Parts[name]))}, total: 2}
 	}
-	switch c.kind {
+	switch c.Kind {
 	case "fp8", "mxfp8":
 		scale, has := role("scale")
 		coded := ok && (i.DType == tensor.F8E4M3 || i.DType == tensor.U8 && has)
@@ -31,10 +32,10 @@ func (r *run) readAs(c *codec, path string, i tensor.Info, ok bool) (f Operand, 
 			return Operand{}, &Shortfall{absent: []string{path}, total: 2}, true
 		case !has:
 			return Operand{}, absent("scale"), true
-		case c.kind == "mxfp8":
+		case c.Kind == "mxfp8":
 			f, t = repacked(path, i, scale, 8, 32)
 		default:
-			f, t = c.fp8(path, i, scale)
+			f, t = fp8(c, path, i, scale)
 		}
 		return f, t, true
 	case "nvfp4", "tiles":
@@ -42,7 +43,7 @@ func (r *run) readAs(c *codec, path string, i tensor.Info, ok bool) (f Operand, 
 		if !ok || !has || i.DType.Float() && i.DType != tensor.F8E4M3 {
 			return Operand{}, nil, false
 		}
-		if c.kind == "nvfp4" {
+		if c.Kind == "nvfp4" {
 			f, t = repacked(path, i, scale, 4, 16)
 		} else {
 			f, t = r.tiles(path, i, scale)
@@ -50,7 +51,7 @@ func (r *run) readAs(c *codec, path string, i tensor.Info, ok bool) (f Operand, 
 		return f, t, true
 	case "int4", "fp4", "mxfp4":
 		packedRole, scaleRole := "packed", "scale"
-		if c.kind == "mxfp4" {
+		if c.Kind == "mxfp4" {
 			packedRole, scaleRole = "blocks", "scales"
 		}
 		packed, hasPacked := role(packedRole)
@@ -63,11 +64,11 @@ func (r *run) readAs(c *codec, path string, i tensor.Info, ok bool) (f Operand, 
 		case !hasScale:
 			return Operand{}, absent(scaleRole), true
 		}
-		if c.kind == "mxfp4" {
+		if c.Kind == "mxfp4" {
 			f, t = blocks(path, packed, scale)
 		} else {
-			f, t = repacked(path, packed, scale, 4, max(c.group, 32))
-			if t == nil && c.kind == "int4" {
+			f, t = repacked(path, packed, scale, 4, max(c.Group, 32))
+			if t == nil && c.Kind == "int4" {
 				f.parts = append(f.parts, minusEight(f.parts[1]))
 			}
 		}
@@ -79,11 +80,11 @@ func (r *run) readAs(c *codec, path string, i tensor.Info, ok bool) (f Operand, 
 }
 
 // fp8 decodes e4m3 codes times their block scales, to bf16 as mlx_lm does.
-func (c *codec) fp8(path string, codes, scale tensor.Info) (Operand, *Shortfall) {
-	s := op.Step{Op: op.FP8, Block: [2]int64{c.rows, c.cols}}
+func fp8(c *declare.Read, path string, codes, scale tensor.Info) (Operand, *Shortfall) {
+	s := op.Step{Op: op.FP8, Block: [2]int64{c.Rows, c.Cols}}
 	if !op.Covers(scale.Shape, codes.Shape, s.Block) {
 		if !op.Broadcasts(scale.Shape, codes.Shape) {
-			return Operand{}, wrongAt(path, &scale, nil, "its scale has shape %v, which does not fit %v in blocks of %dx%d", scale.Shape, codes.Shape, c.rows, c.cols)
+			return Operand{}, wrongAt(path, &scale, nil, "its scale has shape %v, which does not fit %v in blocks of %dx%d", scale.Shape, codes.Shape, c.Rows, c.Cols)
 		}
 		s.Block = [2]int64{}
 	}
@@ -126,7 +127,7 @@ func bytesPart(scale tensor.Info) part {
 
 // tiles takes codes whose scale byte serves 32 rows: mlx wants it for every row.
 // Whether they are of 8 or 4 bits the declared size of the last axis tells.
-func (r *run) tiles(path string, codes, scale tensor.Info) (Operand, *Shortfall) {
+func (r *match) tiles(path string, codes, scale tensor.Info) (Operand, *Shortfall) {
 	n := len(codes.Shape)
 	switch {
 	case scale.DType != tensor.U8 && scale.DType != tensor.F8E8M0:
@@ -198,7 +199,7 @@ func blocks(path string, packed, scale tensor.Info) (Operand, *Shortfall) {
 }
 
 // awq takes AWQ's column-packed nibbles.
-func (r *run) awq(c *codec, path string, ok bool, role func(string) (tensor.Info, bool), absent func(string) *Shortfall) (Operand, *Shortfall, bool) {
+func (r *match) awq(c *declare.Read, path string, ok bool, role func(string) (tensor.Info, bool), absent func(string) *Shortfall) (Operand, *Shortfall, bool) {
 	qweight, has := role("qweight")
 	scales, hasScales := role("scales")
 	switch {

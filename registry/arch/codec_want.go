@@ -3,6 +3,7 @@ package arch
 import (
 	"strings"
 
+	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -11,20 +12,20 @@ import (
 // be stored otherwise; nil when it is expected plainly. A checkpoint that holds any
 // part of a stored form is expected to hold all of it; without one the quantization
 // that config.json declares decides.
-func (r *run) storedAs(path string, w Want) []Want {
-	if len(r.reads.list) == 0 || r.towardsHF {
+func (r *match) storedAs(path string, w Want) []Want {
+	if len(r.Reads.List) == 0 || r.TowardsHF {
 		return nil
 	}
 	own, plainly := r.stored(path)
 	var wants []Want
-	matching(r, &r.reads, path, func(c *codec) bool {
+	declare.Matching(&r.Budget, &r.Reads, path, func(c *declare.Read) bool {
 		found := map[string]tensor.Info{}
-		for role, name := range c.parts {
+		for role, name := range c.Parts {
 			if i, ok := r.stored(sibling(path, name)); ok {
 				found[role] = i
 			}
 		}
-		coded := c.ownCodes() && plainly && (own.DType == tensor.F8E4M3 || !own.DType.Float())
+		coded := ownCodes(c) && plainly && (own.DType == tensor.F8E4M3 || !own.DType.Float())
 		declared := !plainly && len(found) == 0 && r.declares(c, path)
 		switch {
 		case plainly && !coded:
@@ -39,8 +40,8 @@ func (r *run) storedAs(path string, w Want) []Want {
 }
 
 // ownCodes reports that the codes lie under the tensor's own name.
-func (c *codec) ownCodes() bool {
-	switch c.kind {
+func ownCodes(c *declare.Read) bool {
+	switch c.Kind {
 	case "fp8", "mxfp8", "nvfp4", "tiles":
 		return true
 	}
@@ -49,9 +50,9 @@ func (c *codec) ownCodes() bool {
 
 // declares reports that config.json says the tensor is quantized so. Of AWQ these
 // are the layers' alone: embedding and head stay floats.
-func (r *run) declares(c *codec, path string) bool {
-	method, _ := r.quantMethod()
-	switch c.kind {
+func (r *match) declares(c *declare.Read, path string) bool {
+	method := r.QuantMethod()
+	switch c.Kind {
 	case "mxfp4":
 		return method == "mxfp4"
 	case "awq":
@@ -63,7 +64,7 @@ func (r *run) declares(c *codec, path string) bool {
 
 // parts lists the stored tensors of one form with their shapes, where the logical
 // shape tells them.
-func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[string]tensor.Info) []Want {
+func (r *match) parts(c *declare.Read, path string, w Want, own tensor.Info, found map[string]tensor.Info) []Want {
 	part := func(name string, dtype tensor.DType, shape ...int64) Want {
 		p := w
 		p.Path, p.DType, p.Shape = r.hfName(sibling(path, name)), dtype, shape
@@ -76,14 +77,14 @@ func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[st
 	lead, in := w.Shape[:n-1], w.Shape[n-1]
 	over := func(last ...int64) []int64 { return append(append([]int64{}, lead...), last...) }
 	scale := func(group int64) []int64 { return over(in / max(group, 1)) }
-	group := int64(max(c.group, 32))
-	switch c.kind {
+	group := int64(max(c.Group, 32))
+	switch c.Kind {
 	case "fp8":
-		s := part(c.parts["scale"], tensor.Invalid)
+		s := part(c.Parts["scale"], tensor.Invalid)
 		s.Shape = nil
-		if c.rows > 0 {
+		if c.Rows > 0 {
 			up := func(a, b int64) int64 { return (a + b - 1) / b }
-			s.Shape = append(append(tensor.Shape{}, w.Shape[:n-2]...), up(w.Shape[n-2], c.rows), up(in, c.cols))
+			s.Shape = append(append(tensor.Shape{}, w.Shape[:n-2]...), up(w.Shape[n-2], c.Rows), up(in, c.Cols))
 		}
 		if i, ok := found["scale"]; ok && op.Broadcasts(i.Shape, w.Shape) { // one for all is as good
 			s.Shape = i.Shape
@@ -92,10 +93,10 @@ func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[st
 	case "mxfp8", "nvfp4", "tiles":
 		codes := w
 		codes.DType = own.DType
-		if c.kind != "mxfp8" {
+		if c.Kind != "mxfp8" {
 			codes.Shape = own.Shape
 		}
-		s := part(c.parts["scale"], tensor.Invalid)
+		s := part(c.Parts["scale"], tensor.Invalid)
 		s.Shape = nil
 		if i, ok := found["scale"]; ok {
 			s.DType, s.Shape = i.DType, i.Shape
@@ -106,13 +107,13 @@ func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[st
 			return nil
 		}
 	}
-	switch c.kind {
+	switch c.Kind {
 	case "int4":
-		return []Want{part(c.parts["packed"], tensor.I32, over(in/8)...), part(c.parts["scale"], tensor.Invalid, scale(group)...)}
+		return []Want{part(c.Parts["packed"], tensor.I32, over(in/8)...), part(c.Parts["scale"], tensor.Invalid, scale(group)...)}
 	case "fp4":
-		return []Want{part(c.parts["packed"], tensor.U8, over(in/2)...), part(c.parts["scale"], tensor.U8, scale(group)...)}
+		return []Want{part(c.Parts["packed"], tensor.U8, over(in/2)...), part(c.Parts["scale"], tensor.U8, scale(group)...)}
 	case "mxfp4":
-		return []Want{part(c.parts["blocks"], tensor.U8, over(in/32, 16)...), part(c.parts["scales"], tensor.U8, scale(32)...)}
+		return []Want{part(c.Parts["blocks"], tensor.U8, over(in/32, 16)...), part(c.Parts["scales"], tensor.U8, scale(32)...)}
 	case "awq":
 		return r.awqParts(c, part, w.Shape, found)
 	}
@@ -122,36 +123,36 @@ func (r *run) parts(c *codec, path string, w Want, own tensor.Info, found map[st
 // asymmetric reports that AWQ codes have zeros: config.json says so, or one of them
 // is there. Without any, codes count from 8; without its own among others that have
 // one, a weight would be read wrongly.
-func (r *run) asymmetric(c *codec) bool {
-	if v, ok := r.config.get("quantization_config.zero_point"); ok && v.Truth() {
+func (r *match) asymmetric(c *declare.Read) bool {
+	if v, ok := r.Key("quantization_config.zero_point"); ok && v.Truth() {
 		return true
 	}
-	suffix := "." + c.parts["zeros"]
-	known, ok := r.matched[suffix]
+	suffix := "." + c.Parts["zeros"]
+	known, ok := r.endings[suffix]
 	if !ok && r.src != nil {
 		r.src.All(func(i tensor.Info) bool {
 			known = strings.HasSuffix(i.Path, suffix)
 			return !known
 		})
-		r.matched[suffix] = known
+		r.endings[suffix] = known
 	}
 	return known
 }
 
-func (r *run) awqParts(c *codec, part func(string, tensor.DType, ...int64) Want, shape tensor.Shape, found map[string]tensor.Info) []Want {
+func (r *match) awqParts(c *declare.Read, part func(string, tensor.DType, ...int64) Want, shape tensor.Shape, found map[string]tensor.Info) []Want {
 	out, in := shape[0], shape[1]
 	group := int64(128)
-	if v, ok := r.config.get("quantization_config.group_size"); ok {
+	if v, ok := r.Key("quantization_config.group_size"); ok {
 		if g, _ := v.Int(); g > 0 {
 			group = g
 		}
 	}
 	wants := []Want{
-		part(c.parts["qweight"], tensor.I32, in, out/8),
-		part(c.parts["scales"], tensor.Invalid, in/group, out),
+		part(c.Parts["qweight"], tensor.I32, in, out/8),
+		part(c.Parts["scales"], tensor.Invalid, in/group, out),
 	}
 	if _, ok := found["zeros"]; ok || r.asymmetric(c) {
-		wants = append(wants, part(c.parts["zeros"], tensor.I32, in/group, out/8))
+		wants = append(wants, part(c.Parts["zeros"], tensor.I32, in/group, out/8))
 	}
 	return wants
 }

@@ -4,14 +4,15 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
 // decode finds a tensor that is not stored plainly as a float: packed by mlx,
 // in a form that a read statement names, or absent.
-func (r *run) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall) {
-	if ok && i.DType == tensor.U32 && strings.HasSuffix(path, ".weight") && !r.words[path] {
+func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall) {
+	if ok && i.DType == tensor.U32 && strings.HasSuffix(path, ".weight") && !r.Words[path] {
 		if scales, has := r.stored(sibling(path, "scales")); has {
 			return r.packed(path, i, scales)
 		}
@@ -22,7 +23,7 @@ func (r *run) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall) 
 	var f Operand
 	var t *Shortfall
 	mine := false
-	matching(r, &r.reads, path, func(c *codec) bool {
+	declare.Matching(&r.Budget, &r.Reads, path, func(c *declare.Read) bool {
 		f, t, mine = r.readAs(c, path, i, ok)
 		return mine
 	})
@@ -32,19 +33,19 @@ func (r *run) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall) 
 	case !ok:
 		return Operand{}, &Shortfall{absent: []string{path}, total: 1}
 	case i.DType == tensor.F8E4M3:
-		return Operand{}, wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale: as numbers the bytes would be wrong", i.DType, r.arch.Name)
+		return Operand{}, wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale: as numbers the bytes would be wrong", i.DType, r.Arch.Name)
 	}
 	return plain(i), nil
 }
 
 // packedByConfig reports that config.json says mlx quantized the checkpoint.
-func (r *run) packedByConfig() bool {
-	_, ok := r.config.find("quantization")
+func (r *match) packedByConfig() bool {
+	_, _, ok := r.Packing("")
 	return ok
 }
 
 // packed is a tensor quantized by mlx: weight, scales and perhaps biases.
-func (r *run) packed(path string, weight, scales tensor.Info) (Operand, *Shortfall) {
+func (r *match) packed(path string, weight, scales tensor.Info) (Operand, *Shortfall) {
 	bits, group := r.packing(strings.TrimSuffix(path, ".weight"), weight, scales)
 	if bits == 0 {
 		return Operand{}, wrongAt(path, &weight, nil, "packed %v with scales %v: neither config.json nor the shapes tell bits and group size", weight.Shape, scales.Shape)
@@ -62,7 +63,7 @@ func (r *run) packed(path string, weight, scales tensor.Info) (Operand, *Shortfa
 // packing finds bits and group size as mlx does, from the shapes and the size that
 // the architecture declares for the last axis; where that is not known, from
 // config.json.
-func (r *run) packing(module string, weight, scales tensor.Info) (bits, group int) {
+func (r *match) packing(module string, weight, scales tensor.Info) (bits, group int) {
 	if len(weight.Shape) == 0 || len(weight.Shape) != len(scales.Shape) {
 		return 0, 0
 	}
@@ -71,24 +72,10 @@ func (r *run) packing(module string, weight, scales tensor.Info) (bits, group in
 	if n := r.lastAxis; n > 0 && groups > 0 && words*32%n == 0 && n%groups == 0 {
 		return int(words * 32 / n), int(n / groups)
 	}
-	if found, ok := r.config.find("quantization"); ok {
-		if q, ok := found.(object); ok {
-			if own, ok := q[module].(object); ok {
-				q = own
-			}
-			b, g := q.integer("bits"), q.integer("group_size")
-			if b > 0 && g > 0 && b <= 32 && g <= words*32 && words*32 == groups*g*b {
-				return int(b), int(g)
-			}
-		}
+	if b, g, _ := r.Packing(module); b > 0 && g > 0 && b <= 32 && g <= words*32 && words*32 == groups*g*b {
+		return int(b), int(g)
 	}
 	return 0, 0
-}
-
-func (o object) integer(key string) int64 {
-	v, _ := o.get(key)
-	i, _ := v.Int()
-	return i
 }
 
 // unpackedShape is the logical shape of u32 words that hold elements of so many bits;

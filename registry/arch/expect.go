@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -14,7 +15,7 @@ import (
 // first alternative is expected then. Of a packed tensor the stored parts are
 // listed.
 func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source) ([]Want, error) {
-	r, err := a.run(ctx, c, src)
+	r, err := a.match(ctx, c, src, false)
 	if err != nil {
 		return nil, err
 	}
@@ -24,23 +25,23 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 	if layout != MLX {
 		return nil, fmt.Errorf("there is no layout %q; known are hf and mlx", layout)
 	}
-	wants := make([]Want, 0, len(r.items))
-	for _, it := range r.items {
-		if err := r.interrupted(); err != nil {
+	wants := make([]Want, 0, len(r.Outputs))
+	for _, it := range r.Outputs {
+		if err := r.Round(); err != nil {
 			return nil, err
 		}
 		if src != nil {
-			if i, ok := src.Lookup(it.path); ok && i.DType == tensor.U32 {
-				r.lastAxis = it.lastAxis()
-				f, t := r.load(it.path)
+			if i, ok := src.Lookup(it.Path); ok && i.DType == tensor.U32 {
+				r.lastAxis = it.LastAxis()
+				f, t := r.load(it.Path)
 				r.lastAxis = 0
 				if t == nil && f.bits > 0 {
-					base := strings.TrimSuffix(it.path, "weight")
+					base := strings.TrimSuffix(it.Path, "weight")
 					for _, p := range f.parts {
-						w := it.want()
+						w := wantOf(it)
 						w.Path, w.Shape, w.DType = base+p.suffix, p.Shape, p.DType
 						if p.suffix == "weight" {
-							w.Shape = packedShape(it.shape, f.bits)
+							w.Shape = packedShape(it.Shape, f.bits)
 						}
 						wants = append(wants, w)
 					}
@@ -48,25 +49,25 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 				}
 			}
 		}
-		wants = append(wants, it.want())
+		wants = append(wants, wantOf(it))
 	}
-	return wants, r.over
+	return wants, r.Over()
 }
 
 // eachHF lists the hf layout, joining what several results tell about one tensor.
 // visit, when there is one, gets each in the order of the list; what whole says is
 // all there is left out.
-func (r *run) eachHF(whole func(it *item, m *TensorExpr) bool, visit func(w Want, it *item, m *TensorExpr)) ([]Want, error) {
+func (r *match) eachHF(whole func(it *declare.Output, m *declare.TensorExpr) bool, visit func(w Want, it *declare.Output, m *declare.TensorExpr)) ([]Want, error) {
 	type entry struct {
-		it   *item
-		m    *TensorExpr
+		it   *declare.Output
+		m    *declare.TensorExpr
 		path string // before renaming
 	}
 	var wants []Want
 	var from []entry
 	at := map[string]int{}
-	for _, it := range r.items {
-		if err := r.interrupted(); err != nil {
+	for _, it := range r.Outputs {
+		if err := r.Round(); err != nil {
 			return nil, err
 		}
 		m := r.hfWay(it)
@@ -75,22 +76,22 @@ func (r *run) eachHF(whole func(it *item, m *TensorExpr) bool, visit func(w Want
 		}
 		var clash error
 		add := func(path, name string, shape tensor.Shape) {
-			w := Want{Path: name, Shape: shape, Optional: it.optional, Rule: it.rule}
+			w := Want{Path: name, Shape: shape, Optional: it.Optional, Rule: it.Rule}
 			if m.Op == op.Load {
-				w.DType = it.dtype
+				w.DType = it.DType
 			}
 			wants = append(wants, w)
 			from = append(from, entry{it, m, path})
 		}
-		if m.Op == each && len(r.renames.list) == 0 && len(r.declared) == 0 { // tens of thousands, each told once
-			for i := m.from; i < m.to; i++ {
-				path := m.each(i)
-				add(path, path, op.Tail(it.shape))
+		if m.Op == declare.Each && len(r.Renamings.List) == 0 && len(r.Shapes) == 0 { // tens of thousands, each told once
+			for i := m.From; i < m.Until; i++ {
+				path := m.Element(i)
+				add(path, path, op.Tail(it.Shape))
 			}
 			continue
 		}
-		m.inputs(it.shape, func(path string, shape tensor.Shape) {
-			if d, ok := r.declared[path]; ok {
+		m.Inputs(it.Shape, func(path string, shape tensor.Shape) {
+			if d, ok := r.Shapes[path]; ok {
 				shape = d
 			}
 			name := r.hfName(path)
@@ -102,10 +103,10 @@ func (r *run) eachHF(whole func(it *item, m *TensorExpr) bool, visit func(w Want
 			}
 			merged, ok := op.Merge(wants[i].Shape, shape)
 			if !ok {
-				clash = fmt.Errorf("%s: %s must have shape %v here and %v by %s", it.rule, name, shape, wants[i].Shape, wants[i].Rule)
+				clash = fmt.Errorf("%s: %s must have shape %v here and %v by %s", it.Rule, name, shape, wants[i].Shape, wants[i].Rule)
 			}
 			wants[i].Shape = merged
-			wants[i].Optional = wants[i].Optional && it.optional
+			wants[i].Optional = wants[i].Optional && it.Optional
 		})
 		if clash != nil {
 			return nil, clash
@@ -116,12 +117,12 @@ func (r *run) eachHF(whole func(it *item, m *TensorExpr) bool, visit func(w Want
 			wants[i].Shape = nil
 		}
 	}
-	if len(r.reads.list) == 0 && visit == nil {
-		return wants, r.over
+	if len(r.Reads.List) == 0 && visit == nil {
+		return wants, r.Over()
 	}
 	stored := wants[:0:0]
 	for i, w := range wants {
-		if err := r.interrupted(); err != nil {
+		if err := r.Round(); err != nil {
 			return nil, err
 		}
 		parts := r.storedAs(from[i].path, w)
@@ -136,32 +137,21 @@ func (r *run) eachHF(whole func(it *item, m *TensorExpr) bool, visit func(w Want
 			visit(p, from[i].it, from[i].m)
 		}
 	}
-	return stored, r.over
+	return stored, r.Over()
 }
 
 // hfWay is the way by which the hf layout holds an item: the first written one
 // whose inputs are there, else the first written one, else the item itself.
-func (r *run) hfWay(it *item) *TensorExpr {
-	if r.src != nil && !r.towardsHF { // an mlx checkpoint says nothing of hf's way
-		for k, m := range it.from {
-			if k == it.own && !it.ownListed && it.listed > 0 {
+func (r *match) hfWay(it *declare.Output) *declare.TensorExpr {
+	if r.src != nil && !r.TowardsHF { // an mlx checkpoint says nothing of hf's way
+		for k, m := range it.From {
+			if k == it.Own && !it.OwnListed && it.Listed > 0 {
 				continue
 			}
-			if f, t := r.forward(m); t == nil && it.check(r, m, f) == nil {
+			if f, t := r.forward(m); t == nil && r.check(it, m, f) == nil {
 				return m
 			}
 		}
 	}
-	return it.from[it.firstWritten()]
-}
-
-// firstWritten is the first way that the file writes: the hf layout's. Without one
-// it is the tensor itself.
-func (it *item) firstWritten() int {
-	for k := range it.from {
-		if it.listed > 0 && (k != it.own || it.ownListed) {
-			return k
-		}
-	}
-	return it.own
+	return it.From[it.FirstWritten()]
 }

@@ -7,25 +7,26 @@ import (
 	"strconv"
 	"strings"
 
+	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
 // gapsOf explains why nothing makes an item: what the way that comes nearest
 // lacks, and that way.
-func (r *run) gapsOf(it *item, o *outcome, layout string) ([]Gap, *TensorExpr) {
-	k := it.nearestWay(o.shortfalls, layout)
-	t, m := o.shortfalls[k], it.from[k]
+func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *declare.TensorExpr) {
+	k := nearestWay(it, o.shortfalls, layout)
+	t, m := o.shortfalls[k], it.From[k]
 	gaps := slices.Clone(t.wrong)
 	if len(t.absent) > 0 {
-		told := r.told(m, it.shape)
+		told := r.told(m, it.Shape)
 		for _, path := range t.absent {
-			g := Gap{Status: Missing, Want: Want{Path: r.hfName(path), Shape: told[path], DType: tensor.Invalid, Optional: it.optional, Rule: it.rule}}
+			g := Gap{Status: Missing, Want: Want{Path: r.hfName(path), Shape: told[path], DType: tensor.Invalid, Optional: it.Optional, Rule: it.Rule}}
 			if !op.Complete(g.Shape) {
 				g.Shape = nil
 			}
-			if path == it.path {
-				g.DType = it.dtype
+			if path == it.Path {
+				g.DType = it.DType
 				if layout == MLX {
 					g.Path = path
 				}
@@ -36,7 +37,7 @@ func (r *run) gapsOf(it *item, o *outcome, layout string) ([]Gap, *TensorExpr) {
 	}
 	for i := range gaps {
 		if gaps[i].Path == "" {
-			gaps[i].Want = it.want()
+			gaps[i].Want = wantOf(it)
 		}
 	}
 	return gaps, m
@@ -44,11 +45,11 @@ func (r *run) gapsOf(it *item, o *outcome, layout string) ([]Gap, *TensorExpr) {
 
 // nearestWay picks the way of which most is there; of equals the one that the
 // layout suggests.
-func (it *item) nearestWay(all []*Shortfall, layout string) int {
+func nearestWay(it *declare.Output, all []*Shortfall, layout string) int {
 	best, bestScore := 0, -1.0
-	preferred := it.own
+	preferred := it.Own
 	if layout != MLX {
-		preferred = it.firstWritten()
+		preferred = it.FirstWritten()
 	}
 	for k, t := range all {
 		score := 1 - float64(len(t.absent))/float64(max(t.total, 1))
@@ -70,9 +71,9 @@ var companions = []string{"scale_inv", "scales", "weight_scale", "qzeros", "bias
 
 // absence says what is absent, in the config's numbers: expert 9 of 16 absent in
 // layer 3.
-func (r *run) absence(path string, m *TensorExpr) string {
-	if n, ok := m.number(path); ok {
-		return Absent(path, n, m.to-m.from)
+func (r *match) absence(path string, m *declare.TensorExpr) string {
+	if n, ok := m.Number(path); ok {
+		return Absent(path, n, m.Until-m.From)
 	}
 	if slices.ContainsFunc(companions, func(suffix string) bool { return strings.HasSuffix(path, suffix) }) {
 		return "the weight beside it is packed and means nothing without it" + inLayer(path)
@@ -117,27 +118,27 @@ func relative(path string) string {
 // the checkpoint's own: asked for mlx, an hf checkpoint lacks every stack, and the
 // remedy says what it is stackable from.
 func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source) ([]Gap, error) {
-	r, err := a.run(ctx, c, src)
+	r, err := a.match(ctx, c, src, false)
 	if err != nil {
 		return nil, err
 	}
 	var gaps []Gap
 	if layout == MLX {
-		for _, it := range r.items {
-			if err := r.interrupted(); err != nil {
+		for _, it := range r.Outputs {
+			if err := r.Round(); err != nil {
 				return nil, err
 			}
 			if g := r.lacksMLX(it); g != nil {
 				gaps = append(gaps, *g)
 			}
 		}
-		return gaps, r.over
+		return gaps, r.Over()
 	}
-	whole := func(it *item, m *TensorExpr) bool {
+	whole := func(it *declare.Output, m *declare.TensorExpr) bool {
 		first, ok := r.ranged(m)
-		return ok && first.Shape.Equal(op.Tail(it.shape))
+		return ok && first.Shape.Equal(op.Tail(it.Shape))
 	}
-	_, err = r.eachHF(whole, func(w Want, it *item, m *TensorExpr) {
+	_, err = r.eachHF(whole, func(w Want, it *declare.Output, m *declare.TensorExpr) {
 		have, ok := r.src.Lookup(w.Path)
 		switch {
 		case !ok && !w.Optional:
@@ -155,48 +156,48 @@ const Lost = "lost: nothing in the checkpoint makes it"
 // Whole reports that a checkpoint makes every tensor of its architecture, as
 // Resolve would find, without building what it would be made by.
 func (a *Arch) Whole(ctx context.Context, c *Config, src Source) (bool, error) {
-	r, err := a.run(ctx, c, src)
+	r, err := a.match(ctx, c, src, false)
 	if err != nil {
 		return false, err
 	}
-	for _, it := range r.items {
-		if err := r.interrupted(); err != nil {
+	for _, it := range r.Outputs {
+		if err := r.Round(); err != nil {
 			return false, err
 		}
-		if o := r.hold(it); o.chosen < 0 && !(it.optional && !anyPresent(o.shortfalls)) {
-			return false, r.over
+		if o := r.hold(it); o.chosen < 0 && !(it.Optional && !anyPresent(o.shortfalls)) {
+			return false, r.Over()
 		}
 	}
-	return true, r.over
+	return true, r.Over()
 }
 
 // lacksMLX holds one tensor of the mlx layout against the checkpoint.
-func (r *run) lacksMLX(it *item) *Gap {
-	if have, ok := r.src.Lookup(it.path); ok {
-		r.lastAxis = it.lastAxis()
-		f, t := r.load(it.path)
+func (r *match) lacksMLX(it *declare.Output) *Gap {
+	if have, ok := r.src.Lookup(it.Path); ok {
+		r.lastAxis = it.LastAxis()
+		f, t := r.load(it.Path)
 		r.lastAxis = 0
-		if t == nil && f.Shape.Equal(it.shape) {
+		if t == nil && f.Shape.Equal(it.Shape) {
 			return nil
 		}
-		return &Gap{Status: Changed, Want: it.want(), Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, it.shape)}
+		return &Gap{Status: Changed, Want: wantOf(it), Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, it.Shape)}
 	}
-	g := &Gap{Status: Missing, Want: it.want(), Reason: "absent"}
+	g := &Gap{Status: Missing, Want: wantOf(it), Reason: "absent"}
 	o := r.hold(it)
 	if o.chosen >= 0 {
-		g.Reason, g.Remedy = r.remedy(it.from[o.chosen])
+		g.Reason, g.Remedy = r.remedy(it.From[o.chosen])
 		return g
 	}
-	if it.optional && !anyPresent(o.shortfalls) {
+	if it.Optional && !anyPresent(o.shortfalls) {
 		return nil
 	}
-	k := it.nearestWay(o.shortfalls, HF)
+	k := nearestWay(it, o.shortfalls, HF)
 	t := o.shortfalls[k]
 	switch {
-	case len(t.absent) == t.total && len(t.wrong) == 0 && it.from[k].Op != each:
-		g.Reason, g.Remedy = r.absence(it.path, it.from[k]), Lost
+	case len(t.absent) == t.total && len(t.wrong) == 0 && it.From[k].Op != declare.Each:
+		g.Reason, g.Remedy = r.absence(it.Path, it.From[k]), Lost
 	case len(t.absent) > 0:
-		g.Reason, g.Remedy = r.absence(t.absent[0], it.from[k]), "then "+r.made(it.from[k])
+		g.Reason, g.Remedy = r.absence(t.absent[0], it.From[k]), "then "+r.made(it.From[k])
 		if more := len(t.absent) - 1; more > 0 {
 			g.Reason += fmt.Sprintf(", and %d more", more)
 		}
@@ -210,25 +211,25 @@ func (r *run) lacksMLX(it *item) *Gap {
 }
 
 // remedy says how a tensor that can be made is made.
-func (r *run) remedy(m *TensorExpr) (reason, remedy string) {
+func (r *match) remedy(m *declare.TensorExpr) (reason, remedy string) {
 	switch m.Op {
-	case each:
-		return fmt.Sprintf("its %d experts are there one by one", m.to-m.from), r.made(m)
+	case declare.Each:
+		return fmt.Sprintf("its %d experts are there one by one", m.Until-m.From), r.made(m)
 	case op.Load:
 		return "there under another name", r.made(m)
 	}
 	return "not converted: what it is made of is there", r.made(m)
 }
 
-func (r *run) made(m *TensorExpr) string {
+func (r *match) made(m *declare.TensorExpr) string {
 	switch m.Op {
-	case each:
-		return "stackable from " + relative(r.hfName(m.prefix)+"{"+strconv.FormatInt(m.from, 10)+".."+strconv.FormatInt(m.to-1, 10)+"}"+m.suffix)
+	case declare.Each:
+		return "stackable from " + relative(r.hfName(m.Prefix)+"{"+strconv.FormatInt(m.From, 10)+".."+strconv.FormatInt(m.Until-1, 10)+"}"+m.Suffix)
 	case op.Load:
 		return "copy of " + relative(r.hfName(m.Path))
 	}
 	var paths []string
-	m.loads(func(path string) {
+	m.Loads(func(path string) {
 		if p := relative(r.hfName(path)); !slices.Contains(paths, p) && len(paths) < 8 {
 			paths = append(paths, p)
 		}
@@ -238,12 +239,12 @@ func (r *run) made(m *TensorExpr) string {
 
 // extras explains unused tensors that are near to something expected: an index
 // beyond the config's, a second copy.
-func (r *run) extras(unused []string, outcomes []outcome) []Gap {
-	most := map[string][]int64{} // template of hf tensors → the highest index of each number
-	other := map[string]*item{}  // inputs of ways not taken → what they would make
-	for i, it := range r.items {
-		for k, m := range it.from {
-			m.loads(func(path string) {
+func (r *match) extras(unused []string, outcomes []outcome) []Gap {
+	most := map[string][]int64{}          // template of hf tensors → the highest index of each number
+	other := map[string]*declare.Output{} // inputs of ways not taken → what they would make
+	for i, it := range r.Outputs {
+		for k, m := range it.From {
+			m.Loads(func(path string) {
 				path = r.hfName(path)
 				template, index := tensor.SplitPath(path)
 				top := most[template]
@@ -269,7 +270,7 @@ func (r *run) extras(unused []string, outcomes []outcome) []Gap {
 		g := Gap{Status: Extra, Have: &have}
 		template, index := tensor.SplitPath(path)
 		if it := other[path]; it != nil {
-			g.Reason = fmt.Sprintf("a second copy: %s is there already, in another form", it.path)
+			g.Reason = fmt.Sprintf("a second copy: %s is there already, in another form", it.Path)
 		} else if top := most[template]; top != nil {
 			names := tensor.Placeholders(template)
 			for k, n := range index {

@@ -18,8 +18,8 @@ import (
 // familiesInGo lists every model_type that Go code may name, and why a file of
 // archs/ cannot say it.
 var familiesInGo = map[string]string{
-	"registry/arch/load.go: bailing_hybrid": "the one model_type that the class in config.json renames",
-	"registry/arch/load.go: bailing_moe_v3": "what it is renamed to",
+	"registry/arch/declare/config.go: bailing_hybrid": "the one model_type that the class in config.json renames",
+	"registry/arch/declare/config.go: bailing_moe_v3": "what it is renamed to",
 
 	"export/edits.go: gemma3":                "what mlx_lm changes in config.json when it reads it, as a table",
 	"export/edits.go: gemma4":                "the same",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -14,7 +15,7 @@ import (
 // be given back: a step that rounds (adding to a norm, folding a multiplier in,
 // decoding fp8) has no way back, and says so.
 func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, error) {
-	r, err := a.apply(ctx, c, src, true)
+	r, err := a.match(ctx, c, src, true)
 	if err != nil {
 		return nil, err
 	}
@@ -27,15 +28,15 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 	for _, w := range wants {
 		shapes[w.Path] = w.Shape
 	}
-	inv := inverter{run: r, shapes: shapes, pieces: map[string][]piecewise{}, reasons: map[string]string{}, used: map[string]bool{}, packers: map[string]packer{}}
-	for _, it := range r.items {
-		if err := r.interrupted(); err != nil {
+	inv := inverter{match: r, shapes: shapes, pieces: map[string][]piecewise{}, reasons: map[string]string{}, used: map[string]bool{}, packers: map[string]packer{}}
+	for _, it := range r.Outputs {
+		if err := r.Round(); err != nil {
 			return nil, err
 		}
 		inv.item(it, res)
 	}
 	for _, w := range wants {
-		if err := r.interrupted(); err != nil {
+		if err := r.Round(); err != nil {
 			return nil, err
 		}
 		if p, ok := inv.packers[w.Path]; ok {
@@ -49,7 +50,7 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 			res.Targets = append(res.Targets, targets...)
 			continue
 		}
-		t := Target{Want: w, Keep: matches(r, &r.keeps, w.Path)}
+		t := Target{Want: w, Keep: declare.Any(&r.Budget, &r.Keeps, w.Path)}
 		node, err := inv.join(w.Path)
 		reason := inv.reasons[w.Path]
 		switch {
@@ -73,14 +74,14 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 		}
 		return true
 	})
-	return res, r.over
+	return res, r.Over()
 }
 
 // use marks every stored tensor that a tree reads.
 func (v *inverter) use(n *op.Node) { n.Sources(func(path string) { v.used[path] = true }) }
 
 type inverter struct {
-	*run
+	*match
 	shapes  map[string]tensor.Shape // of hf tensors
 	pieces  map[string][]piecewise  // what is known of an hf tensor
 	reasons map[string]string       // why one cannot be given back
@@ -93,47 +94,47 @@ type inverter struct {
 // piecewise is an hf tensor, or a part of it: what below made of it, cut once.
 type piecewise struct {
 	node  *op.Node
-	cut   *TensorExpr   // nil: whole
-	below []*TensorExpr // the steps between the hf tensor and the cut, first step first
+	cut   *declare.TensorExpr   // nil: whole
+	below []*declare.TensorExpr // the steps between the hf tensor and the cut, first step first
 	shape tensor.Shape
 }
 
 // item follows one mlx tensor back to the hf tensors it was made of.
-func (v *inverter) item(it *item, res *Resolution) {
+func (v *inverter) item(it *declare.Output, res *Resolution) {
 	m := v.hfWay(it)
-	stored, ok := v.src.Lookup(it.path)
+	stored, ok := v.src.Lookup(it.Path)
 	reason := ""
 	switch {
-	case !ok && it.optional:
-		m.loads(func(p string) { v.reasons[v.hfName(p)] = "absent" })
+	case !ok && it.Optional:
+		m.Loads(func(p string) { v.reasons[v.hfName(p)] = "absent" })
 		return
 	case !ok:
-		reason = fmt.Sprintf("%s is absent", it.path)
-		res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: it.want(), Reason: "absent"})
-	case stored.DType == tensor.U32 && it.dtype != tensor.U32:
+		reason = fmt.Sprintf("%s is absent", it.Path)
+		res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: wantOf(it), Reason: "absent"})
+	case stored.DType == tensor.U32 && it.DType != tensor.U32:
 		if v.packedBack(it, m, stored) {
 			return
 		}
-		reason = fmt.Sprintf("%s is quantized: dequantize it first", it.path)
-		v.used[it.path] = true
-	case !stored.Shape.Equal(it.shape):
-		reason = fmt.Sprintf("%s has shape %v, expected %v", it.path, stored.Shape, it.shape)
-		res.Gaps = append(res.Gaps, Gap{Status: Changed, Want: it.want(), Have: &stored, Reason: reason})
+		reason = fmt.Sprintf("%s is quantized: dequantize it first", it.Path)
+		v.used[it.Path] = true
+	case !stored.Shape.Equal(it.Shape):
+		reason = fmt.Sprintf("%s has shape %v, expected %v", it.Path, stored.Shape, it.Shape)
+		res.Gaps = append(res.Gaps, Gap{Status: Changed, Want: wantOf(it), Have: &stored, Reason: reason})
 	}
 	if reason == "" {
 		if err := v.back(m, op.Stored(stored), nil); err != nil {
 			reason = fmt.Sprintf("not invertible: %v", err)
-			v.used[it.path] = true
+			v.used[it.Path] = true
 		}
 	}
 	if reason != "" {
-		m.loads(func(p string) { v.reasons[v.hfName(p)] = reason })
+		m.Loads(func(p string) { v.reasons[v.hfName(p)] = reason })
 	}
 }
 
 // back undoes a making, outermost step first. after is the cut above, once one was
 // met, with its piece as node.
-func (v *inverter) back(m *TensorExpr, node *op.Node, after *piecewise) error {
+func (v *inverter) back(m *declare.TensorExpr, node *op.Node, after *piecewise) error {
 	if after != nil {
 		return v.below(m, after)
 	}
@@ -141,23 +142,23 @@ func (v *inverter) back(m *TensorExpr, node *op.Node, after *piecewise) error {
 	case op.Load:
 		v.add(m.Path, piecewise{node: node, shape: node.Shape})
 		return nil
-	case each:
-		for i := m.from; i < m.to; i++ {
-			v.add(m.each(i), piecewise{node: element(node, i-m.from), shape: op.Tail(node.Shape)})
+	case declare.Each:
+		for i := m.From; i < m.Until; i++ {
+			v.add(m.Element(i), piecewise{node: element(node, i-m.From), shape: op.Tail(node.Shape)})
 		}
 		return nil
 	case op.Stack:
-		for i, x := range m.in {
+		for i, x := range m.In {
 			if err := v.back(x, element(node, int64(i)), nil); err != nil {
 				return err
 			}
 		}
 		return nil
 	case op.Slice:
-		return v.below(m.in[0], &piecewise{node: node, cut: m})
+		return v.below(m.In[0], &piecewise{node: node, cut: m})
 	case op.Concat:
 		at := int64(0)
-		for _, x := range m.in {
+		for _, x := range m.In {
 			s, err := v.shapeOf(x)
 			if err != nil {
 				return err
@@ -173,10 +174,10 @@ func (v *inverter) back(m *TensorExpr, node *op.Node, after *piecewise) error {
 		}
 		return nil
 	}
-	if len(m.in) != 1 {
+	if len(m.In) != 1 {
 		return fmt.Errorf("%s of several", m.Op)
 	}
-	in, err := v.shapeOf(m.in[0])
+	in, err := v.shapeOf(m.In[0])
 	if err != nil {
 		return err
 	}
@@ -184,11 +185,11 @@ func (v *inverter) back(m *TensorExpr, node *op.Node, after *piecewise) error {
 	if err != nil {
 		return err
 	}
-	return v.back(m.in[0], undone, nil)
+	return v.back(m.In[0], undone, nil)
 }
 
 // below collects the steps under a cut down to the hf tensor.
-func (v *inverter) below(m *TensorExpr, p *piecewise) error {
+func (v *inverter) below(m *declare.TensorExpr, p *piecewise) error {
 	if m.Op == op.Load {
 		slices.Reverse(p.below)
 		shape, err := v.shapeOf(m)
@@ -196,11 +197,11 @@ func (v *inverter) below(m *TensorExpr, p *piecewise) error {
 		v.add(m.Path, *p)
 		return err
 	}
-	if len(m.in) != 1 || m.Op == op.Slice {
+	if len(m.In) != 1 || m.Op == op.Slice {
 		return fmt.Errorf("a part of %s", m.Op)
 	}
 	p.below = append(p.below, m)
-	return v.below(m.in[0], p)
+	return v.below(m.In[0], p)
 }
 
 func (v *inverter) add(path string, p piecewise) {
@@ -209,8 +210,8 @@ func (v *inverter) add(path string, p piecewise) {
 }
 
 // shapeOf computes the shape of a making from the shapes of hf tensors.
-func (v *inverter) shapeOf(m *TensorExpr) (tensor.Shape, error) {
-	if err := v.work(8); err != nil {
+func (v *inverter) shapeOf(m *declare.TensorExpr) (tensor.Shape, error) {
+	if err := v.Work(8); err != nil {
 		return nil, err
 	}
 	switch m.Op {
@@ -220,12 +221,12 @@ func (v *inverter) shapeOf(m *TensorExpr) (tensor.Shape, error) {
 			return nil, fmt.Errorf("the shape of %s cannot be told", m.Path)
 		}
 		return s, nil
-	case each:
-		first, err := v.shapeOf(&TensorExpr{Step: op.Step{Op: op.Load, Path: m.each(m.from)}})
-		return append(tensor.Shape{m.to - m.from}, first...), err
+	case declare.Each:
+		first, err := v.shapeOf(&declare.TensorExpr{Step: op.Step{Op: op.Load, Path: m.Element(m.From)}})
+		return append(tensor.Shape{m.Until - m.From}, first...), err
 	}
-	in := make([]op.Array, len(m.in))
-	for i, x := range m.in {
+	in := make([]op.Array, len(m.In))
+	for i, x := range m.In {
 		s, err := v.shapeOf(x)
 		if err != nil {
 			return nil, err

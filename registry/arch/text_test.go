@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"wreg/registry/arch"
+	"wreg/registry/arch/declare"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
@@ -148,7 +149,7 @@ func FuzzText(f *testing.F) {
 			f.Add("arch x\n"+c.text, c.config)
 		}
 	}
-	f.Cleanup(arch.LimitSteps(1 << 16))
+	f.Cleanup(declare.LimitSteps(1 << 16))
 	f.Fuzz(func(t *testing.T, text, config string) {
 		if len(text)+len(config) > 4096 {
 			return

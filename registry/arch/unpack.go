@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -13,17 +14,17 @@ import (
 
 // packedBack follows a packed mlx tensor back, part by part; false when hf has no
 // form for it.
-func (v *inverter) packedBack(it *item, m *TensorExpr, weight tensor.Info) bool {
-	scales, ok := v.src.Lookup(strings.TrimSuffix(it.path, "weight") + "scales")
-	if !ok || !strings.HasSuffix(it.path, ".weight") || it.lastAxis() == 0 {
+func (v *inverter) packedBack(it *declare.Output, m *declare.TensorExpr, weight tensor.Info) bool {
+	scales, ok := v.src.Lookup(strings.TrimSuffix(it.Path, "weight") + "scales")
+	if !ok || !strings.HasSuffix(it.Path, ".weight") || it.LastAxis() == 0 {
 		return false
 	}
-	v.lastAxis = it.lastAxis()
+	v.lastAxis = it.LastAxis()
 	bits, group := v.packing("", weight, scales)
 	v.lastAxis = 0
-	var c *codec
+	var c *declare.Read
 	var paths []string
-	m.loads(func(path string) {
+	m.Loads(func(path string) {
 		paths = append(paths, path)
 		if c == nil {
 			c = v.packer(path, bits, group, scales.DType)
@@ -62,17 +63,17 @@ func (v *inverter) packedBack(it *item, m *TensorExpr, weight tensor.Info) bool 
 const partMark = "\x00"
 
 type packer struct {
-	*codec
+	*declare.Read
 	path string
 }
 
 // packer finds the stored form that such a packing came from. int4 is none: its
 // zero is always 8, and whether mlx's biases are -8 times the scales only the bytes
 // tell.
-func (v *inverter) packer(path string, bits, group int, scales tensor.DType) *codec {
-	var found *codec
-	matching(v.run, &v.reads, path, func(c *codec) bool {
-		if bits == 4 && scales == tensor.U8 && (c.kind == "mxfp4" && group == 32 || c.kind == "fp4" && group == max(c.group, 32)) {
+func (v *inverter) packer(path string, bits, group int, scales tensor.DType) *declare.Read {
+	var found *declare.Read
+	declare.Matching(&v.Budget, &v.Reads, path, func(c *declare.Read) bool {
+		if bits == 4 && scales == tensor.U8 && (c.Kind == "mxfp4" && group == 32 || c.Kind == "fp4" && group == max(c.Group, 32)) {
 			found = c
 		}
 		return found != nil
@@ -92,14 +93,14 @@ func (v *inverter) packedTargets(w Want, p packer) ([]Target, error) {
 	}
 	target := func(role string, n *op.Node) Target {
 		t := Target{Want: w, Make: n}
-		t.Path, t.Shape, t.DType = v.hfName(sibling(p.path, p.parts[role])), n.Shape, n.DType
+		t.Path, t.Shape, t.DType = v.hfName(sibling(p.path, p.Parts[role])), n.Shape, n.DType
 		return t
 	}
 	shape := slices.Clone(weight.Shape)
 	n := len(shape) - 1
 	shape[n] *= 4
 	codes := &op.Node{Step: op.Step{Op: op.View, To: tensor.U8}, DType: tensor.U8, Shape: shape, In: []*op.Node{weight}}
-	if p.kind == "fp4" {
+	if p.Kind == "fp4" {
 		return []Target{target("packed", codes), target("scale", scales)}, nil
 	}
 	blocks := append(slices.Clone(shape[:n]), shape[n]/16, 16)

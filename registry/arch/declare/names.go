@@ -1,4 +1,4 @@
-package arch
+package declare
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"wreg/registry/arch/lang"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
@@ -24,7 +25,7 @@ type piece struct {
 }
 
 // pieces cuts a name at its braces, once for each name.
-func (r *run) pieces(name string) ([]piece, error) {
+func (r *Declared) pieces(name string) ([]piece, error) {
 	if out, ok := r.cut[name]; ok {
 		return out, nil
 	}
@@ -79,7 +80,7 @@ func (s *scope) expand(name string) (string, error) {
 			if b.WriteString(text); b.Len() > maxPath {
 				return "", fmt.Errorf("%.80s…: a name of more than %d bytes", b.String(), maxPath)
 			}
-			if err := s.run.work(int64(len(text))); err != nil {
+			if err := s.run.Work(int64(len(text))); err != nil {
 				return "", err
 			}
 		}
@@ -116,11 +117,11 @@ func (s *scope) inBraces(text string) (string, error) {
 }
 
 // formulaOf parses the text of a brace group, once.
-func (r *run) formulaOf(text string) (*expr.Node, error) {
+func (r *Declared) formulaOf(text string) (*expr.Node, error) {
 	if n, ok := r.braces[text]; ok {
 		return n, nil
 	}
-	if err := r.work(parsedSteps * int64(len(text))); err != nil {
+	if err := r.Work(parsedSteps * int64(len(text))); err != nil {
 		return nil, err
 	}
 	n, err := expr.Parse(text)
@@ -195,7 +196,7 @@ func (s *scope) alternatives(name string) ([]variant, error) {
 		if len(out)*len(choices) > maxAlternatives {
 			return nil, fmt.Errorf("%s expands to more than %d names", name, maxAlternatives)
 		}
-		if err := s.run.spendName(&expr.Node{}, int64(len(out)*len(choices)), len(out[0].name)); err != nil {
+		if err := s.run.spendNameAt(&expr.Node{}, int64(len(out)*len(choices)), len(out[0].name)); err != nil {
 			return nil, err
 		}
 		next := make([]variant, 0, len(out)*len(choices))
@@ -274,7 +275,7 @@ func (s *scope) values(n *expr.Node) ([]expr.Value, error) {
 		if !ok {
 			return nil, fault(n, fmt.Errorf("%v is neither a range nor a list", n))
 		}
-		return items, s.run.spend(n, int64(len(items)))
+		return items, s.run.spendAt(n, int64(len(items)))
 	}
 	from, to, err := s.bounds(n)
 	if err != nil {
@@ -298,7 +299,7 @@ func (s *scope) bounds(n *expr.Node) (from, to int64, err error) {
 	if from < 0 || to < 0 || to-from > maxAlternatives {
 		return 0, 0, fault(n, fmt.Errorf("%v is %d..%d: a loop runs from 0 or above, over at most %d numbers", n, from, to, maxAlternatives))
 	}
-	return from, to, s.run.spend(n, max(0, to-from))
+	return from, to, s.run.spendAt(n, max(0, to-from))
 }
 
 // pattern makes a pattern of an .arch file one over whole paths: anchored where
@@ -342,7 +343,7 @@ func (s *scope) pattern(text string) (string, error) {
 
 // parsePattern is a statement's pattern. One whose braces offer many ways takes as
 // much as many.
-func (s *scope) parsePattern(text string, st *statement) (*tensor.Pattern, error) {
+func (s *scope) parsePattern(text string, st *lang.Statement) (*tensor.Pattern, error) {
 	text, err := s.pattern(text)
 	if err != nil {
 		return nil, err
@@ -351,7 +352,7 @@ func (s *scope) parsePattern(text string, st *statement) (*tensor.Pattern, error
 	if err != nil {
 		return nil, err
 	}
-	return p, s.run.spend(&expr.Node{Pos: st.Pos}, 1+int64(p.Ways()-1)*manyWays)
+	return p, s.run.spendAt(&expr.Node{Pos: st.Pos}, 1+int64(p.Ways()-1)*manyWays)
 }
 
 func (s *scope) bound(text string) (string, error) {

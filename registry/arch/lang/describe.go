@@ -1,4 +1,4 @@
-package arch
+package lang
 
 import (
 	"slices"
@@ -9,18 +9,18 @@ import (
 )
 
 // Text is the architecture's own file, as it was written.
-func (a *Arch) Text() string { return a.file.text }
+func (a *Arch) Text() string { return a.text }
 
 // Notes are what the file says people should know about it, and why it refuses
 // what it refuses.
 func (a *Arch) Notes() []string {
 	var notes []string
-	a.file.walk(func(s *statement) {
+	walk(a.Body, func(s *Statement) {
 		text := s.Note
 		if s.Refuse != nil {
 			text = s.Refuse.Because
 		}
-		if said, err := unquoted(text); err == nil && said != "" {
+		if said, err := Unquoted(text); err == nil && said != "" {
 			notes = append(notes, said)
 		}
 	})
@@ -32,17 +32,17 @@ func (a *Arch) Notes() []string {
 func (a *Arch) Steps() ([]string, error) {
 	steps := map[string]bool{}
 	seen := map[string]bool{}
-	var visit func(list []*statement) error
-	visit = func(list []*statement) error {
+	var visit func(list []*Statement) error
+	visit = func(list []*Statement) error {
 		var failed error
-		walk(list, func(s *statement) {
+		walk(list, func(s *Statement) {
 			switch {
 			case s.Tensor != nil:
 				for _, f := range s.Tensor.From {
-					operations(f.tree, steps)
+					operations(f.Tree, steps)
 				}
 			case s.Let != nil:
-				operations(s.Let.Value.tree, steps)
+				operations(s.Let.Value.Tree, steps)
 			case s.Read != nil:
 				steps[s.Read.Codec] = true
 			case s.Rename != nil:
@@ -56,7 +56,7 @@ func (a *Arch) Steps() ([]string, error) {
 		})
 		return failed
 	}
-	if err := visit(a.file.Body); err != nil {
+	if err := visit(a.Body); err != nil {
 		return nil, err
 	}
 	names := make([]string, 0, len(steps))
@@ -67,8 +67,8 @@ func (a *Arch) Steps() ([]string, error) {
 	return names, nil
 }
 
-func (a *Arch) used(name string, visit func([]*statement) error) error {
-	b, err := a.block(name)
+func (a *Arch) used(name string, visit func([]*Statement) error) error {
+	b, err := a.Block(name)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (a *Arch) used(name string, visit func([]*statement) error) error {
 	if err != nil {
 		return err
 	}
-	return visit(other.file.Body)
+	return visit(other.Body)
 }
 
 // operations collects the functions on tensors of an expression.
@@ -103,10 +103,8 @@ func operations(n *expr.Node, steps map[string]bool) {
 	}
 }
 
-// walk visits every statement of the file, blocks of its own included.
-func (f *file) walk(visit func(*statement)) { walk(f.Body, visit) }
-
-func walk(list []*statement, visit func(*statement)) {
+// walk visits every statement of a body, blocks of its own included.
+func walk(list []*Statement, visit func(*Statement)) {
 	for _, s := range list {
 		visit(s)
 		for _, b := range s.bodies() {
@@ -116,18 +114,18 @@ func walk(list []*statement, visit func(*statement)) {
 }
 
 // bodies are the statements inside a statement.
-func (s *statement) bodies() []*body {
+func (s *Statement) bodies() []*Body {
 	switch {
 	case s.For != nil:
-		return []*body{s.For.Body}
+		return []*Body{s.For.Body}
 	case s.At != nil:
-		return []*body{s.At.Body}
+		return []*Body{s.At.Body}
 	case s.With != nil:
-		return []*body{s.With.Body}
+		return []*Body{s.With.Body}
 	case s.Block != nil:
-		return []*body{s.Block.Body}
+		return []*Body{s.Block.Body}
 	case s.When != nil:
-		var out []*body
+		var out []*Body
 		for w := s.When; w != nil; {
 			out = append(out, w.Then)
 			if w.Else == nil {
@@ -146,7 +144,7 @@ func (s *statement) bodies() []*body {
 // Lines counts the lines of the file that are not empty.
 func (a *Arch) Lines() int {
 	n := 0
-	for line := range strings.SplitSeq(a.file.text, "\n") {
+	for line := range strings.SplitSeq(a.text, "\n") {
 		if strings.TrimSpace(line) != "" {
 			n++
 		}

@@ -1,4 +1,4 @@
-package arch
+package declare
 
 import (
 	"fmt"
@@ -28,7 +28,7 @@ func (s *scope) called(n *expr.Node) (*TensorExpr, error) {
 		m.Axis, err = s.axis(n.Args[0])
 		for _, a := range n.Args[1:] {
 			if err == nil {
-				m.in, err = s.appendTensor(m.in, a)
+				m.In, err = s.appendTensor(m.In, a)
 			}
 		}
 		return m, err
@@ -40,7 +40,7 @@ func (s *scope) called(n *expr.Node) (*TensorExpr, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.in = []*TensorExpr{x}
+	m.In = []*TensorExpr{x}
 	rest := n.Args[1:]
 	switch {
 	case args == op.Numbers:
@@ -102,7 +102,7 @@ func (s *scope) vector(m *TensorExpr, n *expr.Node, args []*expr.Node) error {
 	if len(lists[0]) != len(lists[1]) || m.Scalar == 0 {
 		return fault(n, fmt.Errorf("mulvec has %d sizes, %d factors and a scale of %v: want as many sizes as factors, and a scale other than 0", len(lists[0]), len(lists[1]), m.Scalar))
 	}
-	if err := s.run.work(int64(len(lists[0]))); err != nil {
+	if err := s.run.Work(int64(len(lists[0]))); err != nil {
 		return err
 	}
 	for i, size := range lists[0] {
@@ -111,7 +111,7 @@ func (s *scope) vector(m *TensorExpr, n *expr.Node, args []*expr.Node) error {
 		if !ok1 || !ok2 || count < 0 || !finite(factor) {
 			return fault(n, fmt.Errorf("mulvec: %v rows of factor %v", size, lists[1][i]))
 		}
-		if err := s.run.spend(n, count); err != nil {
+		if err := s.run.spendAt(n, count); err != nil {
 			return err
 		}
 		for range count {

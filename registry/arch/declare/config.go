@@ -1,4 +1,4 @@
-package arch
+package declare
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"wreg/registry/arch/lang"
 	"wreg/registry/expr"
 	"wreg/registry/pyjson"
 )
@@ -17,25 +18,7 @@ const MaxConfig = pyjson.MaxBytes
 type Config struct {
 	root object
 
-	mu   sync.Mutex
-	runs map[*file]*run // architectures applied to this config that never asked for a checkpoint
-}
-
-func (c *Config) known(f *file) *run {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.runs[f]
-}
-
-func (c *Config) keep(f *file, r *run) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.runs == nil {
-		c.runs = map[*file]*run{}
-	}
-	kept := *r
-	kept.src, kept.ctx = nil, nil
-	c.runs[f] = &kept
+	kept sync.Map // *lang.Arch → *Declared, by Apply: what never asked for a checkpoint
 }
 
 // object is a JSON object; its values are expr.Value, object, or []any of them
@@ -144,4 +127,21 @@ func (o object) get(key string) (expr.Value, bool) {
 		return v, true
 	}
 	return expr.Bool(true), true
+}
+
+// Find gives the architecture that serves a config's model_type, mlx_lm's
+// renames included. Unknown: a *lang.UnknownError naming the nearest.
+func Find(c *Config) (*lang.Arch, error) {
+	name := c.ModelType()
+	if name == "bailing_hybrid" { // the one rename that also asks for the class
+		if v, ok := c.root.get("architectures"); ok {
+			items, _ := v.Items()
+			for _, item := range items {
+				if class, _ := item.Text(); class == "BailingMoeV3ForCausalLM" {
+					name = "bailing_moe_v3"
+				}
+			}
+		}
+	}
+	return lang.ByName(name)
 }

@@ -1,7 +1,6 @@
-package arch
+package lang
 
 import (
-	"embed"
 	"fmt"
 	"path"
 	"slices"
@@ -9,11 +8,9 @@ import (
 	"strings"
 	"sync"
 
+	"wreg/registry/arch/archs"
 	"wreg/registry/tensor"
 )
-
-//go:embed archs/*.arch archs/blocks/*.arch
-var embedded embed.FS
 
 // library knows which embedded file holds which architecture or block. Files are
 // parsed when they are needed: a query needs one of a hundred.
@@ -21,13 +18,13 @@ type library struct {
 	arch   map[string]string // name or alias → file
 	names  []string
 	blocks map[string]string
-	parsed sync.Map // file → *file
+	parsed sync.Map // file → *Arch
 }
 
 var lib = sync.OnceValue(func() *library {
 	l := &library{arch: map[string]string{}, blocks: map[string]string{}}
-	for _, dir := range []string{"archs", "archs/blocks"} {
-		entries, err := embedded.ReadDir(dir)
+	for _, dir := range []string{".", "blocks"} {
+		entries, err := archs.Files.ReadDir(dir)
 		if err != nil {
 			panic(err) // the embedded tree is part of the program
 		}
@@ -36,7 +33,7 @@ var lib = sync.OnceValue(func() *library {
 				continue
 			}
 			file := path.Join(dir, e.Name())
-			text, err := embedded.ReadFile(file)
+			text, err := archs.Files.ReadFile(file)
 			if err != nil {
 				panic(err)
 			}
@@ -67,38 +64,52 @@ func (l *library) scan(file, text string) {
 }
 
 // parse gives an embedded file, parsed once.
-func (l *library) parse(name string) (*file, error) {
-	if f, ok := l.parsed.Load(name); ok {
-		return f.(*file), nil
+func (l *library) parse(name string) (*Arch, error) {
+	if a, ok := l.parsed.Load(name); ok {
+		return a.(*Arch), nil
 	}
-	text, err := embedded.ReadFile(name)
+	text, err := archs.Files.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	f, err := parse(path.Base(name), string(text))
+	a, err := parse(path.Base(name), string(text))
 	if err != nil {
 		return nil, err
 	}
-	l.parsed.Store(name, f)
-	return f, nil
+	first, _ := l.parsed.LoadOrStore(name, a)
+	return first.(*Arch), nil
 }
 
 // block finds an embedded block by its name.
-func (l *library) block(name string) (*block, error) {
+func (l *library) block(name string) (*Block, error) {
 	file, ok := l.blocks[name]
 	if !ok {
 		return nil, nil
 	}
-	f, err := l.parse(file)
+	a, err := l.parse(file)
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range f.Body {
+	return a.own(name), nil
+}
+
+// own is the block of that name in the file itself.
+func (a *Arch) own(name string) *Block {
+	for _, s := range a.Body {
 		if s.Block != nil && s.Block.Name == name {
-			return s.Block, nil
+			return s.Block
 		}
 	}
-	return nil, nil
+	return nil
+}
+
+// Block finds a block in the architecture's own file, then among the embedded; nil
+// when there is none.
+func (a *Arch) Block(name string) (*Block, error) {
+	if b := a.own(name); b != nil {
+		return b, nil
+	}
+	return lib().block(name)
 }
 
 // ByName gives an embedded architecture by its name or alias.
@@ -108,28 +119,7 @@ func ByName(name string) (*Arch, error) {
 	if !ok {
 		return nil, &UnknownError{ModelType: name, Nearest: nearest(name, l.arch)}
 	}
-	f, err := l.parse(file)
-	if err != nil {
-		return nil, err
-	}
-	return &Arch{Name: f.Names[0], Aliases: f.Names[1:], File: path.Base(file), file: f}, nil
-}
-
-// Find gives the architecture that serves a config's model_type, mlx_lm's
-// renames included. Unknown: an *UnknownError naming the nearest.
-func Find(c *Config) (*Arch, error) {
-	name := c.ModelType()
-	if name == "bailing_hybrid" { // the one rename that also asks for the class
-		if v, ok := c.root.get("architectures"); ok {
-			items, _ := v.Items()
-			for _, item := range items {
-				if class, _ := item.Text(); class == "BailingMoeV3ForCausalLM" {
-					name = "bailing_moe_v3"
-				}
-			}
-		}
-	}
-	return ByName(name)
+	return l.parse(file)
 }
 
 // Names lists the embedded architectures, sorted, without their aliases.
@@ -138,14 +128,13 @@ func Names() []string { return slices.Clone(lib().names) }
 // Parse reads an architecture from text (for --arch FILE); errors have line,
 // column and caret.
 func Parse(file, text string) (*Arch, error) {
-	f, err := parse(file, text)
+	a, err := parse(file, text)
 	if err != nil {
 		return nil, err
 	}
-	if len(f.Names) == 0 {
+	if a.Name == "" {
 		return nil, fmt.Errorf("%s: no architecture: the file begins with arch NAME, ALIAS…", file)
 	}
-	a := &Arch{Name: f.Names[0], Aliases: f.Names[1:], File: file, file: f}
 	if err := a.static(); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package arch
+package lang
 
 import (
 	"sync"
@@ -12,107 +12,115 @@ import (
 // file is an .arch file: an architecture, or blocks for architectures to use.
 type file struct {
 	Names []string     `parser:"('arch' @Glob (',' @Glob)*)?"`
-	Body  []*statement `parser:"@@*"`
+	Body  []*Statement `parser:"@@*"`
+}
+
+// Arch is one parsed architecture.
+type Arch struct {
+	Name    string   // "hunyuan"
+	Aliases []string // further model_types it serves
+	File    string   // "hunyuan.arch", for errors
+	Body    []*Statement
 
 	text string
 }
 
-// statement is one of its fields.
-type statement struct {
+// Statement is one of its fields.
+type Statement struct {
 	Pos    lexer.Position
-	Let    *let    `parser:"  @@"`
-	Tensor *declar `parser:"| @@"`
-	For    *loop   `parser:"| @@"`
-	At     *at     `parser:"| @@"`
-	When   *when   `parser:"| @@"`
-	Use    *use    `parser:"| @@"`
-	With   *with   `parser:"| @@"`
-	Source *source `parser:"| @@"`
-	Rename *rename `parser:"| @@"`
-	Rule   *rule   `parser:"| @@"`
-	Read   *read   `parser:"| @@"`
-	Refuse *refuse `parser:"| @@"`
-	Block  *block  `parser:"| @@"`
+	Let    *Let    `parser:"  @@"`
+	Tensor *Tensor `parser:"| @@"`
+	For    *Loop   `parser:"| @@"`
+	At     *At     `parser:"| @@"`
+	When   *When   `parser:"| @@"`
+	Use    *Use    `parser:"| @@"`
+	With   *With   `parser:"| @@"`
+	Source *Source `parser:"| @@"`
+	Rename *Rename `parser:"| @@"`
+	Rule   *Rule   `parser:"| @@"`
+	Read   *Read   `parser:"| @@"`
+	Refuse *Refuse `parser:"| @@"`
+	Block  *Block  `parser:"| @@"`
 	Note   string  `parser:"| 'note' @String"`
 }
 
-// body is statements in braces.
-type body struct {
-	Statements []*statement `parser:"'{' @@* '}'"`
+// Body is statements in braces.
+type Body struct {
+	Statements []*Statement `parser:"'{' @@* '}'"`
 }
 
-// formula is an expression and, once parsed, its tree.
-type formula struct {
+// Formula is an expression and, once parsed, its tree.
+type Formula struct {
 	Expr *expr.Expr `parser:"@@"`
-	tree *expr.Node
+	Tree *expr.Node
 }
 
-// arguments of a use or a codec; name = value is parsed as a comparison.
-type arguments struct {
-	Args []*formula `parser:"'(' (@@ (',' @@)*)? ')'"`
+// Arguments of a use or a codec; name = value is parsed as a comparison.
+type Arguments struct {
+	Args []*Formula `parser:"'(' (@@ (',' @@)*)? ')'"`
 }
 
-type let struct {
+type Let struct {
 	Name  string   `parser:"'let' @Ident '='"`
-	Value *formula `parser:"@@"`
+	Value *Formula `parser:"@@"`
 }
 
-type declar struct {
+type Tensor struct {
 	Optional bool       `parser:"@'optional'?"`
 	Name     string     `parser:"'tensor' @Glob"`
-	Shape    []*formula `parser:"'[' (@@ (',' @@)*)? ']'"`
+	Shape    []*Formula `parser:"'[' (@@ (',' @@)*)? ']'"`
 	DType    string     `parser:"('as' @Ident)?"`
-	From     []*formula `parser:"('from' @@ ('|' @@)*)?"`
+	From     []*Formula `parser:"('from' @@ ('|' @@)*)?"`
 }
 
-type loop struct {
+type Loop struct {
 	Var  string   `parser:"'for' @Ident"`
-	In   *formula `parser:"'in' @@"`
+	In   *Formula `parser:"'in' @@"`
 	At   string   `parser:"('at' @Glob)?"`
-	When *formula `parser:"('when' @@)?"`
-	Body *body    `parser:"@@"`
+	When *Formula `parser:"('when' @@)?"`
+	Body *Body    `parser:"@@"`
 }
 
-type at struct {
+type At struct {
 	Path string   `parser:"'at' @Glob"`
-	When *formula `parser:"('when' @@)?"`
-	Body *body    `parser:"@@"`
+	When *Formula `parser:"('when' @@)?"`
+	Body *Body    `parser:"@@"`
 }
 
-type when struct {
-	If   *formula   `parser:"'when' @@"`
-	Then *body      `parser:"@@"`
-	Else *otherwise `parser:"('else' @@)?"`
+type When struct {
+	If   *Formula `parser:"'when' @@"`
+	Then *Body    `parser:"@@"`
+	Else *Else    `parser:"('else' @@)?"`
 }
 
-type otherwise struct {
-	When *when `parser:"  @@"`
-	Body *body `parser:"| @@"`
+type Else struct {
+	When *When `parser:"  @@"`
+	Body *Body `parser:"| @@"`
 }
 
-type use struct {
+type Use struct {
 	Name string     `parser:"'use' @Ident"`
-	Args *arguments `parser:"@@?"`
+	Args *Arguments `parser:"@@?"`
 }
 
-type with struct {
+type With struct {
 	Key  string `parser:"'with' @(Ident | Name)"`
-	Body *body  `parser:"@@"`
+	Body *Body  `parser:"@@"`
 }
 
-type source struct {
+type Source struct {
 	Name  string     `parser:"'source' @Glob"`
-	Shape []*formula `parser:"'[' (@@ (',' @@)*)? ']'"`
+	Shape []*Formula `parser:"'[' (@@ (',' @@)*)? ']'"`
 }
 
-type rename struct {
+type Rename struct {
 	From string `parser:"'rename' @Glob"`
 	To   string `parser:"'to' @Glob"`
 }
 
-// rule is a statement about names: which to drop, to keep from a cast, to
+// Rule is a statement about names: which to drop, to keep from a cast, to
 // quantize in a way of their own.
-type rule struct {
+type Rule struct {
 	Word     string   `parser:"@('drop' | 'keep' | 'quant')"`
 	Patterns []string `parser:"@Glob (',' @Glob)*"`
 	Because  string   `parser:"(  'because' @String"`
@@ -121,26 +129,26 @@ type rule struct {
 	Group    int      `parser:"   ('/' @Number)? )?"`
 }
 
-type read struct {
+type Read struct {
 	Pattern string     `parser:"'read' @Glob 'as'"`
 	Codec   string     `parser:"@Ident"`
-	Args    *arguments `parser:"@@?"`
+	Args    *Arguments `parser:"@@?"`
 }
 
-type refuse struct {
-	When    *formula `parser:"'refuse' 'when' @@"`
+type Refuse struct {
+	When    *Formula `parser:"'refuse' 'when' @@"`
 	Because string   `parser:"'because' @String"`
 }
 
-type block struct {
+type Block struct {
 	Name   string   `parser:"'block' @Ident '('"`
-	Params []*param `parser:"(@@ (',' @@)*)? ')'"`
-	Body   *body    `parser:"@@"`
+	Params []*Param `parser:"(@@ (',' @@)*)? ')'"`
+	Body   *Body    `parser:"@@"`
 }
 
-type param struct {
+type Param struct {
 	Name    string   `parser:"@Ident"`
-	Default *formula `parser:"('=' @@)?"`
+	Default *Formula `parser:"('=' @@)?"`
 }
 
 // bareAnywhere and bareAtStart are the words after which a bare name or pattern
@@ -187,25 +195,28 @@ var words = map[string]string{
 }
 
 // parse reads an .arch text and resolves the precedence in its expressions.
-func parse(name, text string) (*file, error) {
+func parse(name, text string) (*Arch, error) {
 	f, err := parser().ParseString(name, text)
 	if err != nil {
 		return nil, expr.Explain(err, text, words)
 	}
-	f.text = text
-	trees := func(fs ...*formula) {
+	a := &Arch{File: name, Body: f.Body, text: text}
+	if len(f.Names) > 0 {
+		a.Name, a.Aliases = f.Names[0], f.Names[1:]
+	}
+	trees := func(fs ...*Formula) {
 		for _, x := range fs {
 			if x != nil && err == nil {
-				x.tree, err = x.Expr.Tree(text)
+				x.Tree, err = x.Expr.Tree(text)
 			}
 		}
 	}
-	f.walk(func(s *statement) { s.formulas(trees) })
-	return f, err
+	walk(a.Body, func(s *Statement) { s.formulas(trees) })
+	return a, err
 }
 
 // formulas visits the formulas of a statement, not of those inside it.
-func (s *statement) formulas(visit func(...*formula)) {
+func (s *Statement) formulas(visit func(...*Formula)) {
 	switch {
 	case s.Let != nil:
 		visit(s.Let.Value)

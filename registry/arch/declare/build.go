@@ -1,28 +1,14 @@
-package arch
+package declare
 
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
 	"wreg/registry/arch/op"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
-
-// TensorExpr is a tensor expression with its names and numbers put in: a way to
-// make a tensor, not yet matched with a checkpoint.
-type TensorExpr struct {
-	op.Step
-	in []*TensorExpr
-
-	prefix, suffix string // of each: prefix + number + suffix
-	from, to       int64
-}
-
-// each is a stack of prefix{from..to}suffix: loads that differ in one number.
-const each = op.Op("each")
 
 // maxSize is above every dimension, and far enough below 2^63 to count with.
 const maxSize = 1 << 48
@@ -37,7 +23,7 @@ func (s *scope) tensorExpr(n *expr.Node) (*TensorExpr, error) {
 		return nil, fault(n, fmt.Errorf("steps of a tensor stand in steps more than %d deep", maxNested))
 	}
 	defer func() { r.nested-- }()
-	if err := r.spend(n, 1); err != nil {
+	if err := r.spendAt(n, 1); err != nil {
 		return nil, err
 	}
 	switch n.Op {
@@ -75,7 +61,7 @@ func (s *scope) tensorExpr(n *expr.Node) (*TensorExpr, error) {
 func (s *scope) load(name string, n *expr.Node) (*TensorExpr, error) {
 	path, err := s.absolute(name, n)
 	if err == nil {
-		err = s.run.spendName(n, 1, len(path))
+		err = s.run.spendNameAt(n, 1, len(path))
 	}
 	return &TensorExpr{Step: op.Step{Op: op.Load, Path: path}}, err
 }
@@ -108,11 +94,11 @@ func (s *scope) scaled(n *expr.Node) (*TensorExpr, error) {
 	case n.Op == "*" && f == 1, n.Op != "*" && f == 0:
 		return x, nil // a step that leaves every bit as it is
 	case n.Op == "*":
-		return &TensorExpr{Step: op.Step{Op: op.Mul, Scalar: f}, in: []*TensorExpr{x}}, nil
+		return &TensorExpr{Step: op.Step{Op: op.Mul, Scalar: f}, In: []*TensorExpr{x}}, nil
 	case n.Op == "-":
 		f = -f
 	}
-	return &TensorExpr{Step: op.Step{Op: op.Add, Scalar: f}, in: []*TensorExpr{x}}, nil
+	return &TensorExpr{Step: op.Step{Op: op.Add, Scalar: f}, In: []*TensorExpr{x}}, nil
 }
 
 func (s *scope) sliced(n *expr.Node) (*TensorExpr, error) {
@@ -120,7 +106,7 @@ func (s *scope) sliced(n *expr.Node) (*TensorExpr, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &TensorExpr{Step: op.Step{Op: op.Slice}, in: []*TensorExpr{x}}
+	m := &TensorExpr{Step: op.Step{Op: op.Slice}, In: []*TensorExpr{x}}
 	if len(n.Args) > tensor.MaxRank {
 		return nil, fault(n, fmt.Errorf("a slice of %d axes: a tensor has at most %d", len(n.Args)-1, tensor.MaxRank))
 	}
@@ -190,87 +176,18 @@ func (s *scope) stack(n *expr.Node) (*TensorExpr, error) {
 			if ok && !strings.Contains(suffix, markVariable) {
 				from, to, err := s.bounds(loop.Args[1])
 				if err == nil {
-					err = s.run.spendName(n, max(0, to-from), len(path))
+					err = s.run.spendNameAt(n, max(0, to-from), len(path))
 				}
-				return &TensorExpr{Step: op.Step{Op: each}, prefix: prefix, suffix: suffix, from: from, to: to}, err
+				return &TensorExpr{Step: op.Step{Op: Each}, Prefix: prefix, Suffix: suffix, From: from, Until: to}, err
 			}
 		}
 	}
 	m := &TensorExpr{Step: op.Step{Op: op.Stack}}
 	var err error
 	for _, a := range n.Args {
-		if m.in, err = s.appendTensor(m.in, a); err != nil {
+		if m.In, err = s.appendTensor(m.In, a); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
-}
-
-// each gives the path of one element of each.
-func (m *TensorExpr) each(i int64) string {
-	b := make([]byte, 0, len(m.prefix)+len(m.suffix)+4)
-	b = append(b, m.prefix...)
-	b = strconv.AppendInt(b, i, 10)
-	return string(append(b, m.suffix...))
-}
-
-// number is that of the element of each that path names. The stack itself is
-// none, though mlp.experts.w both begins and ends as mlp.experts.{0..3}.w does.
-func (m *TensorExpr) number(path string) (int64, bool) {
-	rest, begins := strings.CutPrefix(path, m.prefix)
-	rest, ends := strings.CutSuffix(rest, m.suffix)
-	if m.Op != each || !begins || !ends {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(rest, 10, 64)
-	return n, err == nil
-}
-
-// loads visits every path an expression reads.
-func (m *TensorExpr) loads(visit func(path string)) {
-	switch m.Op {
-	case op.Load:
-		visit(m.Path)
-	case each:
-		for i := m.from; i < m.to; i++ {
-			visit(m.each(i))
-		}
-	}
-	for _, x := range m.in {
-		x.loads(visit)
-	}
-}
-
-func (m *TensorExpr) mentions(path string) bool {
-	if m.Op == op.Load && m.Path == path {
-		return true
-	}
-	if _, ok := m.number(path); ok {
-		return true
-	}
-	for _, x := range m.in {
-		if x.mentions(path) {
-			return true
-		}
-	}
-	return false
-}
-
-// inputs infers the shape of each path that an expression reads from the shape of
-// its result; unknown dimensions are op.Unknown. Several results may tell different
-// dimensions of one path: op.Merge joins them.
-func (m *TensorExpr) inputs(shape tensor.Shape, visit func(path string, shape tensor.Shape)) {
-	switch m.Op {
-	case op.Load:
-		visit(m.Path, shape)
-	case each:
-		for i := m.from; i < m.to; i++ {
-			visit(m.each(i), op.Tail(shape))
-		}
-	default:
-		in := m.Input(shape)
-		for _, x := range m.in {
-			x.inputs(in, visit)
-		}
-	}
 }

@@ -1,4 +1,4 @@
-package arch
+package declare
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"wreg/registry/arch/lang"
+	"wreg/registry/arch/op"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
@@ -26,6 +28,14 @@ func (e *Error) Error() string { return strings.Join(e.Lines(), "\n") }
 // Lines are the lines of Error; a line break within one is a name's.
 func (e *Error) Lines() []string {
 	return (&expr.SyntaxError{File: e.File, Line: e.Line, Column: e.Column, Text: e.Text, Message: e.Message}).Lines()
+}
+
+// faultOf is fault of what may be no error.
+func faultOf(n *expr.Node, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fault(n, err)
 }
 
 // fault places an error of an expression.
@@ -56,7 +66,7 @@ const maxMessage = 1000 // bytes
 // scope is where a statement stands: what names mean, and what paths are
 // relative to. Blocks see the names of where they are used.
 type scope struct {
-	run    *run
+	run    *Declared
 	parent *scope
 	names  []named
 	prefix string // of relative paths, with its final dot: "model.layers.3."
@@ -106,7 +116,7 @@ func (s *scope) binding(name string) *binding {
 
 // Lookup is expr.Env: bound names first, then keys of config.json.
 func (s *scope) Lookup(name string) (expr.Value, bool) {
-	if err := s.run.work(1); err != nil {
+	if err := s.run.Work(1); err != nil {
 		s.run.remember(err)
 		return expr.Null, false
 	}
@@ -134,7 +144,7 @@ func (s *scope) Lookup(name string) (expr.Value, bool) {
 }
 
 // Spend is expr.Meter.
-func (s *scope) Spend(steps int64) error { return s.run.work(steps) }
+func (s *scope) Spend(steps int64) error { return s.run.Work(steps) }
 
 // Call is expr.Caller: what may be asked about the checkpoint and the config.
 func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
@@ -145,7 +155,7 @@ func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
 		}
 		if arg := n.Args[0]; n.Text == "present" && arg.Op == expr.OpConst {
 			text, _ := arg.Value.Text()
-			found, err := s.run.anyMatch(s, text)
+			found, err := s.anyMatch(text)
 			return expr.Bool(found), true, err
 		}
 		path, err := s.path(n.Args[0])
@@ -153,19 +163,21 @@ func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
 			return expr.Null, true, err
 		}
 		s.run.asked = true
-		f, t := s.run.load(path)
-		if t != nil {
-			return expr.Bool(false), true, notPresent(n.Text)
+		found, ok := op.Array{}, false
+		if s.run.checkpoint != nil {
+			found, ok = s.run.checkpoint.Load(s.run, path)
 		}
-		switch n.Text {
-		case "shape":
-			dims := make([]expr.Value, len(f.Shape))
-			for i, d := range f.Shape {
+		switch {
+		case !ok:
+			return expr.Bool(false), true, notPresent(n.Text)
+		case n.Text == "shape":
+			dims := make([]expr.Value, len(found.Shape))
+			for i, d := range found.Shape {
 				dims[i] = expr.Int(d)
 			}
 			return expr.List(dims...), true, nil
-		case "dtype":
-			return expr.String(f.DType.String()), true, nil
+		case n.Text == "dtype":
+			return expr.String(found.DType.String()), true, nil
 		}
 		return expr.Bool(true), true, nil
 	case "get":
@@ -175,7 +187,7 @@ func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
 			return expr.Null, true, fmt.Errorf("unconverted takes one condition")
 		}
 		s.run.asked = true
-		if s.run.towardsHF || s.run.src == nil {
+		if s.run.TowardsHF || s.run.checkpoint == nil {
 			return expr.Bool(true), true, nil
 		}
 		v, err := expr.Eval(n.Args[0], s)
@@ -256,7 +268,7 @@ func (s *scope) first(list any, key string, want expr.Value) (any, error) {
 	for _, item := range items {
 		if o, ok := item.(object); ok {
 			v, ok := o[key].(expr.Value)
-			if err := s.run.work(8 + v.Weight()); err != nil {
+			if err := s.run.Work(8 + v.Weight()); err != nil {
 				return nil, err
 			}
 			if ok && v.String() == text {
@@ -295,18 +307,18 @@ func (s *scope) integer(n *expr.Node) (int64, error) {
 }
 
 // sizes computes a shape.
-func (s *scope) sizes(nodes []*formula) (tensor.Shape, error) {
+func (s *scope) sizes(nodes []*lang.Formula) (tensor.Shape, error) {
 	if len(nodes) > tensor.MaxRank {
-		return nil, fault(nodes[0].tree, fmt.Errorf("%d dimensions: at most %d are allowed", len(nodes), tensor.MaxRank))
+		return nil, fault(nodes[0].Tree, fmt.Errorf("%d dimensions: at most %d are allowed", len(nodes), tensor.MaxRank))
 	}
 	shape := make(tensor.Shape, len(nodes))
 	for i, f := range nodes {
-		d, err := s.integer(f.tree)
+		d, err := s.integer(f.Tree)
 		if err != nil {
 			return nil, err
 		}
 		if d < 0 {
-			return nil, fault(f.tree, fmt.Errorf("%v is %d: a dimension is never negative", f.tree, d))
+			return nil, fault(f.Tree, fmt.Errorf("%v is %d: a dimension is never negative", f.Tree, d))
 		}
 		shape[i] = d
 	}
@@ -314,10 +326,30 @@ func (s *scope) sizes(nodes []*formula) (tensor.Shape, error) {
 }
 
 // truth computes a condition; no condition is true.
-func (s *scope) truth(f *formula) (bool, error) {
+func (s *scope) truth(f *lang.Formula) (bool, error) {
 	if f == nil {
 		return true, nil
 	}
-	v, err := s.eval(f.tree)
+	v, err := s.eval(f.Tree)
 	return v.Truth(), err
+}
+
+// anyMatch reports that the checkpoint has a tensor that a pattern matches.
+func (s *scope) anyMatch(text string) (bool, error) {
+	r := s.run
+	r.asked = true
+	text, err := s.pattern(text)
+	if err != nil || r.checkpoint == nil {
+		return false, err
+	}
+	if known, ok := r.matched[text]; ok {
+		return known, nil
+	}
+	p, err := tensor.ParsePattern(text)
+	if err != nil {
+		return false, err
+	}
+	found := r.checkpoint.Any(r, p)
+	r.matched[text] = found
+	return found, r.over
 }

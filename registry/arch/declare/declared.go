@@ -1,0 +1,136 @@
+// Package declare applies an architecture to a config.json: it leaves the tensors
+// that are declared, each with the expressions that may make it, and the rules about
+// names. What a checkpoint holds of them is no matter here.
+//
+// Most users need [Apply], and from its [Declared] the Outputs; an Output's From are
+// [TensorExpr]s. [ParseConfig] reads a config.json, [Find] the architecture for it.
+//
+// Invariants: what was found never defines what was expected: a statement asks about
+// the checkpoint through [Checkpoint] alone, and then the result is kept for no other
+// one. Every loop over a file or a config counts in the [Budget].
+package declare
+
+import (
+	"strings"
+
+	"wreg/registry/arch/lang"
+	"wreg/registry/arch/op"
+	"wreg/registry/expr"
+	"wreg/registry/tensor"
+)
+
+// Checkpoint answers what a statement asks about a checkpoint while it is applied.
+type Checkpoint interface {
+	// Load gives a tensor as numbers, read as the statements so far say; false when
+	// it cannot be.
+	Load(d *Declared, path string) (op.Array, bool)
+	// Any reports that there is a tensor that a pattern matches.
+	Any(d *Declared, p *tensor.Pattern) bool
+}
+
+// Declared is an architecture applied to a config. Its statements leave Outputs (the
+// tensors of the mlx layout) and rules about names.
+type Declared struct {
+	Budget
+	Arch      *lang.Arch
+	Outputs   []*Output
+	Drops     ByRoot[NameRule]
+	Keeps     ByRoot[NameRule]
+	Quants    ByRoot[NameRule]
+	Reads     ByRoot[*Read]
+	Ignored   []Ignored
+	Renamings ByRoot[Renaming]        // by what they are renamed to
+	HFNames   ByRoot[Renaming]        // by what the hf layout calls them
+	Shapes    map[string]tensor.Shape // of hf tensors, that source statements give
+	Words     map[string]bool         // paths declared as u32: packed words are what they are
+	TowardsHF bool                    // unconverted(…) is true
+
+	config     object
+	checkpoint Checkpoint // nil: nothing is known about one
+	asked      bool       // a statement asked for the checkpoint: the outputs depend on it
+	depth      int
+	nested     int
+	pending    error
+	braces     map[string]*expr.Node
+	cut        map[string][]piece
+	rules      map[*lang.Statement]string
+	matched    map[string]bool // by the text of a pattern
+}
+
+// Output is one tensor of the mlx layout.
+type Output struct {
+	Path     string
+	Shape    tensor.Shape
+	DType    tensor.DType
+	Optional bool
+	Rule     string
+	From     []*TensorExpr // alternatives, in order; the tensor itself is among them
+	Own      int           // which of them is the tensor itself, as it is
+	Listed   int           // how many were written after from
+
+	OwnListed bool // the tensor as it is was among those written
+}
+
+// LastAxis is the declared size of the last axis, 0 without one.
+func (it *Output) LastAxis() int64 {
+	if n := len(it.Shape); n > 0 {
+		return it.Shape[n-1]
+	}
+	return 0
+}
+
+// FirstWritten is the first way that the file writes: the hf layout's. Without one
+// it is the tensor itself.
+func (it *Output) FirstWritten() int {
+	for k := range it.From {
+		if it.Listed > 0 && (k != it.Own || it.OwnListed) {
+			return k
+		}
+	}
+	return it.Own
+}
+
+// NameRule is a drop, keep or quant.
+type NameRule struct {
+	Pattern *tensor.Pattern
+	Because string
+	Rule    string
+	No      bool // quant: the consumer's predicate says no
+	Never   bool // quant: the module cannot be quantized
+	Bits    int
+	Group   int
+}
+
+// Read is a read statement: how the tensors that a pattern names may be stored, and
+// the stored tensors that belong to them.
+type Read struct {
+	Kind    string
+	Pattern *tensor.Pattern
+	Rule    string
+	Parts   map[string]string // role → the last segment of the stored tensor's path, or what is added to it
+	ignore  []string
+	Rows    int64 // fp8: rows of a block; 0: the scale is broadcast
+	Cols    int64
+	Group   int
+}
+
+// Ignored is the ending of tensors that only describe how another one is stored.
+type Ignored struct {
+	Suffix string
+	Read   *Read
+}
+
+// Renaming says that the tensors under To may be stored under From.
+type Renaming struct{ From, To string }
+
+// Moved gives a path under a its name under b.
+func Moved(path, a, b string) (string, bool) {
+	if rest, ok := strings.CutPrefix(path, a); ok && strings.HasPrefix(rest, ".") {
+		return b + rest, true
+	}
+	return "", false
+}
+
+// glob is the pattern of a rule, for Matching.
+func (n NameRule) glob() *tensor.Pattern { return n.Pattern }
+func (c *Read) glob() *tensor.Pattern    { return c.Pattern }

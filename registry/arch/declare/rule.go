@@ -1,0 +1,172 @@
+package declare
+
+import (
+	"fmt"
+	"slices"
+
+	"wreg/registry/arch/lang"
+	"wreg/registry/expr"
+	"wreg/registry/tensor"
+)
+
+// rule takes a drop, keep or quant statement.
+func (r *Declared) rule(s *scope, st *lang.Statement) error {
+	d := st.Rule
+	if err := d.Complete(); err != nil {
+		return err
+	}
+	for _, text := range d.Patterns {
+		p, err := s.parsePattern(text, st)
+		if err != nil {
+			return err
+		}
+		n := NameRule{Pattern: p, Rule: r.ruleAt(st), No: d.Word == "quant" && d.No == "no", Never: d.No == "never", Bits: d.Bits, Group: d.Group}
+		switch d.Word {
+		case "drop":
+			if n.Because, err = lang.Unquoted(d.Because); err != nil {
+				return err
+			}
+			r.Drops.Add(p.Root(), n)
+		case "keep":
+			r.Keeps.Add(p.Root(), n)
+		case "quant":
+			r.Quants.Add(p.Root(), n)
+		}
+	}
+	return nil
+}
+
+// read takes a read statement.
+func (r *Declared) read(s *scope, st *lang.Statement) error {
+	d := st.Read
+	kind, err := d.Kind()
+	if err != nil {
+		return err
+	}
+	c := &Read{Kind: d.Codec, Parts: map[string]string{}, Rule: r.ruleAt(st)}
+	if c.Pattern, err = s.parsePattern(d.Pattern, st); err != nil {
+		return err
+	}
+	if d.Args != nil {
+		for _, a := range d.Args.Args {
+			if err := c.argument(s, a.Tree); err != nil {
+				return err
+			}
+		}
+	}
+	for _, role := range kind.Need {
+		if c.Parts[role] == "" {
+			return fmt.Errorf("read … as %s: it needs %s = NAME", d.Codec, role)
+		}
+	}
+	if (c.Rows == 0) != (c.Cols == 0) {
+		return fmt.Errorf("read … as %s: rows = %d and cols = %d: give both", d.Codec, c.Rows, c.Cols)
+	}
+	r.Reads.Add(c.Pattern.Root(), c)
+	for _, suffix := range c.ignore {
+		if !slices.ContainsFunc(r.Ignored, func(known Ignored) bool { return known.Suffix == suffix }) {
+			r.Ignored = append(r.Ignored, Ignored{suffix, c})
+		}
+	}
+	return nil
+}
+
+// maxBlock bounds the sizes of blocks and groups.
+const maxBlock = 1 << 20
+
+func (c *Read) argument(s *scope, n *expr.Node) error {
+	if n.Op != "=" || n.Args[0].Op != expr.OpName {
+		return fault(n, fmt.Errorf("read … as %s takes name = value", c.Kind))
+	}
+	name, value := n.Args[0].Text, n.Args[1]
+	switch name {
+	case "block", "group", "bits", "rows", "cols":
+		size, err := s.integer(value)
+		if err == nil && (size < 1 || size > maxBlock) {
+			err = fault(value, fmt.Errorf("%s is %d: it must be from 1 to %d", name, size, maxBlock))
+		}
+		if err != nil {
+			return err
+		}
+		switch name {
+		case "block":
+			c.Rows, c.Cols = size, size
+		case "rows":
+			c.Rows = size
+		case "cols":
+			c.Cols = size
+		case "group":
+			c.Group = int(size)
+		}
+		return nil
+	}
+	text := value.Text
+	if value.Op == expr.OpConst {
+		text, _ = value.Value.Text()
+	}
+	if text == "" {
+		return fault(n, fmt.Errorf("%s wants the name of a stored tensor", name))
+	}
+	if name == "ignore" {
+		c.ignore = append(c.ignore, text)
+	} else {
+		c.Parts[name] = text
+	}
+	return nil
+}
+
+// loader takes what config.json's quantization_config says about every
+// architecture alike: mlx_lm's loader repacks AWQ after the architecture's own
+// steps.
+func (r *Declared) loader() error {
+	method := r.QuantMethod()
+	if method != "awq" && method != "gptq" {
+		return nil
+	}
+	if v, ok := r.config.get("quantization_config.bits"); ok {
+		if bits, _ := v.Int(); bits != 4 {
+			return fmt.Errorf("config.json: quantization_config: %s of %v bits cannot be converted, only of 4; give an unquantized checkpoint", method, v)
+		}
+	}
+	pattern, err := tensor.ParsePattern("**.weight")
+	if err == nil {
+		r.Reads.Add("", &Read{Kind: "awq", Pattern: pattern, Rule: "quantization_config",
+			Parts: map[string]string{"qweight": "qweight", "scales": "scales", "zeros": "qzeros"}})
+	}
+	return err
+}
+
+// QuantMethod is how config.json says that the checkpoint is quantized, "" when it
+// does not.
+func (r *Declared) QuantMethod() string {
+	for _, key := range []string{"quantization_config.quant_method", "text_config.quantization_config.quant_method"} {
+		if v, ok := r.config.get(key); ok {
+			method, _ := v.Text()
+			return method
+		}
+	}
+	return ""
+}
+
+// Key gives a key of config.json.
+func (r *Declared) Key(key string) (expr.Value, bool) { return r.config.get(key) }
+
+// Packing is what config.json's quantization says of a module, in mlx's way; ok is
+// false when it says nothing.
+func (r *Declared) Packing(module string) (bits, group int64, ok bool) {
+	found, ok := r.config.find("quantization")
+	q, isObject := found.(object)
+	if !isObject {
+		return 0, 0, ok
+	}
+	if own, has := q[module].(object); has {
+		q = own
+	}
+	return q.integer("bits"), q.integer("group_size"), true
+}
+
+func (o object) integer(key string) int64 {
+	v, _ := o.get(key)
+	i, _ := v.Int()
+	return i
+}

@@ -1,0 +1,187 @@
+package arch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"wreg/registry/arch/declare"
+	"wreg/registry/arch/op"
+	"wreg/registry/tensor"
+)
+
+// match is an architecture applied to a config and, where there is one, a
+// checkpoint.
+type match struct {
+	*declare.Declared
+	src        Source          // nil: nothing is known about a checkpoint
+	followed   map[string]bool // what renamings are from: whether there is any
+	endings    map[string]bool // of tensors: whether there is any
+	lastAxis   int64           // what the output being made declares for its last axis, 0: nothing
+	loaderCast tensor.DType    // awq: the loader casts every float to the scales' dtype
+}
+
+func (a *Arch) match(ctx context.Context, c *Config, src Source, towardsHF bool) (*match, error) {
+	m := &match{src: src, followed: map[string]bool{}, endings: map[string]bool{}}
+	var cp declare.Checkpoint
+	if src != nil {
+		cp = m
+	}
+	d, err := declare.Apply(ctx, a.Arch, c, cp, towardsHF)
+	if err != nil {
+		return nil, err
+	}
+	m.Declared = d
+	return m, m.loader()
+}
+
+// Load is declare.Checkpoint.
+func (m *match) Load(d *declare.Declared, path string) (op.Array, bool) {
+	m.Declared = d
+	f, t := m.load(path)
+	return f.Array, t == nil
+}
+
+// Any is declare.Checkpoint.
+func (m *match) Any(d *declare.Declared, p *tensor.Pattern) (found bool) {
+	m.src.All(func(i tensor.Info) bool {
+		found = p.Match(i.Path)
+		return !found && d.Work(declare.MatchSteps(p, i.Path)) == nil
+	})
+	return found
+}
+
+// loader takes what mlx_lm's loader does to a checkpoint of AWQ: it casts all other
+// floats to the dtype of the scales.
+func (m *match) loader() (err error) {
+	if method := m.QuantMethod(); m.src == nil || method != "awq" && method != "gptq" {
+		return nil
+	}
+	m.src.All(func(i tensor.Info) bool {
+		switch {
+		case strings.HasSuffix(i.Path, ".g_idx"):
+			err = fmt.Errorf("%s: GPTQ with group indices cannot be converted; give an unquantized checkpoint", i.Path)
+		case strings.HasSuffix(i.Path, ".qweight"): // of several the last counts, as in mlx_lm
+			if scales, ok := m.src.Lookup(sibling(i.Path, "scales")); ok {
+				m.loaderCast = scales.DType
+			}
+		}
+		return err == nil
+	})
+	return err
+}
+
+// cast puts the loader's cast behind a plain float.
+func (m *match) cast(n *op.Node) *op.Node {
+	if m.loaderCast == tensor.Invalid || n == nil || !n.DType.Float() || n.DType == m.loaderCast {
+		return n
+	}
+	return &op.Node{Step: op.Step{Op: op.Cast, To: m.loaderCast}, DType: m.loaderCast, Shape: n.Shape, In: []*op.Node{n}}
+}
+
+// stored finds a tensor under its own path, or where a renaming says it is.
+func (r *match) stored(path string) (tensor.Info, bool) {
+	if r.src == nil {
+		return tensor.Info{}, false
+	}
+	if i, ok := r.src.Lookup(path); ok {
+		return i, true
+	}
+	for _, k := range r.Renamings.Near(path) {
+		n := r.Renamings.List[k]
+		if hf, ok := declare.Moved(path, n.To, n.From); ok && r.Work(1) == nil {
+			if i, ok := r.src.Lookup(hf); ok {
+				return i, true
+			}
+		}
+	}
+	return tensor.Info{}, false
+}
+
+// hfName is where the hf layout holds a path: the first renaming that fits and that
+// the checkpoint follows. One that is more special and stands before it counts even
+// if nothing is there under its name: that is what is missing. A checkpoint that
+// follows no renaming has the mlx layout's names.
+func (r *match) hfName(path string) string {
+	var best *declare.Renaming
+	followed := false
+	for _, k := range r.Renamings.Near(path) {
+		n := &r.Renamings.List[k]
+		if followed || len(path) == len(n.To) || r.Work(1) != nil {
+			continue
+		}
+		known := r.src == nil || r.TowardsHF || r.follows(*n)
+		if best == nil || known && len(n.To) >= len(best.To) || len(n.To) > len(best.To) {
+			best, followed = n, known
+		}
+	}
+	if best == nil {
+		return path
+	}
+	if !followed {
+		if _, ok := r.src.Lookup(path); ok || !r.followsAny() {
+			return path
+		}
+	}
+	return best.From + path[len(best.To):]
+}
+
+// follows reports that a checkpoint has tensors under a renaming's from, and
+// remembers it.
+func (r *match) follows(n declare.Renaming) bool {
+	if known, ok := r.followed[n.From]; ok {
+		return known
+	}
+	found := false
+	r.src.All(func(i tensor.Info) bool {
+		found = strings.HasPrefix(i.Path, n.From+".")
+		return !found && r.Work(1) == nil
+	})
+	r.followed[n.From] = found
+	return found
+}
+
+func (r *match) followsAny() bool {
+	const any = "" // nothing is renamed from there
+	known, ok := r.followed[any]
+	if !ok {
+		known = slices.ContainsFunc(r.Renamings.List, r.follows)
+		r.followed[any] = known
+	}
+	return known
+}
+
+// renamable reports that the hf layout has another name for path.
+func (r *match) renamable(path string) bool {
+	return slices.ContainsFunc(r.Renamings.Near(path), func(k int) bool { return len(path) > len(r.Renamings.List[k].To) })
+}
+
+// renamed reports that path is there under its hf name only.
+func (r *match) renamed(path string) bool {
+	i, ok := r.stored(path)
+	return ok && i.Path != path
+}
+
+// renamedPath is what an hf path is called here, "" when nothing renames it.
+func (r *match) renamedPath(path string) string {
+	for _, k := range r.HFNames.Near(path) {
+		n := r.HFNames.List[k]
+		if mlx, ok := declare.Moved(path, n.From, n.To); ok && r.Work(1) == nil {
+			return mlx
+		}
+	}
+	return ""
+}
+
+// sibling is the path of a stored tensor: weight_scale stands in place of the
+// last segment of x.weight, _scales is added to x.
+func sibling(path, name string) string {
+	if strings.HasPrefix(name, "_") {
+		return path + name
+	}
+	if dot := strings.LastIndexByte(path, '.'); dot >= 0 {
+		return path[:dot+1] + name
+	}
+	return name
+}
