@@ -78,7 +78,7 @@ func (e *DamagedError) Error() string {
 	if e.Where != "" {
 		where = e.Where + ": "
 	}
-	return fmt.Sprintf("registry %s is damaged: %s%s; `wreg check` lists every fault, a backup or a new ingest mends it", e.Path, where, e.Message)
+	return fmt.Sprintf("registry %s is damaged: %s%s; `wreg check` lists every fault; restore a backup, or move the file away and ingest again", e.Path, where, e.Message)
 }
 
 // SchemaError says that a newer wreg wrote the registry.

@@ -113,7 +113,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	}
 	defer c.Close()
 	if len(c.Tensors()) == 0 {
-		return nil, "", fmt.Errorf("%s: no tensor in it", path)
+		return nil, "", noTensor(path, c.Findings())
 	}
 	v := registry.Revision{
 		Model: cmp.Or(o.name, modelName(c.Path())), Root: c.Path(), Config: c.Config(), Files: c.Files(),
@@ -124,6 +124,9 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	} else if old != nil && !o.rehash && (old.Hashed || o.noHash) && unchanged(old, &v) {
 		a.say("%s: unchanged since %s (size, modification time, inode); --rehash reads it again", old.Ref(), old.Created.Local().Format("2006-01-02 15:04"))
 		return old, "unchanged", nil
+	}
+	if err := registry.CheckName(v.Model); err != nil { // before hours of reading
+		return nil, "", err
 	}
 	tensors := c.Tensors()
 	if !o.noHash {
@@ -149,6 +152,15 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 		return nil, "", err
 	}
 	return put, "registered", nil
+}
+
+// noTensor refuses a checkpoint without tensors, with the first of what was found
+// instead.
+func noTensor(path string, findings []tensor.Finding) error {
+	if len(findings) == 0 {
+		return fmt.Errorf("%s: no tensor in it", path)
+	}
+	return fmt.Errorf("%s: no tensor in it: %s", path, findings[0].Message)
 }
 
 // checkpointPath is a path on disk as it is, and otherwise the snapshot of a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -97,25 +98,63 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 // must be asked of the registry: when that cannot be, nothing else speaks for it. A
 // folder that has no receipt is looked for in the registry.
 func (a *app) verifySubject(what string) (dir string, v *registry.Revision, err error) {
+	var none error
 	if !isPath(what) {
-		if v, err = a.latest(what); err != nil || v != nil {
+		if v, none, err = a.named(what); err != nil || v != nil {
 			return "", v, err
 		}
 	}
-	if _, err := os.Stat(what); err != nil {
-		return "", nil, fmt.Errorf("%s: neither a model of the registry nor a path", what)
+	info, err := os.Stat(what)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && none != nil:
+		return "", nil, fmt.Errorf("%s: no path, and %w", what, none)
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil, fmt.Errorf("%s: no such file or directory", what)
+	case err != nil:
+		return "", nil, err
 	}
 	if dir, err = filepath.Abs(what); err != nil {
 		return "", nil, err
 	}
 	if !export.HasReceipt(dir) {
-		v, err = a.ingestedFrom(dir)
+		if v, err = a.ingestedFrom(dir); err == nil && v == nil && !info.IsDir() {
+			err = fmt.Errorf("%s: is a file that was not ingested by itself; name its folder, or its model", what)
+		}
 		return dir, v, err
 	}
-	if !isPath(what) {
+	switch {
+	case errors.Is(none, errNoRegistry):
+		a.say("%s: %v; the folder is compared with its own receipt", what, none)
+	case none != nil:
 		a.say("%s: no model of the registry; the folder is compared with its own receipt", what)
 	}
 	return dir, nil, nil
+}
+
+var errNoRegistry = errors.New("there is no registry")
+
+// named finds a model of the registry; none says why there is no such model. A
+// registry that was named and is not there cannot say so.
+func (a *app) named(model string) (v *registry.Revision, none, err error) {
+	there, err := a.anyRegistry()
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case !there && (a.registry != "" || os.Getenv("WREG_REGISTRY") != ""):
+		path, _ := a.registryPath()
+		return nil, nil, fmt.Errorf("%w; ./%s verifies a folder of that name", mustExist(path), model)
+	case !there:
+		return nil, errNoRegistry, nil
+	}
+	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) (err error) {
+		v, err = s.Find(model)
+		return err
+	})
+	var missing *registry.NotFoundError
+	if errors.As(err, &missing) {
+		return nil, err, nil
+	}
+	return v, nil, err
 }
 
 // ingestedFrom is the newest revision that was read from a path.

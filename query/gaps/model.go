@@ -283,10 +283,10 @@ func (q *Question) noteUncompared(e *expectation, c *modelView) {
 		}
 	}
 	if n > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; wreg verify compares bytes", counted(n, "tensor"), andMore(example, n)))
+		e.notes = append(e.notes, fmt.Sprintf("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; wreg ingest --rehash takes those that were not taken", counted(n, "tensor"), andMore(example, n)))
 	}
 	if casts > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s cast, statistics compared where both sides have them: %s; wreg verify compares bytes", counted(casts, "tensor"), andMore(cast, casts)))
+		e.notes = append(e.notes, fmt.Sprintf("%s cast, statistics compared where both sides have them: %s", counted(casts, "tensor"), andMore(cast, casts)))
 	}
 }
 
