@@ -128,7 +128,7 @@ func VerifyModel(ctx context.Context, m *registry.Revision, tensors []tensor.Inf
 	if !m.Hashed {
 		return nil, fmt.Errorf("%s: was ingested without hashes, there is nothing to compare with; wreg ingest %s takes them", m.Ref(), m.Root)
 	}
-	v := newVerifier(o)
+	v := &verifier{o: o}
 	all := fromInfos(tensors) // which are not held while the headers are read
 	c, err := v.open(ctx, m.Root)
 	if c == nil {

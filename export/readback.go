@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"wreg/ingest/interrupt"
 )
 
 // proof is how far a unit is written and read back. Its parts are read back in their
@@ -69,7 +71,7 @@ func (s *stream) readBack(ctx context.Context) error {
 	}
 	size := func(i int) int64 { return s.plan.Tensors[s.units[i].first].Bytes }
 	slices.SortStableFunc(units, func(a, b int) int { return cmp.Compare(size(b), size(a)) })
-	return each(ctx, s.plan.o.Jobs, units, func() func(context.Context, int) error {
+	return interrupt.Each(ctx, s.plan.o.Jobs, units, func() func(context.Context, int) error {
 		w := newWorker(s)
 		return func(ctx context.Context, unit int) error {
 			if err := w.readBack(ctx, unit); err != nil {

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"wreg/export/disk"
+	"wreg/ingest/interrupt"
 )
 
 // remaining opens the berth's files and lists the parts that are still to be
@@ -104,7 +105,7 @@ func (s *stream) intact(ctx context.Context, jobs []job) (kept []job, err error)
 
 // each does something with every part, each worker of s with its own buffers.
 func (s *stream) each(ctx context.Context, jobs []job, do func(context.Context, *worker, job) error) error {
-	return each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error {
+	return interrupt.Each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error {
 		w := newWorker(s)
 		return func(ctx context.Context, j job) error { return do(ctx, w, j) }
 	})

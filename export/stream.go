@@ -8,11 +8,11 @@ import (
 	"slices"
 	"sort"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"wreg/export/disk"
 	"wreg/ingest"
+	"wreg/ingest/interrupt"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -151,38 +151,13 @@ func (s *stream) sources(ctx context.Context) error {
 			}
 		}
 	}
-	if err := each(ctx, s.plan.o.Jobs, rest, func() func(context.Context, string) error {
+	if err := interrupt.Each(ctx, s.plan.o.Jobs, rest, func() func(context.Context, string) error {
 		w := newWorker(s)
 		return w.source
 	}); err != nil {
 		return err
 	}
-	return each(ctx, s.plan.o.Jobs, slices.Collect(maps.Keys(seen)), func() func(context.Context, string) error { return s.src.Prove })
-}
-
-// each hands items out to workers; the first error stops all.
-func each[T any](ctx context.Context, workers int, items []T, start func() func(context.Context, T) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(workers, len(items)) {
-		wg.Go(func() {
-			work := start()
-			for ctx.Err() == nil {
-				i := next.Add(1) - 1
-				if i >= int64(len(items)) {
-					return
-				}
-				if err := work(ctx, items[i]); err != nil {
-					cancel(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return context.Cause(ctx)
+	return interrupt.Each(ctx, s.plan.o.Jobs, slices.Collect(maps.Keys(seen)), func() func(context.Context, string) error { return s.src.Prove })
 }
 
 // check compares a source tensor with what it was when it was ingested.

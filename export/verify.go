@@ -10,11 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 
 	"wreg/ingest"
+	"wreg/ingest/interrupt"
 	"wreg/registry/tensor"
 )
 
@@ -67,7 +67,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, er
 			return nil, err
 		}
 	}
-	v := newVerifier(o)
+	v := &verifier{o: o}
 	if o.Receipt != nil {
 		if there, err := readReceipt(dir); err != nil || !bytes.Equal(there, o.Receipt) {
 			v.fault(receiptFile, "", -1, "is not the receipt that was registered")
@@ -129,13 +129,6 @@ type verifier struct {
 	done int64
 }
 
-func newVerifier(o VerifyOptions) *verifier {
-	if o.Jobs <= 0 {
-		o.Jobs = runtime.GOMAXPROCS(0)
-	}
-	return &verifier{o: o}
-}
-
 func (v *verifier) fault(file, path string, expert int, format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -177,7 +170,7 @@ func (v *verifier) tensors(ctx context.Context, c *ingest.Checkpoint, all []expe
 		v.out.Bytes += e.bytes
 	}
 	there := v.headers(c, all)
-	return each(ctx, v.o.Jobs, there, func() func(context.Context, expected) error {
+	return interrupt.Each(ctx, v.o.Jobs, there, func() func(context.Context, expected) error {
 		buf := make([]byte, maxChunk)
 		return func(ctx context.Context, e expected) error { return v.bytes(ctx, c, e, buf) }
 	})

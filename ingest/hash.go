@@ -5,14 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"wreg/ingest/folder"
+	"wreg/ingest/interrupt"
 	"wreg/ingest/sums"
 	"wreg/registry/tensor"
 )
@@ -38,15 +36,15 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	}
 	out := slices.Clone(c.tensors)
 	tasks, copies := c.tasks(out)
-	if err := each(ctx, o.Jobs, tasks, func() func(context.Context, *task) error {
+	if err := interrupt.Each(ctx, o.Jobs, tasks, func() func(context.Context, task) error {
 		debug.SetPanicOnFault(true) // of this goroutine; see window
 		h := sums.NewHasher(sums.Options{NoSHA: o.NoSHA, NoStats: o.NoStats, Progress: o.Progress})
-		return func(ctx context.Context, t *task) error { return c.hashOne(ctx, h, t) }
+		return func(ctx context.Context, t task) error { return c.hashOne(ctx, h, &t) }
 	}); err != nil {
 		return nil, err
 	}
-	if err := each(ctx, o.Jobs, tasks, func() func(context.Context, *task) error {
-		return func(ctx context.Context, t *task) error { return c.prove(ctx, t.at, t.into) }
+	if err := interrupt.Each(ctx, o.Jobs, tasks, func() func(context.Context, task) error {
+		return func(ctx context.Context, t task) error { return c.prove(ctx, t.at, t.into) }
 	}); err != nil {
 		return nil, err
 	}
@@ -60,34 +58,6 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	}
 	c.settleRivals(tasks, out, o)
 	return out, nil
-}
-
-// each hands tasks out to workers, which start makes; the first error stops all.
-func each(ctx context.Context, jobs int, tasks []task, start func() func(context.Context, *task) error) error {
-	if jobs <= 0 {
-		jobs = runtime.GOMAXPROCS(0)
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range min(jobs, len(tasks)) {
-		wg.Go(func() {
-			work := start()
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(tasks) {
-					return
-				}
-				if err := work(ctx, &tasks[i]); err != nil {
-					cancel(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	return context.Cause(ctx)
 }
 
 // task is one tensor to hash into.

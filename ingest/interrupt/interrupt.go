@@ -1,10 +1,13 @@
 // Package interrupt ends loops over input when their context is done: a Reader
-// where the loop reads, Steps where it counts.
+// where the loop reads, Steps where it counts, Each where workers share it.
 package interrupt
 
 import (
 	"context"
 	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
 )
 
 // Every is how many steps of a loop pass between two looks at its context.
@@ -18,14 +21,7 @@ type Steps struct {
 
 // Next counts a step and fails once the context is done.
 func (s *Steps) Next() error {
-	if s.n++; s.n%Every != 0 {
-		return nil
-	}
-	return s.look()
-}
-
-func (s *Steps) look() error {
-	if s.Context == nil {
+	if s.n++; s.n%Every != 0 || s.Context == nil {
 		return nil
 	}
 	return s.Context.Err()
@@ -44,4 +40,33 @@ func (r reader) ReadAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	return r.r.ReadAt(p, off)
+}
+
+// Each hands items out to workers, as many as there are cores when workers is 0. Each
+// begins with start. The first error, or that of ctx, stops all.
+func Each[T any](ctx context.Context, workers int, items []T, start func() func(context.Context, T) error) error {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(workers, len(items)) {
+		wg.Go(func() {
+			work := start()
+			for ctx.Err() == nil {
+				i := next.Add(1) - 1
+				if i >= int64(len(items)) {
+					return
+				}
+				if err := work(ctx, items[i]); err != nil {
+					cancel(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
 }
