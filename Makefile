@@ -8,7 +8,7 @@ STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME    ?= 10m
 ROUNDS      ?= 200
 
-.PHONY: demo test go-test purego arm64 cxx conformance bench lint fuzz torture build setup clean
+.PHONY: demo test go-test purego arm64 cxx conformance bench lint fuzz torture race build setup clean
 
 demo:
 	$(GO) run ./cmd/wreg demo
@@ -57,6 +57,10 @@ fuzz:
 # Kills at random moments, many more than go test takes.
 torture:
 	WREG_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 4h -v -run Torture ./...
+
+# Data races. For the night: an hour on two cores, so package by package, at low priority.
+race:
+	@for pkg in $$($(GO) list ./...); do nice $(GO) test -race -count=1 -timeout 2h $$pkg || exit 1; done
 
 setup: $(VENV)/ready
 	.ci/packages
