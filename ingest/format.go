@@ -20,55 +20,35 @@ import (
 // headBytes is how much of a file tells its format.
 const headBytes = 512
 
+// opening reads a file's header.
+type opening func(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error)
+
 // formats are tried in order; the first whose sniff says yes reads the file.
 var formats = []struct {
 	name  string
 	sniff func(head []byte) bool
-	read  func(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error)
+	read  opening
+	named bool // when no sniff says yes, its error helps most with a file of that extension
 }{
-	{"gguf", func(head []byte) bool { return bytes.HasPrefix(head, []byte("GGUF")) }, readGGUF},
-	{"npy", npz.SniffNPY, readNPY},
-	{"npz", npz.Sniff, readNPZ},
-	{"torch", torch.Sniff, func(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-		f, err := torch.Open(ctx, r, size, name)
+	{"gguf", func(head []byte) bool { return bytes.HasPrefix(head, []byte("GGUF")) }, with(gguf.Read), true},
+	{"npy", npz.SniffNPY, with(npz.ReadNPY), true},
+	{"npz", npz.Sniff, with(npz.Read), false},
+	{"torch", torch.Sniff, with(torch.Open), false},
+	{"safetensors", sniffSafetensors, with(safetensors.Read), true},
+}
+
+// with makes an opening of a format's own function.
+func with[F interface {
+	reader
+	Findings() []tensor.Finding
+}](open func(ctx context.Context, r io.ReaderAt, size int64, name string) (F, error)) opening {
+	return func(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
+		f, err := open(ctx, r, size, name)
 		if err != nil {
 			return nil, nil, err
 		}
 		return f, f.Findings(), nil
-	}},
-	{"safetensors", sniffSafetensors, readSafetensors},
-}
-
-func readSafetensors(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-	f, err := safetensors.Read(ctx, r, size, name)
-	if err != nil {
-		return nil, nil, err
 	}
-	return f, f.Findings(), nil
-}
-
-func readGGUF(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-	f, err := gguf.Read(ctx, r, size, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	return f, f.Findings(), nil
-}
-
-func readNPY(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-	f, err := npz.ReadNPY(ctx, r, size, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	return f, f.Findings(), nil
-}
-
-func readNPZ(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error) {
-	f, err := npz.Read(ctx, r, size, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	return f, f.Findings(), nil
 }
 
 // sniffSafetensors knows a header by its brace: the format has no magic number.
@@ -93,13 +73,10 @@ func (f *file) read(ctx context.Context) error {
 	}
 	// No format has claimed the file. What it is called decides nothing but which
 	// error helps most.
-	switch path.Ext(f.info.Name) {
-	case ".safetensors":
-		return f.readAs(ctx, "safetensors", readSafetensors)
-	case ".gguf":
-		return f.readAs(ctx, "gguf", readGGUF)
-	case ".npy":
-		return f.readAs(ctx, "npy", readNPY)
+	for _, format := range formats {
+		if format.named && path.Ext(f.info.Name) == "."+format.name {
+			return f.readAs(ctx, format.name, format.read)
+		}
 	}
 	if f.info.Size == 0 {
 		return fmt.Errorf("%s: the file is empty", f.info.Name)
@@ -107,7 +84,7 @@ func (f *file) read(ctx context.Context) error {
 	return fmt.Errorf("%s: no format wreg knows: it starts with % x; wreg reads safetensors, torch, gguf, npy and npz", f.info.Name, head[:min(8, len(head))])
 }
 
-func (f *file) readAs(ctx context.Context, format string, read func(context.Context, io.ReaderAt, int64, string) (reader, []tensor.Finding, error)) (err error) {
+func (f *file) readAs(ctx context.Context, format string, read opening) (err error) {
 	f.info.Format = format
 	f.reader, f.findings, err = read(ctx, f.disk, f.info.Size, f.info.Name)
 	return err
