@@ -31,8 +31,7 @@ var larger = map[string]struct {
 	files, knot int // 0: as for everyone
 	why         string
 }{
-	"export":       {43, 35, "planning, computing, staging, receipts and verification are still one package"},
-	"ingest/torch": {16, 10, "the pickle's classes, the archive around it and distributed checkpoints are still one package"},
+	"export": {43, 35, "planning, computing, staging, receipts and verification are still one package"},
 }
 
 // walled are the rooms whose packages are measured; devices and commands are flat.

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"wreg/ingest/ingesttest"
+	"wreg/ingest/torch/strided"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
@@ -34,7 +35,7 @@ func TestKeptArguments(t *testing.T) {
 		f := newFile(t.Context(), bytes.NewReader(nil), 2<<20, "t.pt")
 		f.records["0"] = &zipfile.Record{Name: "0", Size: 16, Stored: 16}
 		storage := func(any) (any, error) {
-			return &storage{key: "0", record: "0", dtype: tensor.F32, bytes: 16, numel: 4}, nil
+			return &strided.Storage{Key: "0", Record: "0", DType: tensor.F32, Bytes: 16, Numel: 4}, nil
 		}
 		data := "\x80\x02(" + strings.Repeat(call, 40) + "t."
 		if _, err := f.load([]byte(data), storage); err == nil || !strings.Contains(err.Error(), "bytes of memory") {

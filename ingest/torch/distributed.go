@@ -12,7 +12,9 @@ import (
 	"strings"
 
 	"wreg/ingest/interrupt"
+	"wreg/ingest/torch/globals"
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/torch/strided"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
@@ -77,7 +79,7 @@ func OpenDistributed(ctx context.Context, metadata []byte, name string, open fun
 	for _, e := range *tensors {
 		fqn, ok := e.Key.(string)
 		if !ok {
-			return nil, fmt.Errorf("%s: a tensor whose name is a %s", name, kindOf(e.Key))
+			return nil, fmt.Errorf("%s: a tensor whose name is a %s", name, globals.KindOf(e.Key))
 		}
 		o, _ := e.Value.(*pickle.Object)
 		if o != nil && o.Class.Name == "BytesStorageMetadata" {
@@ -92,8 +94,8 @@ func OpenDistributed(ctx context.Context, metadata []byte, name string, open fun
 		}
 	}
 	for _, t := range d.tensors {
-		if shown += t.Bytes; shown > maxExpanded+viewedTimes*stored {
-			return nil, fmt.Errorf("%s: tensor %q: with it, tensors take %d bytes, the files of their chunks have %d; at most %d GiB and %d times as many are read", name, t.Path, shown, stored, maxExpanded>>30, viewedTimes)
+		if shown += t.Bytes; shown > strided.MaxExpanded+strided.ViewedTimes*stored {
+			return nil, fmt.Errorf("%s: tensor %q: with it, tensors take %d bytes, the files of their chunks have %d; at most %d GiB and %d times as many are read", name, t.Path, shown, stored, strided.MaxExpanded>>30, strided.ViewedTimes)
 		}
 	}
 	return d, nil
@@ -143,17 +145,17 @@ func (f *File) storageData(entries []pickle.Pair) (map[string]place, error) {
 		}
 		fqn, ok := index["fqn"].(string)
 		if !ok {
-			return nil, fmt.Errorf("a chunk whose tensor is a %s", kindOf(index["fqn"]))
+			return nil, fmt.Errorf("a chunk whose tensor is a %s", globals.KindOf(index["fqn"]))
 		}
 		var origin []int64
 		if index["offset"] != nil {
-			if origin, err = ints(index["offset"]); err != nil {
+			if origin, err = globals.Ints(index["offset"]); err != nil {
 				return nil, fmt.Errorf("chunk of %q: %w", plain(fqn), err)
 			}
 		}
 		var p place
 		if p.file, ok = info["relative_path"].(string); !ok {
-			return nil, fmt.Errorf("chunk of %q: its file is a %s", plain(fqn), kindOf(info["relative_path"]))
+			return nil, fmt.Errorf("chunk of %q: its file is a %s", plain(fqn), globals.KindOf(info["relative_path"]))
 		}
 		if p.file != path.Base(p.file) || strings.ContainsAny(p.file, "/\\\x00") || p.file == ".." || p.file == "." {
 			return nil, fmt.Errorf("chunk of %q: %q is no plain file name", plain(fqn), p.file)
@@ -161,8 +163,8 @@ func (f *File) storageData(entries []pickle.Pair) (map[string]place, error) {
 		if l, ok := info["transform_descriptors"].(*pickle.List); ok && len(*l) > 0 {
 			return nil, fmt.Errorf("chunk of %q: it is stored transformed, which is not read", plain(fqn))
 		}
-		if p.offset, err = integer(info["offset"]); err == nil {
-			p.length, err = integer(info["length"])
+		if p.offset, err = globals.Integer(info["offset"]); err == nil {
+			p.length, err = globals.Integer(info["length"])
 		}
 		if err != nil {
 			return nil, fmt.Errorf("chunk of %q: %w", plain(fqn), err)
@@ -194,7 +196,7 @@ func (d *Distributed) add(f *File, name, fqn string, meta any, where map[string]
 		return err
 	}
 	a := &assembled{}
-	if a.shape, err = ints(m["size"]); err != nil {
+	if a.shape, err = globals.Ints(m["size"]); err != nil {
 		return fmt.Errorf("size: %w", err)
 	}
 	if a.dtype, err = propertiesDType(m["properties"]); err != nil {
@@ -207,7 +209,7 @@ func (d *Distributed) add(f *File, name, fqn string, meta any, where map[string]
 	a.size = info.Bytes
 	chunks, ok := m["chunks"].(*pickle.List)
 	if !ok || len(*chunks) == 0 || len(*chunks) > maxChunks {
-		return fmt.Errorf("its chunks are a %s, or not 1 to %d", kindOf(m["chunks"]), maxChunks)
+		return fmt.Errorf("its chunks are a %s, or not 1 to %d", globals.KindOf(m["chunks"]), maxChunks)
 	}
 	for _, c := range *chunks {
 		part, err := fields(c)
@@ -215,8 +217,8 @@ func (d *Distributed) add(f *File, name, fqn string, meta any, where map[string]
 			return err
 		}
 		ch := chunk{}
-		if ch.origin, err = ints(part["offsets"]); err == nil {
-			ch.shape, err = ints(part["sizes"])
+		if ch.origin, err = globals.Ints(part["offsets"]); err == nil {
+			ch.shape, err = globals.Ints(part["sizes"])
 		}
 		if err != nil {
 			return fmt.Errorf("chunk: %w", err)
@@ -299,17 +301,17 @@ func (ch *chunk) open(ctx context.Context, p place, dt tensor.DType, open func(s
 func propertiesDType(v any) (tensor.DType, error) {
 	o, ok := v.(*pickle.Object)
 	if !ok || len(o.State) != 1 {
-		return tensor.Invalid, fmt.Errorf("its properties are a %s", kindOf(v))
+		return tensor.Invalid, fmt.Errorf("its properties are a %s", globals.KindOf(v))
 	}
 	switch s := o.State[0].(type) {
 	case *pickle.Tuple:
 		if s.Len() > 0 {
-			return dtypeOf(s.Get(0))
+			return globals.DTypeOf(s.Get(0))
 		}
 	case *pickle.Dict:
 		for _, e := range *s {
 			if e.Key == "dtype" {
-				return dtypeOf(e.Value)
+				return globals.DTypeOf(e.Value)
 			}
 		}
 	}
@@ -320,11 +322,11 @@ func propertiesDType(v any) (tensor.DType, error) {
 func fields(v any) (map[string]any, error) {
 	o, ok := v.(*pickle.Object)
 	if !ok || len(o.State) != 1 {
-		return nil, fmt.Errorf("a %s stands where an object with fields belongs", kindOf(v))
+		return nil, fmt.Errorf("a %s stands where an object with fields belongs", globals.KindOf(v))
 	}
 	state, ok := o.State[0].(*pickle.Dict)
 	if !ok {
-		return nil, fmt.Errorf("the fields of %s are a %s", o.Class, kindOf(o.State[0]))
+		return nil, fmt.Errorf("the fields of %s are a %s", o.Class, globals.KindOf(o.State[0]))
 	}
 	m := make(map[string]any, len(*state))
 	for _, e := range *state {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"wreg/ingest/ingesttest"
+	"wreg/ingest/torch/globals"
 	"wreg/ingest/torch/pickle"
 	"wreg/ingest/zipfile"
 )
@@ -54,7 +55,7 @@ func FuzzPickle(f *testing.F) {
 				Class: func(module, name string) (*pickle.Class, error) {
 					return &pickle.Class{Module: module, Name: name}, nil
 				},
-				Persistent: func(id any) (any, error) { return kindOf(id), nil },
+				Persistent: func(id any) (any, error) { return globals.KindOf(id), nil },
 			})
 			if (result == nil) == (err == nil) {
 				t.Fatalf("result %v and error %v", result != nil, err)

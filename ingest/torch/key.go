@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"wreg/ingest/torch/globals"
 	"wreg/ingest/torch/pickle"
 )
 
@@ -62,7 +63,7 @@ func keyText(k any) string {
 	case *pickle.Tuple:
 		return tupleText(*k)
 	}
-	return "<" + kindOf(k) + ">"
+	return "<" + globals.KindOf(k) + ">"
 }
 
 // floatText writes a float as Python's repr does: with an exponent below 1e-4 and

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/torch/strided"
 	"wreg/registry/tensor"
 )
 
@@ -65,24 +66,24 @@ func (f *File) walk(values []rooted, count map[string]int) error {
 }
 
 // add lists one tensor.
-func (f *File) add(at string, v *view) error {
+func (f *File) add(at string, v *strided.View) error {
 	if err := f.spend(listed + 2*int64(len(at))); err != nil {
 		return err
 	}
-	if v.meta {
-		f.find("meta-tensor", at, fmt.Sprintf("tensor %q has a shape %v and no bytes; it is not listed", at, v.shape))
+	if v.Meta {
+		f.find("meta-tensor", at, fmt.Sprintf("tensor %q has a shape %v and no bytes; it is not listed", at, v.Shape))
 		return nil
 	}
-	info := tensor.Info{Path: at, DType: v.dtype, Shape: v.shape, File: f.name, Offset: -1, Bytes: v.size(), Format: "torch"}
-	item := v.item()
-	rec := f.records[v.st.record]
-	if !rec.Deflated && (v.dense() || v.empty()) && !v.conj && !v.neg && !f.swapped(v) {
-		info.Offset = rec.Offset + v.st.base + v.offset*item
+	info := tensor.Info{Path: at, DType: v.DType, Shape: v.Shape, File: f.name, Offset: -1, Bytes: v.Size(), Format: "torch"}
+	item := v.Item()
+	rec := f.records[v.Storage.Record]
+	if !rec.Deflated && (v.Dense() || v.Empty()) && !v.Conj && !v.Neg && !f.swapped(v) {
+		info.Offset = rec.Offset + v.Storage.Base + v.Offset*item
 	}
-	if v.conj || v.neg {
+	if v.Conj || v.Neg {
 		f.find("pending-operation", at, fmt.Sprintf("tensor %q is stored before its conjugation or negation; its logical bytes are read", at))
 	}
-	if f.big && v.st.dtype == tensor.Invalid && item > 1 {
+	if f.big && v.Storage.DType == tensor.Invalid && item > 1 {
 		f.find("byte-order", at, fmt.Sprintf("tensor %q lies untyped in a big-endian file; its bytes are read as they are, as torch does", at))
 	}
 	f.tensors = append(f.tensors, info)
@@ -111,8 +112,8 @@ func (f *File) findUnused(used map[string][]int32) {
 		spans = spans[:0]
 		for _, i := range used[name] {
 			v := f.views[i]
-			from, to := v.extent()
-			spans = append(spans, span{v.st.base + from, v.st.base + to})
+			from, to := v.Extent()
+			spans = append(spans, span{v.Storage.Base + from, v.Storage.Base + to})
 		}
 		slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
 		unused, end := rec.Size, int64(0)

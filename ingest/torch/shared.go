@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"wreg/ingest/torch/strided"
 )
 
 // settle looks at the views of each record together, once all are listed.
@@ -11,18 +13,18 @@ func (f *File) settle() error {
 	used := map[string][]int32{}
 	var stored int64
 	for i, v := range f.views {
-		if v.empty() {
+		if v.Empty() {
 			continue
 		}
-		views := used[v.st.record]
+		views := used[v.Storage.Record]
 		if views == nil {
-			stored = min(stored+f.records[v.st.record].Size, 1<<59)
+			stored = min(stored+f.records[v.Storage.Record].Size, 1<<59)
 		}
-		used[v.st.record] = append(views, int32(i))
+		used[v.Storage.Record] = append(views, int32(i))
 	}
 	f.findUnused(used)
 	f.findTwins(used)
-	if err := f.boundViews(maxExpanded + viewedTimes*stored); err != nil {
+	if err := f.boundViews(strided.MaxExpanded + strided.ViewedTimes*stored); err != nil {
 		return err
 	}
 	return f.hold()
@@ -35,10 +37,10 @@ func (f *File) findTwins(used map[string][]int32) {
 			continue
 		}
 		sorted := slices.Clone(views)
-		slices.SortFunc(sorted, func(a, b int32) int { return cmp.Or(f.views[a].compare(f.views[b]), cmp.Compare(a, b)) })
+		slices.SortFunc(sorted, func(a, b int32) int { return cmp.Or(f.views[a].Compare(f.views[b]), cmp.Compare(a, b)) })
 		first := sorted[0]
 		for _, i := range sorted[1:] {
-			if f.views[i].compare(f.views[first]) == 0 {
+			if f.views[i].Compare(f.views[first]) == 0 {
 				if f.twins == nil {
 					f.twins = map[int]int{}
 				}
@@ -58,14 +60,14 @@ func (f *File) boundViews(limit int64) error {
 		if f.Twin(i) != i {
 			continue
 		}
-		if !v.empty() {
-			if err := f.pieces.Add(v.pieces()); err != nil {
+		if !v.Empty() {
+			if err := f.pieces.Add(v.Pieces()); err != nil {
 				return fmt.Errorf("tensor %q: with it, %w", f.tensors[i].Path, err)
 			}
 		}
-		if total += v.size(); total > limit {
+		if total += v.Size(); total > limit {
 			return fmt.Errorf("tensor %q: with it, %d bytes are shown by tensors that look at the same storages, more than %d (%d GiB and %d times the storages); save clones of them, not views",
-				f.tensors[i].Path, total, limit, maxExpanded>>30, viewedTimes)
+				f.tensors[i].Path, total, limit, strided.MaxExpanded>>30, strided.ViewedTimes)
 		}
 	}
 	return nil
@@ -75,11 +77,11 @@ func (f *File) boundViews(limit int64) error {
 func (f *File) hold() error {
 	held := map[string]bool{}
 	for i, v := range f.views {
-		if v.empty() {
+		if v.Empty() {
 			continue
 		}
-		rec := f.records[v.st.record]
-		if !rec.Deflated || v.shows(rec) || held[rec.Name] {
+		rec := f.records[v.Storage.Record]
+		if !rec.Deflated || v.Shows(rec) || held[rec.Name] {
 			continue
 		}
 		held[rec.Name] = true

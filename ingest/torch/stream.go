@@ -6,9 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"strings"
 
+	"wreg/ingest/torch/globals"
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/torch/strided"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
@@ -141,7 +142,7 @@ func (f *File) openStream() error {
 	if _, err := c.pickle("machine", nil); err != nil {
 		return err
 	}
-	roots := map[string]*storage{}
+	roots := map[string]*strided.Storage{}
 	main, err := c.pickle("object", func(id any) (any, error) { return f.streamStorage(id, roots) })
 	if err != nil {
 		return err
@@ -161,10 +162,10 @@ func (f *File) openStream() error {
 
 // storages reads the storages in the order of their keys, which must be those the
 // object has named.
-func (c *cursor) storages(keys any, roots map[string]*storage) error {
+func (c *cursor) storages(keys any, roots map[string]*strided.Storage) error {
 	list, ok := keys.(*pickle.List)
 	if !ok {
-		return c.errorf("storage keys: a %s instead of a list", kindOf(keys))
+		return c.errorf("storage keys: a %s instead of a list", globals.KindOf(keys))
 	}
 	for _, k := range *list {
 		key, _ := k.(string)
@@ -176,10 +177,10 @@ func (c *cursor) storages(keys any, roots map[string]*storage) error {
 		if err != nil {
 			return err
 		}
-		if n != root.numel {
-			return c.errorf("storage %q: %d elements, its tensors say %d", key, n, root.numel)
+		if n != root.Numel {
+			return c.errorf("storage %q: %d elements, its tensors say %d", key, n, root.Numel)
 		}
-		if err := c.elements(key, n, root.dtype); err != nil {
+		if err := c.elements(key, n, root.DType); err != nil {
 			return err
 		}
 	}
@@ -193,7 +194,7 @@ func (c *cursor) storages(keys any, roots map[string]*storage) error {
 
 // streamStorage serves ('storage', class, key, device, numel, view), view being
 // None or (key, offset, numel) in elements of the storage.
-func (f *File) streamStorage(id any, roots map[string]*storage) (any, error) {
+func (f *File) streamStorage(id any, roots map[string]*strided.Storage) (any, error) {
 	t, ok := id.(*pickle.Tuple)
 	if ok && t.Len() == 4 && t.Get(0) == "module" { // a class with its source
 		return t.Get(1), nil
@@ -201,61 +202,30 @@ func (f *File) streamStorage(id any, roots map[string]*storage) (any, error) {
 	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
 		return nil, errors.New("a persistent id that is neither storage nor module")
 	}
-	root, err := storageOf(t.Get(1), t.Get(2), t.Get(4))
+	root, err := globals.StorageOf(t.Get(1), t.Get(2), t.Get(4))
 	if err != nil {
 		return nil, err
 	}
-	root.record = root.key
-	if was := roots[root.key]; was == nil {
-		roots[root.key] = root
-	} else if was.numel != root.numel || was.dtype != root.dtype {
-		return nil, fmt.Errorf("storage %q: %d elements of %v, named before as %d of %v", root.key, root.numel, root.dtype, was.numel, was.dtype)
+	root.Record = root.Key
+	if was := roots[root.Key]; was == nil {
+		roots[root.Key] = root
+	} else if was.Numel != root.Numel || was.DType != root.DType {
+		return nil, fmt.Errorf("storage %q: %d elements of %v, named before as %d of %v", root.Key, root.Numel, root.DType, was.Numel, was.DType)
 	}
 	if t.Len() < 6 || t.Get(5) == nil {
 		return root, nil
 	}
 	view, ok := t.Get(5).(*pickle.Tuple)
 	if !ok || view.Len() != 3 {
-		return nil, fmt.Errorf("storage %q: a view that is a %s", root.key, kindOf(t.Get(5)))
+		return nil, fmt.Errorf("storage %q: a view that is a %s", root.Key, globals.KindOf(t.Get(5)))
 	}
-	first, err := integer(view.Get(1))
+	first, err := globals.Integer(view.Get(1))
 	if err != nil {
-		return nil, fmt.Errorf("storage %q: view offset: %w", root.key, err)
+		return nil, fmt.Errorf("storage %q: view offset: %w", root.Key, err)
 	}
-	n, err := integer(view.Get(2))
+	n, err := globals.Integer(view.Get(2))
 	if err != nil {
-		return nil, fmt.Errorf("storage %q: view size: %w", root.key, err)
+		return nil, fmt.Errorf("storage %q: view size: %w", root.Key, err)
 	}
-	return root.part(first, n)
-}
-
-// part is n elements of a storage from first on.
-func (st *storage) part(first, n int64) (*storage, error) {
-	if first < 0 || n < 0 || first > st.numel || n > st.numel-first {
-		return nil, fmt.Errorf("storage %q: a view of elements %d:+%d leaves its %d", st.key, first, n, st.numel)
-	}
-	item := int64(1)
-	if st.dtype != tensor.Invalid {
-		_, item = st.dtype.Block()
-	}
-	view := *st
-	view.base, view.numel, view.bytes = st.base+first*item, n, n*item
-	return &view, nil
-}
-
-// oldTensor recognises a tensor as torch 0.1 pickled it: an instance of its class
-// whose state is (storage, offset, size, stride).
-func oldTensor(o *pickle.Object) (*view, error) {
-	if o.Class.Module != "torch" && o.Class.Module != "torch.cuda" || !strings.HasSuffix(o.Class.Name, "Tensor") || len(o.State) != 1 {
-		return nil, nil
-	}
-	t, ok := o.State[0].(*pickle.Tuple)
-	if !ok || t.Len() != 4 {
-		return nil, fmt.Errorf("a state that is a %s", kindOf(o.State[0]))
-	}
-	v, err := rebuildTensor(nil, items(t))
-	if err != nil {
-		return nil, err
-	}
-	return v.(*view), nil
+	return root.Part(first, n)
 }

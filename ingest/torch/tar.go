@@ -9,7 +9,9 @@ import (
 	"io"
 	"strconv"
 
+	"wreg/ingest/torch/globals"
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/torch/strided"
 	"wreg/registry/tensor"
 )
 
@@ -104,7 +106,7 @@ func tarKey(v any) (string, error) {
 			return v, nil
 		}
 	}
-	return "", fmt.Errorf("a reference that is a %s", kindOf(v))
+	return "", fmt.Errorf("a reference that is a %s", globals.KindOf(v))
 }
 
 // count reads how many things follow; each takes bytes, so there cannot be more
@@ -114,7 +116,7 @@ func (c *cursor) count(what string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	n, err := integer(result.Value)
+	n, err := globals.Integer(result.Value)
 	if err != nil || n < 0 || n > c.end-c.at {
 		return 0, c.errorf("%s: a count that is none", what)
 	}
@@ -123,12 +125,12 @@ func (c *cursor) count(what string) (int64, error) {
 
 // tarStorages reads (key, device, class), the element count and the elements of
 // each storage, then the views of them: (key, root key, offset, numel).
-func (c *cursor) tarStorages() (map[string]*storage, error) {
+func (c *cursor) tarStorages() (map[string]*strided.Storage, error) {
 	n, err := c.count("number of storages")
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]*storage{}
+	all := map[string]*strided.Storage{}
 	for range n {
 		result, err := c.pickle("storage", nil)
 		if err != nil {
@@ -136,7 +138,7 @@ func (c *cursor) tarStorages() (map[string]*storage, error) {
 		}
 		t, ok := result.Value.(*pickle.Tuple)
 		if !ok || t.Len() != 3 {
-			return nil, c.errorf("a storage that is a %s", kindOf(result.Value))
+			return nil, c.errorf("a storage that is a %s", globals.KindOf(result.Value))
 		}
 		key, err := tarKey(t.Get(0))
 		if err != nil {
@@ -146,14 +148,14 @@ func (c *cursor) tarStorages() (map[string]*storage, error) {
 		if err != nil {
 			return nil, err
 		}
-		st, err := storageOf(t.Get(2), key, int(numel))
+		st, err := globals.StorageOf(t.Get(2), key, int(numel))
 		if err != nil {
 			return nil, c.errorf("%w", err)
 		}
-		if err := c.elements(key, numel, st.dtype); err != nil {
+		if err := c.elements(key, numel, st.DType); err != nil {
 			return nil, err
 		}
-		st.record = key
+		st.Record = key
 		all[key] = st
 	}
 	result, err := c.pickle("storage views", nil)
@@ -162,24 +164,24 @@ func (c *cursor) tarStorages() (map[string]*storage, error) {
 	}
 	views, ok := result.Value.(*pickle.List)
 	if !ok {
-		return nil, c.errorf("storage views: a %s instead of a list", kindOf(result.Value))
+		return nil, c.errorf("storage views: a %s instead of a list", globals.KindOf(result.Value))
 	}
 	for _, v := range *views {
 		t, ok := v.(*pickle.Tuple)
 		if !ok || t.Len() != 4 {
-			return nil, c.errorf("a storage view that is a %s", kindOf(v))
+			return nil, c.errorf("a storage view that is a %s", globals.KindOf(v))
 		}
 		key, err1 := tarKey(t.Get(0))
 		root, err2 := tarKey(t.Get(1))
-		first, err3 := integer(t.Get(2))
-		numel, err4 := integer(t.Get(3))
+		first, err3 := globals.Integer(t.Get(2))
+		numel, err4 := globals.Integer(t.Get(3))
 		if err := errors.Join(err1, err2, err3, err4); err != nil {
 			return nil, c.errorf("storage view: %w", err)
 		}
 		if all[root] == nil || all[key] != nil {
 			return nil, c.errorf("storage view %q of %q: the one must be new, the other known", key, root)
 		}
-		if all[key], err = all[root].part(first, numel); err == nil {
+		if all[key], err = all[root].Part(first, numel); err == nil {
 			err = c.f.spend(storageMemory + int64(len(key)))
 		}
 		if err != nil {
@@ -191,12 +193,12 @@ func (c *cursor) tarStorages() (map[string]*storage, error) {
 
 // tarTensors reads (key, storage key, class), and, little-endian, the rank in
 // eight bytes, sizes, strides and offset of each tensor.
-func (c *cursor) tarTensors(storages map[string]*storage) (map[string]*view, error) {
+func (c *cursor) tarTensors(storages map[string]*strided.Storage) (map[string]*strided.View, error) {
 	n, err := c.count("number of tensors")
 	if err != nil {
 		return nil, err
 	}
-	all := map[string]*view{}
+	all := map[string]*strided.View{}
 	for range n {
 		result, err := c.pickle("tensor", nil)
 		if err != nil {
@@ -204,7 +206,7 @@ func (c *cursor) tarTensors(storages map[string]*storage) (map[string]*view, err
 		}
 		t, ok := result.Value.(*pickle.Tuple)
 		if !ok || t.Len() != 3 {
-			return nil, c.errorf("a tensor that is a %s", kindOf(result.Value))
+			return nil, c.errorf("a tensor that is a %s", globals.KindOf(result.Value))
 		}
 		key, err1 := tarKey(t.Get(0))
 		at, err2 := tarKey(t.Get(1))
@@ -215,17 +217,17 @@ func (c *cursor) tarTensors(storages map[string]*storage) (map[string]*view, err
 		if st == nil {
 			return nil, c.errorf("tensor %q: there is no storage %q", key, at)
 		}
-		v := &view{st: st, dtype: st.dtype}
-		if v.dtype == tensor.Invalid {
-			v.dtype = tensor.U8
+		v := &strided.View{Storage: st, DType: st.DType}
+		if v.DType == tensor.Invalid {
+			v.DType = tensor.U8
 		}
 		if err := c.tarShape(v); err != nil {
 			return nil, err
 		}
-		if err := v.check(); err != nil {
+		if err := v.Check(); err != nil {
 			return nil, c.errorf("tensor %q: %w", key, err)
 		}
-		if err := c.f.spend(storageMemory + int64(len(key)) + 16*int64(len(v.shape))); err != nil {
+		if err := c.f.spend(storageMemory + int64(len(key)) + 16*int64(len(v.Shape))); err != nil {
 			return nil, c.errorf("tensor %q: %w", key, err)
 		}
 		all[key] = v
@@ -233,7 +235,7 @@ func (c *cursor) tarTensors(storages map[string]*storage) (map[string]*view, err
 	return all, nil
 }
 
-func (c *cursor) tarShape(v *view) error {
+func (c *cursor) tarShape(v *strided.View) error {
 	rank, err := c.number("rank")
 	if err != nil {
 		return err
@@ -255,13 +257,13 @@ func (c *cursor) tarShape(v *view) error {
 		b = b[8:]
 		return n
 	}
-	v.shape, v.stride = make(tensor.Shape, rank), make([]int64, rank)
-	for i := range v.shape {
-		v.shape[i] = next()
+	v.Shape, v.Stride = make(tensor.Shape, rank), make([]int64, rank)
+	for i := range v.Shape {
+		v.Shape[i] = next()
 	}
-	for i := range v.stride {
-		v.stride[i] = next()
+	for i := range v.Stride {
+		v.Stride[i] = next()
 	}
-	v.offset = next()
+	v.Offset = next()
 	return nil
 }

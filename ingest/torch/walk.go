@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math/big"
 
+	"wreg/ingest/torch/globals"
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/torch/strided"
 )
 
 // The bounds of a walk: values may be shared, so that a small pickle holds more
@@ -44,23 +46,23 @@ func (w *walker) walk(v any) error {
 		return err
 	}
 	switch v := v.(type) {
-	case *view:
+	case *strided.View:
 		return w.f.add(w.name(), v)
-	case *storage:
+	case *strided.Storage:
 		at := w.name()
 		w.f.find("bare-storage", at, fmt.Sprintf("%q is a storage and no tensor; it is not listed", at))
 		return w.f.spend(listed)
-	case *attributed:
+	case *globals.Attributed:
 		return w.inside(v, func() error {
-			if err := w.walk(v.value); err != nil {
+			if err := w.walk(v.Value); err != nil {
 				return err
 			}
-			return w.state(v.state)
+			return w.state(v.State)
 		})
-	case *parts:
+	case *globals.Parts:
 		return w.inside(v, func() error {
-			for i, name := range v.names {
-				if err := w.below(name, v.values[i]); err != nil {
+			for i, name := range v.Names {
+				if err := w.below(name, v.Values[i]); err != nil {
 					return err
 				}
 			}
@@ -160,7 +162,7 @@ func (w *walker) pair(e pickle.Pair) error {
 
 // object walks an inert object: what it was given, filled with and set to.
 func (w *walker) object(o *pickle.Object) error {
-	if v, err := oldTensor(o); v != nil || err != nil {
+	if v, err := globals.LegacyTensor(o); v != nil || err != nil {
 		if err != nil {
 			return fmt.Errorf("at %.200q: %s: %w", join(w.path), o.Class, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/torch/strided"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
@@ -21,8 +22,8 @@ func list(value any, ops int) (*File, error) {
 	return f, f.list(rooted{nil, &pickle.Result{Value: value, Ops: ops}})
 }
 
-func leafTensor() *view {
-	return &view{st: &storage{key: "0", record: "0", dtype: tensor.F32, bytes: 64, numel: 16}, dtype: tensor.F32, shape: tensor.Shape{4}, stride: []int64{1}}
+func leafTensor() *strided.View {
+	return &strided.View{Storage: &strided.Storage{Key: "0", Record: "0", DType: tensor.F32, Bytes: 64, Numel: 16}, DType: tensor.F32, Shape: tensor.Shape{4}, Stride: []int64{1}}
 }
 
 func dict(pairs ...any) *pickle.Dict {
@@ -127,8 +128,8 @@ func TestLogical(t *testing.T) {
 		{tensor.F64, false, true, false, []byte{1, 2, 3, 4, 5, 6, 7, 0x88, 9, 10, 11, 12, 13, 14, 15, 0x90}},
 	} {
 		_, item := c.dtype.Block()
-		v := &view{dtype: c.dtype, shape: tensor.Shape{16 / item}, stride: []int64{1}, conj: c.conj, neg: c.neg}
-		l := &logical{r: bytes.NewReader(stored), v: v, swap: c.swap}
+		v := &strided.View{DType: c.dtype, Shape: tensor.Shape{16 / item}, Stride: []int64{1}, Conj: c.conj, Neg: c.neg}
+		l := strided.Turn(bytes.NewReader(stored), v, c.swap)
 		for from := range c.want {
 			for to := from + 1; to <= len(c.want); to++ {
 				p := make([]byte, to-from)

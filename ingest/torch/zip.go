@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"strings"
 
+	"wreg/ingest/torch/globals"
 	"wreg/ingest/torch/pickle"
 	"wreg/ingest/zipfile"
-	"wreg/registry/tensor"
 )
 
 // The records of a zip checkpoint, below its root folder.
@@ -126,52 +126,21 @@ func (f *File) persistent(id any, folder string) (any, error) {
 	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
 		return nil, fmt.Errorf("a persistent id that is no storage of a zip archive")
 	}
-	st, err := storageOf(t.Get(1), t.Get(2), t.Get(4))
+	st, err := globals.StorageOf(t.Get(1), t.Get(2), t.Get(4))
 	if err != nil {
 		return nil, err
 	}
-	if !digits(st.key) {
-		return nil, fmt.Errorf("storage key %.100q is no number", st.key)
+	if !digits(st.Key) {
+		return nil, fmt.Errorf("storage key %.100q is no number", st.Key)
 	}
-	rec := f.records[folder+st.key]
+	rec := f.records[folder+st.Key]
 	if rec == nil {
-		return nil, fmt.Errorf("storage %q: there is no record %q", st.key, folder+st.key)
+		return nil, fmt.Errorf("storage %q: there is no record %q", st.Key, folder+st.Key)
 	}
-	if st.bytes > rec.Size {
-		return nil, fmt.Errorf("storage %q: its %d elements take %d bytes, its record %q at offset %d holds %d", st.key, st.numel, st.bytes, rec.Name, rec.Offset, rec.Size)
+	if st.Bytes > rec.Size {
+		return nil, fmt.Errorf("storage %q: its %d elements take %d bytes, its record %q at offset %d holds %d", st.Key, st.Numel, st.Bytes, rec.Name, rec.Offset, rec.Size)
 	}
-	st.record = rec.Name
-	return st, nil
-}
-
-// storageOf reads the class, key and element count of a persistent id.
-func storageOf(class, key, numel any) (*storage, error) {
-	c, ok := class.(*pickle.Class)
-	if !ok {
-		return nil, fmt.Errorf("a storage whose class is a %s", kindOf(class))
-	}
-	st := &storage{dtype: storages[c.Name]}
-	switch {
-	case c.Name == "UntypedStorage" && (c.Module == "torch" || c.Module == "torch.storage"):
-		st.dtype = tensor.Invalid
-	case c.Module != "torch" && c.Module != "torch.cuda" || st.dtype == tensor.Invalid:
-		// torch takes any class called SomethingStorage: a name is no proof.
-		return nil, fmt.Errorf("unknown storage class %s", c)
-	}
-	if st.key, ok = key.(string); !ok {
-		return nil, fmt.Errorf("a storage whose key is a %s", kindOf(key))
-	}
-	var err error
-	if st.numel, err = integer(numel); err != nil {
-		return nil, fmt.Errorf("storage %.100q: element count: %w", st.key, err)
-	}
-	unit := st.dtype
-	if unit == tensor.Invalid {
-		unit = tensor.U8
-	}
-	if st.bytes, err = unit.Size(st.numel); err != nil {
-		return nil, fmt.Errorf("storage %.100q: %w", st.key, err)
-	}
+	st.Record = rec.Name
 	return st, nil
 }
 

@@ -1,32 +1,34 @@
-package torch
+package globals
 
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/torch/strided"
 	"wreg/registry/tensor"
 )
 
-// attributed is a tensor that carries other values, as subclasses do.
-type attributed struct {
-	value any
-	state any
+// Attributed is a tensor that carries other values, as subclasses do.
+type Attributed struct {
+	Value any
+	State any
 }
 
-// parts is a tensor that is stored as several.
-type parts struct {
-	names  []string
-	values []any
+// Parts is a tensor that is stored as several.
+type Parts struct {
+	Names  []string
+	Values []any
 }
 
 // rebuilds are the functions by which torch's pickles make tensors, by their
 // global name; torch/_utils.py says what each is given. A nil Make elsewhere
 // leaves a global inert.
-var rebuilds map[string]func(f *File, args []any) (any, error)
+var rebuilds map[string]func(args []any) (any, error)
 
 func init() { // they call one another by way of the table
-	rebuilds = map[string]func(f *File, args []any) (any, error){
+	rebuilds = map[string]func(args []any) (any, error){
 		"torch._utils._rebuild_tensor":                        rebuildTensor,
 		"torch._utils._rebuild_tensor_v2":                     rebuildTensor,
 		"torch._utils._rebuild_tensor_v3":                     rebuildTensor3,
@@ -56,7 +58,7 @@ var keepNothing = map[string]bool{
 
 // rebuildTensor serves (storage, offset, size, stride) and what v2 adds:
 // requires_grad, hooks, and metadata with pending conj and neg.
-func rebuildTensor(f *File, args []any) (any, error) {
+func rebuildTensor(args []any) (any, error) {
 	if len(args) < 4 || len(args) > 7 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
@@ -64,19 +66,19 @@ func rebuildTensor(f *File, args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.dtype = v.st.dtype; v.dtype == tensor.Invalid {
-		v.dtype = tensor.U8
+	if v.DType = v.Storage.DType; v.DType == tensor.Invalid {
+		v.DType = tensor.U8
 	}
 	if len(args) == 7 {
-		if err := v.metadata(args[6]); err != nil {
+		if err := metadata(v, args[6]); err != nil {
 			return nil, err
 		}
 	}
-	return v, v.check()
+	return v, v.Check()
 }
 
 // rebuildTensor3 has the dtype as an argument, its storage counted in bytes.
-func rebuildTensor3(f *File, args []any) (any, error) {
+func rebuildTensor3(args []any) (any, error) {
 	if len(args) < 7 || len(args) > 8 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
@@ -84,18 +86,18 @@ func rebuildTensor3(f *File, args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if v.dtype, err = dtypeOf(args[6]); err != nil {
+	if v.DType, err = DTypeOf(args[6]); err != nil {
 		return nil, err
 	}
 	if len(args) == 8 {
-		if err := v.metadata(args[7]); err != nil {
+		if err := metadata(v, args[7]); err != nil {
 			return nil, err
 		}
 	}
-	return v, v.check()
+	return v, v.Check()
 }
 
-func rebuildQuantized(f *File, args []any) (any, error) {
+func rebuildQuantized(args []any) (any, error) {
 	if len(args) < 5 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
@@ -103,27 +105,27 @@ func rebuildQuantized(f *File, args []any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.dtype = v.st.dtype
-	if err := v.check(); err != nil {
+	v.DType = v.Storage.DType
+	if err := v.Check(); err != nil {
 		return nil, err
 	}
 	// (scheme, scales, zero points, axis), tensors when they are per channel.
 	if t, ok := args[4].(*pickle.Tuple); ok && t.Len() > 2 {
-		return &attributed{v, &pickle.Dict{{Key: "scales", Value: t.Get(1)}, {Key: "zero_points", Value: t.Get(2)}}}, nil
+		return &Attributed{v, &pickle.Dict{{Key: "scales", Value: t.Get(1)}, {Key: "zero_points", Value: t.Get(2)}}}, nil
 	}
 	return v, nil
 }
 
 // rebuildNested is (buffer, sizes, strides, offsets).
-func rebuildNested(f *File, args []any) (any, error) {
+func rebuildNested(args []any) (any, error) {
 	names := []string{"buffer", "sizes", "strides", "offsets"}
 	if len(args) < len(names) {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
-	return &parts{names: names, values: args[:len(names)]}, nil
+	return &Parts{Names: names, Values: args[:len(names)]}, nil
 }
 
-func rebuildParameter(f *File, args []any) (any, error) {
+func rebuildParameter(args []any) (any, error) {
 	if len(args) < 3 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
@@ -131,12 +133,12 @@ func rebuildParameter(f *File, args []any) (any, error) {
 		return nil, err
 	}
 	if len(args) > 3 {
-		return &attributed{args[0], args[3]}, nil
+		return &Attributed{args[0], args[3]}, nil
 	}
 	return args[0], nil
 }
 
-func rebuildFirst(f *File, args []any) (any, error) {
+func rebuildFirst(args []any) (any, error) {
 	if len(args) == 0 {
 		return nil, errors.New("no arguments")
 	}
@@ -144,7 +146,7 @@ func rebuildFirst(f *File, args []any) (any, error) {
 }
 
 // rebuildFromType is (function, type, arguments, state): the tensor of a subclass.
-func rebuildFromType(f *File, args []any) (any, error) {
+func rebuildFromType(args []any) (any, error) {
 	if len(args) < 3 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
@@ -157,11 +159,11 @@ func rebuildFromType(f *File, args []any) (any, error) {
 	if err != nil || len(args) < 4 || args[3] == nil {
 		return value, err
 	}
-	return &attributed{value, args[3]}, nil
+	return &Attributed{value, args[3]}, nil
 }
 
 // rebuildSparse is (layout, (components…, size)).
-func rebuildSparse(f *File, args []any) (any, error) {
+func rebuildSparse(args []any) (any, error) {
 	if len(args) < 2 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
@@ -186,60 +188,60 @@ func rebuildSparse(f *File, args []any) (any, error) {
 	if data.Len() < len(names) {
 		return nil, fmt.Errorf("%s of %d components", kind, data.Len())
 	}
-	return &parts{names: names, values: items(data)[:len(names)]}, nil
+	return &Parts{Names: names, Values: items(data)[:len(names)]}, nil
 }
 
 // rebuildMeta is (dtype, size, stride, requires_grad).
-func rebuildMeta(f *File, args []any) (any, error) {
+func rebuildMeta(args []any) (any, error) {
 	if len(args) < 3 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
-	v := &view{meta: true}
+	v := &strided.View{Meta: true}
 	var err error
-	if v.dtype, err = dtypeOf(args[0]); err == nil {
-		if v.shape, err = ints(args[1]); err == nil {
-			v.stride, err = ints(args[2])
+	if v.DType, err = DTypeOf(args[0]); err == nil {
+		if v.Shape, err = Ints(args[1]); err == nil {
+			v.Stride, err = Ints(args[2])
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	return v, v.check()
+	return v, v.Check()
 }
 
 // layout is (name): "torch.sparse_coo".
-func layout(f *File, args []any) (any, error) {
+func layout(args []any) (any, error) {
 	if len(args) != 1 {
 		return nil, fmt.Errorf("%d arguments", len(args))
 	}
 	return args[0], nil
 }
 
-func rebuildOther(f *File, args []any) (any, error) {
+func rebuildOther(args []any) (any, error) {
 	return nil, errors.New("tensors stored so are not read: save them again with torch.save of a state dict")
 }
 
-func viewOf(args []any) (*view, error) {
-	st, ok := args[0].(*storage)
+func viewOf(args []any) (*strided.View, error) {
+	st, ok := args[0].(*strided.Storage)
 	if !ok {
-		return nil, fmt.Errorf("its storage is a %s", kindOf(args[0]))
+		return nil, fmt.Errorf("its storage is a %s", KindOf(args[0]))
 	}
-	v := &view{st: st}
+	v := &strided.View{Storage: st}
 	var err error
-	if v.offset, err = integer(args[1]); err != nil {
+	if v.Offset, err = Integer(args[1]); err != nil {
 		return nil, fmt.Errorf("storage offset: %w", err)
 	}
-	if v.shape, err = ints(args[2]); err != nil {
+	if v.Shape, err = Ints(args[2]); err != nil {
 		return nil, fmt.Errorf("size: %w", err)
 	}
-	if v.stride, err = ints(args[3]); err != nil {
+	if v.Stride, err = Ints(args[3]); err != nil {
 		return nil, fmt.Errorf("stride: %w", err)
 	}
 	return v, nil
 }
 
 // metadata takes the pending operations of a tensor: its bytes are not its values.
-func (v *view) metadata(m any) error {
+func metadata(v *strided.View, m any) error {
 	d, ok := m.(*pickle.Dict)
 	if !ok {
 		return nil
@@ -248,13 +250,13 @@ func (v *view) metadata(m any) error {
 		on, _ := e.Value.(bool)
 		switch e.Key {
 		case "conj":
-			v.conj = on && component(v.dtype) != v.item()
+			v.Conj = on && strided.Component(v.DType) != v.Item()
 		case "neg":
-			v.neg = on
+			v.Neg = on
 		}
 	}
-	if v.neg && !signed(v.dtype) {
-		return fmt.Errorf("a pending negation of %v", v.dtype)
+	if v.Neg && !strided.Signed(v.DType) {
+		return fmt.Errorf("a pending negation of %v", v.DType)
 	}
 	return nil
 }
@@ -262,20 +264,21 @@ func (v *view) metadata(m any) error {
 // isTensor lets inert objects pass: subclasses of Tensor are such.
 func isTensor(v any) error {
 	switch v.(type) {
-	case *view, *attributed, *parts, *pickle.Object:
+	case *strided.View, *Attributed, *Parts, *pickle.Object:
 		return nil
 	}
-	return fmt.Errorf("a %s stands where a tensor belongs", kindOf(v))
+	return fmt.Errorf("a %s stands where a tensor belongs", KindOf(v))
 }
 
-func dtypeOf(v any) (tensor.DType, error) {
-	if c, ok := v.(*pickle.Class); ok && c.Module == "torch" && dtypes[c.Name] != tensor.Invalid {
-		return dtypes[c.Name], nil
+// DTypeOf reads an element type, a name of module torch.
+func DTypeOf(v any) (tensor.DType, error) {
+	if c, ok := v.(*pickle.Class); ok && c.Module == "torch" && strided.DTypes[c.Name] != tensor.Invalid {
+		return strided.DTypes[c.Name], nil
 	}
 	if c, ok := v.(*pickle.Class); ok {
 		return tensor.Invalid, fmt.Errorf("unknown dtype %s", c)
 	}
-	return tensor.Invalid, fmt.Errorf("a %s stands where a dtype belongs", kindOf(v))
+	return tensor.Invalid, fmt.Errorf("a %s stands where a dtype belongs", KindOf(v))
 }
 
 func items(t *pickle.Tuple) []any {
@@ -286,14 +289,16 @@ func items(t *pickle.Tuple) []any {
 	return out
 }
 
-func integer(v any) (int64, error) {
+// Integer reads a whole number of 64 bits.
+func Integer(v any) (int64, error) {
 	if n, ok := v.(int); ok {
 		return int64(n), nil
 	}
-	return 0, fmt.Errorf("a %s stands where a whole number of 64 bits belongs", kindOf(v))
+	return 0, fmt.Errorf("a %s stands where a whole number of 64 bits belongs", KindOf(v))
 }
 
-func ints(v any) ([]int64, error) {
+// Ints reads a list of whole numbers: a tuple, a list, a torch.Size.
+func Ints(v any) ([]int64, error) {
 	var list []any
 	switch v := v.(type) {
 	case *pickle.Tuple:
@@ -302,18 +307,18 @@ func ints(v any) ([]int64, error) {
 		list = *v
 	case *pickle.Object: // torch.Size
 		if len(v.Args) == 1 && v.Class.String() == "torch.Size" {
-			return ints(v.Args[0])
+			return Ints(v.Args[0])
 		}
 		return nil, fmt.Errorf("a %s stands where numbers belong", v.Class)
 	default:
-		return nil, fmt.Errorf("a %s stands where numbers belong", kindOf(v))
+		return nil, fmt.Errorf("a %s stands where numbers belong", KindOf(v))
 	}
 	if len(list) > tensor.MaxRank {
 		return nil, fmt.Errorf("rank %d exceeds %d", len(list), tensor.MaxRank)
 	}
 	out := make([]int64, len(list))
 	for i, x := range list {
-		n, err := integer(x)
+		n, err := Integer(x)
 		if err != nil {
 			return nil, err
 		}
@@ -322,8 +327,8 @@ func ints(v any) ([]int64, error) {
 	return out, nil
 }
 
-// kindOf names a value's type as Python would; the value itself is never printed.
-func kindOf(v any) string {
+// KindOf names a value's type as Python would; the value itself is never printed.
+func KindOf(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "None"
@@ -345,12 +350,60 @@ func kindOf(v any) string {
 		return v.String()
 	case *pickle.Object:
 		return v.Class.String()
-	case *storage:
+	case *strided.Storage:
 		return "storage"
-	case *view, *attributed, *parts:
+	case *strided.View, *Attributed, *Parts:
 		return "tensor"
 	case int:
 		return "int"
 	}
 	return "number beyond 64 bits"
+}
+
+// LegacyTensor recognises a tensor as torch 0.1 pickled it: an instance of its class
+// whose state is (storage, offset, size, stride).
+func LegacyTensor(o *pickle.Object) (*strided.View, error) {
+	if o.Class.Module != "torch" && o.Class.Module != "torch.cuda" || !strings.HasSuffix(o.Class.Name, "Tensor") || len(o.State) != 1 {
+		return nil, nil
+	}
+	t, ok := o.State[0].(*pickle.Tuple)
+	if !ok || t.Len() != 4 {
+		return nil, fmt.Errorf("a state that is a %s", KindOf(o.State[0]))
+	}
+	v, err := rebuildTensor(items(t))
+	if err != nil {
+		return nil, err
+	}
+	return v.(*strided.View), nil
+}
+
+// StorageOf reads the class, key and element count of a persistent id.
+func StorageOf(class, key, numel any) (*strided.Storage, error) {
+	c, ok := class.(*pickle.Class)
+	if !ok {
+		return nil, fmt.Errorf("a storage whose class is a %s", KindOf(class))
+	}
+	st := &strided.Storage{DType: strided.Storages[c.Name]}
+	switch {
+	case c.Name == "UntypedStorage" && (c.Module == "torch" || c.Module == "torch.storage"):
+		st.DType = tensor.Invalid
+	case c.Module != "torch" && c.Module != "torch.cuda" || st.DType == tensor.Invalid:
+		// torch takes any class called SomethingStorage: a name is no proof.
+		return nil, fmt.Errorf("unknown storage class %s", c)
+	}
+	if st.Key, ok = key.(string); !ok {
+		return nil, fmt.Errorf("a storage whose key is a %s", KindOf(key))
+	}
+	var err error
+	if st.Numel, err = Integer(numel); err != nil {
+		return nil, fmt.Errorf("storage %.100q: element count: %w", st.Key, err)
+	}
+	unit := st.DType
+	if unit == tensor.Invalid {
+		unit = tensor.U8
+	}
+	if st.Bytes, err = unit.Size(st.Numel); err != nil {
+		return nil, fmt.Errorf("storage %.100q: %w", st.Key, err)
+	}
+	return st, nil
 }

@@ -1,9 +1,9 @@
-package torch
+package strided
 
 import "wreg/registry/tensor"
 
-// storages are the storage classes of module torch, by the type they hold.
-var storages = map[string]tensor.DType{
+// Storages are the storage classes of module torch, by the type they hold.
+var Storages = map[string]tensor.DType{
 	"FloatStorage": tensor.F32, "DoubleStorage": tensor.F64, "HalfStorage": tensor.F16, "BFloat16Storage": tensor.BF16,
 	"ByteStorage": tensor.U8, "CharStorage": tensor.I8, "ShortStorage": tensor.I16, "IntStorage": tensor.I32, "LongStorage": tensor.I64,
 	"BoolStorage": tensor.Bool, "ComplexFloatStorage": tensor.C64, "ComplexDoubleStorage": tensor.C128, "ComplexHalfStorage": tensor.C32,
@@ -11,8 +11,8 @@ var storages = map[string]tensor.DType{
 	"QUInt4x2Storage": tensor.QUInt4x2, "QUInt2x4Storage": tensor.QUInt2x4,
 }
 
-// dtypes are torch's element types by their names in module torch.
-var dtypes = map[string]tensor.DType{
+// DTypes are torch's element types by their names in module torch.
+var DTypes = map[string]tensor.DType{
 	"float32": tensor.F32, "float": tensor.F32, "float64": tensor.F64, "double": tensor.F64, "float16": tensor.F16, "half": tensor.F16, "bfloat16": tensor.BF16,
 	"uint8": tensor.U8, "int8": tensor.I8, "uint16": tensor.U16, "int16": tensor.I16, "short": tensor.I16, "uint32": tensor.U32, "int32": tensor.I32, "int": tensor.I32,
 	"uint64": tensor.U64, "int64": tensor.I64, "long": tensor.I64, "bool": tensor.Bool,
@@ -23,9 +23,9 @@ var dtypes = map[string]tensor.DType{
 	"bits8": tensor.Bits8, "bits16": tensor.Bits16, "bits1x8": tensor.Bits1x8, "bits2x4": tensor.Bits2x4, "bits4x2": tensor.Bits4x2,
 }
 
-// component is the size of what is swapped in a file of the other byte order: a
+// Component is the size of what is swapped in a file of the other byte order: a
 // complex number is two.
-func component(dt tensor.DType) int64 {
+func Component(dt tensor.DType) int64 {
 	_, size := dt.Block()
 	switch dt {
 	case tensor.C32, tensor.C64, tensor.C128, tensor.BC32:

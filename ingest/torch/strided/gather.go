@@ -1,4 +1,4 @@
-package torch
+package strided
 
 import (
 	"cmp"
@@ -22,7 +22,7 @@ const (
 
 // gatherer gives the logical bytes of a strided view.
 type gatherer struct {
-	v     *view
+	v     *View
 	r     io.ReaderAt // the storage's record
 	first int64       // bytes into it
 
@@ -36,10 +36,15 @@ type gatherer struct {
 // in the storage and in the block, in bytes.
 type axis struct{ n, src, dst int64 }
 
+// Gather gives the logical bytes of a view whose storage lies in r from first on.
+func Gather(v *View, r io.ReaderAt, first int64) io.ReaderAt {
+	return &gatherer{v: v, r: r, first: first}
+}
+
 func (g *gatherer) ReadAt(p []byte, off int64) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	size := g.v.size()
+	size := g.v.Size()
 	n := 0
 	for n < len(p) && off >= 0 && off < size {
 		if off < g.at || off >= g.at+int64(len(g.block)) {
@@ -62,18 +67,18 @@ func (g *gatherer) ReadAt(p []byte, off int64) (int, error) {
 // dimension and all of those after it.
 func (g *gatherer) fill(off int64) error {
 	v := g.v
-	item := v.item()
+	item := v.Item()
 	d, inner := v.block()
 	// The block ends with its dimension: the next row starts elsewhere.
 	rows := max(1, blockBytes/inner)
-	outer, row := off/inner/v.shape[d], off/inner%v.shape[d]/rows*rows
-	rows = min(rows, v.shape[d]-row)
-	g.at = (outer*v.shape[d] + row) * inner
+	outer, row := off/inner/v.Shape[d], off/inner%v.Shape[d]/rows*rows
+	rows = min(rows, v.Shape[d]-row)
+	g.at = (outer*v.Shape[d] + row) * inner
 
-	src := (v.offset + row*v.stride[d]) * item
+	src := (v.Offset + row*v.Stride[d]) * item
 	for i := d - 1; i >= 0; i-- {
-		src += outer % v.shape[i] * v.stride[i] * item
-		outer /= v.shape[i]
+		src += outer % v.Shape[i] * v.Stride[i] * item
+		outer /= v.Shape[i]
 	}
 	if n := rows * inner; n > int64(cap(g.block)) {
 		g.block = make([]byte, n)
@@ -84,25 +89,25 @@ func (g *gatherer) fill(off int64) error {
 }
 
 // block is the dimension that blocks are ranges of, and the bytes of one index of it.
-func (v *view) block() (d int, inner int64) {
-	inner, d = v.item(), len(v.shape)-1
-	for d > 0 && inner*v.shape[d] <= blockBytes {
-		inner *= v.shape[d]
+func (v *View) block() (d int, inner int64) {
+	inner, d = v.Item(), len(v.Shape)-1
+	for d > 0 && inner*v.Shape[d] <= blockBytes {
+		inner *= v.Shape[d]
 		d--
 	}
 	return d, inner
 }
 
 // axes are those of a block of so many rows of dimension d, farthest apart first.
-func (v *view) axes(d int, rows int64) (axes []axis) {
-	item := v.item()
-	for i, dst := len(v.shape)-1, item; i >= d; i-- {
-		n := v.shape[i]
+func (v *View) axes(d int, rows int64) (axes []axis) {
+	item := v.Item()
+	for i, dst := len(v.Shape)-1, item; i >= d; i-- {
+		n := v.Shape[i]
 		if i == d {
 			n = rows
 		}
 		if n > 1 {
-			axes = append(axes, axis{n, v.stride[i] * item, dst})
+			axes = append(axes, axis{n, v.Stride[i] * item, dst})
 		}
 		dst *= n
 	}
@@ -110,20 +115,20 @@ func (v *view) axes(d int, rows int64) (axes []axis) {
 	return merge(axes)
 }
 
-// pieces is how many reads gather all of the tensor, which is not empty: some too
+// Pieces is how many reads gather all of the tensor, which is not empty: some too
 // many where its last block is short.
-func (v *view) pieces() int64 {
-	if v.dense() {
+func (v *View) Pieces() int64 {
+	if v.Dense() {
 		return 0
 	}
 	d, inner := v.block()
-	rows := min(max(1, blockBytes/inner), v.shape[d])
-	pieces := (v.shape[d] + rows - 1) / rows
-	for _, n := range v.shape[:d] {
+	rows := min(max(1, blockBytes/inner), v.Shape[d])
+	pieces := (v.Shape[d] + rows - 1) / rows
+	for _, n := range v.Shape[:d] {
 		pieces *= n // no more than elements
 	}
 	axes := v.axes(d, rows)
-	for len(axes) > 0 && !atOnce(axes, v.item()) {
+	for len(axes) > 0 && !atOnce(axes, v.Item()) {
 		pieces *= axes[0].n
 		axes = axes[1:]
 	}
@@ -174,7 +179,7 @@ func (g *gatherer) gather(axes []axis, item, src, dst int64) error {
 	}
 	g.span = g.span[:extent]
 	if err := tensor.ReadFull(g.r, g.span, g.first+src); err != nil {
-		return fmt.Errorf("storage %q: %d bytes at %d: %w", g.v.st.key, extent, g.first+src, err)
+		return fmt.Errorf("storage %q: %d bytes at %d: %w", g.v.Storage.Key, extent, g.first+src, err)
 	}
 	spread(g.block[dst:], g.span, axes, item)
 	return nil

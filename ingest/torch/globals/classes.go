@@ -1,10 +1,19 @@
-package torch
+// Package globals decides what the names mean that a torch pickle calls: functions that
+// rebuild tensors, classes that stay inert, and what is refused. Nothing is ever run.
+//
+// Most users need [ClassOf]; the other functions read what torch's pickles are made of,
+// and say of anything else what it is.
+//
+// Invariants: a name of Python's standard library beyond plain containers is refused,
+// as is what in torch loads, compiles or runs; a value of a file is never printed.
+package globals
 
 import (
 	"fmt"
 	"strings"
 
 	"wreg/ingest/torch/pickle"
+	"wreg/ingest/torch/strided"
 )
 
 // harmless are the names of the standard library that checkpoints do hold:
@@ -29,8 +38,9 @@ var torchRefused = []string{
 // torchKept are below torchRefused, and inert all the same.
 var torchKept = []string{"torch.jit._pickle", "torch.utils.data", "torch.fx.immutable_collections"}
 
-// class decides about a global: a rebuild function, an inert class, or a refusal.
-func (f *File) class(module, name string) (*pickle.Class, error) {
+// ClassOf decides about a global: a rebuild function, an inert class, or a refusal.
+// inert gets the classes that are worth a finding.
+func ClassOf(module, name string, inert map[string]bool) (*pickle.Class, error) {
 	c := &pickle.Class{Module: module, Name: name}
 	top, _, _ := strings.Cut(module, ".")
 	switch {
@@ -40,13 +50,13 @@ func (f *File) class(module, name string) (*pickle.Class, error) {
 		make := rebuilds[c.String()]
 		c.Keeps = !keepNothing[c.String()]
 		c.Make = func(args []any) (any, error) {
-			v, err := make(f, args)
+			v, err := make(args)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c, err)
 			}
 			return v, nil
 		}
-	case module == "torch" && (storages[name] != 0 || dtypes[name] != 0):
+	case module == "torch" && (strided.Storages[name] != 0 || strided.DTypes[name] != 0):
 	case stdlib[top]:
 		if !word(harmless[module], name) {
 			return nil, fmt.Errorf("it names %s: no tensor needs it and nothing is run; the file is not to be trusted", c)
@@ -55,7 +65,7 @@ func (f *File) class(module, name string) (*pickle.Class, error) {
 		return nil, fmt.Errorf("it names %s: no tensor needs it and nothing is run; the file is not to be trusted", c)
 	case inertByNature(module, name):
 	default:
-		f.inert[c.String()] = true
+		inert[c.String()] = true
 	}
 	return c, nil
 }

@@ -1,4 +1,4 @@
-package torch
+package strided
 
 import (
 	"io"
@@ -11,13 +11,16 @@ import (
 // conjugation or negation.
 type logical struct {
 	r    io.ReaderAt
-	v    *view
+	v    *View
 	swap bool
 }
 
+// Turn gives the logical bytes of a view from the stored ones.
+func Turn(r io.ReaderAt, v *View, swap bool) io.ReaderAt { return &logical{r, v, swap} }
+
 func (l *logical) ReadAt(p []byte, off int64) (int, error) {
-	unit, item := component(l.v.dtype), l.v.item()
-	size := l.v.size()
+	unit, item := Component(l.v.DType), l.v.Item()
+	size := l.v.Size()
 	if off < 0 || off >= size {
 		return 0, io.EOF
 	}
@@ -36,7 +39,7 @@ func (l *logical) ReadAt(p []byte, off int64) (int, error) {
 			slices.Reverse(c)
 		}
 		imaginary := item != unit && (i/unit)%2 == 1
-		if l.v.neg != (l.v.conj && imaginary) {
+		if l.v.Neg != (l.v.Conj && imaginary) {
 			c[unit-1] ^= 0x80
 		}
 	}
@@ -49,8 +52,8 @@ func (l *logical) ReadAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-// signed reports whether a pending negation is a flip of the sign bit.
-func signed(dt tensor.DType) bool {
+// Signed reports whether a pending negation is a flip of the sign bit.
+func Signed(dt tensor.DType) bool {
 	switch dt {
 	case tensor.F16, tensor.BF16, tensor.F32, tensor.F64, tensor.C32, tensor.BC32, tensor.C64, tensor.C128:
 		return true
