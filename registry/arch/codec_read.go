@@ -225,7 +225,7 @@ func (r *match) awq(c *declare.Read, path string, ok bool, role func(string) (te
 		return Operand{}, wrongAt(path, &qweight, nil, "%v", err), true
 	}
 	turned := part{suffix: "scales", Array: op.Array{DType: scales.DType, Shape: tensor.Shape{out, groups}}}
-	turned.node = func() *op.Node {
+	turned.make = func() *op.Node {
 		return &op.Node{Step: op.Step{Op: op.Permute, Perm: []int{1, 0}}, DType: turned.DType, Shape: turned.Shape, In: []*op.Node{op.Stored(scales)}}
 	}
 	from := []part{turned}

@@ -89,7 +89,7 @@ func (r *match) stacked(m *declare.TensorExpr, one Operand) Operand {
 	out.parts = make([]part, len(one.parts))
 	for k, p := range one.parts {
 		a := op.Array{DType: p.DType, Shape: longer(p.Shape)}
-		out.parts[k] = part{suffix: p.suffix, Array: a, node: func() *op.Node {
+		out.parts[k] = part{suffix: p.suffix, Array: a, make: func() *op.Node {
 			n := &op.Node{Step: op.Step{Op: op.Stack}, DType: a.DType, Shape: a.Shape, In: make([]*op.Node, 0, m.Until-m.From)}
 			for i := m.From; i < m.Until; i++ {
 				f, _ := r.load(m.Element(i)) // as one was

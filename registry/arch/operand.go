@@ -22,7 +22,15 @@ type part struct {
 	suffix string // "" when plain, else "weight", "scales", "biases"
 	op.Array
 	stored string          // its path, where it is a stored tensor as it lies
-	node   func() *op.Node // makes the tree, when it is wanted
+	make   func() *op.Node // else makes the tree, once it is wanted
+}
+
+// node is the tree that makes the part.
+func (p part) node() *op.Node {
+	if p.make != nil {
+		return p.make()
+	}
+	return &op.Node{Step: op.Step{Op: op.Load, Path: p.stored}, DType: p.DType, Shape: p.Shape}
 }
 
 // Shortfall is why an expression does not work on a checkpoint.
@@ -49,7 +57,7 @@ func plain(i tensor.Info) Operand {
 }
 
 func storedPart(suffix string, i tensor.Info) part {
-	return part{suffix: suffix, Array: op.Array{DType: i.DType, Shape: i.Shape}, stored: i.Path, node: func() *op.Node { return op.Stored(i) }}
+	return part{suffix: suffix, Array: op.Array{DType: i.DType, Shape: i.Shape}, stored: i.Path}
 }
 
 // made is what a step makes of parts, which must suit it.
@@ -67,7 +75,7 @@ func made(suffix string, s op.Step, in ...part) (part, error) {
 		p.suffix = suffix
 		return p, nil
 	}
-	return part{suffix: suffix, Array: out, node: func() *op.Node {
+	return part{suffix: suffix, Array: out, make: func() *op.Node {
 		nodes := make([]*op.Node, len(in))
 		for i, p := range in {
 			nodes[i] = p.node()
