@@ -1,17 +1,23 @@
-// Package arch knows what a model of each architecture consists of, in each
-// layout, as a function of its config.json, and how the hf layout becomes the
-// mlx layout. An architecture is a file in archs/, in the language of
-// docs/arch-language.md.
+// Package arch matches a checkpoint with its architecture: what a model must hold,
+// in each layout, as a function of its config.json; what a checkpoint lacks of it;
+// and how each tensor of the mlx layout is made from the hf one, or the other way.
 //
-// Most users need Find, Arch.Resolve (a checkpoint against its architecture:
-// targets, gaps, unused), Arch.Expect (what a layout must hold), Arch.Against (what
-// a checkpoint lacks of it, and what would mend it) and Arch.Invert (the way back
-// from mlx to hf).
+// Most users need [Find] (the architecture for a config), [Arch.Resolve] (targets,
+// gaps and unused tensors of a checkpoint), [Arch.Expect] (what a layout must hold),
+// [Arch.Against] (what a checkpoint lacks of it, and what would mend that) and
+// [Arch.Invert] (the way back from mlx to hf).
 //
-// Rules that bite: names, shapes and counts are declared and then checked, what
-// was found never defines what was expected; every source tensor is used by a
-// rule or dropped by a named rule, else it is in Unused; nothing here reads
-// tensor bytes.
+// A question passes four packages: [wreg/registry/arch/lang] parses the .arch file,
+// [wreg/registry/arch/declare] applies it to the config, this package matches the
+// result with the checkpoint, and the trees it returns are of
+// [wreg/registry/arch/op]. Here, match.go finds stored tensors under their names,
+// forward.go evaluates an expression, decode.go and codec_read.go read packed
+// tensors, choose.go picks the way to make an output and resolve.go puts all
+// together.
+//
+// Invariants: what was found never defines what was expected; every source tensor is
+// used by a rule or dropped by a named one, else it is in Unused; no tensor bytes are
+// read; a question takes no more than the budget of package declare.
 package arch
 
 import (
@@ -79,8 +85,8 @@ type Source interface {
 	All(yield func(tensor.Info) bool) // every tensor, sorted by path
 }
 
-// Ranged is what a Source may know besides: experts by the thousand, answered
-// from one grid. Resolving asks it where it would look them up one by one.
+// Ranged is implemented by a Source that can look up a range of numbered tensors at
+// once: models have experts by the thousand.
 type Ranged interface {
 	// Each reports that prefix+i+suffix is there for every from <= i < to, all with
 	// the dtype and shape of the first.
@@ -96,7 +102,7 @@ type Want struct {
 	Rule     string // "hunyuan.arch:23"
 }
 
-// Resolution is a checkpoint laid against its architecture.
+// Resolution is a checkpoint matched with its architecture.
 type Resolution struct {
 	Arch    *Arch
 	Layout  string   // HF, MLX, or "mixed"
@@ -123,7 +129,7 @@ type Target struct {
 // Packed describes a quantized tensor's packing; zero for a plain tensor.
 type Packed struct{ Bits, GroupSize int }
 
-// QuantRule: whether -q touches a tensor.
+// QuantRule says whether -q quantizes a tensor.
 type QuantRule struct {
 	Eligible  bool // a Linear, Embedding or stacked Linear weight
 	Never     bool // the consumer's predicate says no

@@ -27,7 +27,7 @@ var hostile = []struct{ name, text, config, message string }{
 	{"lets that double a tensor", "let a0 = x.weight\n" + lines(60, "let a# = concat(0, a#-, a#-)") + "tensor t [1] from a60", `{}`, "more than 524288 names"},
 	{"lets that double a tensor in calls", "let a0 = x.weight\n" + lines(60, "let a# = stack(a#-, permute(a#-, 0))") + "tensor t [1] from a60", `{}`, "more than 524288 names"},
 	{"lets that double a stack", "let a0 = stack(x.{i}.w for i in 0..65536)\n" + lines(9, "let a# = concat(0, a#-, a#-)") + "tensor t [1] from a9", `{}`, "more than 524288 names"},
-	{"a chain of steps", "let a0 = x.weight\n" + lines(1100, "let a# = a#- + 1") + "tensor t [1] from a1100", `{}`, "more than 1024 deep"},
+	{"a chain of steps", "let a0 = x.weight\n" + lines(1100, "let a# = a#- + 1") + "tensor t [1] from a1100", `{}`, "more than 1024 steps deep"},
 	{"lets that double a text", "let a0 = \"abcdefgh\"\n" + lines(60, "let a# = a#- + a#-") + "tensor t [len(a60)]", `{}`, "more than 1048576 steps"},
 	{"lets that double a list", "let a0 = [1, 2]\n" + lines(60, "let a# = a#- + a#-") + "tensor t [len(a60)]", `{}`, "more than 1048576 steps"},
 	{"lists of lists", "let a0 = [1, 2]\n" + lines(60, "let a# = [a#-, a#-]") + "tensor t [len(str(a60))]", `{}`, "more than 1048576 steps"},

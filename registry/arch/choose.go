@@ -10,18 +10,17 @@ import (
 	"wreg/registry/tensor"
 )
 
-// outcome is an item held against the checkpoint: which way of making it works,
-// or what each lacks.
+// outcome says which way of making an output works, or what each lacks.
 type outcome struct {
 	chosen int // index into item.from; -1: none works
 	Operand
 	nodes      []*op.Node   // of its parts; nil until they are wanted
-	shortfalls []*Shortfall // one for each way, when none works
+	shortfalls []*Shortfall // one per way, when none works
 }
 
-// hold tries the ways of making an item in order; the first whose inputs are all
+// choose tries the ways of making an output in order; the first whose inputs are all
 // there and give the declared shape wins.
-func (r *match) hold(it *declare.Output) outcome {
+func (r *match) choose(it *declare.Output) outcome {
 	o := outcome{chosen: -1}
 	r.lastAxis = it.LastAxis()
 	defer func() { r.lastAxis = 0 }()
@@ -39,7 +38,7 @@ func (r *match) hold(it *declare.Output) outcome {
 	return o
 }
 
-// check compares what a making gives with what is declared.
+// check compares what an expression gives with what is declared.
 func (r *match) check(it *declare.Output, m *declare.TensorExpr, f Operand) *Shortfall {
 	wrong := ""
 	switch {
@@ -63,7 +62,7 @@ func (r *match) check(it *declare.Output, m *declare.TensorExpr, f Operand) *Sho
 		return &Shortfall{wrong: []Gap{g}, total: 1}
 	}
 	t := &Shortfall{total: 1}
-	told := r.told(m, it.Shape)
+	told := r.inputShapes(m, it.Shape)
 	m.Loads(func(path string) {
 		have, ok := r.stored(path)
 		if !ok {
@@ -87,8 +86,9 @@ func wantOf(it *declare.Output) Want {
 	return Want{Path: it.Path, Shape: it.Shape, DType: it.DType, Optional: it.Optional, Rule: it.Rule}
 }
 
-// told collects what a result's shape tells about the paths a making reads.
-func (r *match) told(m *declare.TensorExpr, shape tensor.Shape) map[string]tensor.Shape {
+// inputShapes infers the shapes of the paths that an expression reads from that of
+// its result.
+func (r *match) inputShapes(m *declare.TensorExpr, shape tensor.Shape) map[string]tensor.Shape {
 	shapes := map[string]tensor.Shape{}
 	m.Inputs(shape, func(path string, s tensor.Shape) {
 		if d, ok := r.Shapes[path]; ok {
@@ -99,15 +99,15 @@ func (r *match) told(m *declare.TensorExpr, shape tensor.Shape) map[string]tenso
 	return shapes
 }
 
-// doubled finds a tensor that is there as mlx has it while all that hf makes it of is
-// there, too, and used for other tensors: of the two copies one would be lost.
+// doubled finds a tensor that is stored as mlx names it while everything that hf makes
+// it from is stored, too: one of the two copies would be lost.
 func (r *match) doubled(it *declare.Output, o *outcome, mlx map[string]bool) *Gap {
 	if o.chosen != it.Own || o.chosen < 0 || len(it.From) == 1 {
 		return nil
 	}
 	for k, m := range it.From {
 		first := ""
-		if k == it.Own || !r.stands(m, mlx, &first) || first == "" {
+		if k == it.Own || !r.complete(m, mlx, &first) || first == "" {
 			continue
 		}
 		have, _ := r.stored(first)
@@ -116,9 +116,9 @@ func (r *match) doubled(it *declare.Output, o *outcome, mlx map[string]bool) *Ga
 	return nil
 }
 
-// stands reports that every input of a making is there and none is itself a tensor
-// of the mlx layout; first becomes one of them.
-func (r *match) stands(m *declare.TensorExpr, mlx map[string]bool, first *string) bool {
+// complete reports that every input of an expression is there and none is itself a
+// tensor of the mlx layout; first becomes one of them.
+func (r *match) complete(m *declare.TensorExpr, mlx map[string]bool, first *string) bool {
 	one := func(path string) bool {
 		if _, ok := r.stored(path); !ok || mlx[path] {
 			return false
@@ -136,7 +136,7 @@ func (r *match) stands(m *declare.TensorExpr, mlx map[string]bool, first *string
 			}
 		}
 	}
-	return !slices.ContainsFunc(m.In, func(x *declare.TensorExpr) bool { return !r.stands(x, mlx, first) })
+	return !slices.ContainsFunc(m.In, func(x *declare.TensorExpr) bool { return !r.complete(x, mlx, first) })
 }
 
 func anyPresent(all []*Shortfall) bool {

@@ -9,8 +9,8 @@ import (
 	"wreg/registry/tensor"
 )
 
-// readAs tries one stored form on one path; mine is false when the checkpoint
-// does not store the path so.
+// readAs reads a path as one stored form; mine is false when the checkpoint does not
+// store it so.
 func (r *match) readAs(c *declare.Read, path string, i tensor.Info, ok bool) (f Operand, t *Shortfall, mine bool) {
 	role := func(name string) (tensor.Info, bool) {
 		if c.Parts[name] == "" {
@@ -79,7 +79,7 @@ func (r *match) readAs(c *declare.Read, path string, i tensor.Info, ok bool) (f 
 	return Operand{}, nil, false
 }
 
-// fp8 decodes e4m3 codes times their block scales, to bf16 as mlx_lm does.
+// fp8 reads e4m3 codes times their block scales, to bf16 as mlx_lm does.
 func fp8(c *declare.Read, path string, codes, scale tensor.Info) (Operand, *Shortfall) {
 	s := op.Step{Op: op.FP8, Block: [2]int64{c.Rows, c.Cols}}
 	if !op.Covers(scale.Shape, codes.Shape, s.Block) {
@@ -95,11 +95,11 @@ func fp8(c *declare.Read, path string, codes, scale tensor.Info) (Operand, *Shor
 	return Operand{Array: p.Array, parts: []part{p}}, nil
 }
 
-// repacked takes packed words that have mlx's packing already: the same bits as
+// repacked reads packed words that have mlx's packing already: the same bits as
 // u32.
 func repacked(path string, packed, scale tensor.Info, bits, group int) (Operand, *Shortfall) {
 	if bits <= 0 || group <= 0 {
-		return Operand{}, wrongAt(path, &scale, nil, "codes of %v with scales of %v are no packing of the declared size", packed.Shape, scale.Shape)
+		return Operand{}, wrongAt(path, &scale, nil, "codes of %v with scales of %v are not a packing of the declared size", packed.Shape, scale.Shape)
 	}
 	w, err := made("weight", op.Step{Op: op.View, To: tensor.U32}, storedPart("", packed))
 	if err != nil {
@@ -114,7 +114,7 @@ func repacked(path string, packed, scale tensor.Info, bits, group int) (Operand,
 	return f, nil
 }
 
-// bytesPart is scales of one byte, which mlx holds as u8.
+// bytesPart is scales; mlx keeps those of one byte as u8.
 func bytesPart(scale tensor.Info) part {
 	p := storedPart("scales", scale)
 	if scale.DType == tensor.F8E8M0 || scale.DType == tensor.F8E4M3 {
@@ -125,13 +125,13 @@ func bytesPart(scale tensor.Info) part {
 	return p
 }
 
-// tiles takes codes whose scale byte serves 32 rows: mlx wants it for every row.
-// Whether they are of 8 or 4 bits the declared size of the last axis tells.
+// tiles reads codes with one scale byte per 32 rows, which mlx wants for every row.
+// The declared size of the last axis tells 8-bit codes from 4-bit ones.
 func (r *match) tiles(path string, codes, scale tensor.Info) (Operand, *Shortfall) {
 	n := len(codes.Shape)
 	switch {
 	case scale.DType != tensor.U8 && scale.DType != tensor.F8E8M0:
-		return Operand{}, wrongAt(path, &scale, nil, "its scales are %v, not e8m0 bytes: numbers cannot be turned into them here; convert with mlx_lm", scale.DType)
+		return Operand{}, wrongAt(path, &scale, nil, "its scales are %v, not e8m0 bytes: they cannot be re-encoded here; convert with mlx_lm", scale.DType)
 	case n < 2 || len(scale.Shape) != n || r.lastAxis <= 0 || scale.Shape[n-1] <= 0:
 		return Operand{}, wrongAt(path, &scale, nil, "its scales have shape %v, not one for tiles of %v", scale.Shape, codes.Shape)
 	}
@@ -177,7 +177,7 @@ func minusEight(scales part) part {
 	return b
 }
 
-// blocks takes gpt-oss's [… , groups, 16] bytes: viewed as u32 and flattened they
+// blocks reads gpt-oss's [… , groups, 16] bytes: viewed as u32 and flattened they
 // are mlx's packing.
 func blocks(path string, packed, scale tensor.Info) (Operand, *Shortfall) {
 	n := len(packed.Shape)
@@ -198,7 +198,7 @@ func blocks(path string, packed, scale tensor.Info) (Operand, *Shortfall) {
 	return f, nil
 }
 
-// awq takes AWQ's column-packed nibbles.
+// awq reads AWQ's column-packed nibbles.
 func (r *match) awq(c *declare.Read, path string, ok bool, role func(string) (tensor.Info, bool), absent func(string) *Shortfall) (Operand, *Shortfall, bool) {
 	qweight, has := role("qweight")
 	scales, hasScales := role("scales")

@@ -8,10 +8,9 @@ import (
 	"wreg/registry/tensor"
 )
 
-// storedAs lists what the hf layout stores for a tensor that a read statement lets
-// be stored otherwise; nil when it is expected plainly. A checkpoint that holds any
-// part of a stored form is expected to hold all of it; without one the quantization
-// that config.json declares decides.
+// storedAs lists what the hf layout stores for a tensor that has a read statement; nil
+// when the tensor itself is expected. A checkpoint that holds any part of a stored form
+// must hold all of it; if it holds none, the quantization in config.json decides.
 func (r *match) storedAs(path string, w Want) []Want {
 	if len(r.Reads.List) == 0 || r.TowardsHF {
 		return nil
@@ -39,7 +38,7 @@ func (r *match) storedAs(path string, w Want) []Want {
 	return wants
 }
 
-// ownCodes reports that the codes lie under the tensor's own name.
+// ownCodes reports a form whose codes have the tensor's own name.
 func ownCodes(c *declare.Read) bool {
 	switch c.Kind {
 	case "fp8", "mxfp8", "nvfp4", "tiles":
@@ -48,8 +47,8 @@ func ownCodes(c *declare.Read) bool {
 	return false
 }
 
-// declares reports that config.json says the tensor is quantized so. Of AWQ these
-// are the layers' alone: embedding and head stay floats.
+// declares reports that config.json says the tensor is quantized this way. AWQ
+// quantizes layers only: embedding and head stay floats.
 func (r *match) declares(c *declare.Read, path string) bool {
 	method := r.QuantMethod()
 	switch c.Kind {
@@ -120,9 +119,9 @@ func (r *match) parts(c *declare.Read, path string, w Want, own tensor.Info, fou
 	return nil
 }
 
-// asymmetric reports that AWQ codes have zeros: config.json says so, or one of them
-// is there. Without any, codes count from 8; without its own among others that have
-// one, a weight would be read wrongly.
+// asymmetric reports that AWQ codes have zeros: config.json says so, or some tensor
+// has them. Without any, codes count from 8; a weight that lacks its own while others
+// have theirs would be read wrongly.
 func (r *match) asymmetric(c *declare.Read) bool {
 	if v, ok := r.Key("quantization_config.zero_point"); ok && v.Truth() {
 		return true

@@ -9,8 +9,8 @@ import (
 	"wreg/registry/tensor"
 )
 
-// decode finds a tensor that is not stored plainly as a float: packed by mlx,
-// in a form that a read statement names, or absent.
+// decode loads a tensor that is not simply stored as floats: packed by mlx, in a form
+// that a read statement names, or absent.
 func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall) {
 	if ok && i.DType == tensor.U32 && strings.HasSuffix(path, ".weight") && !r.Words[path] {
 		if scales, has := r.stored(sibling(path, "scales")); has {
@@ -33,7 +33,7 @@ func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall
 	case !ok:
 		return Operand{}, &Shortfall{absent: []string{path}, total: 1}
 	case i.DType == tensor.F8E4M3:
-		return Operand{}, wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale: as numbers the bytes would be wrong", i.DType, r.Arch.Name)
+		return Operand{}, wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale, without which the values would be wrong", i.DType, r.Arch.Name)
 	}
 	return plain(i), nil
 }
@@ -44,11 +44,11 @@ func (r *match) packedByConfig() bool {
 	return ok
 }
 
-// packed is a tensor quantized by mlx: weight, scales and perhaps biases.
+// packed reads a tensor quantized by mlx: weight, scales and perhaps biases.
 func (r *match) packed(path string, weight, scales tensor.Info) (Operand, *Shortfall) {
 	bits, group := r.packing(strings.TrimSuffix(path, ".weight"), weight, scales)
 	if bits == 0 {
-		return Operand{}, wrongAt(path, &weight, nil, "packed %v with scales %v: neither config.json nor the shapes tell bits and group size", weight.Shape, scales.Shape)
+		return Operand{}, wrongAt(path, &weight, nil, "packed %v with scales %v: neither config.json nor the shapes give bits and group size", weight.Shape, scales.Shape)
 	}
 	f := Operand{bits: bits, group: group, Array: op.Array{Shape: unpackedShape(weight.Shape, bits)}}
 	f.parts = append(f.parts, storedPart("weight", weight), storedPart("scales", scales))
@@ -60,9 +60,8 @@ func (r *match) packed(path string, weight, scales tensor.Info) (Operand, *Short
 	return f, nil
 }
 
-// packing finds bits and group size as mlx does, from the shapes and the size that
-// the architecture declares for the last axis; where that is not known, from
-// config.json.
+// packing infers bits and group size as mlx does, from the shapes and the declared
+// size of the last axis; where that is unknown, from config.json.
 func (r *match) packing(module string, weight, scales tensor.Info) (bits, group int) {
 	if len(weight.Shape) == 0 || len(weight.Shape) != len(scales.Shape) {
 		return 0, 0

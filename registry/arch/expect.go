@@ -10,10 +10,9 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Expect lists what the layout must hold for a config, in declaration order. src
-// may be nil; where the checkpoint decides (optional tensors, alternatives), the
-// first alternative is expected then. Of a packed tensor the stored parts are
-// listed.
+// Expect lists what the layout must hold for a config, in declaration order. src may be
+// nil: where the checkpoint decides (optional tensors, alternatives), the first
+// alternative is expected then. A packed tensor is listed as its stored parts.
 func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source) ([]Want, error) {
 	r, err := a.match(ctx, c, src, false)
 	if err != nil {
@@ -23,7 +22,7 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 		return r.eachHF(nil, nil)
 	}
 	if layout != MLX {
-		return nil, fmt.Errorf("there is no layout %q; known are hf and mlx", layout)
+		return nil, fmt.Errorf("unknown layout %q: want hf or mlx", layout)
 	}
 	wants := make([]Want, 0, len(r.Outputs))
 	for _, it := range r.Outputs {
@@ -54,9 +53,9 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 	return wants, r.Over()
 }
 
-// eachHF lists the hf layout, joining what several results tell about one tensor.
-// visit, when there is one, gets each in the order of the list; what whole says is
-// all there is left out.
+// eachHF lists the hf layout; shapes that several outputs imply for one tensor are
+// merged. visit, if there is one, gets each in the order of the list; outputs for which
+// whole is true are left out.
 func (r *match) eachHF(whole func(it *declare.Output, m *declare.TensorExpr) bool, visit func(w Want, it *declare.Output, m *declare.TensorExpr)) ([]Want, error) {
 	type entry struct {
 		it   *declare.Output
@@ -140,8 +139,8 @@ func (r *match) eachHF(whole func(it *declare.Output, m *declare.TensorExpr) boo
 	return stored, r.Over()
 }
 
-// hfWay is the way by which the hf layout holds an item: the first written one
-// whose inputs are there, else the first written one, else the item itself.
+// hfWay is how the hf layout holds an output: by the first written way whose inputs are
+// there, else the first written one, else as it is.
 func (r *match) hfWay(it *declare.Output) *declare.TensorExpr {
 	if r.src != nil && !r.TowardsHF { // an mlx checkpoint says nothing of hf's way
 		for k, m := range it.From {

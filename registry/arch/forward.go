@@ -8,7 +8,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// forward matches an expression with the checkpoint.
+// forward evaluates an expression on the checkpoint, in shapes and dtypes.
 func (r *match) forward(m *declare.TensorExpr) (Operand, *Shortfall) {
 	switch m.Op {
 	case op.Load:
@@ -76,12 +76,12 @@ func (r *match) forwardEach(m *declare.TensorExpr) (Operand, *Shortfall) {
 		return Operand{}, &all
 	}
 	if one.parts == nil {
-		return Operand{}, wrongAt(m.Prefix+"0"+m.Suffix, nil, nil, "a stack of none")
+		return Operand{}, wrongAt(m.Prefix+"0"+m.Suffix, nil, nil, "a stack of no tensors")
 	}
 	return r.stacked(m, one), nil
 }
 
-// stacked is the stack of all elements, which are as one of them is.
+// stacked is the stack of all elements, which are like one of them.
 func (r *match) stacked(m *declare.TensorExpr, one Operand) Operand {
 	longer := func(s tensor.Shape) tensor.Shape { return append(tensor.Shape{m.Until - m.From}, s...) }
 	out := one
@@ -102,7 +102,7 @@ func (r *match) stacked(m *declare.TensorExpr, one Operand) Operand {
 }
 
 // ranged asks a Source that can answer for all elements at once; only plain floats
-// are told so, anything else needs a look at each.
+// are answered for that way, anything else needs a look at each.
 func (r *match) ranged(m *declare.TensorExpr) (first tensor.Info, ok bool) {
 	src, can := r.src.(Ranged)
 	if !can || m.Op != declare.Each || m.Until <= m.From {
@@ -112,7 +112,7 @@ func (r *match) ranged(m *declare.TensorExpr) (first tensor.Info, ok bool) {
 	return first, ok && first.DType.Float() && first.DType != tensor.F8E4M3
 }
 
-// load finds one tensor as stored, through the codec it is stored with.
+// load finds one stored tensor, through the form it is stored in.
 func (r *match) load(path string) (Operand, *Shortfall) {
 	i, ok := r.stored(path)
 	if ok && len(r.Reads.List) == 0 && i.DType.Float() && i.DType != tensor.F8E4M3 {

@@ -12,14 +12,14 @@ import (
 	"wreg/registry/tensor"
 )
 
-// gapsOf explains why nothing makes an item: what the way that comes nearest
-// lacks, and that way.
+// gapsOf explains why nothing makes an output: what the nearest way lacks, and that
+// way.
 func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *declare.TensorExpr) {
 	k := nearestWay(it, o.shortfalls, layout)
 	t, m := o.shortfalls[k], it.From[k]
 	gaps := slices.Clone(t.wrong)
 	if len(t.absent) > 0 {
-		told := r.told(m, it.Shape)
+		told := r.inputShapes(m, it.Shape)
 		for _, path := range t.absent {
 			g := Gap{Status: Missing, Want: Want{Path: r.hfName(path), Shape: told[path], DType: tensor.Invalid, Optional: it.Optional, Rule: it.Rule}}
 			if !op.Complete(g.Shape) {
@@ -43,7 +43,7 @@ func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *d
 	return gaps, m
 }
 
-// nearestWay picks the way of which most is there; of equals the one that the
+// nearestWay picks the way most of whose inputs are there; on a tie, the one that the
 // layout suggests.
 func nearestWay(it *declare.Output, all []*Shortfall, layout string) int {
 	best, bestScore := 0, -1.0
@@ -66,7 +66,7 @@ func nearestWay(it *declare.Output, all []*Shortfall, layout string) int {
 	return best
 }
 
-// companions end the names of tensors without which packed codes are no numbers.
+// companions are endings of the tensors without which packed codes have no value.
 var companions = []string{"scale_inv", "scales", "weight_scale", "qzeros", "biases"}
 
 // absence says what is absent, in the config's numbers: expert 9 of 16 absent in
@@ -98,8 +98,7 @@ func inLayer(path string) string {
 	return ""
 }
 
-// relative leaves out what stands before and in a path's layer number, as people
-// write paths.
+// relative drops a path's prefix up to its layer number, as people write paths.
 func relative(path string) string {
 	template, _ := tensor.SplitPath(path)
 	k := strings.Index(template, "{layer}.")
@@ -113,10 +112,10 @@ func relative(path string) string {
 	return path
 }
 
-// Against lists what a layout must hold and the checkpoint does not, or holds
-// otherwise, each with its reason and what would mend it. The layout need not be
-// the checkpoint's own: asked for mlx, an hf checkpoint lacks every stack, and the
-// remedy says what it is stackable from.
+// Against lists what a layout must hold and the checkpoint lacks or holds in another
+// shape, each with a reason and a remedy. The layout need not be the checkpoint's own:
+// an hf checkpoint lacks every stack of the mlx layout, and the remedy says what it is
+// stackable from.
 func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source) ([]Gap, error) {
 	r, err := a.match(ctx, c, src, false)
 	if err != nil {
@@ -150,7 +149,7 @@ func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source
 	return gaps, err
 }
 
-// Lost is the remedy of what cannot be had from the checkpoint itself.
+// Lost is the remedy of what the checkpoint itself cannot make.
 const Lost = "lost: nothing in the checkpoint makes it"
 
 // Whole reports that a checkpoint makes every tensor of its architecture, as
@@ -164,14 +163,14 @@ func (a *Arch) Whole(ctx context.Context, c *Config, src Source) (bool, error) {
 		if err := r.Round(); err != nil {
 			return false, err
 		}
-		if o := r.hold(it); o.chosen < 0 && !(it.Optional && !anyPresent(o.shortfalls)) {
+		if o := r.choose(it); o.chosen < 0 && !(it.Optional && !anyPresent(o.shortfalls)) {
 			return false, r.Over()
 		}
 	}
 	return true, r.Over()
 }
 
-// lacksMLX holds one tensor of the mlx layout against the checkpoint.
+// lacksMLX checks one tensor of the mlx layout.
 func (r *match) lacksMLX(it *declare.Output) *Gap {
 	if have, ok := r.src.Lookup(it.Path); ok {
 		r.lastAxis = it.LastAxis()
@@ -183,7 +182,7 @@ func (r *match) lacksMLX(it *declare.Output) *Gap {
 		return &Gap{Status: Changed, Want: wantOf(it), Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, it.Shape)}
 	}
 	g := &Gap{Status: Missing, Want: wantOf(it), Reason: "absent"}
-	o := r.hold(it)
+	o := r.choose(it)
 	if o.chosen >= 0 {
 		g.Reason, g.Remedy = r.remedy(it.From[o.chosen])
 		return g
@@ -237,8 +236,8 @@ func (r *match) made(m *declare.TensorExpr) string {
 	return fmt.Sprintf("%s of %s", m.Op, strings.Join(paths, ", "))
 }
 
-// extras explains unused tensors that are near to something expected: an index
-// beyond the config's, a second copy.
+// extras explains unused tensors that resemble an expected one: an index beyond the
+// config's, a second copy.
 func (r *match) extras(unused []string, outcomes []outcome) []Gap {
 	most := map[string][]int64{}          // template of hf tensors → the highest index of each number
 	other := map[string]*declare.Output{} // inputs of ways not taken → what they would make

@@ -10,10 +10,10 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Invert lays a checkpoint in the mlx layout towards the hf layout: the targets
-// are hf tensors, each made of mlx ones. Gaps are what mlx lacks and what cannot
-// be given back: a step that rounds (adding to a norm, folding a multiplier in,
-// decoding fp8) has no way back, and says so.
+// Invert takes a checkpoint in the mlx layout back to the hf layout: the targets are hf
+// tensors, each made of mlx ones. Gaps are what mlx lacks and what cannot be restored:
+// a step that rounds (adding to a norm, folding a multiplier in, decoding fp8) cannot
+// be undone, and its gap says so.
 func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, error) {
 	r, err := a.match(ctx, c, src, true)
 	if err != nil {
@@ -33,7 +33,7 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 		if err := r.Round(); err != nil {
 			return nil, err
 		}
-		inv.item(it, res)
+		inv.output(it, res)
 	}
 	for _, w := range wants {
 		if err := r.Round(); err != nil {
@@ -91,7 +91,7 @@ type inverter struct {
 	packers map[string]packer // hf tensors that go back packed
 }
 
-// piecewise is an hf tensor, or a part of it: what below made of it, cut once.
+// piecewise is an hf tensor, or a piece that one cut takes from what below made of it.
 type piecewise struct {
 	node  *op.Node
 	cut   *declare.TensorExpr   // nil: whole
@@ -99,8 +99,8 @@ type piecewise struct {
 	shape tensor.Shape
 }
 
-// item follows one mlx tensor back to the hf tensors it was made of.
-func (v *inverter) item(it *declare.Output, res *Resolution) {
+// output follows one mlx tensor back to the hf tensors it was made of.
+func (v *inverter) output(it *declare.Output, res *Resolution) {
 	m := v.hfWay(it)
 	stored, ok := v.src.Lookup(it.Path)
 	reason := ""
@@ -132,7 +132,7 @@ func (v *inverter) item(it *declare.Output, res *Resolution) {
 	}
 }
 
-// back undoes a making, outermost step first. after is the cut above, once one was
+// back undoes an expression, outermost step first. after is the cut above, once one was
 // met, with its piece as node.
 func (v *inverter) back(m *declare.TensorExpr, node *op.Node, after *piecewise) error {
 	if after != nil {
@@ -175,7 +175,7 @@ func (v *inverter) back(m *declare.TensorExpr, node *op.Node, after *piecewise) 
 		return nil
 	}
 	if len(m.In) != 1 {
-		return fmt.Errorf("%s of several", m.Op)
+		return fmt.Errorf("%s of several inputs cannot be undone", m.Op)
 	}
 	in, err := v.shapeOf(m.In[0])
 	if err != nil {
@@ -198,7 +198,7 @@ func (v *inverter) below(m *declare.TensorExpr, p *piecewise) error {
 		return err
 	}
 	if len(m.In) != 1 || m.Op == op.Slice {
-		return fmt.Errorf("a part of %s", m.Op)
+		return fmt.Errorf("a slice of %s cannot be undone", m.Op)
 	}
 	p.below = append(p.below, m)
 	return v.below(m.In[0], p)
@@ -209,7 +209,7 @@ func (v *inverter) add(path string, p piecewise) {
 	v.pieces[name] = append(v.pieces[name], p)
 }
 
-// shapeOf computes the shape of a making from the shapes of hf tensors.
+// shapeOf computes the shape of an expression from the shapes of hf tensors.
 func (v *inverter) shapeOf(m *declare.TensorExpr) (tensor.Shape, error) {
 	if err := v.Work(8); err != nil {
 		return nil, err
@@ -218,7 +218,7 @@ func (v *inverter) shapeOf(m *declare.TensorExpr) (tensor.Shape, error) {
 	case op.Load:
 		s := v.shapes[v.hfName(m.Path)+v.part]
 		if s == nil {
-			return nil, fmt.Errorf("the shape of %s cannot be told", m.Path)
+			return nil, fmt.Errorf("the shape of %s is unknown", m.Path)
 		}
 		return s, nil
 	case declare.Each:

@@ -13,13 +13,13 @@ func (v *inverter) join(path string) (*op.Node, error) {
 	pieces := v.pieces[path]
 	switch {
 	case len(pieces) == 0:
-		return nil, fmt.Errorf("no mlx tensor is made of it")
+		return nil, fmt.Errorf("no mlx tensor is made from it")
 	case pieces[0].cut == nil:
 		return pieces[0].node, nil
 	}
 	base := v.shapes[path]
 	if base == nil {
-		return nil, fmt.Errorf("its shape cannot be told from what is made of it: a source statement is needed")
+		return nil, fmt.Errorf("its shape cannot be inferred from what is made of it; add a source statement")
 	}
 	first := pieces[0]
 	for _, m := range first.below { // the shape that was cut
@@ -79,7 +79,7 @@ func joined(pieces []piecewise, whole tensor.Shape) (*op.Node, error) {
 		}
 		size := c.Of(whole[axis]).Size()
 		if c.Start != at {
-			return nil, fmt.Errorf("a part of it is kept nowhere: axis %d has %d elements, %d..%d are missing", axis, whole[axis], at, c.Start)
+			return nil, fmt.Errorf("part of it is not stored anywhere: axis %d has %d elements, %d..%d are missing", axis, whole[axis], at, c.Start)
 		}
 		if at += size; stride > 1 {
 			at = c.Start + 1
@@ -90,12 +90,12 @@ func joined(pieces []piecewise, whole tensor.Shape) (*op.Node, error) {
 	}
 	if stride > 1 {
 		if int64(len(parts)) != stride || whole[axis]%stride != 0 {
-			return nil, fmt.Errorf("a part of it is kept nowhere: %d of %d interleaved parts", len(parts), stride)
+			return nil, fmt.Errorf("part of it is not stored anywhere: %d of %d interleaved parts", len(parts), stride)
 		}
 		return interleaved(parts, whole, axis), nil
 	}
 	if at != whole[axis] {
-		return nil, fmt.Errorf("a part of it is kept nowhere: axis %d has %d elements, the parts %d", axis, whole[axis], at)
+		return nil, fmt.Errorf("part of it is not stored anywhere: axis %d has %d elements, the parts %d", axis, whole[axis], at)
 	}
 	if len(parts) == 1 {
 		return parts[0], nil

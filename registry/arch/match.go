@@ -52,7 +52,7 @@ func (m *match) Any(d *declare.Declared, p *tensor.Pattern) (found bool) {
 	return found
 }
 
-// loader takes what mlx_lm's loader does to a checkpoint of AWQ: it casts all other
+// loader does what mlx_lm's loader does to an AWQ checkpoint: it casts all other
 // floats to the dtype of the scales.
 func (m *match) loader() (err error) {
 	if method := m.QuantMethod(); m.src == nil || method != "awq" && method != "gptq" {
@@ -80,7 +80,7 @@ func (m *match) cast(n *op.Node) *op.Node {
 	return &op.Node{Step: op.Step{Op: op.Cast, To: m.loaderCast}, DType: m.loaderCast, Shape: n.Shape, In: []*op.Node{n}}
 }
 
-// stored finds a tensor under its own path, or where a renaming says it is.
+// stored finds a tensor under its own path, or under one that a renaming gives it.
 func (r *match) stored(path string) (tensor.Info, bool) {
 	if r.src == nil {
 		return tensor.Info{}, false
@@ -99,10 +99,10 @@ func (r *match) stored(path string) (tensor.Info, bool) {
 	return tensor.Info{}, false
 }
 
-// hfName is where the hf layout holds a path: the first renaming that fits and that
-// the checkpoint follows. One that is more special and stands before it counts even
-// if nothing is there under its name: that is what is missing. A checkpoint that
-// follows no renaming has the mlx layout's names.
+// hfName is the hf layout's name of a path, by the first renaming that applies and that
+// the checkpoint follows. A more specific one before it wins even if nothing is stored
+// under its name: that is what is missing. A checkpoint that follows no renaming has
+// the mlx layout's names.
 func (r *match) hfName(path string) string {
 	var best *declare.Renaming
 	followed := false
@@ -174,8 +174,8 @@ func (r *match) renamedPath(path string) string {
 	return ""
 }
 
-// sibling is the path of a stored tensor: weight_scale stands in place of the
-// last segment of x.weight, _scales is added to x.
+// sibling is the path of a companion tensor: weight_scale replaces the last segment of
+// x.weight, _scales is appended to x.
 func sibling(path, name string) string {
 	if strings.HasPrefix(name, "_") {
 		return path + name

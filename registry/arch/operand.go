@@ -7,9 +7,9 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Operand is what a tensor expression gives for a checkpoint: the logical tensor and
-// the stored tensors it consists of, one for a plain tensor, weight, scales and maybe
-// biases for a packed one.
+// Operand is the value of a tensor expression on a checkpoint: the logical tensor and
+// its parts, one for a plain tensor, weight, scales and perhaps biases for a packed
+// one.
 type Operand struct {
 	op.Array // logical; its DType is Invalid for packed
 	parts    []part
@@ -33,7 +33,7 @@ func (p part) node() *op.Node {
 	return &op.Node{Step: op.Step{Op: op.Load, Path: p.stored}, DType: p.DType, Shape: p.Shape}
 }
 
-// Shortfall is why an expression does not work on a checkpoint.
+// Shortfall is what an expression lacks on a checkpoint.
 type Shortfall struct {
 	absent []string // stored tensors that are not there
 	wrong  []Gap
@@ -60,7 +60,7 @@ func storedPart(suffix string, i tensor.Info) part {
 	return part{suffix: suffix, Array: op.Array{DType: i.DType, Shape: i.Shape}, stored: i.Path}
 }
 
-// made is what a step makes of parts, which must suit it.
+// made applies a step to parts; an error says that they do not fit.
 func made(suffix string, s op.Step, in ...part) (part, error) {
 	arrays := make([]op.Array, len(in))
 	for i, p := range in {
@@ -88,8 +88,8 @@ func made(suffix string, s op.Step, in ...part) (part, error) {
 	}}, nil
 }
 
-// apply runs one operation on operands, part by part. A packed tensor's last axis is
-// packed: operations on it are refused.
+// apply applies a step to operands, part by part. The last axis of a packed tensor is
+// packed: steps on it are refused.
 func apply(s *op.Step, ins []Operand) (Operand, error) {
 	first := ins[0]
 	for k, in := range ins[1:] {

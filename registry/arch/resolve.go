@@ -10,9 +10,9 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Resolve lays a checkpoint against the architecture. Gaps and Unused are data,
-// not errors; an error means the config cannot be evaluated (a missing key, a
-// refused combination) and says which rule, key and line, or that ctx is done.
+// Resolve matches a checkpoint with the architecture. Gaps and Unused are data, not
+// errors; an error means that the config cannot be evaluated (a missing key, a refused
+// combination) and names the rule, key and line, or that a budget or ctx is exhausted.
 func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution, error) {
 	r, err := a.match(ctx, c, src, false)
 	if err != nil {
@@ -25,7 +25,7 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 		if err := r.Round(); err != nil {
 			return nil, err
 		}
-		o := r.hold(it)
+		o := r.choose(it)
 		for _, p := range o.parts {
 			n := p.node()
 			n.Sources(func(path string) { used[path] = true })
@@ -71,7 +71,7 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 	return res, r.Over()
 }
 
-// targets gives an item's output tensors: one, or those of a packed one.
+// targets lists what an output becomes: one tensor, or the parts of a packed one.
 func (r *match) targets(it *declare.Output, o *outcome) []Target {
 	t := Target{Want: wantOf(it), Keep: declare.Any(&r.Budget, &r.Keeps, it.Path), Quant: r.quantRule(it)}
 	if o.chosen < 0 {
@@ -95,7 +95,7 @@ func (r *match) targets(it *declare.Output, o *outcome) []Target {
 	return out
 }
 
-// quantRule tells what -q does to a weight; of several rules the last one counts.
+// quantRule says what -q does to a weight; the last rule that matches counts.
 func (r *match) quantRule(it *declare.Output) QuantRule {
 	module, isWeight := strings.CutSuffix(it.Path, ".weight")
 	if !isWeight || len(it.Shape) < 2 || it.DType != tensor.Invalid {
@@ -116,8 +116,8 @@ func (r *match) quantRule(it *declare.Output) QuantRule {
 	return q
 }
 
-// leftover sorts the source tensors that no rule used: dropped by name, or
-// unused; of these a second copy and an index beyond the config's are gaps.
+// leftover sorts the source tensors that nothing used into dropped and unused; a second
+// copy and an index beyond the config's are gaps as well.
 func (r *match) leftover(res *Resolution, used map[string]bool, outcomes []outcome) {
 	r.src.All(func(i tensor.Info) bool {
 		if r.Round() != nil {
@@ -164,7 +164,7 @@ func (r *match) dropped(path string) (d declare.NameRule, ok bool) {
 	return r.Drops.List[first], true
 }
 
-// layout tells hf from mlx by the tensors that differ between them.
+// layout distinguishes hf from mlx by the tensors that they name differently.
 func (r *match) layout(outcomes []outcome) (layout, why string) {
 	var hf, mlx *declare.Output
 	var nHF, nMLX, packed int

@@ -32,13 +32,13 @@ var textCases = []struct {
 	{"arch x\ntensor w [n]", `{"n": -1}`, 2, 11, "a dimension is never negative"},
 	{"arch x\ntensor w [n, n, n]", `{"n": 9000000000}`, 2, 1, "overflows 64 bits"},
 	{"arch x\ntensor w [n * n]", `{"n": 9000000000}`, 2, 13, "overflows 64 bits"},
-	{"arch x\nfor i in 0..n { tensor w.{i} [1] }", `{"n": 1000000000000}`, 2, 11, "a loop runs from 0 or above"},
-	{"arch x\nfor i in 0..n { tensor w.{i} [1] }", `{"n": -1}`, 2, 11, "a loop runs from 0 or above"},
+	{"arch x\nfor i in 0..n { tensor w.{i} [1] }", `{"n": 1000000000000}`, 2, 11, "a loop starts at 0 or above"},
+	{"arch x\nfor i in 0..n { tensor w.{i} [1] }", `{"n": -1}`, 2, 11, "a loop starts at 0 or above"},
 	{"arch x\nfor i in 0..n { for j in 0..n { for k in 0..n { tensor w.{i}.{j}.{k} [1] } } }", `{"n": 60000}`, 2, 0, "ask for more than 524288 names"},
-	{"arch x\nuse nothing(1)", `{}`, 2, 1, "there is neither a block nor an architecture of this name"},
-	{"arch x\nuse gqa(1)", `{}`, 2, 1, "its parameter heads is not given"},
-	{"arch x\nuse swiglu(1, 2, size = 3)", `{}`, 2, 23, "has no further parameter"},
-	{"arch x\nblock b() { use b() }\nuse b()", `{}`, 2, 13, "blocks stand in blocks more than 32 deep"},
+	{"arch x\nuse nothing(1)", `{}`, 2, 1, "no block or architecture has this name"},
+	{"arch x\nuse gqa(1)", `{}`, 2, 1, "parameter heads is missing"},
+	{"arch x\nuse swiglu(1, 2, size = 3)", `{}`, 2, 23, "has no parameter"},
+	{"arch x\nblock b() { use b() }\nuse b()", `{}`, 2, 13, "blocks nest more than 32 deep"},
 	{"arch x\nlet a = b\nlet b = 1 / z\ntensor w [a]", `{"z": 0}`, 2, 9, "b is neither bound"},
 	{"arch x\nlet b = 1 / z\ntensor w [b]", `{"z": 0}`, 2, 11, "division by zero"},
 	{"arch x\nrefuse when n > 3 because \"too many\"", `{"n": 4}`, 2, 1, "too many"},
@@ -46,14 +46,14 @@ var textCases = []struct {
 	{"arch x\nfor i in 0..2 { tensor a.{j}.w [1] }", `{}`, 2, 17, "{j}: j is neither bound here"},
 	{"arch x\ntensor a.weight [4] from s.weight\ntensor b.weight [5] from s.weight", `{}`, 0, 0, "s.weight must have shape [5] here and [4] by "},
 	{"arch x\nquant a.*", `{}`, 2, 1, "say how"},
-	{"arch x\nread a.weight as zip(x = y)", `{}`, 2, 1, "there is no stored form zip"},
-	{"arch x\nread a.weight as fp8(block = 128)", `{}`, 2, 1, "it needs scale = NAME"},
-	{"arch x\ntensor w [4] from blend(a, b)", `{}`, 2, 19, "there is no function blend on tensors"},
+	{"arch x\nread a.weight as zip(x = y)", `{}`, 2, 1, "unknown stored form zip"},
+	{"arch x\nread a.weight as fp8(block = 128)", `{}`, 2, 1, "needs scale = NAME"},
+	{"arch x\ntensor w [4] from blend(a, b)", `{}`, 2, 19, "unknown tensor function blend"},
 	{"arch x\ntensor w [4] from permute(a, 0, 2)", `{}`, 2, 19, "each axis once"},
-	{"arch x\ntensor w [4] as b16", `{}`, 2, 1, "there is no dtype b16"},
+	{"arch x\ntensor w [4] as b16", `{}`, 2, 1, "unknown dtype b16"},
 	{"arch x\ntensor w.{p in a:b, c} [4]", `{}`, 2, 1, "does not give 1 words"},
 	{"arch x\nwith text_config { tensor w [4] }", `{"text_config": 3}`, 2, 1, "config.json has no object text_config"},
-	{"arch x\ntensor {name}.w [4]", `{"name": "{name}"}`, 2, 1, "names stand in names"},
+	{"arch x\ntensor {name}.w [4]", `{"name": "{name}"}`, 2, 1, "names nest"},
 	{"tensor w [4]", `{}`, 0, 0, "the file begins with arch NAME"},
 }
 
@@ -85,7 +85,7 @@ func TestStaticErrors(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	want := []string{"x.arch:2:1: use nothing", "\n  use nothing()\n  ^", "x.arch:4:3: read: there is no stored form zip", "x.arch:5:3: drop a.*: say why", "x.arch:7:13: tensor w: there is no dtype b16"}
+	want := []string{"x.arch:2:1: use nothing", "\n  use nothing()\n  ^", "x.arch:4:3: read: unknown stored form zip", "x.arch:5:3: drop a.*: say why", "x.arch:7:13: tensor w: unknown dtype b16"}
 	at := 0
 	for _, w := range want {
 		i := strings.Index(err.Error()[at:], w)

@@ -9,11 +9,11 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Forms that mlx keeps packed as they were stored go back too: the same bits under
-// the names and shapes of hf.
+// Tensors that mlx keeps packed as hf stored them go back as well: the same bits under
+// hf's names and shapes.
 
-// packedBack follows a packed mlx tensor back, part by part; false when hf has no
-// form for it.
+// packedBack takes a packed mlx tensor back, part by part; false when hf has no form
+// for it.
 func (v *inverter) packedBack(it *declare.Output, m *declare.TensorExpr, weight tensor.Info) bool {
 	scales, ok := v.src.Lookup(strings.TrimSuffix(it.Path, "weight") + "scales")
 	if !ok || !strings.HasSuffix(it.Path, ".weight") || it.LastAxis() == 0 {
@@ -67,9 +67,8 @@ type packer struct {
 	path string
 }
 
-// packer finds the stored form that such a packing came from. int4 is none: its
-// zero is always 8, and whether mlx's biases are -8 times the scales only the bytes
-// tell.
+// packer finds the stored form that a packing came from. It is never int4, whose zero
+// is always 8: only the bytes tell whether mlx's biases are -8 times the scales.
 func (v *inverter) packer(path string, bits, group int, scales tensor.DType) *declare.Read {
 	var found *declare.Read
 	declare.Matching(&v.Budget, &v.Reads, path, func(c *declare.Read) bool {

@@ -253,7 +253,7 @@ func (s *scope) rooted(name string) string {
 // the config of this place.
 func (r *Declared) use(s *scope, u *lang.Use) error {
 	if r.depth++; r.depth > maxDepth {
-		return fmt.Errorf("use %s: blocks stand in blocks more than %d deep", u.Name, maxDepth)
+		return fmt.Errorf("use %s: blocks nest more than %d deep", u.Name, maxDepth)
 	}
 	defer func() { r.depth-- }()
 	b, err := r.Arch.Block(u.Name)
@@ -300,7 +300,7 @@ func (s *scope) pass(b *lang.Block, u *lang.Use, caller *scope) error {
 				known = known || p.Name == name
 			}
 			if !known || given[name] {
-				return fault(a.Tree, fmt.Errorf("block %s has no further parameter for %v", b.Name, a.Tree))
+				return fault(a.Tree, fmt.Errorf("block %s has no parameter for %v", b.Name, a.Tree))
 			}
 			given[name] = true
 			s.bind(name, &binding{node: value, in: caller})
@@ -311,7 +311,7 @@ func (s *scope) pass(b *lang.Block, u *lang.Use, caller *scope) error {
 			continue
 		}
 		if p.Default == nil {
-			return fmt.Errorf("use %s: its parameter %s is not given", b.Name, p.Name)
+			return fmt.Errorf("use %s: parameter %s is missing", b.Name, p.Name)
 		}
 		s.bind(p.Name, &binding{node: p.Default.Tree, in: s})
 	}

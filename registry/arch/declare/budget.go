@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Limits of one application of an architecture to a config and a checkpoint: any of
-// them may come from anywhere, and ask for 10^18 layers. Names bound what is kept,
-// steps the time: products of loops, rules and tensors.
+// Limits of one application of an architecture to a config and a checkpoint, none of
+// which is trusted: a config may ask for 10^18 layers. Names bound the memory, steps
+// the time of products of loops, rules and tensors.
 const (
 	maxNames  = 1 << 19 // loop rounds, tensors and the steps that make them; the largest models take half as many
 	maxSteps  = 1 << 28 // nodes evaluated, rules tried, bytes and items walked over
@@ -20,7 +20,7 @@ const (
 // stepLimit is maxSteps, but for tests, which have less time.
 var stepLimit int64 = maxSteps
 
-// What counts for more than one.
+// Weights of what counts as more than one.
 const (
 	longName       = 128 // bytes of a name that counts as one; a longer one counts for several
 	statementSteps = 64
@@ -30,7 +30,7 @@ const (
 	manyWays       = 16               // names for each further way that a pattern multiplies out to
 )
 
-// Budget counts what an application takes.
+// Budget counts what an application uses.
 type Budget struct {
 	ctx    context.Context
 	names  int64
@@ -58,8 +58,8 @@ func (b *Budget) SpendName(count int64, length int) error {
 	return b.Spend(count * int64(1+length/longName))
 }
 
-// Work counts steps, and looks at the context now and then. Who cannot report its
-// error may go on: whoever asked for it finds the error in Over.
+// Work counts steps and checks the context from time to time. Code that cannot return
+// its error may ignore it: Over keeps it.
 func (b *Budget) Work(steps int64) error {
 	if b.steps += steps; b.over == nil && b.steps-b.looked >= lookEvery {
 		b.looked, b.over = b.steps, b.ctx.Err()
@@ -73,7 +73,7 @@ func (b *Budget) Work(steps int64) error {
 // Round counts a round of a loop over outputs or tensors.
 func (b *Budget) Round() error { return b.Work(roundSteps) }
 
-// Over is the error of what took too much.
+// Over is the error of an exhausted budget or context, nil while there is none.
 func (b *Budget) Over() error { return b.over }
 
 // LimitSteps sets a lower limit of steps, for tests; what it returns puts the limit

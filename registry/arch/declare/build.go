@@ -20,7 +20,7 @@ const markVariable = "\x00"
 func (s *scope) tensorExpr(n *expr.Node) (*TensorExpr, error) {
 	r := s.run
 	if r.nested++; r.nested > maxNested {
-		return nil, fault(n, fmt.Errorf("steps of a tensor stand in steps more than %d deep", maxNested))
+		return nil, fault(n, fmt.Errorf("a tensor expression nests more than %d steps deep", maxNested))
 	}
 	defer func() { r.nested-- }()
 	if err := r.spendAt(n, 1); err != nil {
@@ -55,7 +55,7 @@ func (s *scope) tensorExpr(n *expr.Node) (*TensorExpr, error) {
 	case expr.OpCall:
 		return s.called(n)
 	}
-	return nil, fault(n, fmt.Errorf("%v is no tensor expression", n))
+	return nil, fault(n, fmt.Errorf("%v is not a tensor expression", n))
 }
 
 func (s *scope) load(name string, n *expr.Node) (*TensorExpr, error) {

@@ -1,13 +1,17 @@
-// Package declare applies an architecture to a config.json: it leaves the tensors
-// that are declared, each with the expressions that may make it, and the rules about
-// names. What a checkpoint holds of them is no matter here.
+// Package declare applies an architecture to a config.json. The result lists the
+// tensors of the mlx layout, each with the expressions that can make it, and the rules
+// about names; what a checkpoint holds of them is decided by package arch.
 //
-// Most users need [Apply], and from its [Declared] the Outputs; an Output's From are
-// [TensorExpr]s. [ParseConfig] reads a config.json, [Find] the architecture for it.
+// Most users need [ParseConfig], [Find] (the architecture for a config) and [Apply],
+// whose [Declared] has the [Output]s; an Output's From are [TensorExpr]s.
 //
-// Invariants: what was found never defines what was expected: a statement asks about
-// the checkpoint through [Checkpoint] alone, and then the result is kept for no other
-// one. Every loop over a file or a config counts in the [Budget].
+// Statements run in apply.go, output.go and rule.go; scope.go says what names mean,
+// names.go expands names with braces, build.go and function.go turn expressions into
+// [TensorExpr]s.
+//
+// Invariants: statements ask about a checkpoint through [Checkpoint] alone, and a result
+// that depends on one is not kept; every loop over a file, a config or a checkpoint
+// counts in the [Budget].
 package declare
 
 import (
@@ -19,10 +23,10 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Checkpoint answers what a statement asks about a checkpoint while it is applied.
+// Checkpoint answers what statements ask about a checkpoint while they run.
 type Checkpoint interface {
-	// Load gives a tensor as numbers, read as the statements so far say; false when
-	// it cannot be.
+	// Load gives a tensor's dtype and shape, read as the statements so far say; false
+	// when it cannot be read.
 	Load(d *Declared, path string) (op.Array, bool)
 	// Any reports that there is a tensor that a pattern matches.
 	Any(d *Declared, p *tensor.Pattern) bool
@@ -79,8 +83,8 @@ func (it *Output) LastAxis() int64 {
 	return 0
 }
 
-// FirstWritten is the first way that the file writes: the hf layout's. Without one
-// it is the tensor itself.
+// FirstWritten is the first way written in the file, the hf layout's; without one, the
+// tensor itself.
 func (it *Output) FirstWritten() int {
 	for k := range it.From {
 		if it.Listed > 0 && (k != it.Own || it.OwnListed) {

@@ -18,7 +18,7 @@ func (s *scope) called(n *expr.Node) (*TensorExpr, error) {
 	var err error
 	switch args {
 	case op.NoFunction:
-		return nil, fault(n, fmt.Errorf("there is no function %s on tensors; known are %s", n.Text, strings.Join(op.Functions(), " ")))
+		return nil, fault(n, fmt.Errorf("unknown tensor function %s; known are %s", n.Text, strings.Join(op.Functions(), " ")))
 	case op.Tensors:
 		return s.stack(n)
 	case op.AxisFirst:
@@ -55,7 +55,7 @@ func (s *scope) called(n *expr.Node) (*TensorExpr, error) {
 	case args == op.DType && len(rest) == 1 && rest[0].Op == expr.OpName:
 		var ok bool
 		if m.To, ok = tensor.ParseDType(rest[0].Text); !ok {
-			err = fault(n, fmt.Errorf("there is no dtype %s", rest[0].Text))
+			err = fault(n, fmt.Errorf("unknown dtype %s", rest[0].Text))
 		}
 		return m, err
 	}

@@ -48,7 +48,7 @@ func pieces(name string) ([]piece, error) {
 		}
 		end := strings.IndexByte(name, '}')
 		if end < open {
-			return nil, fmt.Errorf("%s: the braces do not close", name)
+			return nil, fmt.Errorf("%s: unclosed brace", name)
 		}
 		out = append(out, piece{name[open+1 : end], true})
 		name = name[end+1:]
@@ -57,7 +57,7 @@ func pieces(name string) ([]piece, error) {
 }
 
 // expand puts the values of names in braces into a name: layers.{layer}.w.
-// Alternatives are not for it: see alternatives.
+// Names with alternatives go through alternatives.
 func (s *scope) expand(name string) (string, error) {
 	cut := s.run.pieces
 	for range maxExpansion {
@@ -86,7 +86,7 @@ func (s *scope) expand(name string) (string, error) {
 		}
 		name = b.String()
 	}
-	return "", fmt.Errorf("%s: names stand in names more than %d deep", name, maxExpansion)
+	return "", fmt.Errorf("%s: names nest more than %d deep", name, maxExpansion)
 }
 
 // inBraces gives the text of a scalar expression in braces.
@@ -113,7 +113,7 @@ func (s *scope) inBraces(text string) (string, error) {
 	if i, ok := v.Int(); ok {
 		return strconv.FormatInt(i, 10), nil
 	}
-	return "", fmt.Errorf("{%.80s} is %v: want a word or a whole number", text, v)
+	return "", fmt.Errorf("{%.80s} is %v, not a word or a whole number", text, v)
 }
 
 // formulaOf parses the text of a brace group, once.
@@ -135,7 +135,7 @@ func (r *Declared) formulaOf(text string) (*expr.Node, error) {
 // path gives the root path of a tensor that an expression names.
 func (s *scope) path(n *expr.Node) (string, error) {
 	if n.Op != expr.OpName {
-		return "", fault(n, fmt.Errorf("%v is no name of a tensor", n))
+		return "", fault(n, fmt.Errorf("%v is not a tensor name", n))
 	}
 	return s.absolute(n.Text, n)
 }
@@ -297,7 +297,7 @@ func (s *scope) bounds(n *expr.Node) (from, to int64, err error) {
 		return 0, 0, err
 	}
 	if from < 0 || to < 0 || to-from > maxAlternatives {
-		return 0, 0, fault(n, fmt.Errorf("%v is %d..%d: a loop runs from 0 or above, over at most %d numbers", n, from, to, maxAlternatives))
+		return 0, 0, fault(n, fmt.Errorf("%v is %d..%d: a loop starts at 0 or above and has at most %d rounds", n, from, to, maxAlternatives))
 	}
 	return from, to, s.run.spendAt(n, max(0, to-from))
 }
@@ -341,8 +341,7 @@ func (s *scope) pattern(text string) (string, error) {
 	return b.String(), nil
 }
 
-// parsePattern is a statement's pattern. One whose braces offer many ways takes as
-// much as many.
+// parsePattern is a statement's pattern; one that multiplies out costs as much as many.
 func (s *scope) parsePattern(text string, st *lang.Statement) (*tensor.Pattern, error) {
 	text, err := s.pattern(text)
 	if err != nil {

@@ -56,7 +56,7 @@ func (r *Declared) read(s *scope, st *lang.Statement) error {
 	}
 	for _, role := range kind.Need {
 		if c.Parts[role] == "" {
-			return fmt.Errorf("read … as %s: it needs %s = NAME", d.Codec, role)
+			return fmt.Errorf("read … as %s needs %s = NAME", d.Codec, role)
 		}
 	}
 	if (c.Rows == 0) != (c.Cols == 0) {
@@ -105,7 +105,7 @@ func (c *Read) argument(s *scope, n *expr.Node) error {
 		text, _ = value.Value.Text()
 	}
 	if text == "" {
-		return fault(n, fmt.Errorf("%s wants the name of a stored tensor", name))
+		return fault(n, fmt.Errorf("%s must be the name of a stored tensor", name))
 	}
 	if name == "ignore" {
 		c.ignore = append(c.ignore, text)

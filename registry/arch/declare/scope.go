@@ -12,8 +12,8 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Error is a fault met while an architecture is applied to a config: a key that
-// is absent, a combination it refuses.
+// Error is a fault found while an architecture is applied to a config: an absent key, a
+// refused combination.
 type Error struct {
 	File    string
 	Line    int
@@ -30,7 +30,7 @@ func (e *Error) Lines() []string {
 	return (&expr.SyntaxError{File: e.File, Line: e.Line, Column: e.Column, Text: e.Text, Message: e.Message}).Lines()
 }
 
-// faultOf is fault of what may be no error.
+// faultOf is fault, and nil for nil.
 func faultOf(n *expr.Node, err error) error {
 	if err == nil {
 		return nil
@@ -63,8 +63,8 @@ func fault(n *expr.Node, err error) error {
 
 const maxMessage = 1000 // bytes
 
-// scope is where a statement stands: what names mean, and what paths are
-// relative to. Blocks see the names of where they are used.
+// scope says what names mean at a statement, and what paths are relative to. Blocks see
+// the names of the place where they are used.
 type scope struct {
 	run    *Declared
 	parent *scope

@@ -8,7 +8,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// TensorExpr is a tensor expression with its names and numbers put in: a way to
+// TensorExpr is a tensor expression with all names and numbers substituted: a way to
 // make a tensor, not yet matched with a checkpoint.
 type TensorExpr struct {
 	op.Step
@@ -29,8 +29,8 @@ func (m *TensorExpr) Element(i int64) string {
 	return string(append(b, m.Suffix...))
 }
 
-// Number is that of the element of Each that path names. The stack itself is
-// none, though mlp.experts.w both begins and ends as mlp.experts.{0..3}.w does.
+// Number is the number of the element of Each that path names. The stack itself is not
+// an element, though mlp.experts.w begins and ends as mlp.experts.{0..3}.w does.
 func (m *TensorExpr) Number(path string) (int64, bool) {
 	rest, begins := strings.CutPrefix(path, m.Prefix)
 	rest, ends := strings.CutSuffix(rest, m.Suffix)

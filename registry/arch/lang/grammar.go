@@ -1,3 +1,12 @@
+// Package lang is the language of .arch files, as docs/arch-language.md describes it:
+// its grammar, what is wrong with a file whatever the config, and the architectures
+// that come with the program.
+//
+// Most users need [ByName], [Names] and [Parse]; an [Arch] is a list of [Statement]s,
+// which package declare runs. [Arch.Notes] and [Arch.Steps] describe one for people.
+//
+// Invariants: a file is parsed once, and an [Arch] never changes after that; the limits
+// of a text are those of package expr.
 package lang
 
 import (

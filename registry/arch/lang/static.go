@@ -9,8 +9,8 @@ import (
 	"wreg/registry/tensor"
 )
 
-// static finds what is wrong with a file whatever the config: words that nothing
-// goes by. All of them are told, in the file's order.
+// static finds what is wrong with a file whatever the config: undefined names above
+// all. Every fault is reported, in the file's order.
 func (a *Arch) static() error {
 	var faults []error
 	lines := strings.Split(a.text, "\n")
@@ -43,11 +43,11 @@ func (a *Arch) staticFault(st *Statement) error {
 	return nil
 }
 
-// Architecture is the one that goes by the name that is used, and by no block.
+// Architecture is the one that has the name used, which no block has.
 func (u *Use) Architecture() (*Arch, error) {
 	a, err := ByName(u.Name)
 	if err != nil {
-		return nil, fmt.Errorf("use %s: there is neither a block nor an architecture of this name", u.Name)
+		return nil, fmt.Errorf("use %s: no block or architecture has this name", u.Name)
 	}
 	return a, nil
 }
@@ -59,7 +59,7 @@ func (d *Tensor) Type() (tensor.DType, error) {
 	}
 	dt, ok := tensor.ParseDType(d.DType)
 	if !ok {
-		return dt, fmt.Errorf("tensor %s: there is no dtype %s", d.Name, d.DType)
+		return dt, fmt.Errorf("tensor %s: unknown dtype %s", d.Name, d.DType)
 	}
 	return dt, nil
 }
@@ -96,7 +96,7 @@ var codecs = map[string]Codec{
 func (d *Read) Kind() (Codec, error) {
 	kind, ok := codecs[d.Codec]
 	if !ok {
-		return kind, fmt.Errorf("read: there is no stored form %s; known are fp8 int4 fp4 mxfp4 mxfp8 nvfp4 tiles awq", d.Codec)
+		return kind, fmt.Errorf("read: unknown stored form %s; known are fp8 int4 fp4 mxfp4 mxfp8 nvfp4 tiles awq", d.Codec)
 	}
 	return kind, nil
 }

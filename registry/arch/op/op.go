@@ -78,7 +78,7 @@ type Array struct {
 	Shape tensor.Shape
 }
 
-// Node is one step of the tree that makes a tensor: all numbers concrete, so it
+// Node is one step of the tree that makes a tensor. All its numbers are concrete: it
 // can be printed, costed and run without the architecture.
 type Node struct {
 	Step
