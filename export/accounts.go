@@ -13,12 +13,13 @@ import (
 	"strings"
 
 	"wreg/ingest"
+	"wreg/ingest/interrupt"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
 // files compares the files beside the shards.
-func (v *verifier) files(dir string, r *Receipt) error {
+func (v *verifier) files(ctx context.Context, dir string, r *Receipt) error {
 	root, err := ingest.OpenFolder(dir)
 	if err != nil {
 		return err
@@ -35,8 +36,11 @@ func (v *verifier) files(dir string, r *Receipt) error {
 			continue
 		}
 		h := sha256.New()
-		n, err := io.Copy(h, io.LimitReader(f, x.Bytes+1))
+		n, err := io.Copy(h, io.NewSectionReader(interrupt.Reader(ctx, f), 0, x.Bytes+1))
 		f.Close()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		switch got := hex.EncodeToString(h.Sum(nil)); {
 		case err != nil:
 			v.fault(x.Name, "", -1, "%v", err)
@@ -173,7 +177,10 @@ func (v *verifier) sources(ctx context.Context, r *Receipt) error {
 		}
 	}
 	c, err := ingest.Open(ctx, r.Root, ingest.Options{})
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
 		v.skip("sources: %v", err)
 		return nil
 	}

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	"wreg/ingest"
+	"wreg/ingest/interrupt"
 	"wreg/registry/arch"
 	"wreg/registry/pyjson"
 )
@@ -252,7 +254,7 @@ func parent(path string) string {
 }
 
 // copyExtra copies one file and gives its bytes to also.
-func copyExtra(dst *os.Root, src *ingest.Folder, x extra, also io.Writer, sync bool) error {
+func copyExtra(ctx context.Context, dst *os.Root, src *ingest.Folder, x extra, also io.Writer, sync bool) error {
 	in, err := src.Open(x.name)
 	if err != nil {
 		return err
@@ -262,7 +264,7 @@ func copyExtra(dst *os.Root, src *ingest.Folder, x extra, also io.Writer, sync b
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(io.MultiWriter(out, also), io.LimitReader(in, x.size+1))
+	n, err := io.Copy(io.MultiWriter(out, also), io.NewSectionReader(interrupt.Reader(ctx, in), 0, x.size+1))
 	if err == nil && n != x.size {
 		err = fmt.Errorf("%s: has %d bytes, had %d when the export was planned", x.name, n, x.size)
 	}

@@ -104,7 +104,7 @@ func (p *Plan) fill(ctx context.Context, s *stream, b *berth) (*Receipt, error) 
 	if err := p.source.unchanged(); err != nil {
 		return nil, err // said by Run
 	}
-	files, err := p.beside(b)
+	files, err := p.beside(ctx, b)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +136,7 @@ func (p *Plan) headersBack(files []*os.File) error {
 }
 
 // beside writes every file but the shards and the receipt.
-func (p *Plan) beside(b *berth) ([]ReceiptFile, error) {
+func (p *Plan) beside(ctx context.Context, b *berth) ([]ReceiptFile, error) {
 	var files []ReceiptFile
 	index, err := p.index()
 	if err != nil {
@@ -167,7 +167,7 @@ func (p *Plan) beside(b *berth) ([]ReceiptFile, error) {
 	defer src.Close()
 	for _, x := range p.files {
 		h := sha256.New()
-		if err := copyExtra(b.root, src, x, h, !p.o.NoSync); err != nil {
+		if err := copyExtra(ctx, b.root, src, x, h, !p.o.NoSync); err != nil {
 			return nil, err
 		}
 		files = append(files, ReceiptFile{x.name, x.size, hex.EncodeToString(h.Sum(nil))})

@@ -87,7 +87,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, er
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, receiptFile), err)
 	}
-	if err := v.files(dir, &r); err != nil {
+	if err := v.files(ctx, dir, &r); err != nil {
 		return nil, err
 	}
 	v.accounts(&r)

@@ -12,17 +12,25 @@ import (
 const lag = 8
 
 // looked is a context that counts how often it is asked whether it is done, and is
-// after so many times.
+// after so many times, and with it those made of it, whose looks do not count.
 type looked struct {
 	context.Context
-	looks, most atomic.Int64
+	cancel context.CancelFunc
+	most   int64
+	looks  atomic.Int64
+}
+
+func lookedAt(t testing.TB, most int64) *looked {
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	return &looked{Context: ctx, cancel: cancel, most: most}
 }
 
 func (c *looked) Err() error {
-	if c.looks.Add(1) > c.most.Load() {
-		return context.Canceled
+	if c.looks.Add(1) > c.most {
+		c.cancel()
 	}
-	return nil
+	return c.Context.Err()
 }
 
 // Interrupted holds work to ending when its context does, by counting: it must look
@@ -31,8 +39,7 @@ func (c *looked) Err() error {
 // looking a few times more at most.
 func Interrupted(t testing.TB, looks int64, work func(ctx context.Context) error) {
 	t.Helper()
-	c := &looked{Context: t.Context()}
-	c.most.Store(1 << 60)
+	c := lookedAt(t, 1<<60)
 	if err := work(c); err != nil {
 		t.Fatal(err)
 	}
@@ -41,8 +48,7 @@ func Interrupted(t testing.TB, looks int64, work func(ctx context.Context) error
 		t.Errorf("%d looks at the context, fewer than %d", all, looks)
 	}
 	for after := int64(0); after < all; after += max(1, all/32) {
-		c := &looked{Context: t.Context()}
-		c.most.Store(after)
+		c := lookedAt(t, after)
 		err := work(c)
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("done after look %d of %d: error %v", after, all, err)
