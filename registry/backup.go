@@ -18,17 +18,32 @@ import (
 // Backup writes a consistent snapshot of the registry, a registry file itself,
 // while others read it and while this process writes it. It returns the number of
 // bytes written.
-func (r *Registry) Backup(w io.Writer) (n int64, err error) {
+func (r *Registry) Backup(ctx context.Context, w io.Writer) (n int64, err error) {
 	err = r.view(func(tx *bolt.Tx) error {
-		n, err = tx.WriteTo(w)
+		if n, err = tx.WriteTo(writer{ctx, w}); err != nil && ctx.Err() != nil {
+			return ctx.Err() // bbolt makes text of it
+		}
 		return err
 	})
 	return n, err
 }
 
+// writer is w until its context is done.
+type writer struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (w writer) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.w.Write(p)
+}
+
 // BackupFile is Backup to a new file: written beside it, synced, renamed. An
 // existing file is an error.
-func (r *Registry) BackupFile(path string) error {
+func (r *Registry) BackupFile(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		if err == nil {
 			err = fs.ErrExist
@@ -36,7 +51,7 @@ func (r *Registry) BackupFile(path string) error {
 		return fmt.Errorf("backup %s: %w", path, err)
 	}
 	err := disk.Create(path, func(temp *os.File) error {
-		_, err := r.Backup(temp)
+		_, err := r.Backup(ctx, temp)
 		return err
 	})
 	if err != nil {

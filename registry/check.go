@@ -24,7 +24,7 @@ const maxFaults = 100
 func (r *Registry) Check(ctx context.Context) ([]Fault, error) {
 	c := newChecker(ctx, &Snapshot{r: r})
 	err := r.alone(func(tx *bolt.Tx) error {
-		pages, err := r.walkAll()
+		pages, err := r.walkAll(ctx)
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func CheckFile(ctx context.Context, path string, o Options) ([]Fault, error) {
 	r = newRegistry(damaged.Path, true)
 	c := newChecker(ctx, &Snapshot{r: r})
 	if err := r.open(true, defaultTimeout); err == nil {
-		if pages, err := r.walkAll(); err == nil {
+		if pages, err := r.walkAll(ctx); err == nil {
 			c.pages(pages)
 		}
 		if err := r.Close(); err != nil {

@@ -186,7 +186,7 @@ func everyEntryBut(t *testing.T, path, want string, merges bool) {
 			t.Error("Merge: no error")
 		}
 		var copied bytes.Buffer
-		_, err = r.Backup(&copied)
+		_, err = r.Backup(t.Context(), &copied)
 		note("Backup", err)
 	})
 	if err := target.View(func(s *Snapshot) error {

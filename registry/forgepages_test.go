@@ -222,7 +222,7 @@ func TestForgedPages(t *testing.T) {
 			}
 			defer f.Close()
 			reads := &counted{File: f}
-			w, err := boltfile.NewWalk(reads)
+			w, err := boltfile.NewWalk(t.Context(), reads)
 			if err != nil {
 				return
 			}

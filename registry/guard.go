@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -95,18 +96,18 @@ func (r *Registry) reported() (n int, last error) {
 }
 
 // walkAll walks the whole file. The caller holds the lock, so that no writer is at work.
-func (r *Registry) walkAll() (*boltfile.Walk, error) {
-	w, err := boltfile.NewWalk(r.file)
+func (r *Registry) walkAll(ctx context.Context) (*boltfile.Walk, error) {
+	w, err := boltfile.NewWalk(ctx, r.file)
 	if err != nil {
 		return nil, r.damaged(err)
 	}
 	w.All()
-	return w, nil
+	return w, ctx.Err()
 }
 
 // checkPages is walkAll's faults as one error.
 func (r *Registry) checkPages() error {
-	w, err := r.walkAll()
+	w, err := r.walkAll(context.Background())
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (r *Registry) checkPages() error {
 // checkTops walks all but the revisions' own buckets, which checkRevision does
 // when they are asked for: opening a large registry costs what is used of it.
 func (r *Registry) checkTops(tx *bolt.Tx) error {
-	w, err := boltfile.NewWalk(r.file)
+	w, err := boltfile.NewWalk(context.Background(), r.file) // a few pages
 	if err != nil {
 		return r.damaged(err)
 	}

@@ -33,7 +33,7 @@ func TestBackup(t *testing.T) {
 	want := mustRead(t, r)
 	copied := filepath.Join(dir, "copy.db")
 	// While it is being read and, afterwards, written.
-	err := r.View(func(s *registry.Snapshot) error { return r.BackupFile(copied) })
+	err := r.View(func(s *registry.Snapshot) error { return r.BackupFile(t.Context(), copied) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,13 +42,13 @@ func TestBackup(t *testing.T) {
 		t.Errorf("the backup (-want +got)\n%s", d)
 	}
 	before, _ := os.ReadFile(copied)
-	if err := r.BackupFile(copied); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), copied) {
+	if err := r.BackupFile(t.Context(), copied); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), copied) {
 		t.Errorf("over an existing file: %v", err)
 	}
 	if after, _ := os.ReadFile(copied); !bytes.Equal(before, after) {
 		t.Error("the existing file was changed")
 	}
-	if err := r.BackupFile(filepath.Join(dir, "no", "such", "folder.db")); err == nil {
+	if err := r.BackupFile(t.Context(), filepath.Join(dir, "no", "such", "folder.db")); err == nil {
 		t.Error("into a folder that does not exist: no error")
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*.new-*")); len(left) > 0 {

@@ -145,7 +145,7 @@ func TestBesideIsKept(t *testing.T) {
 	for name, data := range kept {
 		file := filepath.Join(dir, name)
 		if data == nil {
-			if err := r.BackupFile(file); err != nil {
+			if err := r.BackupFile(t.Context(), file); err != nil {
 				t.Fatal(err)
 			}
 			data, _ = os.ReadFile(file)

@@ -97,7 +97,7 @@ func tortureChild(seedText, path, otherPath string) error {
 				return err
 			}
 			fmt.Println("collected")
-			if _, err := r.Backup(io.Discard); err != nil {
+			if _, err := r.Backup(context.Background(), io.Discard); err != nil {
 				return err
 			}
 		case 9:

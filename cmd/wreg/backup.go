@@ -16,13 +16,13 @@ func backupCommand(a *app) *cobra.Command {
 		Example: `  wreg backup /backup/registry.db
   wreg backup - | gzip > registry.db.gz`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			return a.open(registry.Options{ReadOnly: true}, func(r *registry.Registry) error {
 				if args[0] == "-" {
-					_, err := r.Backup(a.out)
+					_, err := r.Backup(c.Context(), a.out)
 					return err
 				}
-				if err := r.BackupFile(args[0]); err != nil {
+				if err := r.BackupFile(c.Context(), args[0]); err != nil {
 					return err
 				}
 				st, err := os.Stat(args[0])

@@ -3,6 +3,7 @@ package boltfile
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -12,6 +13,8 @@ import (
 
 // Walk collects what is wrong with the pages it visits.
 type Walk struct {
+	ctx    context.Context
+	over   error // of ctx, once it was seen to be done
 	file   File
 	meta   *Meta
 	seen   pageSet
@@ -21,13 +24,14 @@ type Walk struct {
 }
 
 // NewWalk begins a walk of a file as of its newest meta page. The caller sees to it
-// that no writer is at work while it walks.
-func NewWalk(f File) (*Walk, error) {
+// that no writer is at work while it walks, and that it was not ended by its context, which
+// is no fault.
+func NewWalk(ctx context.Context, f File) (*Walk, error) {
 	meta, err := ReadMeta(f)
 	if err != nil {
 		return nil, err
 	}
-	return &Walk{file: f, meta: meta, seen: make(pageSet, meta.pages/64+1)}, nil
+	return &Walk{ctx: ctx, file: f, meta: meta, seen: make(pageSet, meta.pages/64+1)}, nil
 }
 
 // All walks every page of the file.
@@ -67,6 +71,12 @@ func (w *Walk) fault(id uint64, format string, args ...any) {
 // page reads a page's first bytes and takes the pages that overflow from it, after
 // its header proved sane. body is all of them.
 func (w *Walk) page(id uint64) (head []byte, body *io.SectionReader) {
+	if w.over == nil {
+		w.over = w.ctx.Err()
+	}
+	if w.over != nil {
+		return nil, nil
+	}
 	if id < 2 || id >= w.meta.pages {
 		w.fault(id, "out of range 2:%d", w.meta.pages)
 		return nil, nil
