@@ -18,7 +18,7 @@ func TestInterrupted(t *testing.T) {
 	source := written(t, "hunyuan")
 	must(t, os.WriteFile(filepath.Join(source, "vocab.txt"), make([]byte, 1<<20), 0o644))
 	dir, _ := exported(t, source, export.Options{})
-	ingesttest.Interrupted(t, 20, func(ctx context.Context) error {
+	ingesttest.Interrupted(t, 50, func(ctx context.Context) error {
 		v, err := export.Verify(ctx, dir, export.VerifyOptions{Jobs: 1})
 		if err == nil && len(v.Faults) > 0 {
 			t.Error(v.Faults)
@@ -28,7 +28,7 @@ func TestInterrupted(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	p, err := plan(t, source, export.Options{Out: out, Jobs: 1, NoSync: true})
 	must(t, err)
-	ingesttest.Interrupted(t, 20, func(ctx context.Context) error {
+	ingesttest.Interrupted(t, 50, func(ctx context.Context) error {
 		_, err := p.Run(ctx)
 		if _, gone := os.Stat(out); err != nil && gone == nil {
 			t.Error("it landed")
