@@ -130,7 +130,7 @@ func modelNames(s *registry.Snapshot) (names []string) {
 		return nil // completion has nowhere to report it
 	}
 	for _, v := range models {
-		if registry.CheckName(v.Model) == nil { // an older one may hold what a shell runs
+		if registry.CheckName(v.Model) == nil { // older names may contain what a shell runs
 			names = append(names, v.Model)
 		}
 	}
@@ -181,7 +181,7 @@ func pathWords(ctx context.Context, begun string, s *registry.Snapshot) (words [
 	return words
 }
 
-// typeable says that a segment can stand in a query as it is; others would need
+// typeable reports a segment that can be typed in a query as it is; others need
 // quotes, or would reach a terminal as control characters.
 func typeable(segment string) bool {
 	return fold.PlainWord(segment) || tensor.Placeholders(segment) != nil

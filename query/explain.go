@@ -80,7 +80,7 @@ func (q *Query) explainModel(ctx context.Context, b *strings.Builder, s *registr
 	return err
 }
 
-// explainGaps says what a model is measured against, and how it stands.
+// explainGaps says what a model is compared with, and how many gaps it has.
 func (q *Query) explainGaps(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
 	found, err := q.question(o).Of(ctx, s, v)
 	if err != nil {

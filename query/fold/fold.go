@@ -19,7 +19,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Count is the column that is added: how many tensors a line stands for.
+// Count is the column that is added: how many tensors a line represents.
 const Count = "tensors"
 
 // Rows puts rows that differ in nothing but the numbers or one word of their path

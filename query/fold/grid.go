@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// grid is a product of sets of numbers, one a placeholder.
+// grid is a product of sets of numbers, one per placeholder.
 type grid [][]int64
 
 // path writes the template with each set as {0..3,8}.

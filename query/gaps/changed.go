@@ -50,7 +50,7 @@ func changed(w *want, have tensor.Info) *arch.Gap {
 	return g
 }
 
-// transposed recognises a matrix that lies on its side.
+// transposed recognizes a matrix whose last two axes are swapped.
 func transposed(want, have tensor.Shape) string {
 	if n := len(want); n == len(have) && n >= 2 && want[n-1] == have[n-2] && want[n-2] == have[n-1] && slices.Equal(want[:n-2], have[:n-2]) {
 		return "transpose the last two axes"

@@ -79,7 +79,7 @@ func sortGaps(gaps []arch.Gap) {
 }
 
 // explainMissing fills in reasons that the expectation did not know: an absent
-// expert is told from a lost tensor.
+// expert is distinguished from a lost tensor.
 func explainMissing(gaps []arch.Gap, e *expectation) {
 	experts := map[string]int64{}
 	for i := range e.wants {

@@ -51,7 +51,7 @@ func alike(a, b *tensor.Stats) bool { return a != nil && b != nil && *a == *b &&
 // half of 2^-8, and as much again for what float16 does to the very small.
 const castSlack = 1.0 / 256
 
-// castDiffers says what statistics tell against a cast; "" when nothing does.
+// castDiffers says how statistics contradict a cast; "" when they do not.
 func castDiffers(want, have *tensor.Stats) string {
 	if want == nil || have == nil {
 		return ""
@@ -70,7 +70,7 @@ func castDiffers(want, have *tensor.Stats) string {
 	return ""
 }
 
-// comparable reports that differs can tell.
+// comparable reports whether differs has anything to compare.
 func (c content) comparable(have tensor.Info) bool {
 	return c.slices != nil && len(have.Slices) > 0 || !c.hash.IsZero() && !have.Hash.IsZero()
 }

@@ -1,5 +1,6 @@
-// Package gaps finds what a model lacks, has too much of, or holds differently than it
-// should, with the reason and the remedy for each tensor.
+// Package gaps finds the tensors that are missing from a model, that should not be
+// there, or that differ from what they should be, with the reason and the remedy for
+// each.
 //
 // Most users need [Question] and [Question.Of]. What a model should hold comes from
 // one of three places:
@@ -33,7 +34,7 @@ import (
 	"wreg/registry/arch"
 )
 
-// Found is what a model lacks, has too much or holds otherwise.
+// Found is what is missing from a model, what it has too much of, and what differs.
 type Found struct {
 	Against string // what it was measured against: "spec hunyuan", "layers", a revision
 	Layout  string // the layout that the gaps are listed in

@@ -12,7 +12,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// expectModel is what another model holds. Where the two name their tensors by
+// expectModel is what another model has. Where the two name their tensors by
 // different layouts, or one was exported from the other, both are carried over to
 // layout mlx by their architecture, on paper: a stack is then compared with its
 // experts, hash by hash.
@@ -75,7 +75,7 @@ func sources(n *op.Node) (paths []string) {
 	return slices.Compact(paths)
 }
 
-// expectMapped compares what the two would hold in layout mlx.
+// expectMapped compares what the two would have in layout mlx.
 func (q *Question) expectMapped(e *expectation, c, reference *modelView, ours, theirs *arch.Resolution) error {
 	e.layout = arch.MLX
 	e.wants = made(theirs, reference)
@@ -130,7 +130,7 @@ func alignPacked(e *expectation, present *mapping, ours, theirs *arch.Resolution
 	return n
 }
 
-// reasons says why a model cannot make what another one holds in layout mlx.
+// reasons says why a model cannot make what another one has in layout mlx.
 func (q *Question) reasons(e *expectation, c *modelView) error {
 	a, config, err := q.architecture(c)
 	if err != nil {
@@ -298,7 +298,7 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// andMore is an example, marked where it stands for more.
+// andMore is an example, marked when there are more.
 func andMore(example string, n int) string {
 	if n == 1 {
 		return example

@@ -19,7 +19,7 @@ const (
 )
 
 // findRemedies says where missing tensors can be had: the shard to fetch again, the
-// same bytes under another name, another revision that holds them.
+// same bytes under another name, or another revision that has them.
 func (q *Question) findRemedies(s *registry.Snapshot, c *modelView, against string, gaps []arch.Gap) error {
 	var others []*modelView
 	remedied := 0
@@ -82,7 +82,7 @@ func shardsToFetch(findings []tensor.Finding, path string) string {
 	}
 }
 
-// otherRevisions are those that may hold what a model lost: its own earlier ones
+// otherRevisions are those that may have what a model lacks: its own earlier ones
 // first.
 func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revision) ([]*modelView, error) {
 	own, err := s.Revisions(v.Model)
@@ -105,7 +105,7 @@ func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revis
 }
 
 // remedyFrom looks a lost tensor up in other revisions; with its hash, it is found
-// here under whatever name.
+// here under any name.
 func remedyFrom(g *arch.Gap, s *registry.Snapshot, c *modelView, others []*modelView, against string) error {
 	for _, o := range others {
 		t, ok := o.whole(g.Path)

@@ -42,7 +42,7 @@ func (q *Question) findRenamed(e *expectation, c *modelView) {
 	}
 }
 
-// findSwapped says of tensors with other bytes whose bytes they hold instead: two
+// findSwapped reports whose bytes a changed tensor has instead of its own: two
 // experts in each other's place have every shape and dtype right.
 func findSwapped(e *expectation, wanted map[string]*want, gaps []arch.Gap) {
 	var owners map[tensor.Hash]string

@@ -26,8 +26,8 @@ func (q *Question) expectSpec(c *modelView) (*expectation, error) {
 	return e, nil
 }
 
-// mixed is the layout of a checkpoint that holds some tensors as hf and some as mlx
-// has them.
+// mixed is the layout of a checkpoint with some tensors in hf's form and some in
+// mlx's.
 const mixed = "mixed"
 
 func (q *Question) spec(a *arch.Arch, config *arch.Config, c *modelView) (*expectation, error) {
@@ -249,7 +249,7 @@ func (q *Question) matchesAll() bool {
 	return len(q.Patterns) == 0 || slices.ContainsFunc(q.Patterns, func(p *tensor.Pattern) bool { return p.String() == "*" || p.String() == "**" })
 }
 
-// wholeOf completes what arch was told of a tensor.
+// wholeOf adds what the registry knows of a tensor beyond what arch looks at.
 func (c *modelView) wholeOf(t *tensor.Info) *tensor.Info {
 	if t == nil {
 		return nil

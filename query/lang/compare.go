@@ -12,7 +12,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// operand compiles one side of a comparison. A plain word beside a column of text
+// operand compiles one side of a comparison. A plain word compared with a column of text
 // is that text: dtype = bf16.
 func (r *resolver) operand(e, other *expr.Node) (*rows.Node, error) {
 	if e.Op == expr.OpName && other.Op == expr.OpName {

@@ -32,7 +32,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// The words that against takes beside models.
+// The words that against takes besides models.
 const (
 	AgainstSpec   = "spec"
 	AgainstLayers = "layers"

@@ -26,7 +26,7 @@ var shouted = map[string]lexer.TokenType{
 	"NOT": expr.TokenKeyword, "IN": expr.TokenKeyword, "NULL": expr.TokenKeyword, "TRUE": expr.TokenKeyword, "FALSE": expr.TokenKeyword,
 }
 
-// queryLexer is expr's lexer, told where bare words stand. It is a participle
+// queryLexer is expr's lexer, which also learns where bare words are allowed. It is a participle
 // lexer.Definition.
 type queryLexer struct{}
 
@@ -73,7 +73,7 @@ func (t *tokenList) Next() (lexer.Token, error) {
 	return next, nil
 }
 
-// follower follows a query's tokens and knows what kind of word stands next.
+// follower follows a query's tokens and knows what kind of word comes next.
 type follower struct {
 	text       string
 	seen       int  // tokens already followed
@@ -83,7 +83,7 @@ type follower struct {
 	clauses    map[int]bool
 }
 
-// bare tells the lexer whether a bare word stands next. It is asked before each
+// bare tells the lexer whether a bare word comes next. It is asked before each
 // token, and notes the words that begin a clause.
 func (c *follower) bare(before []lexer.Token) bool {
 	if len(before) == 0 {
@@ -120,7 +120,7 @@ func (c *follower) follow(t lexer.Token) {
 	}
 }
 
-// modelFollows tells the clause in from the operator in: the operator is followed
+// modelFollows distinguishes the clause in from the operator in: the operator is followed
 // by a list or a range.
 func modelFollows(last lexer.Token, rest string) bool {
 	if last.Value == "not" {

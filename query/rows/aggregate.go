@@ -35,7 +35,7 @@ type state struct {
 	ints   []int64
 	floats []float64
 	best   []expr.Value
-	at     []place // of min and max of path: where the best one is, not yet spelled
+	at     []place // of min and max of path: where the best one is; the path is not yet built
 }
 
 // place is a row of a part.
@@ -111,7 +111,7 @@ func (a *Aggregate) addNumbers(s *state, of []int32, groups int, b *batch, v *ve
 	return nil
 }
 
-// addPaths is min(path) and max(path): paths are spelled only to be compared.
+// addPaths is min(path) and max(path): paths are built only to be compared.
 func (a *Aggregate) addPaths(s *state, of []int32, groups int, p *part) {
 	s.at = grow(s.at, groups)
 	for i, id := range of {
@@ -130,7 +130,7 @@ func addProduct(sum, x, n int64) (int64, bool) {
 	return z, hi == 0 && lo <= math.MaxInt64 && (z > sum) == (y > 0)
 }
 
-// values gives the aggregate of each group; min(path) is spelled when asked for.
+// values gives the aggregate of each group; min(path) is built when asked for.
 func (a *Aggregate) values(s *state, groups int) *vector {
 	counts := grow(s.counts, groups)
 	if a.Name == "count" {

@@ -9,7 +9,8 @@ import (
 )
 
 // coverage counts tensors for which a query asks what was never taken. A where
-// nans > 0 that finds nothing because nobody counted must not look like health.
+// nans > 0 that finds nothing because nothing was counted must not look like a clean
+// bill of health.
 type coverage struct {
 	needs              need // what the query decides by
 	rows               int

@@ -10,18 +10,18 @@ import (
 )
 
 // grouping collects rows into groups by their keys. Groups are numbered as they
-// appear; what is known of them stands in columns, as a query by hash over a
+// appear; what is known about them is kept in columns, as a query by hash over a
 // million tensors makes a million groups.
 type grouping struct {
 	keys       []*Node
 	aggregates []*Aggregate
-	states     []state // one an aggregate
+	states     []state // one per aggregate
 	rows       []int64 // how many tensors each group has
 
 	ids    map[string]int32 // encoded key → group
 	byHash *hashTable       // in place of ids when the only key is a hash
 	dense  map[string]*[]int32
-	values []*vector // the keys' values, one a group
+	values []*vector // the keys' values, one per group
 
 	scratch []byte
 	of      []int32 // the group of each row of the batch at hand

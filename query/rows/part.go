@@ -32,11 +32,11 @@ type reduced struct {
 	read []int // what reads gives
 }
 
-// shape is what a template alone tells of its blocks.
+// shape is what a template alone says about its blocks.
 type shape struct {
-	matches []*tensor.TemplateMatch // one a pattern
+	matches []*tensor.TemplateMatch // one per pattern
 	may     bool                    // some pattern can match
-	all     bool                    // some pattern matches whatever the numbers
+	all     bool                    // some pattern matches all numbers
 	slots   int                     // numbers in the template
 	layer   int                     // which of them counts layers, -1: none
 	expert  int
@@ -249,7 +249,7 @@ func (p *part) filter(conditions []*Node, known map[narrowing][]int64) error {
 
 // reads says what values of the columns depend on in this block: nothing, one or
 // more axes, or the row as a whole.
-// The list is good until the next call.
+// The list is valid until the next call.
 func (p *part) reads(set ColumnSet) (axes []int, whole bool) {
 	if p.spare == nil {
 		p.spare = &reduced{}
@@ -290,7 +290,7 @@ func (p *part) constant(c Column) bool {
 }
 
 // batch gives the rows to compute on: one for each combination of the axes given,
-// or every selected row when whole. The former is good until the next call.
+// or every selected row when whole. The former is valid until the next call.
 func (p *part) batch(axes []int, whole bool) *batch {
 	if whole {
 		p.list()

@@ -42,7 +42,7 @@ func (p *part) signature(set ColumnSet) (s signature, ok bool) {
 	for c := range set.All() {
 		row := &columns[c]
 		if row.axis != nil {
-			continue // what the shape and the axes say
+			continue // the shape and the axes say it
 		}
 		if row.code == nil || n == maxRepeatedValues {
 			return s, false

@@ -57,7 +57,7 @@ func NewSink(q *Spec) *Sink {
 func (s *Sink) take(p *part) error {
 	if s.groups != nil {
 		if s.groups.byHash != nil {
-			p.dropUnhashed() // nothing is the duplicate of what nobody hashed
+			p.dropUnhashed() // a tensor without a hash is nobody's duplicate
 		}
 		if s.takeRepeated(p) {
 			return nil
@@ -112,7 +112,7 @@ func (s *Sink) takeRows(b *batch) error {
 }
 
 // takeOrdered keeps the rows that may be among the first. With a limit, those
-// that are behind all kept ones are dropped before they are spelled.
+// that are behind all kept ones are dropped before their values are computed.
 func (s *Sink) takeOrdered(b *batch) error {
 	keys, err := evalAll(b, s.order)
 	if err != nil {

@@ -42,7 +42,7 @@ func (e *SyntaxError) Lines() []string {
 }
 
 // window cuts a long line around the column and gives the column's new place.
-// Tabs become spaces so that the caret stands where it should.
+// Tabs become spaces so that the caret is in the right place.
 func window(line []rune, column int) (string, int) {
 	start := 0
 	if len(line) > shownColumns && column > shownColumns/2 {
@@ -121,7 +121,7 @@ var productions = map[string]string{
 }
 
 // inWords makes what participle expected readable: "<ident> | \"where\"". Of a
-// sequence only the first is told: Operand Subscript* is an expression.
+// sequence only the first is shown: Operand Subscript* is an expression.
 func inWords(expected string, names map[string]string) string {
 	var out []string
 	for _, f := range strings.Fields(expected) {

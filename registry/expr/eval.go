@@ -11,7 +11,7 @@ import (
 // Env says what names mean. An Env that is a Caller too answers calls before
 // the built-in functions do.
 type Env interface {
-	// Lookup gives a name's value; ok is false for a name that means nothing here,
+	// Lookup gives a name's value; ok is false for an unknown name,
 	// which is an error, while Null is a value.
 	Lookup(name string) (v Value, ok bool)
 }
@@ -135,7 +135,7 @@ func Eval(n *Node, env Env) (Value, error) {
 	return v, at(n, err)
 }
 
-// at gives an error its place unless it has one.
+// at adds a position to an error that has none.
 func at(n *Node, err error) error {
 	if err == nil {
 		return nil

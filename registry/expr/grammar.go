@@ -112,7 +112,7 @@ type Subscript struct {
 	Axes []*Axis `parser:"'[' @@ (',' @@)* ']'"`
 }
 
-// Axis is an index, or a slice when a colon stands in it.
+// Axis is an index, or a slice when it contains a colon.
 type Axis struct {
 	Start *Expr `parser:"@@?"`
 	Stop  *Stop `parser:"@@?"`

@@ -27,7 +27,7 @@ const (
 	TokenString                                 // "…" or '…', quotes kept
 	TokenGlob                                   // a bare pattern: after ~, or where Lexer.Bare says so
 	TokenRegex                                  // /…/ after ~, slashes kept
-	TokenOperator                               // what may stand between two operands, the words among them too
+	TokenOperator                               // what may come between two operands, words included
 	TokenPunct                                  // brackets, commas and the rest
 )
 
@@ -50,11 +50,11 @@ var punctuation = []string{"..", "//", "??", "==", "!=", "<=", ">=",
 // grammar that embeds Expr is built with participle.Lexer(&expr.Lexer{…}) and
 // Options.
 type Lexer struct {
-	// Bare says whether a bare pattern stands next, given the tokens so far.
+	// Bare says whether a bare pattern comes next, given the tokens so far.
 	// Such a pattern reaches to the next space, or
 	// to a comma or closing bracket outside its own braces. Nil: only after ~.
 	Bare func(before []lexer.Token) bool
-	// Prefix holds the embedding grammar's words that stand before an operand: after
+	// Prefix holds the embedding grammar's words that come before an operand: after
 	// them / begins a rooted name, as it does after not or if.
 	Prefix map[string]bool
 }
