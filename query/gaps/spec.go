@@ -90,16 +90,16 @@ func (q *Question) nothingNamed(a *arch.Arch, layouts string) error {
 // resolved lists what keeps a checkpoint from being whole: what resolving it says,
 // and the tensors that no rule uses.
 func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) ([]arch.Gap, error) {
-	gaps := []arch.Gap{}
-	if !q.asks(arch.Extra) {
-		if whole, err := a.Whole(c.ctx, config, c); err != nil || whole {
-			return gaps, err
-		}
+	r, err := &arch.Resolution{}, error(nil)
+	if q.asks(arch.Extra) {
+		r, err = a.Resolve(c.ctx, config, c)
+	} else {
+		r.Gaps, err = a.Lacks(c.ctx, config, c)
 	}
-	r, err := a.Resolve(c.ctx, config, c)
 	if err != nil {
 		return nil, err
 	}
+	gaps := []arch.Gap{}
 	add := func(g arch.Gap) {
 		if q.asks(g.Status) && q.matches(g.Path) {
 			g.Have = c.wholeOf(g.Have)

@@ -3,7 +3,8 @@
 // and how each tensor of the mlx layout is made from the hf one, or the other way.
 //
 // Most users need [Find] (the architecture for a config), [Arch.Resolve] (targets,
-// gaps and unused tensors of a checkpoint), [Arch.Expect] (what a layout must hold),
+// gaps and unused tensors of a checkpoint; [Arch.Lacks] is its gaps alone),
+// [Arch.Expect] (what a layout must hold),
 // [Arch.Against] (what a checkpoint lacks of it, and what would mend that) and
 // [Arch.Invert] (the way back from mlx to hf).
 //

@@ -152,24 +152,6 @@ func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source
 // Lost is the remedy of what the checkpoint itself cannot make.
 const Lost = "lost: nothing in the checkpoint makes it"
 
-// Whole reports that a checkpoint makes every tensor of its architecture, as
-// Resolve would find, without building what it would be made by.
-func (a *Arch) Whole(ctx context.Context, c *Config, src Source) (bool, error) {
-	r, err := a.match(ctx, c, src, false)
-	if err != nil {
-		return false, err
-	}
-	for _, it := range r.Outputs {
-		if err := r.Round(); err != nil {
-			return false, err
-		}
-		if o := r.choose(it); o.chosen < 0 && !(it.Optional && !anyPresent(o.shortfalls)) {
-			return false, r.Over()
-		}
-	}
-	return true, r.Over()
-}
-
 // lacksMLX checks one tensor of the mlx layout.
 func (r *match) lacksMLX(it *declare.Output) *Gap {
 	if have, ok := r.src.Lookup(it.Path); ok {

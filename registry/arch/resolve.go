@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -18,22 +19,67 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 	if err != nil {
 		return nil, err
 	}
-	res := &Resolution{Arch: a}
-	outcomes := make([]outcome, len(r.Outputs))
-	used := map[string]bool{}
-	for i, it := range r.Outputs {
-		if err := r.Round(); err != nil {
-			return nil, err
-		}
-		o := r.choose(it)
+	res, used := &Resolution{Arch: a}, map[string]bool{}
+	outcomes, err := r.chooseAll(func(o *outcome) {
 		for _, p := range o.parts {
 			n := p.node()
 			n.Sources(func(path string) { used[path] = true })
 			o.nodes = append(o.nodes, n)
 		}
-		outcomes[i] = o
+	})
+	if err != nil {
+		return nil, err
 	}
 	res.Layout, res.Why = r.layout(outcomes)
+	if res.Gaps, err = r.gaps(outcomes, res.Layout, used); err != nil {
+		return nil, err
+	}
+	for i, it := range r.Outputs {
+		if o := &outcomes[i]; o.chosen >= 0 || lacking(it, o) {
+			res.Targets = append(res.Targets, r.targets(it, o)...)
+		}
+	}
+	r.leftover(res, used, outcomes)
+	return res, r.Over()
+}
+
+// Lacks lists what is missing, changed or there twice, as Resolve does, but sooner:
+// what makes the tensors is not built, and unused tensors are not looked for.
+func (a *Arch) Lacks(ctx context.Context, c *Config, src Source) ([]Gap, error) {
+	r, err := a.match(ctx, c, src, false)
+	if err != nil {
+		return nil, err
+	}
+	outcomes, err := r.chooseAll(func(*outcome) {})
+	if err != nil {
+		return nil, err
+	}
+	layout, _ := r.layout(outcomes)
+	gaps, err := r.gaps(outcomes, layout, map[string]bool{})
+	return gaps, cmp.Or(err, r.Over())
+}
+
+// chooseAll chooses how to make every output; visit gets each outcome.
+func (r *match) chooseAll(visit func(o *outcome)) ([]outcome, error) {
+	outcomes := make([]outcome, len(r.Outputs))
+	for i, it := range r.Outputs {
+		if err := r.Round(); err != nil {
+			return nil, err
+		}
+		outcomes[i] = r.choose(it)
+		visit(&outcomes[i])
+	}
+	return outcomes, nil
+}
+
+// lacking reports an output that nothing makes and that cannot be left out.
+func lacking(it *declare.Output, o *outcome) bool {
+	return o.chosen < 0 && !(it.Optional && !anyPresent(o.shortfalls))
+}
+
+// gaps explains the outputs that are lacking or there twice. What is there of the
+// former is marked as used: the gap accounts for it.
+func (r *match) gaps(outcomes []outcome, layout string, used map[string]bool) (gaps []Gap, err error) {
 	seen := map[string]bool{}
 	mlx := make(map[string]bool, len(r.Outputs))
 	for _, it := range r.Outputs {
@@ -46,29 +92,25 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 		o := &outcomes[i]
 		if g := r.doubled(it, o, mlx); g != nil && !seen[g.Have.Path] {
 			seen[g.Have.Path] = true
-			res.Gaps = append(res.Gaps, *g)
+			gaps = append(gaps, *g)
 		}
-		if o.chosen < 0 {
-			if it.Optional && !anyPresent(o.shortfalls) {
-				continue
+		if !lacking(it, o) {
+			continue
+		}
+		lacks, m := r.gapsOf(it, o, layout)
+		m.Loads(func(path string) {
+			if i, ok := r.stored(path); ok {
+				used[i.Path] = true
 			}
-			gaps, m := r.gapsOf(it, o, res.Layout)
-			m.Loads(func(path string) { // what is there of it is accounted for by the gap
-				if i, ok := r.stored(path); ok {
-					used[i.Path] = true
-				}
-			})
-			for _, g := range gaps {
-				if !seen[g.Path] {
-					seen[g.Path] = true
-					res.Gaps = append(res.Gaps, g)
-				}
+		})
+		for _, g := range lacks {
+			if !seen[g.Path] {
+				seen[g.Path] = true
+				gaps = append(gaps, g)
 			}
 		}
-		res.Targets = append(res.Targets, r.targets(it, o)...)
 	}
-	r.leftover(res, used, outcomes)
-	return res, r.Over()
+	return gaps, nil
 }
 
 // targets lists what an output becomes: one tensor, or the parts of a packed one.
