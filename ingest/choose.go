@@ -54,8 +54,11 @@ func (c *Checkpoint) choose(ctx context.Context, d *folder.Folder, k *shards.Con
 			c.note("foreign-index", x.Name, "", "%s: names %d shards, from %s, of which none is here; it was passed over", x.Name, len(x.Shards), x.Shards[0])
 			p.index = nil
 		}
-		if p.read, err = c.withoutIndex(chosen, files); err != nil {
+		if err := c.oneCheckpoint(chosen, files); err != nil {
 			return nil, err
+		}
+		if p.read = p.draft.Shards; p.draft.Absent != "" {
+			c.note("absent-shard", p.draft.Absent, "", "%s", p.draft.Lacking)
 		}
 	}
 	p.strays = shards.Without(files, p.read)
@@ -101,25 +104,21 @@ func (c *Checkpoint) chooseFamily(ctx context.Context, d *folder.Folder, k *shar
 	return nil, nil, c.noWeightsHere(k)
 }
 
-// withoutIndex is the choice among the files of a family when no index decides.
-// Several gguf files are several checkpoints, mostly one model in several
-// quantizations: then it is for the user to choose.
-func (c *Checkpoint) withoutIndex(f *shards.Family, files []string) ([]string, error) {
-	if f.Name == "gguf" {
-		all := shards.Sets(files)
-		n := len(all) + len(files)
-		for _, s := range all {
-			n -= len(s.Files)
-		}
-		if n > 1 {
-			return nil, fmt.Errorf("%s: holds %d gguf files that are checkpoints of their own (%s, …); name one", c.root, n, files[0])
-		}
+// oneCheckpoint refuses several gguf files: they are several checkpoints, mostly one
+// model in several quantizations, so it is for the user to choose.
+func (c *Checkpoint) oneCheckpoint(f *shards.Family, files []string) error {
+	if f.Name != "gguf" {
+		return nil
 	}
-	chosen, _ := f.Pick(files)
-	if first, absent, total := shards.Absent(chosen); absent > 0 {
-		c.note("absent-shard", first, "", "%s: absent, as are %d of %d shards by their numbers; download them", first, absent, total)
+	all := shards.Sets(files)
+	n := len(all) + len(files)
+	for _, s := range all {
+		n -= len(s.Files)
 	}
-	return chosen, nil
+	if n > 1 {
+		return fmt.Errorf("%s: holds %d gguf files that are checkpoints of their own (%s, …); name one", c.root, n, files[0])
+	}
+	return nil
 }
 
 func (c *Checkpoint) loadIndex(ctx context.Context, d *folder.Folder, name string) (*shards.Index, error) {

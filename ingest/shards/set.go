@@ -56,16 +56,17 @@ func (f *Family) Pick(files []string) (chosen []string, rivals []Set) {
 	return usual[0].Files, usual[1:]
 }
 
-// Absent counts the numbers that a set of shards lacks; the rest of a name
-// is that of the first.
-func Absent(have []string) (first string, absent, total int) {
+// absences finds the first of the numbers that a set of shards lacks, and says how
+// many there are; the rest of a name is that of the first shard.
+func absences(have []string) (first, said string) {
 	if len(have) == 0 {
-		return "", 0, 0
+		return "", ""
 	}
 	m := Numbered.FindStringSubmatch(have[0])
 	if m == nil {
-		return "", 0, 0
+		return "", ""
 	}
+	var absent, total int
 	fmt.Sscanf(m[3], "%d", &total)
 	seen := SetOf(have)
 	for n := 1; n <= total; n++ {
@@ -76,7 +77,10 @@ func Absent(have []string) (first string, absent, total int) {
 			}
 		}
 	}
-	return first, absent, total
+	if absent > 0 {
+		said = fmt.Sprintf("%s: absent, as are %d of %d shards by their numbers; download them", first, absent, total)
+	}
+	return first, said
 }
 
 // SetOf is the set of some names.
@@ -99,6 +103,8 @@ func Without(names, others []string) []string {
 // would leave out what an index has right.
 type Draft struct {
 	Shards  []string // that it names
+	Absent  string   // the first shard that is absent by its number, "" when none is
+	Lacking string   // how many are
 	Refused error    // why it cannot be written, as far as names tell
 }
 
@@ -106,6 +112,7 @@ type Draft struct {
 func Draw(f *Family, files []string, old *Index) *Draft {
 	chosen, rivals := f.Pick(files)
 	d := &Draft{Shards: chosen}
+	d.Absent, d.Lacking = absences(chosen)
 	var errs []error
 	if len(rivals) > 0 {
 		names := []string{chosen[0]}
@@ -115,8 +122,8 @@ func Draw(f *Family, files []string, old *Index) *Draft {
 		errs = append(errs, fmt.Errorf("%d sets of shards lie here, as two uploads leave them (%s): which one is meant, their names do not say; remove the others",
 			len(names), strings.Join(names[:min(len(names), 5)], ", ")))
 	}
-	if first, absent, total := Absent(chosen); absent > 0 {
-		errs = append(errs, fmt.Errorf("%s: absent, as are %d of %d shards by their numbers; download them", first, absent, total))
+	if d.Lacking != "" {
+		errs = append(errs, errors.New(d.Lacking))
 	}
 	if old != nil && len(rivals) == 0 {
 		here, named := SetOf(files), SetOf(chosen)
