@@ -28,6 +28,9 @@ type Meter interface {
 	Spend(steps int64) error
 }
 
+// opSteps is what an operation takes beside its operands.
+const opSteps = 8
+
 func spend(env Env, n *Node, steps int64) error {
 	if m, ok := env.(Meter); ok && steps > 0 {
 		return at(n, m.Spend(steps))
@@ -64,7 +67,7 @@ func Eval(n *Node, env Env) (Value, error) {
 		}
 		return Null, &EvalError{Pos: n.Pos, Message: fmt.Sprintf("%s is not defined here", n.Text), Name: n.Text}
 	}
-	if err := spend(env, n, 1); err != nil {
+	if err := spend(env, n, opSteps); err != nil {
 		return Null, err
 	}
 	switch n.Op {

@@ -29,7 +29,7 @@ func Apply(ctx context.Context, a *lang.Arch, c *Config, cp Checkpoint, towardsH
 	err := shown(a, d.statements(&scope{run: d, config: c.root}, a.Body))
 	if err == nil && !d.asked && d.names < maxKept {
 		kept := *d
-		kept.checkpoint, kept.ctx, kept.size = nil, nil, nil
+		kept.checkpoint, kept.ctx, kept.Budget.what = nil, nil, nil
 		c.kept.Store(a, &kept)
 	}
 	return d, err
@@ -38,13 +38,13 @@ func Apply(ctx context.Context, a *lang.Arch, c *Config, cp Checkpoint, towardsH
 // start makes the declarations those of one question.
 func (d *Declared) start(ctx context.Context, cp Checkpoint, towardsHF bool) {
 	d.checkpoint, d.TowardsHF, d.matched = cp, towardsHF, map[string]bool{}
-	d.Budget.start(ctx, d.Size)
+	d.Budget.start(ctx, d.what)
 }
 
-// Size says what there is to do, for who finds it too much.
-func (d *Declared) Size() string {
+// what says what an exhausted budget was spent on.
+func (d *Declared) what() string {
 	rules := len(d.Drops.List) + len(d.Keeps.List) + len(d.Quants.List) + len(d.Reads.List)
-	return fmt.Sprintf("%s: %d tensors, %d rules about names and %d renamings", d.Arch.File, len(d.Outputs), rules, len(d.Renamings.List))
+	return fmt.Sprintf("%s, with %d tensors, %d rules about names and %d renamings so far,", d.Arch.File, len(d.Outputs), rules, len(d.Renamings.List))
 }
 
 // shown adds the line that a fault of this file is on. What a rule refuses needs
@@ -165,7 +165,7 @@ func (r *Declared) statement(s *scope, st *lang.Statement) error {
 
 // under gives a scope whose paths are relative to a prefix.
 func (s *scope) under(path string) (*scope, error) {
-	full, err := s.absolute(path, &expr.Node{})
+	full, err := s.absolute(path)
 	if err != nil {
 		return nil, err
 	}

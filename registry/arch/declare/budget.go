@@ -37,10 +37,10 @@ type Budget struct {
 	steps  int64
 	looked int64 // the steps at which the context was last looked at
 	over   error
-	size   func() string
+	what   func() string // is applied
 }
 
-func (b *Budget) start(ctx context.Context, size func() string) { b.ctx, b.size = ctx, size }
+func (b *Budget) start(ctx context.Context, what func() string) { b.ctx, b.what = ctx, what }
 
 // Spend counts names.
 func (b *Budget) Spend(names int64) error {
@@ -65,7 +65,7 @@ func (b *Budget) Work(steps int64) error {
 		b.looked, b.over = b.steps, b.ctx.Err()
 	}
 	if b.over == nil && b.steps > stepLimit {
-		b.over = fmt.Errorf("%s take more than %d steps", b.size(), stepLimit)
+		b.over = fmt.Errorf("applying %s takes more than %d steps", b.what(), stepLimit)
 	}
 	return b.over
 }

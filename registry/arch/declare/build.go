@@ -59,11 +59,11 @@ func (s *scope) tensorExpr(n *expr.Node) (*TensorExpr, error) {
 }
 
 func (s *scope) load(name string, n *expr.Node) (*TensorExpr, error) {
-	path, err := s.absolute(name, n)
+	path, err := s.absolute(name)
 	if err == nil {
-		err = s.run.spendNameAt(n, 1, len(path))
+		err = s.run.SpendName(1, len(path))
 	}
-	return &TensorExpr{Step: op.Step{Op: op.Load, Path: path}}, err
+	return &TensorExpr{Step: op.Step{Op: op.Load, Path: path}}, faultOf(n, err)
 }
 
 // factor is a number that numbers may be added to or multiplied with.

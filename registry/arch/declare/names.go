@@ -137,17 +137,19 @@ func (s *scope) path(n *expr.Node) (string, error) {
 	if n.Op != expr.OpName {
 		return "", fault(n, fmt.Errorf("%v is not a tensor name", n))
 	}
-	return s.absolute(n.Text, n)
+	path, err := s.absolute(n.Text)
+	return path, faultOf(n, err)
 }
 
-func (s *scope) absolute(name string, at *expr.Node) (string, error) {
+// absolute gives the root path of a name.
+func (s *scope) absolute(name string) (string, error) {
 	prefix := s.prefix
 	if rest, ok := strings.CutPrefix(name, "/"); ok {
 		name, prefix = rest, s.root
 	}
 	name, err := s.expand(name)
 	if err != nil {
-		return "", fault(at, err)
+		return "", err
 	}
 	if rest, ok := strings.CutPrefix(name, "/"); ok { // a name held in a name may be rooted too
 		name, prefix = rest, s.root
@@ -196,7 +198,7 @@ func (s *scope) alternatives(name string) ([]variant, error) {
 		if len(out)*len(choices) > maxAlternatives {
 			return nil, fmt.Errorf("%s expands to more than %d names", name, maxAlternatives)
 		}
-		if err := s.run.spendNameAt(&expr.Node{}, int64(len(out)*len(choices)), len(out[0].name)); err != nil {
+		if err := s.run.SpendName(int64(len(out)*len(choices)), len(out[0].name)); err != nil {
 			return nil, err
 		}
 		next := make([]variant, 0, len(out)*len(choices))

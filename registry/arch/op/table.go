@@ -8,6 +8,41 @@ import (
 	"wreg/registry/tensor"
 )
 
+// The operations. Their parameters are the Step fields named beside each.
+const (
+	Load    Op = "load"    // Path: the source tensor as stored
+	Stack   Op = "stack"   // new axis 0
+	Concat  Op = "concat"  // Axis
+	Slice   Op = "slice"   // Start, Stop, Stride per axis
+	Reshape Op = "reshape" // Dims; of a Node its Shape
+	Permute Op = "permute" // Perm: output axis i is input axis Perm[i]
+	Add     Op = "add"     // Scalar, rounded to the dtype first
+	Mul     Op = "mul"     // Scalar, rounded to the dtype first
+	MulVec  Op = "mulvec"  // Vector, Scalar: one factor per index of axis 0: Vector[i] times Scalar, each and their product rounded to the dtype
+	Cast    Op = "cast"    // To
+	View    Op = "view"    // To: same bits, last axis rescaled
+	FP8     Op = "fp8"     // In[0] e4m3, In[1] scales; Block: rows, cols (0,0: broadcast); to bf16
+	Repeat  Op = "repeat"  // Axis, Count
+	L2Norm  Op = "l2norm"  // Axis: in f32, x / (sqrt of the sum of squares along it, summed in order, + 1e-7), then the dtype again
+	Branch  Op = "branch"  // Scalar t: weight of a residual branch by its gate x: sigmoid(x/t), in f32
+	Stream  Op = "stream"  // Scalar t: weight of the stream beside it: sqrt(max(sigmoid(-x/t) * (1 + sigmoid(x/t)), 0.001)), in f32
+	AWQ     Op = "awq"     // In[0] qweight i32 [in, out/8]: unpacked, transposed, repacked to u32 [out, in/8]
+	AWQBias Op = "awqbias" // In[0] scales [out, groups], In[1] qzeros i32 [groups, out/8] or none (8): -zero × scale, as scales
+)
+
+// Operations of tensors that are stored in blocks, added once a plan needs floats.
+const (
+	Dequantize Op = "dequantize" // In: packed codes, scales, perhaps biases; Axis bits, Count elements in a group
+	GGML       Op = "ggml"       // In[0] in blocks of ggml's, to f32
+)
+
+// Operations that no Node has: each becomes Reshape once the shapes are known.
+const (
+	Flatten   Op = "flatten"   // Axis, Count: these axes become one
+	Unflatten Op = "unflatten" // Axis, Dims: this axis becomes several
+	Squeeze   Op = "squeeze"   // Axis of size 1 is removed
+)
+
 // Args says what a function on tensors takes beside its tensors.
 type Args uint8
 
