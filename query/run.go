@@ -69,7 +69,7 @@ func join(list, item string) string {
 
 // Question is what a query asks about gaps.
 func (q *Query) question(o Options) *gaps.Question {
-	asked := &gaps.Question{Status: q.Verb, Patterns: q.Patterns, Layout: q.Layout, Arch: o.Arch}
+	asked := &gaps.Question{Statuses: q.Statuses(), Patterns: q.Patterns, Layout: q.Layout, Arch: o.Arch}
 	switch q.Against {
 	case "", lang.AgainstSpec:
 	case lang.AgainstLayers:

@@ -10,7 +10,7 @@ import (
 
 // Question is what is asked about a model's gaps.
 type Question struct {
-	Status   string // one of arch's, else all are asked for
+	Statuses []string // of arch; which gaps are asked for
 	Patterns []*tensor.Pattern
 	Against  string     // another model; "": see layers
 	Layers   bool       // the majority of its own layers, else its architecture
@@ -20,7 +20,7 @@ type Question struct {
 
 // asks reports a status that is asked for.
 func (q *Question) asks(status string) bool {
-	return q.Status == status || q.Status != arch.Missing && q.Status != arch.Changed && q.Status != arch.Extra
+	return slices.Contains(q.Statuses, status)
 }
 
 // matches reports whether a path is asked about.

@@ -4,31 +4,28 @@ import (
 	"slices"
 
 	"wreg/query/rows"
+	"wreg/registry/arch"
 )
 
-// The verbs.
-const (
-	Find    = "find"
-	Missing = "missing"
-	Extra   = "extra"
-	Changed = "changed"
-	Gaps    = "gaps"
-)
+// Find is the verb that lists tensors; all others list gaps.
+const Find = "find"
 
-// verbs is the one table of verbs, each with the columns of its answer.
+// verbs is the one table of verbs: the statuses of the gaps that each asks for, and
+// the columns of its answer.
 var verbs = []struct {
 	name, about string
+	statuses    []string
 	columns     []rows.Column
 }{
-	{Find, "the tensors that are there",
+	{Find, "the tensors that are there", nil,
 		[]rows.Column{rows.Path, rows.DType, rows.Shape, rows.Bytes}},
-	{Missing, "those that should be there and are not",
+	{"missing", "those that should be there and are not", []string{arch.Missing},
 		[]rows.Column{rows.Path, rows.Status, rows.ExpectedShape, rows.Reason, rows.Remedy}},
-	{Extra, "those that are there and should not be",
+	{"extra", "those that are there and should not be", []string{arch.Extra},
 		[]rows.Column{rows.Path, rows.Status, rows.DType, rows.Shape, rows.Reason, rows.Remedy}},
-	{Changed, "those that are there with another shape, dtype or other bytes",
+	{"changed", "those that are there with another shape, dtype or other bytes", []string{arch.Changed},
 		[]rows.Column{rows.Path, rows.Status, rows.ExpectedShape, rows.Shape, rows.ExpectedDType, rows.DType, rows.Reason, rows.Remedy}},
-	{Gaps, "missing, extra and changed",
+	{"gaps", "missing, extra and changed", []string{arch.Missing, arch.Extra, arch.Changed},
 		[]rows.Column{rows.Path, rows.Status, rows.ExpectedShape, rows.Shape, rows.Reason, rows.Remedy}},
 }
 
@@ -40,15 +37,13 @@ func VerbNames() (names []string) {
 	return names
 }
 
+// Statuses are those of the gaps that the verb asks for; none for find.
+func (q *Query) Statuses() []string { return verbs[slices.Index(VerbNames(), q.Verb)].statuses }
+
 // outputs are the columns of the answer where none are selected: the verb's own and
 // what the query itself mentions, so that where nans > 0 shows the count.
 func (q *Query) outputs(models int) (outputs []rows.Output) {
-	var list []rows.Column
-	for _, v := range verbs {
-		if v.name == q.Verb {
-			list = slices.Clone(v.columns)
-		}
-	}
+	list := slices.Clone(verbs[slices.Index(VerbNames(), q.Verb)].columns)
 	if models > 1 {
 		list = slices.Insert(list, 0, rows.Model)
 	}
