@@ -27,14 +27,17 @@ const (
 // remoteCode says where a folder holds code of its own, or asks for it: "" where
 // it does not.
 func remoteCode(ctx context.Context, dir string) (found string, err error) {
+	if dir, err = filepath.EvalSymlinks(dir); err != nil { // WalkDir would not go into a link
+		return "", err
+	}
 	err = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
 		}
-		name := strings.ToLower(e.Name())
-		switch {
-		case err != nil || e.IsDir():
+		if err != nil || e.IsDir() {
 			return err
+		}
+		switch name := strings.ToLower(e.Name()); {
 		case slices.Contains(codeNames, filepath.Ext(name)):
 			found = fmt.Sprintf("%s: is code", path)
 		case strings.HasSuffix(name, "config.json"):
