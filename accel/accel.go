@@ -4,7 +4,7 @@
 // Most users need CPU (the device that is always there) and the methods of
 // Device.
 //
-// Rules that bite: buffers are raw little-endian bytes; dst and src must not
+// Invariants: buffers are raw little-endian bytes; dst and src must not
 // overlap; lengths must match exactly, wrong ones are errors, never a crash; every
 // backend equals accel/cpu's plain Go reference bit for bit, NaNs too
 // (docs/accel.md has the NaN policy).

@@ -95,7 +95,7 @@ func (b *berth) entries() ([]fs.DirEntry, error) {
 func filesOnly(path string, entries []fs.DirEntry) error {
 	for _, e := range entries {
 		if !e.Type().IsRegular() {
-			return fmt.Errorf("%s holds %q, which is no regular file; remove it", path, e.Name())
+			return fmt.Errorf("%s holds %q, which is not a regular file; remove it", path, e.Name())
 		}
 	}
 	return nil

@@ -3,7 +3,7 @@
 //
 // Most users need New (plan and checks, nothing written), Plan.Run and Verify.
 //
-// Rules that bite: a plan is pure and deterministic; nothing is written before
+// Invariants: a plan is pure and deterministic; nothing is written before
 // every check passed; the output folder appears under its final name complete and
 // proven, or not at all.
 package export

@@ -104,7 +104,7 @@ func extras(root *ingest.Folder) ([]extra, error) {
 			return nil, err
 		}
 		if !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("%s is no regular file", name)
+			return nil, fmt.Errorf("%s is not a regular file", name)
 		}
 		if info.Size() > maxExtra {
 			return nil, fmt.Errorf("%s: %d bytes exceed the %d that a file beside the weights may have", name, info.Size(), maxExtra)

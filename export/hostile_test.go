@@ -77,19 +77,19 @@ func TestStrangersInTheBerth(t *testing.T) {
 		}, `"model-old.safetensors", which is not of this export`},
 		"a folder": {func(t *testing.T, berth, _ string) {
 			must(t, os.MkdirAll(filepath.Join(berth, "sub"), 0o755))
-		}, `"sub", which is no regular file`},
+		}, `"sub", which is not a regular file`},
 		"a linked shard": {func(t *testing.T, berth, _ string) {
 			must(t, os.Mkdir(berth, 0o755), os.Symlink("other", filepath.Join(berth, "model.safetensors")))
-		}, "which is no regular file"},
+		}, "which is not a regular file"},
 		"a shard linked outside": {func(t *testing.T, berth, elsewhere string) {
 			must(t, os.Mkdir(berth, 0o755), os.Symlink(filepath.Join(elsewhere, "x"), filepath.Join(berth, "model.safetensors")))
 		}, "model.safetensors"},
 		"a pipe for a receipt": {func(t *testing.T, berth, _ string) {
 			must(t, os.Mkdir(berth, 0o755), syscall.Mkfifo(filepath.Join(berth, "wreg-receipt.json"), 0o644))
-		}, `"wreg-receipt.json", which is no regular file`},
+		}, `"wreg-receipt.json", which is not a regular file`},
 		"a pipe for a journal": {func(t *testing.T, berth, _ string) {
 			must(t, os.Mkdir(berth, 0o755), syscall.Mkfifo(filepath.Join(berth, "wreg-journal"), 0o644))
-		}, `"wreg-journal", which is no regular file`},
+		}, `"wreg-journal", which is not a regular file`},
 		"a shard that is too long": {func(t *testing.T, berth, _ string) {
 			must(t, os.Mkdir(berth, 0o755), os.WriteFile(filepath.Join(berth, "model.safetensors"), make([]byte, 1<<20), 0o644))
 		}, ""},
@@ -140,7 +140,7 @@ func TestVerifyWaitsForNoPipe(t *testing.T) {
 		if err == nil {
 			err = errors.New(fmt.Sprint(v.Faults))
 		}
-		if !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "is no regular file") {
+		if !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "is not a regular file") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -51,7 +51,7 @@ func (c *Checkpoint) choose(ctx context.Context, d *folder.Folder, k *shards.Con
 		p.read = x.Shards
 	default:
 		if x != nil {
-			c.note("foreign-index", x.Name, "", "%s: names %d shards, from %s, of which none is here; it was passed over", x.Name, len(x.Shards), x.Shards[0])
+			c.note("foreign-index", x.Name, "", "%s: names %d shards, from %s, of which none is here; it was skipped", x.Name, len(x.Shards), x.Shards[0])
 			p.index = nil
 		}
 		if err := c.oneCheckpoint(chosen, files); err != nil {
@@ -143,7 +143,7 @@ func (c *Checkpoint) loadIndex(ctx context.Context, d *folder.Folder, name strin
 func (c *Checkpoint) noWeightsHere(k *shards.Contents) error {
 	var hints []string
 	if len(k.Incomplete) > 0 {
-		hints = append(hints, fmt.Sprintf("%s is a download that did not end", k.Incomplete[0]))
+		hints = append(hints, fmt.Sprintf("%s is an incomplete download", k.Incomplete[0]))
 	}
 	for _, sub := range k.Subfolders {
 		if holdsWeights(filepath.Join(c.root, sub)) {

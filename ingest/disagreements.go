@@ -105,7 +105,7 @@ func (c *Checkpoint) absentShards(x *shards.Index, names []string) {
 	}
 }
 
-// strays reports the files of weights that are no part of the checkpoint, and what
+// strays reports the files of weights that are not part of the checkpoint, and what
 // they look like.
 func (d *disagreements) strays() {
 	c := d.c
@@ -225,8 +225,8 @@ func (c *Checkpoint) repeated() error {
 var mends = map[string]string{
 	"foreign-index":        "; wreg reindex writes the right one",
 	"index-missing-tensor": "; wreg reindex the folder if the shards are right",
-	"wrong-shard":          "; wreg reindex mends the index",
-	"not-in-index":         "; wreg reindex mends the index",
+	"wrong-shard":          "; wreg reindex fixes the index",
+	"not-in-index":         "; wreg reindex fixes the index",
 	"stray-shard":          "; wreg reindex takes it in",
 }
 

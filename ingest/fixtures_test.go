@@ -81,7 +81,7 @@ var policies = map[string]struct {
 	"hostile/numpy/shape_long.npy":                    {},
 	"hostile/numpy/trailing.npy":                      {finding: "trailing-bytes"},
 	"numpy/compressed.npz":                            {},
-	"numpy/datetime.npy":                              {refusal: "none of a tensor's"},
+	"numpy/datetime.npy":                              {refusal: "not a tensor's"},
 	"numpy/structured.npy":                            {refusal: "structured"},
 	"hostile/index/bom.index.json":                    {refusal: `want '{'`},
 	"hostile/index/missing_key.index.json":            {finding: "not-in-index"},

@@ -37,7 +37,7 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 		}
 	}
 	for _, name := range k.Incomplete {
-		c.note("incomplete-download", name, "", "%s: a download that did not end; download the checkpoint again", name)
+		c.note("incomplete-download", name, "", "%s: an incomplete download; download the checkpoint again", name)
 	}
 	if k.Config {
 		if err := c.readConfig(ctx, d); err != nil {

@@ -17,7 +17,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// headBytes is how much of a file tells its format.
+// headBytes is how much of a file its format is known from.
 const headBytes = 512
 
 // opening reads a file's header.
@@ -64,7 +64,7 @@ func (f *file) read(ctx context.Context) error {
 		return folder.Named(f.info.Name, err)
 	}
 	if size, ok := lfsPointer(head, f.info.Size); ok {
-		return fmt.Errorf("%s: a Git LFS pointer of %d bytes stands where the weights (%s bytes) should be; run git lfs pull", f.info.Name, f.info.Size, size)
+		return fmt.Errorf("%s: a Git LFS pointer of %d bytes in place of the weights (%s bytes); run git lfs pull", f.info.Name, f.info.Size, size)
 	}
 	for _, format := range formats {
 		if format.sniff(head) {

@@ -2,9 +2,9 @@
 // says where its bytes lie, and hashes them, without loading or executing
 // anything.
 //
-// Most users need Open, Checkpoint.Tensors, Checkpoint.Bytes and Checkpoint.Hash.
+// Most users need [Open], [Checkpoint.Tensors], [Checkpoint.Bytes] and [Checkpoint.Hash].
 //
-// Rules that bite: the format is sniffed from content, never from the name;
+// Invariants: the format is sniffed from content, never from the name;
 // nothing read from a file is trusted, so sizes are checked before they are used
 // and names never become paths except through os.Root; a disagreement between
 // index, shards and disk is a Finding, an unreadable file an error.
@@ -31,7 +31,7 @@ func OpenFolder(abs string) (*Folder, error) { return folder.Open(abs) }
 
 // Options of Open. The zero value works.
 type Options struct {
-	// Jobs is the number of files whose headers are read at once; 0 is one a core.
+	// Jobs is the number of files whose headers are read at once; 0 is one per core.
 	Jobs int
 }
 

@@ -71,7 +71,7 @@ var LintRules = []LintRule{
 	refusal("reads-odd-numbers", "mlx", "reads dimensions such as 2.0, -2 or 2^32+2, the last as 2", safetensors.ErrJSON),
 	refusal("reads-overflowing-shape", "mlx, safetensors", "mlx wraps dimensions to 32 bits; safetensors takes an overflow beside a dimension of 0", safetensors.ErrShape),
 	refusal("reads-broken-utf8", "ollama", "replaces the bytes of a name that are not UTF-8, so two names may become one", safetensors.ErrUTF8),
-	refusal("reads-odd-metadata", "ollama", "takes metadata that are no strings", safetensors.ErrMetadata),
+	refusal("reads-odd-metadata", "ollama", "takes metadata that are not strings", safetensors.ErrMetadata),
 
 	{"mlx-lm-only-safetensors", "mlx_lm", "reads model*.safetensors and nothing else: no weights found here", checkNoSafetensors},
 	{"mlx-lm-skips-file", "mlx_lm", "reads only files called model*.safetensors, so not this one", checkSkipped},
@@ -104,7 +104,7 @@ func refusal(id, reader, does string, rule error) LintRule {
 	}}
 }
 
-// tensors adds one finding a file for the tensors that meet a condition.
+// tensors adds one finding per file for the tensors that meet a condition.
 func (l *linted) tensors(r *LintRule, is func(*tensor.Info) bool) {
 	if l.c == nil {
 		return

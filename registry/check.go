@@ -29,7 +29,7 @@ func (r *Registry) Check(ctx context.Context) ([]Fault, error) {
 			return err
 		}
 		for _, id := range pages.Meta().Damaged(r.file) {
-			c.fault("pages", "page %d: not a valid meta page; the file is read by the other one, and the next write mends this", id)
+			c.fault("pages", "page %d: not a valid meta page; the file is read by the other one, and the next write repairs it", id)
 		}
 		c.pages(pages)
 		if len(c.faults) == 0 {

@@ -390,7 +390,7 @@ func TestLock(t *testing.T) {
 	for _, o := range []registry.Options{{Timeout: time.Millisecond}, {Timeout: time.Millisecond, ReadOnly: true}} {
 		_, err := registry.Open(path, o)
 		var held *registry.LockError
-		if !errors.As(err, &held) || held.ReadOnly != o.ReadOnly || !strings.Contains(err.Error(), "a writer is alone") || !strings.Contains(err.Error(), path) {
+		if !errors.As(err, &held) || held.ReadOnly != o.ReadOnly || !strings.Contains(err.Error(), "needs the registry to itself") || !strings.Contains(err.Error(), path) {
 			t.Errorf("Open of a held registry: %v", err)
 		}
 	}

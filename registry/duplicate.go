@@ -24,7 +24,7 @@ func (x Row) Path() string { return x.Block.Path(x.Row) }
 func (x Row) Hash() tensor.Hash { return x.Block.Hashes().At(x.Row) }
 
 // Duplicates yields the tensors of the given revisions that share their content
-// with another, one group a hash, in the order of the hashes; within a group in
+// with another, one group per hash, in the order of the hashes; within a group in
 // the order of revisions and their rows. Tensors without a hash are in none. The
 // slice is used again for the next group.
 //

@@ -41,7 +41,7 @@ func Open(path string, o Options) (*Registry, error) {
 			return nil, err
 		}
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("registry %s does not exist: `wreg ingest` makes it: %w", path, fs.ErrNotExist)
+		return nil, fmt.Errorf("registry %s does not exist: `wreg ingest` creates it: %w", path, fs.ErrNotExist)
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():

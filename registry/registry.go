@@ -1,10 +1,10 @@
 // Package registry stores models, every tensor of every revision, in one bbolt
 // file.
 //
-// Most users need Open, Registry.Put, Registry.View and, inside a view,
-// Snapshot.Find, Snapshot.Blocks and Snapshot.Lookup.
+// Most users need [Open], [Registry.Put], [Registry.View] and, inside a view,
+// [Snapshot.Find], [Snapshot.Blocks] and [Snapshot.Lookup].
 //
-// Rules that bite: a revision never changes once visible; readers share the file
+// Invariants: a revision never changes once visible; readers share the file
 // but a writer is alone, so a Registry opened for writing should be closed soon;
 // what a Snapshot returns must not be used after its View returns, and Put inside
 // a View of the same Registry can wait for itself.
@@ -103,9 +103,9 @@ func (e *LockError) Error() string {
 	if len(e.Holders) > 0 {
 		who = strings.Join(e.Holders, ", ")
 	}
-	rule := "a writer is alone: wait until it ends, or end it"
+	rule := "a writer needs the registry to itself: wait until it ends, or stop it"
 	if e.ReadOnly {
-		rule = "it writes, and a writer is alone; readers share: wait until it ends"
+		rule = "it is writing, and a writer needs the registry to itself: wait until it ends"
 	}
 	return fmt.Sprintf("registry %s is held by %s; %s", e.Path, who, rule)
 }

@@ -4,7 +4,7 @@
 // Most users want accel.CPU, which is New. Reference is the plain Go alone, for
 // comparing.
 //
-// Rules that bite: buffers are raw little-endian bytes of any alignment; lengths
+// Invariants: buffers are raw little-endian bytes of any alignment; lengths
 // must match exactly and dst must not overlap src, else the call is an error and
 // nothing is written; the NaN policy is in convert.go.
 package cpu

@@ -3,7 +3,7 @@
 // Most users want accel.Pick, which opens this device where it is worth it. Open
 // gives it directly; Check compares every kernel with accel/cpu.
 //
-// Rules that bite: every result equals accel/cpu's bit for bit, and what the GPU
+// Invariants: every result equals accel/cpu's bit for bit, and what the GPU
 // has no kernel for, accel/cpu does; when the GPU fails or differs it is off for the
 // rest of the process, the processor does its work again, and Err says why. Builds
 // without cgo, or for another system, have no GPU: Open says so.

@@ -9,7 +9,7 @@ import (
 func checkCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "walk the registry file and report every fault",
+		Short: "check the registry file and report every fault",
 		Long: `Walks the whole registry: the store's pages, every key and block, references
 that lead nowhere, the hash index both ways. Every fault is reported, not the
 first. (wreg verify checks a checkpoint's files.)`,

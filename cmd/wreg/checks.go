@@ -73,7 +73,7 @@ func parseChecks(file, text string) ([]*savedCheck, error) {
 			names[name] = i + 1
 			checks = append(checks, &savedCheck{name: name, line: i + 1})
 		case len(checks) == 0:
-			fault("%q stands before the first check", words)
+			fault("%q comes before the first check", words)
 		case strings.HasPrefix(words, "expect "):
 			e, err := parseExpectation(strings.TrimSpace(words[len("expect "):]))
 			if err != nil {

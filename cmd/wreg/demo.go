@@ -56,7 +56,7 @@ removed at the end, and so is the registry in it; yours is not touched.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), keep) },
 	}
-	c.Flags().BoolVar(&keep, "keep", false, "leave the temporary folder for a look around")
+	c.Flags().BoolVar(&keep, "keep", false, "keep the temporary folder")
 	return c
 }
 

@@ -86,7 +86,7 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 	f.BoolVar(&o.rehash, "rehash", false, "read every byte again, even of unchanged files")
 	f.BoolVar(&o.noHash, "no-hash", false, "headers only, at once: no hashes, no statistics")
 	f.BoolVar(&o.noStats, "no-stats", false, "hashes only, no minimum, maximum, NaN counts")
-	f.IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one a core)")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one per core)")
 	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree), 2 trouble (refused; nothing was registered)")
 }
 

@@ -51,7 +51,7 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 			if len(found) > 0 {
 				return errFindings
 			}
-			a.say("%s: every known reader takes it alike", args[0])
+			a.say("%s: all known readers agree", args[0])
 			return nil
 		},
 	}

@@ -137,7 +137,7 @@ func csvCell(v any) string {
 	text := cell(v)
 	switch v.(type) {
 	case int, int64, float64:
-		return text // -1 is no formula
+		return text // -1 is not a formula
 	}
 	if first, _ := utf8.DecodeRuneInString(strings.TrimLeft(text, " ")); text != "" && strings.ContainsRune(formulaStarts, first) {
 		return "'" + text

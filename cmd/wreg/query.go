@@ -218,7 +218,7 @@ func diffCommand(a *app) *cobra.Command {
 	var o queryOptions
 	c := &cobra.Command{
 		Use:   "diff A B",
-		Short: "what model B lacks, has too much, or holds differently than A",
+		Short: "missing, extra and changed in model B relative to A",
 		Long: `The same as wreg query 'gaps in B against A' with --exit-code: compared by
 content, through the architecture when the layouts differ, a stack against its
 experts slice by slice.`,

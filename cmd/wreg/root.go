@@ -102,7 +102,7 @@ that the consumer needs.`,
 	f.StringVar(&a.registry, "registry", "", "registry `FILE` (default $WREG_REGISTRY, else $XDG_DATA_HOME/wreg/registry.db)")
 	f.StringVar(&a.format, "format", "auto", "how to print: auto (table on a terminal, else tsv) or "+formatNames())
 	f.BoolVar(&a.json, "json", false, "short for --format json")
-	f.BoolVar(&a.quiet, "quiet", false, "no talk on stderr but errors")
+	f.BoolVar(&a.quiet, "quiet", false, "print errors only")
 	c.PersistentPreRunE = func(*cobra.Command, []string) error { // before anything is done
 		boundMemory()
 		_, err := a.outputFormat()
@@ -187,7 +187,7 @@ func help(c *cobra.Command, args []string) error {
 	return about.Help()
 }
 
-// unknown refuses a word that is no command below c. Cobra's own sentence has line
+// unknown refuses a word that is not a command below c. Cobra's own sentence has line
 // breaks and tabs in it.
 func unknown(c *cobra.Command, word string) error {
 	hint := "see " + c.CommandPath() + " --help"
@@ -257,8 +257,7 @@ func (a *app) read(fn func(r *registry.Registry, s *registry.Snapshot) error) er
 // patience is how long shell completion waits for a registry that is being written.
 const patience = 200 * time.Millisecond
 
-// glance is read for shell completion, at which somebody waits with a finger on
-// the key.
+// glance is read for shell completion: the user is waiting.
 func (a *app) glance(fn func(s *registry.Snapshot) error) error {
 	return a.open(registry.Options{ReadOnly: true, Timeout: patience}, func(r *registry.Registry) error { return r.View(fn) })
 }

@@ -73,7 +73,7 @@ func plainMarkdown(s string) string {
 		switch c := s[i]; c {
 		case '\\', '`', '*', '<', '&', '~':
 			b.WriteByte('\\')
-		case '_': // within a word it is no markup
+		case '_': // within a word it is not markup
 			if i == 0 || i+1 == len(s) || !wordByte(s[i-1]) || !wordByte(s[i+1]) {
 				b.WriteByte('\\')
 			}

@@ -44,7 +44,7 @@ refused: --trust-remote-code lets that code run, with all the rights that you ha
 	}
 	c.Flags().BoolVar(&o.runtime, "runtime", false, "also load it in mlx_lm and run one forward pass")
 	c.Flags().BoolVar(&o.trust, "trust-remote-code", false, "with --runtime: let code in the folder run, with your rights")
-	c.Flags().IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one a core)")
+	c.Flags().IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one per core)")
 	return describe(c, "0 everything is as recorded, 1 faults, 2 trouble (unreadable, nothing recorded, or --runtime could not run)")
 }
 
@@ -126,7 +126,7 @@ func (a *app) verifySubject(what string) (dir string, v *registry.Revision, err 
 	case errors.Is(none, errNoRegistry):
 		a.say("%s: %v; the folder is compared with its own receipt", what, none)
 	case none != nil:
-		a.say("%s: no model of the registry; the folder is compared with its own receipt", what)
+		a.say("%s: not a model of the registry; the folder is compared with its own receipt", what)
 	}
 	return dir, nil, nil
 }

@@ -1,9 +1,9 @@
 // Package gguf reads the headers of GGUF files, versions 2 and 3: the metadata and
 // where every tensor lies, whatever its quantization.
 //
-// Most users need Read, File.Tensors and File.Bytes.
+// Most users need [Read], [File.Tensors] and [File.Bytes].
 //
-// Rules that bite: shapes are given row-major, outermost first, the reverse of the
+// Invariants: shapes are given row-major, outermost first, the reverse of the
 // file's order; a block-quantized tensor keeps its logical shape and its bytes are
 // opaque; two tensors on the same bytes are refused. Nothing is allocated from a
 // count before the file is known to be long enough to hold it.

@@ -50,9 +50,9 @@ func (h *header) word() int64 {
 func readHeader(r io.ReaderAt, size int64) (h header, n int64, err error) {
 	var fixed [12]byte
 	if err := tensor.ReadFull(r, fixed[:8], 0); err != nil {
-		return h, 0, fmt.Errorf("offset 0: no array: %w", err)
+		return h, 0, fmt.Errorf("offset 0: not an array: %w", err)
 	} else if string(fixed[:6]) != magic {
-		return h, 0, fmt.Errorf("offset 0: no array: it starts with %q", fixed[:6])
+		return h, 0, fmt.Errorf("offset 0: not an array: it starts with %q", fixed[:6])
 	}
 	major := fixed[6]
 	width := 2
@@ -276,7 +276,7 @@ func (l *literal) descr(h *header) error {
 		}
 	}
 	if h.dtype == tensor.Invalid {
-		return l.fail("type %.40q is none of a tensor's", s)
+		return l.fail("type %.40q is not a tensor's", s)
 	}
 	return nil
 }

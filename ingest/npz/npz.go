@@ -1,10 +1,10 @@
 // Package npz reads numpy's array files: NPY, and NPZ, which is a zip of them.
 //
-// Most users need Read, ReadNPY, File.Tensors and File.Bytes.
+// Most users need [Read], [ReadNPY], [File.Tensors] and [File.Bytes].
 //
-// Rules that bite: bytes come out row-major and little-endian whatever the file
+// Invariants: bytes come out row-major and little-endian whatever the file
 // has (Fortran order, big-endian, deflated); an array of objects is a pickle and is
-// refused, as are all types that are no numbers; V2 is taken for bf16, which is how
+// refused, as are all types that are not numbers; V2 is taken for bf16, which is how
 // mlx and ml_dtypes write it.
 package npz
 
@@ -102,7 +102,7 @@ func (f *File) member(ctx context.Context, r io.ReaderAt, m *zipfile.Record, fil
 	}
 	path, isArray := strings.CutSuffix(m.Name, ".npy")
 	if !isArray {
-		f.note("not-an-array", file, "", "member %q is no array; it was passed over", m.Name)
+		f.note("not-an-array", file, "", "member %q is not an array; it was skipped", m.Name)
 		return nil
 	}
 	return f.add(&array{r: r, member: m}, m.Open(interrupt.Reader(ctx, r)), m.Size, path, file)

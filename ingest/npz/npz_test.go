@@ -44,16 +44,16 @@ var cases = []struct{ header, fails string }{
 
 	{dict("'|O'", "False", "(1,)"), "pickle"},
 	{dict("'O'", "False", "(1,)"), "pickle"},
-	{dict("'<q9'", "False", "(1,)"), "none of a tensor's"},
-	{dict("'<M8[D]'", "False", "(1,)"), "none of a tensor's"},
-	{dict("'<U1'", "False", "(1,)"), "none of a tensor's"},
-	{dict("'|S4'", "False", "(1,)"), "none of a tensor's"},
-	{dict("'|f4'", "False", "(1,)"), "none of a tensor's"},
-	{dict("'f4'", "False", "(1,)"), "none of a tensor's"},
-	{dict("'=f4'", "False", "(1,)"), "none of a tensor's"},
-	{dict("'>V2'", "False", "(2,)"), "none of a tensor's"},
-	{dict("'<V4'", "False", "(1,)"), "none of a tensor's"},
-	{dict("''", "False", "(1,)"), "none of a tensor's"},
+	{dict("'<q9'", "False", "(1,)"), "not a tensor's"},
+	{dict("'<M8[D]'", "False", "(1,)"), "not a tensor's"},
+	{dict("'<U1'", "False", "(1,)"), "not a tensor's"},
+	{dict("'|S4'", "False", "(1,)"), "not a tensor's"},
+	{dict("'|f4'", "False", "(1,)"), "not a tensor's"},
+	{dict("'f4'", "False", "(1,)"), "not a tensor's"},
+	{dict("'=f4'", "False", "(1,)"), "not a tensor's"},
+	{dict("'>V2'", "False", "(2,)"), "not a tensor's"},
+	{dict("'<V4'", "False", "(1,)"), "not a tensor's"},
+	{dict("''", "False", "(1,)"), "not a tensor's"},
 	{dict("[('a', '<i4')]", "False", "(1,)"), "structured"},
 	{dict("'<f4'", "False", "(2,)"), "file was cut"},
 	{dict("'<f4'", "False", "(-1,)"), "from 0 up"},
@@ -105,7 +105,7 @@ func TestHeader(t *testing.T) {
 		file  string
 		fails string
 	}{
-		{"", "no array"}, {magic, "no array"}, {magic + "\x09\x00", "version 9"}, {magic + "\x01\x00\x10", "header length"},
+		{"", "not an array"}, {magic, "not an array"}, {magic + "\x09\x00", "version 9"}, {magic + "\x01\x00\x10", "header length"},
 		{magic + "\x02\x00\xff\xff\xff\xff{}", "header of 4294967295"}, {magic + "\x01\x00\x10\x00{}", "header of 16"},
 	} {
 		if _, err := ReadNPY(t.Context(), strings.NewReader(c.file), int64(len(c.file)), "w"); err == nil || !strings.Contains(err.Error(), c.fails) {

@@ -18,10 +18,10 @@ func TestPipe(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(pipe, 10); err == nil || !strings.Contains(err.Error(), "a named pipe is no regular file") {
+	if _, err := Read(pipe, 10); err == nil || !strings.Contains(err.Error(), "a named pipe is not a regular file") {
 		t.Errorf("pipe: %v", err)
 	}
-	if _, err := Read("/dev/zero", 10); err == nil || !strings.Contains(err.Error(), "a device is no regular file") {
+	if _, err := Read("/dev/zero", 10); err == nil || !strings.Contains(err.Error(), "a device is not a regular file") {
 		t.Errorf("device: %v", err)
 	}
 	file := filepath.Join(dir, "file")

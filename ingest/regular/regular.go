@@ -2,7 +2,7 @@
 // whole: never a pipe, which would wait for a writer for ever, nor a device, which
 // has no end, and never more of a file than was said.
 //
-// Most users need Read, or ReadIn for a file inside a root.
+// Most users need [Read], or [ReadIn] for a file inside a root.
 package regular
 
 import (
@@ -63,7 +63,7 @@ func open(name string, info fs.FileInfo, open func(flag int) (*os.File, error)) 
 }
 
 func irregular(name string, mode fs.FileMode) error {
-	return &fs.PathError{Op: "open", Path: name, Err: errors.New(Kind(mode) + " is no regular file")}
+	return &fs.PathError{Op: "open", Path: name, Err: errors.New(Kind(mode) + " is not a regular file")}
 }
 
 // Read reads the regular file at path, which has at most so many bytes.

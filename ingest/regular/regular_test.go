@@ -31,7 +31,7 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{"fits": "", "empty": "", "more": "1001 bytes exceed the 1000", "hole": "1099511627776 bytes exceed the 1000",
-		"folder": "a folder is no regular file", "absent": "no such file"} {
+		"folder": "a folder is not a regular file", "absent": "no such file"} {
 		for in, read := range map[string]func() ([]byte, error){
 			"by path":   func() ([]byte, error) { return Read(filepath.Join(dir, name), most) },
 			"in a root": func() ([]byte, error) { return ReadIn(root, name, most) },

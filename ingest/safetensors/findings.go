@@ -31,7 +31,7 @@ func (h *header) findings() (list []tensor.Finding) {
 		add("no-tensors", "", "holds no tensors")
 	}
 	if h.unknown > 0 {
-		add("unknown-field", h.unknownFirst[0], "tensor %q has a field %q that the format does not know (%d such fields); they were passed over",
+		add("unknown-field", h.unknownFirst[0], "tensor %q has a field %q that the format does not know (%d such fields); they were skipped",
 			shorten(h.unknownFirst[0]), shorten(h.unknownFirst[1]), h.unknown)
 	}
 	odd := 0

@@ -4,7 +4,7 @@
 // bytes of all tensors without a gap. Most users need Read, File.Tensors and
 // File.Bytes; a writer needs AppendHeader.
 //
-// Rules that bite: the reader is stricter than the reference library. A name or a
+// Invariants: the reader is stricter than the reference library. A name or a
 // field given twice, a header that does not start with '{', a byte that belongs to
 // no tensor or to two: each is refused with an error of its own (see Err…). No
 // tensor data is read. Memory is a small multiple of the header, which is at most

@@ -9,7 +9,7 @@ import (
 )
 
 // Family is a kind of checkpoint that may lie in a folder beside others. Which
-// files belong to it is told by extension; what a file holds, by its content.
+// files belong to it follows from the extension; what a file holds, from its content.
 type Family struct {
 	Name       string
 	extensions []string

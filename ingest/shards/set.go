@@ -78,7 +78,7 @@ func absences(have []string) (first, said string) {
 		}
 	}
 	if absent > 0 {
-		said = fmt.Sprintf("%s: absent, as are %d of %d shards by their numbers; download them", first, absent, total)
+		said = fmt.Sprintf("%s: absent, as are %d of %d numbered shards; download them", first, absent, total)
 	}
 	return first, said
 }

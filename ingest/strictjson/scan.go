@@ -7,7 +7,7 @@
 // tens of milliseconds.
 //
 // A caller drives a Scanner: Take('{'), then More('}', first) before each item,
-// Key, and one of Str, Integer or Skip. Rules that bite: Text must be known to be
+// Key, and one of Str, Integer or Skip. Invariants: Text must be known to be
 // UTF-8 (Check says so); strings without escapes share Text's memory; numbers are
 // plain integers from 0 up.
 package strictjson

@@ -158,7 +158,7 @@ func (f *File) storageData(entries []pickle.Pair) (map[string]place, error) {
 			return nil, fmt.Errorf("chunk of %q: its file is a %s", plain(fqn), globals.KindOf(info["relative_path"]))
 		}
 		if p.file != path.Base(p.file) || strings.ContainsAny(p.file, "/\\\x00") || p.file == ".." || p.file == "." {
-			return nil, fmt.Errorf("chunk of %q: %q is no plain file name", plain(fqn), p.file)
+			return nil, fmt.Errorf("chunk of %q: %q is not a plain file name", plain(fqn), p.file)
 		}
 		if l, ok := info["transform_descriptors"].(*pickle.List); ok && len(*l) > 0 {
 			return nil, fmt.Errorf("chunk of %q: it is stored transformed, which is not read", plain(fqn))
@@ -322,7 +322,7 @@ func propertiesDType(v any) (tensor.DType, error) {
 func fields(v any) (map[string]any, error) {
 	o, ok := v.(*pickle.Object)
 	if !ok || len(o.State) != 1 {
-		return nil, fmt.Errorf("a %s stands where an object with fields belongs", globals.KindOf(v))
+		return nil, fmt.Errorf("want an object with fields, have a %s", globals.KindOf(v))
 	}
 	state, ok := o.State[0].(*pickle.Dict)
 	if !ok {

@@ -118,7 +118,7 @@ func (c *cursor) count(what string) (int64, error) {
 	}
 	n, err := globals.Integer(result.Value)
 	if err != nil || n < 0 || n > c.end-c.at {
-		return 0, c.errorf("%s: a count that is none", what)
+		return 0, c.errorf("%s: not a count", what)
 	}
 	return n, nil
 }

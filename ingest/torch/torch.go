@@ -2,7 +2,7 @@
 // anything: zip archives (torch 1.6 and later), the stream of pickles before
 // them, the tar of torch 0.1, and the folders of torch.distributed.checkpoint.
 //
-// Most users need Open, File.Tensors and File.Bytes; OpenDistributed for a folder.
+// Most users need [Open], [File.Tensors] and [File.Bytes]; [OpenDistributed] for a folder.
 //
 // Invariants: classes are inert, and a pickle that names one of Python's
 // standard library beyond plain containers is refused; every storage, offset and
@@ -10,7 +10,7 @@
 // not lie plainly in the file; what a pickle makes is bounded.
 //
 // A tensor's path is its keys joined by dots: {"state_dict": {"conv.weight": t}}
-// gives state_dict.conv.weight. Keys that are no text are written as Python's str
+// gives state_dict.conv.weight. Keys that are not text are written as Python's str
 // writes them, a surrogate as \udXXX. Where two tensors would have one path, or a
 // path would begin with a bracket, it is written with brackets instead,
 // ["a.b"]["c"] and ["a"]["b.c"], and a finding says so: nothing is lost, and which

@@ -50,7 +50,7 @@ func (w *walker) walk(v any) error {
 		return w.f.add(w.name(), v)
 	case *strided.Storage:
 		at := w.name()
-		w.f.find("bare-storage", at, fmt.Sprintf("%q is a storage and no tensor; it is not listed", at))
+		w.f.find("bare-storage", at, fmt.Sprintf("%q is a storage, not a tensor; it is not listed", at))
 		return w.f.spend(listed)
 	case *globals.Attributed:
 		return w.inside(v, func() error {
@@ -143,7 +143,7 @@ func (w *walker) pairs(pairs []pickle.Pair) error {
 		last[identity(e.Key)] = i
 	}
 	for i, e := range pairs {
-		if at, ok := last[identity(e.Key)]; ok && at != i { // NaN is no key of a map: each is one of its own
+		if at, ok := last[identity(e.Key)]; ok && at != i { // NaN is not a key of a map: each is one of its own
 			continue
 		}
 		if err := w.pair(e); err != nil {

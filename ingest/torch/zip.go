@@ -124,14 +124,14 @@ func (f *File) record(root, name, folder string) (*pickle.Result, error) {
 func (f *File) persistent(id any, folder string) (any, error) {
 	t, ok := id.(*pickle.Tuple)
 	if !ok || t.Len() < 5 || t.Get(0) != "storage" {
-		return nil, fmt.Errorf("a persistent id that is no storage of a zip archive")
+		return nil, fmt.Errorf("a persistent id that is not a storage of a zip archive")
 	}
 	st, err := globals.StorageOf(t.Get(1), t.Get(2), t.Get(4))
 	if err != nil {
 		return nil, err
 	}
 	if !digits(st.Key) {
-		return nil, fmt.Errorf("storage key %.100q is no number", st.Key)
+		return nil, fmt.Errorf("storage key %.100q is not a number", st.Key)
 	}
 	rec := f.records[folder+st.Key]
 	if rec == nil {

@@ -84,7 +84,7 @@ func findDirectory(r io.ReaderAt, size int64) (directory, error) {
 	case first != nil:
 		return directory{}, first
 	}
-	return directory{}, errors.New("no end of a zip directory: the file is cut off, or no zip archive")
+	return directory{}, errors.New("no end of a zip directory: the file is cut off, or not a zip archive")
 }
 
 // endRecord reads the end record at tail[at:] and the ZIP64 one before it.
@@ -267,9 +267,9 @@ func zip64(extra []byte, values []*uint64) (wide bool, err error) {
 			field = field[8:]
 		}
 	}
-	// Up to three bytes that are no field: some writers pad so.
+	// Up to three bytes that are not a field: some writers pad so.
 	if len(bytes.Trim(extra, "\x00")) > 0 {
-		return wide, errors.New("its extra fields end in bytes that are none")
+		return wide, errors.New("its extra fields end in stray bytes")
 	}
 	return wide, nil
 }

@@ -45,7 +45,7 @@ func (rec *Record) checkLocal(r io.ReaderAt, next int64) error {
 		return fmt.Errorf("its local header at %d: %w", rec.header, err)
 	}
 	// The values behind the data may stand for those in the header: then 0, or
-	// the mark of ZIP64, is no disagreement.
+	// the mark of ZIP64, is not a disagreement.
 	later := rec.flags&flagDescriptor != 0
 	agree := func(local, central uint64) bool {
 		return local == central || later && (local == 0 || local == math.MaxUint32)

@@ -2,9 +2,9 @@
 // each record's bytes lie, and refuses an archive that two readers could
 // understand differently.
 //
-// Most users need Read, Record.Offset, Record.Open and Record.Read.
+// Most users need [Read], [Record.Offset], [Record.Open] and [Record.Read].
 //
-// Rules that bite: names are matched whole and never become paths; every entry of
+// Invariants: names are matched whole and never become paths; every entry of
 // the directory is compared with its local header, and no two records share a
 // byte; a name that is there twice, an encrypted record, or a method other than
 // stored and deflated is refused. The CRC of a record is checked while its bytes

@@ -30,13 +30,13 @@ type Range struct{ Start, Count int64 }
 //
 // A column is verified and decoded when it is first asked for. Damage found then
 // makes the column read as zeroes and the View that the block belongs to return
-// a *DamagedError; Err tells at once. Methods may be called concurrently.
+// a *DamagedError; Err reports it at once. Methods may be called concurrently.
 type Block struct {
 	template string
 	literal  bool // a path that cannot be taken apart: its one row is the template
 	rows     int
 	axes     []Range // full product of ranges, or
-	grid     []col   // one column a placeholder
+	grid     []col   // one column per placeholder
 	files    []string
 	formats  []string
 	shapes   []tensor.Shape
@@ -69,8 +69,8 @@ const (
 	colOffset   //
 	colBytes    //
 	colFormat   // code
-	colHash     // 32 bytes a row, or one
-	colSum      // 16 bytes a row, or one
+	colHash     // 32 bytes per row, or one
+	colSum      // 16 bytes per row, or one
 	colCount    // of slices
 	colSlices   // 32 bytes each
 	colHasStats // 0 or 1
@@ -143,7 +143,7 @@ func (b *Block) decodeColumn(d *codec.Reader, at int) {
 		case 0:
 			c.payload(d, b.rows*size)
 		default:
-			d.Fail("neither one value nor one a row")
+			d.Fail("neither one value nor one per row")
 		}
 		return
 	case colSlices:
@@ -164,9 +164,9 @@ func (c *col) decode(d *codec.Reader, rows int) {
 	switch {
 	case d.Err != "":
 	case c.width > 64 || c.width > WideBits && c.width < 64:
-		d.Fail(fmt.Sprintf("%d bits a row", c.width))
+		d.Fail(fmt.Sprintf("%d bits per row", c.width))
 	case c.shift > 63 || c.shift > 0 && c.shift+c.width > 64:
-		d.Fail(fmt.Sprintf("%d bits a row shifted by %d", c.width, c.shift))
+		d.Fail(fmt.Sprintf("%d bits per row shifted by %d", c.width, c.shift))
 	default:
 		c.payload(d, packedLen(rows, c.width))
 	}
@@ -193,7 +193,7 @@ func (b *Block) decodeGrid(d *codec.Reader, most int) {
 	switch mode := d.Byte(); {
 	case d.Err != "":
 	case k > most || k > 0 && b.literal:
-		d.Fail(fmt.Sprintf("%d numbers a row, in a name of %d bytes", k, most))
+		d.Fail(fmt.Sprintf("%d numbers per row, in a name of %d bytes", k, most))
 	case mode == gridNone && k == 0:
 		if b.rows != 1 {
 			d.Fail(fmt.Sprintf("%d rows without a number to tell them apart", b.rows))
@@ -212,7 +212,7 @@ func (b *Block) decodeGrid(d *codec.Reader, most int) {
 			b.grid[i].decode(d, b.rows)
 		}
 	default:
-		d.Fail(fmt.Sprintf("grid %d with %d numbers a row", mode, k))
+		d.Fail(fmt.Sprintf("grid %d with %d numbers per row", mode, k))
 	}
 }
 
@@ -268,7 +268,7 @@ func (b *Block) Template() string { return b.template }
 // Len is the number of rows.
 func (b *Block) Len() int { return b.rows }
 
-// Grid gives one range a placeholder when the rows are the full product of
+// Grid gives one range per placeholder when the rows are the full product of
 // ranges (the last one counting fastest); ok false otherwise.
 func (b *Block) Grid() (axes []Range, ok bool) {
 	if b.axes == nil {

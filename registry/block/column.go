@@ -8,7 +8,7 @@ import (
 	"wreg/registry/tensor"
 )
 
-// Shapes is a column of shapes: few distinct ones and a code a row.
+// Shapes is a column of shapes: few distinct ones and a code per row.
 type Shapes struct {
 	distinct []tensor.Shape
 	numels   []int64
@@ -63,7 +63,7 @@ func readShapes(d *codec.Reader) ([]tensor.Shape, []int64) {
 	return distinct, numels
 }
 
-// Names is a column of text: few distinct ones and a code a row.
+// Names is a column of text: few distinct ones and a code per row.
 type Names struct {
 	distinct []string
 	code     Ints
@@ -84,7 +84,7 @@ func (c Names) At(i int) string {
 	return ""
 }
 
-// Hashes is a column of SHA-256 hashes, one a row or one for all.
+// Hashes is a column of SHA-256 hashes, one per row or one for all.
 type Hashes struct {
 	n    int
 	same bool
@@ -103,7 +103,7 @@ func (c Hashes) Const() (tensor.Hash, bool) {
 	return tensor.Hash(c.raw), true
 }
 
-// Raw is 32 bytes a row, or 32 bytes when Const. It must not be modified.
+// Raw is 32 bytes per row, or 32 bytes when Const. It must not be modified.
 func (c Hashes) Raw() []byte { return c.raw }
 
 // At is row i's hash.
@@ -245,7 +245,7 @@ func (b *Block) sliceSpan(i int) (start, end int) {
 	total := len(b.cols[colSlices].data) / hashSize
 	if n, ok := counts.Const(); ok {
 		if n < 0 || n != int64(total/b.rows) || total%b.rows != 0 {
-			b.damaged(fmt.Sprintf("%d slices a row in %d rows, %d slice hashes", n, b.rows, total))
+			b.damaged(fmt.Sprintf("%d slices per row in %d rows, %d slice hashes", n, b.rows, total))
 			return 0, 0
 		}
 		return i * int(n), (i + 1) * int(n)

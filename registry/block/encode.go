@@ -22,8 +22,8 @@ const (
 // How a block stores its grid of indices.
 const (
 	gridNone    = 0 // a template without numbers: one row
-	gridProduct = 1 // every combination of one range a placeholder
-	gridPacked  = 2 // one column of numbers a placeholder
+	gridProduct = 1 // every combination of one range per placeholder
+	gridPacked  = 2 // one column of numbers per placeholder
 )
 
 // entry is one tensor on its way into a block.

@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// Ints is a column of whole numbers, one a row: base + (packed << shift), where
-// packed takes width bits a row. Width 0 is a constant and takes no room. The
+// Ints is a column of whole numbers, one per row: base + (packed << shift), where
+// packed takes width bits per row. Width 0 is a constant and takes no room. The
 // shift is what all differences from the base have in common, so sizes, offsets
 // and floating-point bits shrink to the part that varies.
 type Ints struct {
@@ -129,7 +129,7 @@ func packInts(values []int64) Ints {
 // maxRows, so the product cannot overflow.
 func packedLen(n int, width uint8) int { return (n*int(width) + 7) / 8 }
 
-// appendHead writes what stands in a block's header for the column.
+// appendHead writes what a block's header says of the column.
 func (c Ints) appendHead(b []byte) []byte {
 	b = binary.AppendVarint(b, c.base)
 	return append(b, c.shift, c.width)

@@ -24,7 +24,7 @@ func appendBlockKey(key []byte, numbers []int64, path string) ([]byte, []int64) 
 
 // KeyOf is the key of the block a path belongs to, and its numbers there. A
 // path that holds a placeholder's own text is a block by itself: from its
-// template it could not be told where the numbers go.
+// template where the numbers go could not be known.
 func KeyOf(path string) (key string, index []int64) {
 	if template, index := tensor.SplitPath(path); !strings.Contains(path, "{") || tensor.JoinPath(template, index) == path && len(tensor.Placeholders(template)) == len(index) {
 		return string(templateKey) + template, index

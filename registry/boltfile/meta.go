@@ -38,7 +38,7 @@ const (
 // What a file holds at most.
 const (
 	MaxPageSize  = 1 << 16 // of any system that Go runs on
-	MaxPages     = 1 << 28 // 1 TiB of 4 KiB; what was seen takes a bit each
+	MaxPages     = 1 << 28 // 1 TiB of 4 KiB; what was seen takes one bit each
 	MaxTreeDepth = 32
 	MaxBuckets   = 3 // in each other: in a registry revisions, one of them, its blocks
 

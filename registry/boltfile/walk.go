@@ -223,7 +223,7 @@ func (w *Walk) list(id uint64, flags uint16, table []byte, body *io.SectionReade
 		}
 		at := int64(pageHeader+i*pageElement) + pos
 		if at != end || at+ksize+vsize > body.Size() || ksize > bolt.MaxKeySize {
-			w.fault(id, "element %d of %d+%d bytes at %d, want it at %d and to end by %d", i, ksize, vsize, at, end, body.Size())
+			w.fault(id, "element %d takes %d+%d bytes at %d, it should start at %d and end by %d", i, ksize, vsize, at, end, body.Size())
 			return nil
 		}
 		end = at + ksize + vsize

@@ -79,7 +79,7 @@ func Chunks(kind byte, places []Place) iter.Seq2[int, []byte] {
 	}
 }
 
-// encode stores sorted places as one array a field, with room for a checksum.
+// encode stores sorted places as one array per field, with room for a checksum.
 func encode(kind byte, places []Place) []byte {
 	le := binary.LittleEndian
 	b := make([]byte, 0, len(places)*sliceSize+4)

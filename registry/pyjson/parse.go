@@ -36,9 +36,9 @@ func Instead(data []byte) string {
 	head := bytes.ToLower(bytes.TrimLeft(data[:min(len(data), 1024)], "\ufeff \t\r\n"))
 	switch {
 	case bytes.HasPrefix(head, []byte("version https://git-lfs.github.com/spec/")):
-		return "a Git LFS pointer stands where the file should be; run git lfs pull"
+		return "a Git LFS pointer in place of the file; run git lfs pull"
 	case bytes.HasPrefix(head, []byte("<!doctype")), bytes.HasPrefix(head, []byte("<html")), bytes.HasPrefix(head, []byte("<?xml")):
-		return "a web page stands where the file should be; download it again, logged in where that is needed"
+		return "a web page in place of the file; download it again, logged in where that is needed"
 	}
 	return ""
 }

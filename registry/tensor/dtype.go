@@ -2,9 +2,9 @@
 // shapes, paths with their templates, glob patterns, and Info, one tensor's
 // record. It imports the standard library only.
 //
-// Most users need Info, ParseDType, Shape.Numel and SplitPath.
+// Most users need [Info], [ParseDType], [Shape.Numel] and [SplitPath].
 //
-// Rules that bite: sizes are int64 and every product is overflow-checked
+// Invariants: sizes are int64 and every product is overflow-checked
 // (Shape.Numel, DType.Size report it); a Shape of rank 0 is a scalar with one
 // element; a path is opaque text apart from its dots.
 package tensor

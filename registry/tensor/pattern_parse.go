@@ -75,7 +75,7 @@ func (p *patternParser) atoms(stop string, depth int) (atoms []atom, err error) 
 			atoms = append(atoms, a)
 			continue
 		case '^':
-			return nil, p.fail(p.pos, "^ stands only at the start")
+			return nil, p.fail(p.pos, "^ is allowed only at the start")
 		case '\\':
 			if p.pos++; p.pos == len(p.text) {
 				return nil, p.fail(p.pos-1, `nothing follows \`)

@@ -103,7 +103,7 @@ func TestPatternErrors(t *testing.T) {
 		{"a.", 2, "an empty segment; write * for any"},
 		{"a.{b", 2, "{ is not closed"},
 		{"a.b}", 3, "} without {"},
-		{"a^b", 1, "^ stands only at the start"},
+		{"a^b", 1, "^ is allowed only at the start"},
 		{`a\`, 1, `nothing follows \`},
 		{"{3..1}", 1, "{3..1} is empty: 3 is above 1"},
 		{"{a..b}", 1, "{a..b}: want numbers, as in {0..15}"},

@@ -267,7 +267,7 @@ func isTensor(v any) error {
 	case *strided.View, *Attributed, *Parts, *pickle.Object:
 		return nil
 	}
-	return fmt.Errorf("a %s stands where a tensor belongs", KindOf(v))
+	return fmt.Errorf("want a tensor, have a %s", KindOf(v))
 }
 
 // DTypeOf reads an element type, a name of module torch.
@@ -278,7 +278,7 @@ func DTypeOf(v any) (tensor.DType, error) {
 	if c, ok := v.(*pickle.Class); ok {
 		return tensor.Invalid, fmt.Errorf("unknown dtype %s", c)
 	}
-	return tensor.Invalid, fmt.Errorf("a %s stands where a dtype belongs", KindOf(v))
+	return tensor.Invalid, fmt.Errorf("want a dtype, have a %s", KindOf(v))
 }
 
 func items(t *pickle.Tuple) []any {
@@ -294,7 +294,7 @@ func Integer(v any) (int64, error) {
 	if n, ok := v.(int); ok {
 		return int64(n), nil
 	}
-	return 0, fmt.Errorf("a %s stands where a whole number of 64 bits belongs", KindOf(v))
+	return 0, fmt.Errorf("want a 64-bit integer, have a %s", KindOf(v))
 }
 
 // Ints reads a list of whole numbers: a tuple, a list, a torch.Size.
@@ -309,9 +309,9 @@ func Ints(v any) ([]int64, error) {
 		if len(v.Args) == 1 && v.Class.String() == "torch.Size" {
 			return Ints(v.Args[0])
 		}
-		return nil, fmt.Errorf("a %s stands where numbers belong", v.Class)
+		return nil, fmt.Errorf("want numbers, have a %s", v.Class)
 	default:
-		return nil, fmt.Errorf("a %s stands where numbers belong", KindOf(v))
+		return nil, fmt.Errorf("want numbers, have a %s", KindOf(v))
 	}
 	if len(list) > tensor.MaxRank {
 		return nil, fmt.Errorf("rank %d exceeds %d", len(list), tensor.MaxRank)
@@ -388,7 +388,7 @@ func StorageOf(class, key, numel any) (*strided.Storage, error) {
 	case c.Name == "UntypedStorage" && (c.Module == "torch" || c.Module == "torch.storage"):
 		st.DType = tensor.Invalid
 	case c.Module != "torch" && c.Module != "torch.cuda" || st.DType == tensor.Invalid:
-		// torch takes any class called SomethingStorage: a name is no proof.
+		// torch takes any class called SomethingStorage: a name proves nothing.
 		return nil, fmt.Errorf("unknown storage class %s", c)
 	}
 	if st.Key, ok = key.(string); !ok {

@@ -129,7 +129,7 @@ func (m *machine) call(o op) error {
 	case n == 3 && s[2].kind != dict:
 		return errors.New("without a dict of arguments")
 	}
-	if s[0].kind == named { // gopickle refuses what is no class
+	if s[0].kind == named { // gopickle refuses what is not a class
 		return m.made(object, costObject, s[1:]...)
 	}
 	if c := m.classes[s[0].ref]; o.code == 'R' && c.Make != nil {

@@ -127,7 +127,7 @@ func decimal(s []byte) (*big.Int, error) {
 	}
 	v, ok := new(big.Int).SetString(string(s), 10)
 	if !ok {
-		return nil, errors.New("a number that is none")
+		return nil, errors.New("not a number")
 	}
 	return v, nil
 }

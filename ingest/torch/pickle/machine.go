@@ -280,7 +280,7 @@ func (m *machine) lookup(module, name string) error {
 
 func checkName(what, s string) error {
 	if s == "" || len(s) > maxName || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-		return fmt.Errorf("refers to a global whose %s, %.60q, is none", what, s)
+		return fmt.Errorf("refers to a global with an invalid %s, %.60q", what, s)
 	}
 	return nil
 }

@@ -2,9 +2,9 @@
 // dicts, tuples and objects that remember what they were given, and runs
 // nothing.
 //
-// Most users need Load and the value types: nil, bool, int, *big.Int, float64,
-// string, []byte, *Tuple, *List, *Dict, *Class, *Object, and whatever
-// Options.Class and Options.Persistent make.
+// Most users need [Load] and the value types: nil, bool, int, *big.Int, float64,
+// string, []byte, *[Tuple], *[List], *[Dict], *[Class], *[Object], and whatever
+// [Options.Class] and [Options.Persistent] make.
 //
 // Every pickle is run twice. The first run checks it without building anything:
 // each opcode, length, stack height, memo index and operand kind. The second
@@ -14,7 +14,7 @@
 // globals as numbers, so that the machine's own classes never appear. What that
 // machine does not survive therefore never reaches it.
 //
-// Rules that bite: values may be shared and cyclic, so never print one and never
+// Invariants: values may be shared and cyclic, so never print one and never
 // walk one without a bound; a dict keeps repeated keys, and a []byte must not
 // become a map key.
 package pickle
@@ -59,7 +59,7 @@ type Result struct {
 }
 
 // Load reads the pickle at the start of data. Errors name the byte at which the
-// offending opcode starts; Truncated recognizes those that more data would mend.
+// offending opcode starts; Truncated recognizes those that more data would fix.
 func Load(data []byte, o Options) (*Result, error) {
 	if len(data) > MaxSize {
 		data = data[:MaxSize]
@@ -83,7 +83,7 @@ func Load(data []byte, o Options) (*Result, error) {
 func build(m *machine) (value any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			value, err = nil, fmt.Errorf("byte %d: the opcode machine gave up: %v", m.last, p)
+			value, err = nil, fmt.Errorf("byte %d: the pickle cannot be decoded: %v", m.last, p)
 		}
 	}()
 	f := &feed{m: m}
