@@ -98,7 +98,9 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 		return nil, err
 	}
 	if o.Target == arch.MLX {
-		p.recordQuantization(doc)
+		if err := p.recordQuantization(doc, r.Targets); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.finish(v.Config, doc); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"wreg/accel"
 	"wreg/ingest"
@@ -142,13 +143,50 @@ func (p *Plan) dropLeftover(doc *pyjson.Object, said string) {
 	p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is left out: no weight is stored in codes", said))
 }
 
-// recordQuantization writes into config.json what was done to the weights.
-func (p *Plan) recordQuantization(doc *pyjson.Object) {
+// recordQuantization writes into config.json what was done to the weights. Codes that
+// it would not speak of are refused: mlx_lm loads them by it alone.
+func (p *Plan) recordQuantization(doc *pyjson.Object, targets []arch.Target) error {
 	switch {
 	case p.quantizer != nil:
 		doc.Set("quantization", p.quantizer.modules)
 	case p.o.Dequantize:
 		doc.Remove("quantization")
 		doc.Remove("quantization_config")
+	case doc.Object("quantization") == nil && doc.Object("quantization_config") == nil:
+		return p.unsaid(targets)
 	}
+	return nil
+}
+
+// unsaid names the weights in codes that no block of config.json speaks of, and the
+// block that their shapes call for.
+func (p *Plan) unsaid(targets []arch.Target) error {
+	scales := map[string]tensor.DType{}
+	for _, t := range targets {
+		if module, ok := strings.CutSuffix(t.Path, ".scales"); ok && t.Make != nil {
+			scales[module] = t.Make.DType
+		}
+	}
+	var first, block string
+	for _, t := range targets {
+		dtype, ok := scales[parent(t.Path)]
+		if t.Packed.Bits == 0 || !ok || !strings.HasSuffix(t.Path, ".weight") {
+			continue
+		}
+		spec, err := packing(t.Packed, dtype)
+		if err != nil {
+			return fmt.Errorf("tensor %q: %w", t.Path, err)
+		}
+		text := fmt.Sprintf(`"quantization": {"group_size": %d, "bits": %d, "mode": %q}`, spec.Group, spec.Bits, spec.Mode)
+		if first == "" {
+			first, block = t.Path, "add "+text
+		} else if block != "add "+text {
+			block = "add the block with which it was quantized, as modules differ"
+		}
+	}
+	if first == "" {
+		return nil
+	}
+	return fmt.Errorf("%s cannot be exported: tensor %q and others are stored in codes, and config.json has no quantization block, without which mlx_lm refuses them; %s to config.json and ingest again, or export with -d",
+		p.Model, first, block)
 }

@@ -12,6 +12,7 @@ import (
 	"wreg/export"
 	"wreg/ingest"
 	"wreg/registry"
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -245,6 +246,65 @@ func TestTiedHeadToHF(t *testing.T) {
 			if !slices.ContainsFunc(r.Tensors, func(x export.ReceiptTensor) bool { return x.Path == "lm_head.weight" }) {
 				t.Errorf("tied %s, a copy %v: %s has no head", tie, equal, out)
 			}
+		}
+	}
+}
+
+// Weights in codes without a block that says so are refused; what is advised works.
+func TestUnsaidQuantization(t *testing.T) {
+	for _, q := range []export.Quantize{{Group: 32, Bits: 8}, {Group: 64, Bits: 4}, {Mode: "mxfp4"}} {
+		src, _ := exported(t, reconfigured(t, "llama", ""), export.Options{NoSync: true, Quantize: &q})
+		config, err := os.ReadFile(filepath.Join(src, "config.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		said, err := pyjson.Parse(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		block := said.Object("quantization")
+		mode, _ := block.Text("mode")
+		said.Remove("quantization")
+		said.Remove("quantization_config")
+		rewrite := func() {
+			text, err := said.Python()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(src, "config.json"), text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rewrite()
+		o := export.Options{NoSync: true, Out: filepath.Join(t.TempDir(), "out")}
+		_, err = plan(t, src, o)
+		if err == nil {
+			t.Fatalf("%+v: exported without a block", q)
+		}
+		_, advice, _ := strings.Cut(err.Error(), `add "quantization": `)
+		advice, _, _ = strings.Cut(advice, " to config.json")
+		added, perr := pyjson.Parse([]byte(advice))
+		if perr != nil {
+			t.Fatalf("%+v: %v", q, err)
+		}
+		for _, key := range []string{"group_size", "bits"} {
+			got, _ := added.Get(key)
+			if want, _ := block.Get(key); got != want {
+				t.Errorf("%+v: %s: advised %v, was %v", q, key, got, want)
+			}
+		}
+		if got, _ := added.Text("mode"); got != mode {
+			t.Errorf("%+v: mode advised %q, was %q", q, got, mode)
+		}
+		o.Dequantize = true
+		if _, err := plan(t, src, o); err != nil {
+			t.Errorf("%+v, -d: %v", q, err)
+		}
+		o.Dequantize = false
+		said.Set("quantization", added)
+		rewrite()
+		if _, err := plan(t, src, o); err != nil {
+			t.Errorf("%+v: the advice does not work: %v", q, err)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 	fits := c.fits(old)
 	if err := errors.Join(draft.Refused, c.repeated()); err != nil {
 		if fits {
-			err = fmt.Errorf("%s is right about the files it names and stays as it is; it cannot name the others:\n%w", old.Name, err)
+			err = errors.Join(fmt.Errorf("%s is right about the files it names and stays as it is; it cannot name the others", old.Name), err)
 		}
 		return nil, err
 	}

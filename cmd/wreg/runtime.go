@@ -103,6 +103,8 @@ func findPython(dir string) (string, error) {
 			return onPath(dir, p)
 		case !filepath.IsAbs(p):
 			return "", fmt.Errorf("WREG_PYTHON %s is another file in every folder: give an absolute path, or a name on PATH", p)
+		case !exists(p):
+			return "", fmt.Errorf("WREG_PYTHON %s does not exist; name an executable, without arguments", p)
 		case within(p, dir):
 			return "", fmt.Errorf("WREG_PYTHON %s lies in the checkpoint's folder, of which nothing is run: name another", p)
 		}
@@ -154,6 +156,11 @@ func within(file, dir string) bool {
 		}
 	}
 	return false
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, os.ErrNotExist)
 }
 
 func lastLine(s string) string {
