@@ -1,13 +1,10 @@
 package export
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 
 	"wreg/accel"
-	"wreg/ingest/sums"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -30,6 +27,12 @@ type evaluator struct {
 	limit   int64   // bytes one gather may read at once
 	when    thresholds
 	sha     bool // take the SHA-256 of sources, too
+}
+
+// newEvaluator makes what one worker evaluates trees with; sha says that it takes the
+// SHA-256 of sources, too.
+func newEvaluator(device accel.Device, open func(path string) (io.ReaderAt, error), sha bool) *evaluator {
+	return &evaluator{device: device, open: open, when: usual, sha: sha}
 }
 
 // reset forgets the current tree and keeps its buffers.
@@ -104,8 +107,7 @@ type load struct {
 	src  io.ReaderAt
 	size int64
 	next int64 // bytes summed; -1 when a read was out of order
-	sum  *sums.Summer
-	sha  hash.Hash // nil unless asked for
+	sum  *digester
 }
 
 func (e *evaluator) load(n *op.Node) (value, error) {
@@ -117,10 +119,7 @@ func (e *evaluator) load(n *op.Node) (value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tensor %q: %w", n.Path, err)
 	}
-	l := &load{node: n, src: src, size: size, sum: sums.NewSummer()}
-	if e.sha {
-		l.sha = sha256.New()
-	}
+	l := &load{node: n, src: src, size: size, sum: newDigester(e.sha)}
 	e.loads = append(e.loads, l)
 	return l, nil
 }
@@ -137,10 +136,7 @@ func (l *load) read(dst []byte, first int64) error {
 		l.next = -1
 		return nil
 	}
-	l.sum.Write(dst)
-	if l.sha != nil {
-		l.sha.Write(dst)
-	}
+	l.sum.write(dst)
 	l.next += int64(len(dst))
 	return nil
 }
@@ -150,11 +146,7 @@ func (l *load) whole() (d digest, ok bool) {
 	if l.next != l.size {
 		return d, false
 	}
-	d.sum = l.sum.Sum()
-	if l.sha != nil {
-		l.sha.Sum(d.hash[:0])
-	}
-	return d, true
+	return l.sum.digest(), true
 }
 
 // elementwise is cast, add and mul: element i of the result needs element i of

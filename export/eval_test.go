@@ -306,7 +306,7 @@ func TestEvaluatorEqualsReference(t *testing.T) {
 			t.Fatalf("parts leave %d elements", numel)
 		}
 		if !bytes.Equal(got, want) {
-			t.Fatalf("%s: bytes differ", Steps(n))
+			t.Fatalf("%s: bytes differ", n.Text())
 		}
 	})
 }

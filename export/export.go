@@ -101,6 +101,13 @@ type Shard struct {
 	Bytes int64  `json:"bytes"` // of the whole file
 }
 
+// tiedHead is a tensor that a rule drops as a copy of the embedding, and those it
+// may be a copy of: used, of the same dtype and shape.
+type tiedHead struct {
+	arch.Drop
+	of []string
+}
+
 // GapError lists every gap that keeps a model from being exported.
 type GapError struct {
 	Model string

@@ -2,9 +2,7 @@ package export
 
 import (
 	_ "embed"
-	"encoding/binary"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -38,13 +36,6 @@ func findArch(c *arch.Config, src *source) (*arch.Arch, error) {
 	return a, nil
 }
 
-// decodable are the block types that become floats; a block is an f16 scale and
-// its codes.
-var decodable = map[tensor.DType]func(dst, block []byte, scale float32) (largest float32){
-	tensor.Q8_0: decodeQ8,
-	tensor.Q4_0: decodeQ4,
-}
-
 // decoded is a source whose block-quantized tensors are seen as the floats they
 // become.
 type decoded struct{ *source }
@@ -63,7 +54,7 @@ func (d decoded) All(yield func(tensor.Info) bool) {
 }
 
 func asFloats(t tensor.Info) tensor.Info {
-	if decodable[t.DType] != nil {
+	if isDecodable(t.DType) {
 		if size, err := t.Shape.Bytes(tensor.F32); err == nil {
 			t.DType, t.Bytes = tensor.F32, size
 		}
@@ -75,7 +66,7 @@ func asFloats(t tensor.Info) tensor.Info {
 func (s *source) opaque() error {
 	types := map[tensor.DType]string{}
 	for _, t := range s.tensors {
-		if elems, _ := t.DType.Block(); elems > 1 && t.DType >= tensor.Q4_0 && decodable[t.DType] == nil && types[t.DType] == "" {
+		if elems, _ := t.DType.Block(); elems > 1 && t.DType >= tensor.Q4_0 && !isDecodable(t.DType) && types[t.DType] == "" {
 			types[t.DType] = t.Path
 		}
 	}
@@ -95,7 +86,7 @@ func (s *source) opaque() error {
 // is the dtype that the floats become.
 func (p *Plan) decode(n *op.Node, as tensor.DType) *op.Node {
 	if n.Op == op.Load {
-		if t, ok := p.source.Lookup(n.Path); ok && decodable[t.DType] != nil {
+		if t, ok := p.source.Lookup(n.Path); ok && isDecodable(t.DType) {
 			load := *n
 			load.DType = t.DType
 			return &op.Node{Step: op.Step{Op: op.GGML, Scalar: largest[as]}, In: []*op.Node{&load}, DType: tensor.F32, Shape: n.Shape}
@@ -108,82 +99,4 @@ func (p *Plan) decode(n *op.Node, as tensor.DType) *op.Node {
 		out.In[i] = p.decode(m, as)
 	}
 	return &out
-}
-
-// blocks decodes ggml's blocks.
-type blocks struct {
-	e     *evaluator
-	node  *op.Node
-	in    value
-	codes int // slots
-	whole int
-}
-
-func newBlocks(e *evaluator, n *op.Node, in value) value {
-	return &blocks{e, n, in, e.slot(), e.slot()}
-}
-
-func (v *blocks) read(dst []byte, first int64) error {
-	from := v.node.In[0]
-	elems, size := from.DType.Block()
-	n := count(tensor.F32, dst)
-	begin, end := first/elems, (first+n+elems-1)/elems // blocks
-	src := v.e.buffer(v.codes, (end-begin)*size)
-	if err := v.in.read(src, begin*elems); err != nil {
-		return err
-	}
-	out := dst
-	if begin*elems != first || end*elems != first+n {
-		out = v.e.buffer(v.whole, (end-begin)*elems*4)
-	}
-	decode := decodable[from.DType]
-	for i := range end - begin {
-		block := src[i*size : (i+1)*size]
-		scale := halfToFloat(binary.LittleEndian.Uint16(block))
-		most := decode(out[i*elems*4:(i+1)*elems*4], block[2:], scale)
-		if limit := v.node.Scalar; math.IsNaN(float64(scale)) || math.IsInf(float64(scale), 0) || limit != 0 && float64(most) > limit {
-			return fmt.Errorf("source tensor %q: block %d has the scale %g and values up to %g, which are no numbers of the output's dtype", from.Path, begin+i, scale, most)
-		}
-	}
-	if len(out) != len(dst) {
-		copy(dst, out[(first-begin*elems)*4:])
-	}
-	return nil
-}
-
-// decodeQ8 multiplies 32 signed bytes by their scale. An f16 times a byte is exact.
-func decodeQ8(dst, codes []byte, scale float32) (largest float32) {
-	for i := range 32 {
-		f := scale * float32(int8(codes[i]))
-		largest = max(largest, magnitude(f))
-		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(f))
-	}
-	return largest
-}
-
-// decodeQ4 multiplies 32 codes, which stand for -8 to 7: the low halves of the
-// bytes first, then the high ones.
-func decodeQ4(dst, codes []byte, scale float32) (largest float32) {
-	for i := range 16 {
-		low, high := scale*float32(int8(codes[i]&15)-8), scale*float32(int8(codes[i]>>4)-8)
-		largest = max(largest, magnitude(low), magnitude(high))
-		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(low))
-		binary.LittleEndian.PutUint32(dst[4*(i+16):], math.Float32bits(high))
-	}
-	return largest
-}
-
-func magnitude(f float32) float32 { return math.Float32frombits(math.Float32bits(f) &^ (1 << 31)) }
-
-// halfToFloat is exact.
-func halfToFloat(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&1023
-	switch exp {
-	case 31:
-		return math.Float32frombits(sign | 255<<23 | frac<<13)
-	case 0:
-		f := float32(frac) * 0x1p-24
-		return math.Float32frombits(sign | math.Float32bits(f))
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }

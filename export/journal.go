@@ -3,21 +3,16 @@ package export
 import (
 	"bufio"
 	"bytes"
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"regexp"
 	"slices"
 	"sync"
 
 	"wreg/ingest/regular"
-	"wreg/registry/arch/op"
 )
 
 // A journal lies in the berth and says which parts of the output are written. It
@@ -123,15 +118,16 @@ func (j *journal) record(at job, made []digest) error {
 // each journal that has it.
 type claims map[job][][]digest
 
-// readJournals reads what all journals of a berth say of the parts of s.
-func (s *stream) readJournals(b *berth) (claims, error) {
+// claims reads what all journals of a berth say of the parts of a plan; tensors says
+// how many a part has, 0 for one that is none of the plan's.
+func (b *berth) claims(plan string, tensors func(job) int) (claims, error) {
 	names, err := b.journals()
 	if err != nil {
 		return nil, err
 	}
 	all := claims{}
 	for _, name := range names {
-		one, err := s.readJournal(b, name)
+		one, err := b.readJournal(name, plan, tensors)
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +139,7 @@ func (s *stream) readJournals(b *berth) (claims, error) {
 }
 
 // readJournal reads one journal. Of lines about one part the last counts.
-func (s *stream) readJournal(b *berth, name string) (map[job][]digest, error) {
+func (b *berth) readJournal(name, plan string, tensors func(job) int) (map[job][]digest, error) {
 	f, err := regular.OpenIn(b.root, name)
 	if err != nil {
 		return nil, err
@@ -152,7 +148,7 @@ func (s *stream) readJournal(b *berth, name string) (map[job][]digest, error) {
 	written, head := map[job][]digest{}, false
 	_, err = eachLine(f, func(text []byte) error {
 		if head {
-			if at, made, err := s.parseLine(text); err == nil { // damaged: its part is written again
+			if at, made, err := parseLine(text); err == nil && len(made) > 0 && len(made) == tensors(at) { // else damaged: its part is written again
 				written[at] = made
 			}
 			return nil
@@ -162,7 +158,7 @@ func (s *stream) readJournal(b *berth, name string) (map[job][]digest, error) {
 		if err := json.Unmarshal(text, &first); err != nil || first.Version != 1 {
 			return fmt.Errorf("%s in %s is no journal this wreg knows; remove the folder", name, b.path)
 		}
-		if first.Plan != s.fingerprint {
+		if first.Plan != plan {
 			return anotherPlan(b)
 		}
 		return nil
@@ -205,13 +201,10 @@ func anotherPlan(b *berth) error {
 	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; go on with those, or remove the folder", b.path)
 }
 
-func (s *stream) parseLine(text []byte) (at job, made []digest, err error) {
+func parseLine(text []byte) (at job, made []digest, err error) {
 	var line journalLine
 	if err := json.Unmarshal(text, &line); err != nil {
 		return at, nil, err
-	}
-	if line.Unit < 0 || line.Unit >= len(s.units) || line.Part < 0 || line.Part >= len(s.units[line.Unit].parts) || len(line.Digests) != s.units[line.Unit].n {
-		return at, nil, errors.New("no part of this export")
 	}
 	for _, d := range line.Digests {
 		parsed, err := parseWritten(d[0], d[1])
@@ -221,44 +214,4 @@ func (s *stream) parseLine(text []byte) (at job, made []digest, err error) {
 		made = append(made, parsed)
 	}
 	return job{line.Unit, line.Part}, made, nil
-}
-
-// fingerprint names a plan and its inputs: equal for two plans exactly when they
-// write the same bytes from the same bytes.
-func (p *Plan) fingerprint() string {
-	h := sha256.New()
-	fmt.Fprintf(h, "1 %s %s %s\n", p.Model, p.Target, p.o.Prove)
-	for _, header := range p.headers {
-		h.Write(header)
-	}
-	for i := range p.Tensors {
-		t := &p.Tensors[i]
-		fmt.Fprintf(h, "%q %d %v %v\n", t.Path, t.Shard, t.quant, t.spec)
-		hashNode(h, t.tree)
-	}
-	fmt.Fprintf(h, "%q\n", p.config)
-	for _, x := range p.files {
-		fmt.Fprintf(h, "%q %d\n", x.name, x.size)
-	}
-	for _, t := range p.source.tensors {
-		fmt.Fprintf(h, "%q %v %v %v\n", t.Path, t.DType, t.Shape, t.Sum)
-	}
-	for _, f := range p.source.files {
-		fmt.Fprintf(h, "%q %d", f.Name, f.Size)
-		if !p.source.hashed { // nothing else tells whether it changed
-			fmt.Fprintf(h, " %d", f.ModTime.UnixNano())
-		}
-	}
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-func hashNode(w io.Writer, n *op.Node) {
-	fmt.Fprintf(w, "%s %v %v %q %d %d %v %v %v %v %v %x", n.Op, n.DType, n.Shape, n.Path, n.Axis, n.Count, n.Start, n.Stop, n.Stride, n.Perm, n.Block, math.Float64bits(n.Scalar))
-	for _, f := range n.Vector {
-		binary.Write(w, binary.LittleEndian, f)
-	}
-	fmt.Fprintf(w, " %d\n", len(n.In))
-	for _, m := range n.In {
-		hashNode(w, m)
-	}
 }

@@ -16,12 +16,12 @@ const (
 	gather   = 4 // a gather may read so many chunks at once
 )
 
-// chunkFor is the chunk with which a worker's buffers for a tensor stay within
-// bound bytes; peak is what they take then.
-func chunkFor(t *PlanTensor, bound int64) (chunk, peak int64, err error) {
+// chunkFor is the chunk with which a worker's buffers for a tree, quantized or not,
+// stay within bound bytes; peak is what they take then.
+func chunkFor(tree *op.Node, quant bool, bound int64) (chunk, peak int64, err error) {
 	for chunk = maxChunk; chunk >= minChunk; chunk /= 2 {
-		peak = maxChunk + scratch(t.tree, chunk, gather*chunk)
-		if t.quant {
+		peak = maxChunk + scratch(tree, chunk, gather*chunk)
+		if quant {
 			peak += chunk
 		}
 		if peak <= bound {

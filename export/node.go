@@ -284,7 +284,7 @@ func unpacked(n *op.Node) (tensor.DType, tensor.Shape, error) {
 		}
 		return tensor.U32, tensor.Shape{8 * in.Shape[1], in.Shape[0] / 8}, nil
 	case op.AWQBias:
-		if last != 1 || !mlxFloat(in.DType) {
+		if last != 1 || !in.DType.Float() {
 			return 0, nil, bad
 		}
 		if len(n.In) == 2 {

@@ -8,17 +8,12 @@ import (
 func loads(n *op.Node) []string {
 	var out []string
 	seen := map[string]bool{}
-	var walk func(*op.Node)
-	walk = func(n *op.Node) {
-		if n.Op == op.Load && !seen[n.Path] {
-			seen[n.Path] = true
-			out = append(out, n.Path)
+	n.Sources(func(path string) {
+		if !seen[path] {
+			seen[path] = true
+			out = append(out, path)
 		}
-		for _, m := range n.In {
-			walk(m)
-		}
-	}
-	walk(n)
+	})
 	return out
 }
 

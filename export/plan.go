@@ -2,8 +2,13 @@ package export
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,6 +19,7 @@ import (
 	"wreg/ingest/safetensors"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
@@ -213,6 +219,14 @@ func mlxFloat(d tensor.DType) bool {
 	return d == tensor.F16 || d == tensor.BF16 || d == tensor.F32 || d == tensor.F64
 }
 
+// castTo casts floats, when a dtype is wanted that they do not have.
+func castTo(n *op.Node, dtype tensor.DType) *op.Node {
+	if dtype == tensor.Invalid || !mlxFloat(n.DType) || n.DType == dtype {
+		return n
+	}
+	return &op.Node{Step: op.Step{Op: op.Cast}, In: []*op.Node{n}, DType: dtype, Shape: n.Shape}
+}
+
 // add appends the output tensors of one target.
 func (p *Plan) add(t arch.Target) error {
 	n := t.Make
@@ -300,4 +314,44 @@ func (p *Plan) layout() error {
 		first += len(infos)
 	}
 	return nil
+}
+
+// fingerprint names a plan and its inputs: equal for two plans exactly when they
+// write the same bytes from the same bytes.
+func (p *Plan) fingerprint() string {
+	h := sha256.New()
+	fmt.Fprintf(h, "1 %s %s %s\n", p.Model, p.Target, p.o.Prove)
+	for _, header := range p.headers {
+		h.Write(header)
+	}
+	for i := range p.Tensors {
+		t := &p.Tensors[i]
+		fmt.Fprintf(h, "%q %d %v %v\n", t.Path, t.Shard, t.quant, t.spec)
+		hashNode(h, t.tree)
+	}
+	fmt.Fprintf(h, "%q\n", p.config)
+	for _, x := range p.files {
+		fmt.Fprintf(h, "%q %d\n", x.name, x.size)
+	}
+	for _, t := range p.source.tensors {
+		fmt.Fprintf(h, "%q %v %v %v\n", t.Path, t.DType, t.Shape, t.Sum)
+	}
+	for _, f := range p.source.files {
+		fmt.Fprintf(h, "%q %d", f.Name, f.Size)
+		if !p.source.hashed { // nothing else tells whether it changed
+			fmt.Fprintf(h, " %d", f.ModTime.UnixNano())
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func hashNode(w io.Writer, n *op.Node) {
+	fmt.Fprintf(w, "%s %v %v %q %d %d %v %v %v %v %v %x", n.Op, n.DType, n.Shape, n.Path, n.Axis, n.Count, n.Start, n.Stop, n.Stride, n.Perm, n.Block, math.Float64bits(n.Scalar))
+	for _, f := range n.Vector {
+		binary.Write(w, binary.LittleEndian, f)
+	}
+	fmt.Fprintf(w, " %d\n", len(n.In))
+	for _, m := range n.In {
+		hashNode(w, m)
+	}
 }

@@ -34,15 +34,3 @@ func (p *progress) advance(n int64) {
 	}
 	p.tell(int64(float64(p.output)*float64(p.done)/float64(p.work)), p.output)
 }
-
-// written is the bytes that jobs write to the output.
-func (s *stream) written(jobs []job) (n int64) {
-	for _, j := range jobs {
-		u := &s.units[j.unit]
-		p := u.parts[j.part]
-		for k := range u.n {
-			n += s.plan.Tensors[u.first+k].share(p.n)
-		}
-	}
-	return n
-}

@@ -109,12 +109,12 @@ func TestPackedInRanges(t *testing.T) {
 		whole := b.evaluate(t, n, nil)
 		for seed := range uint64(20) {
 			if got := b.evaluate(t, n, rand.New(rand.NewPCG(seed, 3))); !bytes.Equal(got, whole) {
-				t.Errorf("%s: ranges differ from the whole", Steps(n))
+				t.Errorf("%s: ranges differ from the whole", n.Text())
 				break
 			}
 		}
 		if bytes.Count(whole, []byte{0}) == len(whole) {
-			t.Errorf("%s: gives zeros only", Steps(n))
+			t.Errorf("%s: gives zeros only", n.Text())
 		}
 	}
 }

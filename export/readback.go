@@ -188,3 +188,9 @@ func (w *worker) readPart(ctx context.Context, i, k int, whole *digester) (diges
 	}
 	return sum.digest(), nil
 }
+
+// place names a part of tensor i, for errors.
+func (s *stream) place(i, part int) string {
+	t, p := &s.plan.Tensors[i], s.unitOf(i).parts[part]
+	return fmt.Sprintf("%s: tensor %q: bytes %d:%d", s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n))
+}

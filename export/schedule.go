@@ -119,3 +119,39 @@ func (s *stream) copied(j job) (tensor.Info, bool) {
 
 // shard is the file that a copied part is written to.
 func (s *stream) shard(j job) int { return s.plan.Tensors[s.units[j.unit].first].Shard }
+
+// bytes is the size of a job's result.
+func (s *stream) bytes(j job) int64 {
+	u := &s.units[j.unit]
+	p := u.parts[j.part]
+	return sizeOf(p.node.DType, p.n)
+}
+
+// share deals jobs, the largest first, each to the share that has least: the same
+// on every machine.
+func share(jobs []job, size func(job) int64, n int) [][]job {
+	shares, load := make([][]job, n), make([]int64, n)
+	for _, j := range jobs {
+		k := 0
+		for i := range load {
+			if load[i] < load[k] {
+				k = i
+			}
+		}
+		shares[k] = append(shares[k], j)
+		load[k] += size(j) + 1
+	}
+	return shares
+}
+
+// written is the bytes that jobs write to the output.
+func (s *stream) written(jobs []job) (n int64) {
+	for _, j := range jobs {
+		u := &s.units[j.unit]
+		p := u.parts[j.part]
+		for k := range u.n {
+			n += s.plan.Tensors[u.first+k].share(p.n)
+		}
+	}
+	return n
+}

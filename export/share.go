@@ -2,13 +2,17 @@ package export
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
 
 	"wreg/export/disk"
 	"wreg/ingest/interrupt"
+	"wreg/ingest/regular"
 )
 
 // remaining opens the berth's files and lists the parts that are still to be
@@ -18,7 +22,7 @@ func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 	p := s.plan
 	s.fingerprint = p.fingerprint()
 	var err error
-	if s.claims, err = s.readJournals(b); err != nil {
+	if s.claims, err = b.claims(s.fingerprint, s.tensors); err != nil {
 		return nil, err
 	}
 	if err := s.received(b, s.claims); err != nil {
@@ -73,6 +77,14 @@ func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 	jobs = slices.DeleteFunc(jobs, func(j job) bool { return whole[j] })
 	s.expect(min(again, s.written(kept)), s.written(jobs))
 	return jobs, nil
+}
+
+// tensors is how many tensors a part is of; 0: there is no such part.
+func (s *stream) tensors(j job) int {
+	if j.unit < 0 || j.unit >= len(s.units) || j.part < 0 || j.part >= len(s.units[j.unit].parts) {
+		return 0
+	}
+	return s.units[j.unit].n
 }
 
 // unwritten says what keeps parts from being landed.
@@ -136,12 +148,6 @@ func (w *worker) again(ctx context.Context, j job) error {
 	return nil
 }
 
-// place names a part of tensor i, for errors.
-func (s *stream) place(i, part int) string {
-	t, p := &s.plan.Tensors[i], s.unitOf(i).parts[part]
-	return fmt.Sprintf("%s: tensor %q: bytes %d:%d", s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n))
-}
-
 // keep counts parts as written.
 func (s *stream) keep(jobs []job) {
 	for _, j := range jobs {
@@ -198,26 +204,44 @@ func (s *stream) close() {
 	}
 }
 
-// bytes is the size of a job's result.
-func (s *stream) bytes(j job) int64 {
-	u := &s.units[j.unit]
-	p := u.parts[j.part]
-	return sizeOf(p.node.DType, p.n)
-}
-
-// share deals jobs, the largest first, each to the share that has least: the same
-// on every machine.
-func share(jobs []job, size func(job) int64, n int) [][]job {
-	shares, load := make([][]job, n), make([]int64, n)
-	for _, j := range jobs {
-		k := 0
-		for i := range load {
-			if load[i] < load[k] {
-				k = i
-			}
-		}
-		shares[k] = append(shares[k], j)
-		load[k] += size(j) + 1
+// received adds what the receipt in a berth says was written. A kill while landing
+// may have left it alone there, with some or all of the journals gone: without it,
+// the work of all shares would be lost in the last millisecond.
+func (s *stream) received(b *berth, written claims) error {
+	data, err := regular.ReadIn(b.root, receiptFile, maxReceipt)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !sealed(data) { // cut short: the journals are still there
+		return nil
 	}
-	return shares
+	if err != nil {
+		return err
+	}
+	var r Receipt
+	if err := json.Unmarshal(data, &r); err != nil {
+		return fmt.Errorf("%s in %s: %w; remove it", receiptFile, b.path, err)
+	}
+	if r.Plan != s.fingerprint || len(r.Tensors) != len(s.plan.Tensors) {
+		return anotherPlan(b)
+	}
+	for unit, u := range s.units {
+		for part := range u.parts {
+			var made []digest
+			for _, t := range r.Tensors[u.first : u.first+u.n] {
+				sum, hash := t.XXH3, t.SHA256
+				if len(u.parts) > 1 {
+					if len(t.Parts) != len(u.parts) {
+						return anotherPlan(b)
+					}
+					sum, hash = t.Parts[part].XXH3, t.Parts[part].SHA256
+				}
+				d, err := parseWritten(sum, hash)
+				if err != nil {
+					return fmt.Errorf("%s in %s: tensor %q: %w; remove it", receiptFile, b.path, t.Path, err)
+				}
+				made = append(made, d)
+			}
+			at := job{unit, part}
+			written[at] = append(written[at], made)
+		}
+	}
+	return nil
 }

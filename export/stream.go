@@ -57,7 +57,7 @@ func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
 			u.n++
 		}
 		var err error
-		if u.chunk, _, err = chunkFor(t, p.o.Memory/int64(p.o.Jobs)); err != nil {
+		if u.chunk, _, err = chunkFor(t.tree, t.quant, p.o.Memory/int64(p.o.Jobs)); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
 		}
 		for k := range u.n {

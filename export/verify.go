@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 
+	"wreg/export/disk"
 	"wreg/ingest"
 	"wreg/ingest/interrupt"
 	"wreg/registry/tensor"
@@ -171,7 +172,7 @@ func (v *verifier) tensors(ctx context.Context, c *ingest.Checkpoint, all []expe
 	}
 	there := v.headers(c, all)
 	return interrupt.Each(ctx, v.o.Jobs, there, func() func(context.Context, expected) error {
-		buf := make([]byte, maxChunk)
+		buf := make([]byte, disk.LargeWrite)
 		return func(ctx context.Context, e expected) error { return v.bytes(ctx, c, e, buf) }
 	})
 }

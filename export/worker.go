@@ -16,7 +16,7 @@ const alignment = 4096
 // worker holds the buffers of one goroutine.
 type worker struct {
 	s    *stream
-	eval evaluator
+	eval *evaluator
 	buf  []byte // what the tree gives, or what is read back
 	out  [3]output
 	pipe *disk.Pipe // of those that copy
@@ -35,7 +35,7 @@ func newWorker(s *stream) *worker {
 	sha := s.plan.o.Prove == ProveSHA256
 	w := &worker{
 		s: s, buf: make([]byte, maxChunk), sha: sha,
-		eval: evaluator{device: s.plan.o.Device, open: s.src.Bytes, when: usual, sha: sha},
+		eval: newEvaluator(s.plan.o.Device, s.src.Bytes, sha),
 	}
 	for i := range w.out {
 		w.out[i].sum = newDigester(sha)

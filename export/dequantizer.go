@@ -1,0 +1,74 @@
+package export
+
+import (
+	"fmt"
+
+	"wreg/accel"
+	"wreg/registry/arch"
+	"wreg/registry/arch/op"
+	"wreg/registry/tensor"
+)
+
+// packing tells a stored packing from its numbers: all but affine have U8 scales,
+// and each of them allows one pair of bits and group.
+func packing(p arch.Packed, scales tensor.DType) (accel.QuantSpec, error) {
+	spec := accel.QuantSpec{Bits: p.Bits, Group: p.GroupSize, Mode: accel.Affine}
+	if scales == tensor.U8 {
+		switch {
+		case p.Bits == 4 && p.GroupSize == 16:
+			spec.Mode = accel.NVFP4
+		case p.Bits == 4 && p.GroupSize == 32:
+			spec.Mode = accel.MXFP4
+		case p.Bits == 8 && p.GroupSize == 32:
+			spec.Mode = accel.MXFP8
+		default:
+			return spec, fmt.Errorf("%d bits in groups of %d are no packing with u8 scales", p.Bits, p.GroupSize)
+		}
+	}
+	return spec.Resolve()
+}
+
+// dequantizer unpacks groups of codes. Groups are independent and rows hold whole
+// ones, so a range is seen as one long row.
+type dequantizer struct {
+	e     *evaluator
+	in    []value
+	node  *op.Node
+	spec  accel.QuantSpec
+	slots [4]int
+}
+
+func newDequantizer(e *evaluator, n *op.Node, in []value) (value, error) {
+	spec, err := packing(arch.Packed{Bits: n.Axis, GroupSize: n.Count}, n.In[1].DType)
+	if err != nil {
+		return nil, err
+	}
+	return &dequantizer{e, in, n, spec, [4]int{e.slot(), e.slot(), e.slot(), e.slot()}}, nil
+}
+
+func (v *dequantizer) read(dst []byte, first int64) error {
+	group, n := int64(v.spec.Group), count(v.node.DType, dst)
+	low, high := first/group*group, (first+n+group-1)/group*group
+	out := dst
+	if low != first || high != first+n { // not whole groups: a detour
+		out = v.e.buffer(v.slots[3], sizeOf(v.node.DType, high-low))
+	}
+	packed := v.e.buffer(v.slots[0], (high-low)*int64(v.spec.Bits)/8)
+	if err := v.in[0].read(packed, low*int64(v.spec.Bits)/32); err != nil {
+		return err
+	}
+	var side [2][]byte
+	for i := range v.in[1:] {
+		side[i] = v.e.buffer(v.slots[1+i], sizeOf(v.node.In[1+i].DType, (high-low)/group))
+		if err := v.in[1+i].read(side[i], low/group); err != nil {
+			return err
+		}
+	}
+	if err := v.e.device.Dequantize(out, packed, side[0], side[1], v.node.DType, 1, int(high-low), v.spec); err != nil {
+		return err
+	}
+	if &out[0] != &dst[0] {
+		copy(dst, out[sizeOf(v.node.DType, first-low):])
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package export
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"wreg/registry/arch/op"
+	"wreg/registry/tensor"
+)
+
+// decodable are the block types that become floats; a block is an f16 scale and
+// its codes.
+var decodable = map[tensor.DType]func(dst, block []byte, scale float32) (largest float32){
+	tensor.Q8_0: decodeQ8,
+	tensor.Q4_0: decodeQ4,
+}
+
+// isDecodable reports that the blocks of a type become floats.
+func isDecodable(d tensor.DType) bool { return decodable[d] != nil }
+
+// blocks decodes ggml's blocks.
+type blocks struct {
+	e     *evaluator
+	node  *op.Node
+	in    value
+	codes int // slots
+	whole int
+}
+
+func newBlocks(e *evaluator, n *op.Node, in value) value {
+	return &blocks{e, n, in, e.slot(), e.slot()}
+}
+
+func (v *blocks) read(dst []byte, first int64) error {
+	from := v.node.In[0]
+	elems, size := from.DType.Block()
+	n := count(tensor.F32, dst)
+	begin, end := first/elems, (first+n+elems-1)/elems // blocks
+	src := v.e.buffer(v.codes, (end-begin)*size)
+	if err := v.in.read(src, begin*elems); err != nil {
+		return err
+	}
+	out := dst
+	if begin*elems != first || end*elems != first+n {
+		out = v.e.buffer(v.whole, (end-begin)*elems*4)
+	}
+	decode := decodable[from.DType]
+	for i := range end - begin {
+		block := src[i*size : (i+1)*size]
+		scale := halfToFloat(binary.LittleEndian.Uint16(block))
+		most := decode(out[i*elems*4:(i+1)*elems*4], block[2:], scale)
+		if limit := v.node.Scalar; math.IsNaN(float64(scale)) || math.IsInf(float64(scale), 0) || limit != 0 && float64(most) > limit {
+			return fmt.Errorf("source tensor %q: block %d has the scale %g and values up to %g, which are no numbers of the output's dtype", from.Path, begin+i, scale, most)
+		}
+	}
+	if len(out) != len(dst) {
+		copy(dst, out[(first-begin*elems)*4:])
+	}
+	return nil
+}
+
+// decodeQ8 multiplies 32 signed bytes by their scale. An f16 times a byte is exact.
+func decodeQ8(dst, codes []byte, scale float32) (largest float32) {
+	for i := range 32 {
+		f := scale * float32(int8(codes[i]))
+		largest = max(largest, magnitude(f))
+		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(f))
+	}
+	return largest
+}
+
+// decodeQ4 multiplies 32 codes, which stand for -8 to 7: the low halves of the
+// bytes first, then the high ones.
+func decodeQ4(dst, codes []byte, scale float32) (largest float32) {
+	for i := range 16 {
+		low, high := scale*float32(int8(codes[i]&15)-8), scale*float32(int8(codes[i]>>4)-8)
+		largest = max(largest, magnitude(low), magnitude(high))
+		binary.LittleEndian.PutUint32(dst[4*i:], math.Float32bits(low))
+		binary.LittleEndian.PutUint32(dst[4*(i+16):], math.Float32bits(high))
+	}
+	return largest
+}
+
+func magnitude(f float32) float32 { return math.Float32frombits(math.Float32bits(f) &^ (1 << 31)) }
+
+// halfToFloat is exact.
+func halfToFloat(h uint16) float32 {
+	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&1023
+	switch exp {
+	case 31:
+		return math.Float32frombits(sign | 255<<23 | frac<<13)
+	case 0:
+		f := float32(frac) * 0x1p-24
+		return math.Float32frombits(sign | math.Float32bits(f))
+	}
+	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
+}

@@ -1,0 +1,34 @@
+package export
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"wreg/registry/tensor"
+)
+
+// inFile is the file that a tensor's bytes lie in, as they are, and where; not ok:
+// they have to be read.
+func inFile(r io.ReaderAt) (f *os.File, off int64, ok bool) {
+	for {
+		switch outer := r.(type) {
+		case *os.File:
+			return outer, off, true
+		case *io.SectionReader:
+			var at int64
+			r, at, _ = outer.Outer()
+			off += at
+		default:
+			return nil, 0, false
+		}
+	}
+}
+
+// readFull reads all of buf, at off; its error says where.
+func readFull(r io.ReaderAt, buf []byte, off int64) error {
+	if err := tensor.ReadFull(r, buf, off); err != nil {
+		return fmt.Errorf("bytes %d:%d: %w", off, off+int64(len(buf)), err)
+	}
+	return nil
+}
