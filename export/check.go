@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"wreg/export/compute"
 	"wreg/export/disk"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
@@ -31,7 +32,7 @@ func (p *Plan) check() error {
 // memory finds the buffers that the most demanding tensor takes.
 func (p *Plan) memory() (faults []error) {
 	for i := range p.Tensors {
-		_, peak, err := chunkFor(p.Tensors[i].tree, p.Tensors[i].quant, p.o.Memory/int64(p.o.Jobs))
+		_, peak, err := compute.ChunkFor(p.Tensors[i].tree, p.Tensors[i].quant, p.o.Memory/int64(p.o.Jobs))
 		if err != nil {
 			faults = append(faults, fmt.Errorf("tensor %q: %w", p.Tensors[i].Path, err))
 		}
@@ -54,7 +55,7 @@ func (p *Plan) overflow() (faults []error) {
 		if !ok {
 			continue
 		}
-		for _, path := range loads(t.Make) {
+		for _, path := range compute.Loads(t.Make) {
 			src, _ := p.source.Lookup(path)
 			if src.Stats != nil && mlxFloat(src.DType) && src.DType != t.DType && src.Stats.AbsMax > limit {
 				faults = append(faults, fmt.Errorf("tensor %q: values up to %g do not fit %v (at most %g) in %q; choose another --dtype",
@@ -72,7 +73,7 @@ func (p *Plan) nonFinite() (faults []error) {
 		if t.quant && i > 0 && p.Tensors[i-1].tree == t.tree {
 			continue // the scales of a weight that was looked at
 		}
-		for _, path := range loads(t.tree) {
+		for _, path := range compute.Loads(t.tree) {
 			src, _ := p.source.Lookup(path)
 			if src.Stats == nil || src.Stats.NaNs+src.Stats.Infs == 0 {
 				continue

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"wreg/accel"
+	"wreg/export/compute"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
@@ -36,7 +37,7 @@ func dequantizedTargets(targets []arch.Target, dtype tensor.DType, said bool) ([
 			continue
 		}
 		found = true
-		spec, err := packing(t.Packed, scales.Make.DType)
+		spec, err := compute.Packing(t.Packed, scales.Make.DType)
 		if err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
 		}

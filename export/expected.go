@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"wreg/ingest"
+	"wreg/ingest/sums"
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -19,7 +20,7 @@ type expected struct {
 	dtype      tensor.DType
 	shape      tensor.Shape
 	bytes      int64
-	whole      digest
+	whole      sums.Digest
 	parts      []expectedPart // in order, together the whole tensor; nil: unknown
 	stack      bool           // parts are the indices of axis 0
 }
@@ -27,17 +28,17 @@ type expected struct {
 type expectedPart struct {
 	from  string
 	bytes int64
-	digest
+	sums.Digest
 }
 
 func fromInfos(infos []tensor.Info) []expected {
 	out := make([]expected, 0, len(infos))
 	for _, t := range infos {
-		e := expected{path: t.Path, file: t.File, dtype: t.DType, shape: t.Shape, bytes: t.Bytes, whole: digest{t.Sum, t.Hash}}
+		e := expected{path: t.Path, file: t.File, dtype: t.DType, shape: t.Shape, bytes: t.Bytes, whole: sums.Digest{Sum: t.Sum, Hash: t.Hash}}
 		if n := int64(len(t.Slices)); n > 0 && t.Bytes%n == 0 {
 			e.stack = true
 			for _, h := range t.Slices {
-				e.parts = append(e.parts, expectedPart{"", t.Bytes / n, digest{hash: h}})
+				e.parts = append(e.parts, expectedPart{"", t.Bytes / n, sums.Digest{Hash: h}})
 			}
 		}
 		out = append(out, e)
@@ -99,24 +100,24 @@ func fromReceipt(r *Receipt) ([]expected, error) {
 var errNoSum = errors.New("no checksum is given")
 
 // parseWritten wants a checksum: without one, whatever is there would be taken.
-func parseWritten(sum, hash string) (digest, error) {
+func parseWritten(sum, hash string) (sums.Digest, error) {
 	d, err := parseDigest(sum, hash)
-	if err == nil && d.sum == (tensor.Sum{}) {
+	if err == nil && d.Sum == (tensor.Sum{}) {
 		err = errNoSum
 	}
 	return d, err
 }
 
-func parseDigest(sum, hash string) (d digest, err error) {
+func parseDigest(sum, hash string) (d sums.Digest, err error) {
 	if sum != "" {
 		b, err := hex.DecodeString(strings.TrimPrefix(sum, "xxh3:"))
-		if err != nil || len(b) != len(d.sum) {
-			return d, fmt.Errorf("checksum %q: want xxh3: and %d hex digits", sum, 2*len(d.sum))
+		if err != nil || len(b) != len(d.Sum) {
+			return d, fmt.Errorf("checksum %q: want xxh3: and %d hex digits", sum, 2*len(d.Sum))
 		}
-		d.sum = tensor.Sum(b)
+		d.Sum = tensor.Sum(b)
 	}
 	if hash != "" {
-		d.hash, err = tensor.ParseHash(hash)
+		d.Hash, err = tensor.ParseHash(hash)
 	}
 	return d, err
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/export/compute"
 	"wreg/ingest"
 	"wreg/ingest/interrupt"
 	"wreg/registry/arch"
@@ -236,13 +237,13 @@ func (p *Plan) parameters() int64 {
 		module := parent(t.Path)
 		switch {
 		case t.bits != 0:
-			n += numel(t.Shape) * 32 / int64(t.bits)
+			n += compute.Numel(t.Shape) * 32 / int64(t.bits)
 		case packed[module]: // scales and biases are no parameters
 			if t.Path == module+".bias" {
-				n += numel(t.Shape)
+				n += compute.Numel(t.Shape)
 			}
 		case !inner[module] && module != "": // the root always holds modules
-			n += numel(t.Shape)
+			n += compute.Numel(t.Shape)
 		}
 	}
 	return n

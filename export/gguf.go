@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/export/compute"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
@@ -54,7 +55,7 @@ func (d decoded) All(yield func(tensor.Info) bool) {
 }
 
 func asFloats(t tensor.Info) tensor.Info {
-	if isDecodable(t.DType) {
+	if compute.Decodable(t.DType) {
 		if size, err := t.Shape.Bytes(tensor.F32); err == nil {
 			t.DType, t.Bytes = tensor.F32, size
 		}
@@ -66,7 +67,7 @@ func asFloats(t tensor.Info) tensor.Info {
 func (s *source) opaque() error {
 	types := map[tensor.DType]string{}
 	for _, t := range s.tensors {
-		if elems, _ := t.DType.Block(); elems > 1 && t.DType >= tensor.Q4_0 && !isDecodable(t.DType) && types[t.DType] == "" {
+		if elems, _ := t.DType.Block(); elems > 1 && t.DType >= tensor.Q4_0 && !compute.Decodable(t.DType) && types[t.DType] == "" {
 			types[t.DType] = t.Path
 		}
 	}
@@ -86,7 +87,7 @@ func (s *source) opaque() error {
 // is the dtype that the floats become.
 func (p *Plan) decode(n *op.Node, as tensor.DType) *op.Node {
 	if n.Op == op.Load {
-		if t, ok := p.source.Lookup(n.Path); ok && isDecodable(t.DType) {
+		if t, ok := p.source.Lookup(n.Path); ok && compute.Decodable(t.DType) {
 			load := *n
 			load.DType = t.DType
 			return &op.Node{Step: op.Step{Op: op.GGML, Scalar: largest[as]}, In: []*op.Node{&load}, DType: tensor.F32, Shape: n.Shape}

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"wreg/ingest/regular"
+	"wreg/ingest/sums"
 )
 
 // A journal lies in the berth and says which parts of the output are written. It
@@ -106,17 +107,17 @@ func (j *journal) write(v any) error {
 }
 
 // record says that a part of a unit is written.
-func (j *journal) record(at job, made []digest) error {
+func (j *journal) record(at job, made []sums.Digest) error {
 	line := journalLine{Unit: at.unit, Part: at.part}
 	for _, d := range made {
-		line.Digests = append(line.Digests, [2]string{d.sum.String(), d.hash.String()})
+		line.Digests = append(line.Digests, [2]string{d.Sum.String(), d.Hash.String()})
 	}
 	return j.write(line)
 }
 
 // claims are what journals say of a part: the digests of its tensors, one list for
 // each journal that has it.
-type claims map[job][][]digest
+type claims map[job][][]sums.Digest
 
 // claims reads what all journals of a berth say of the parts of a plan; tensors says
 // how many a part has, 0 for one that is none of the plan's.
@@ -139,13 +140,13 @@ func (b *berth) claims(plan string, tensors func(job) int) (claims, error) {
 }
 
 // readJournal reads one journal. Of lines about one part the last counts.
-func (b *berth) readJournal(name, plan string, tensors func(job) int) (map[job][]digest, error) {
+func (b *berth) readJournal(name, plan string, tensors func(job) int) (map[job][]sums.Digest, error) {
 	f, err := regular.OpenIn(b.root, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	written, head := map[job][]digest{}, false
+	written, head := map[job][]sums.Digest{}, false
 	_, err = eachLine(f, func(text []byte) error {
 		if head {
 			if at, made, err := parseLine(text); err == nil && len(made) > 0 && len(made) == tensors(at) { // else damaged: its part is written again
@@ -201,7 +202,7 @@ func anotherPlan(b *berth) error {
 	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; go on with those, or remove the folder", b.path)
 }
 
-func parseLine(text []byte) (at job, made []digest, err error) {
+func parseLine(text []byte) (at job, made []sums.Digest, err error) {
 	var line journalLine
 	if err := json.Unmarshal(text, &line); err != nil {
 		return at, nil, err

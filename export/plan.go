@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"wreg/accel"
+	"wreg/export/compute"
 	"wreg/ingest/claim"
 	"wreg/ingest/safetensors"
 	"wreg/registry"
@@ -244,7 +245,7 @@ func (p *Plan) add(t arch.Target) error {
 	if n.DType == tensor.F64 && p.Target == arch.MLX {
 		return errors.New("f64 does not exist in mlx; give --dtype")
 	}
-	if err := checkNode(n, p.source.Lookup); err != nil {
+	if err := compute.Check(n, p.source.Lookup); err != nil {
 		return err
 	}
 	why := ""

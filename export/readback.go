@@ -7,7 +7,9 @@ import (
 	"slices"
 	"sync"
 
+	"wreg/export/disk"
 	"wreg/ingest/interrupt"
+	"wreg/ingest/sums"
 )
 
 // proof is how far a unit is written and read back. Its parts are read back in their
@@ -16,11 +18,11 @@ import (
 // have them still.
 type proof struct {
 	mu      sync.Mutex
-	written []bool      // by part
-	left    int         // parts still to write
-	next    int         // the first part that is not read back
-	busy    bool        // a worker is reading it
-	whole   []*digester // by tensor of the unit: its parts before next, when it has several
+	written []bool           // by part
+	left    int              // parts still to write
+	next    int              // the first part that is not read back
+	busy    bool             // a worker is reading it
+	whole   []*sums.Digester // by tensor of the unit: its parts before next, when it has several
 }
 
 // wrote counts a part as written; last: it was the last one.
@@ -103,12 +105,12 @@ func (w *worker) prove(ctx context.Context, j job, p *proof) error {
 	s, u := w.s, &w.s.units[j.unit]
 	if len(u.parts) > 1 && p.whole == nil {
 		for range u.n {
-			p.whole = append(p.whole, newDigester(false))
+			p.whole = append(p.whole, sums.NewDigester(false))
 		}
 	}
 	for k := range u.n {
 		i := u.first + k
-		var whole *digester
+		var whole *sums.Digester
 		if p.whole != nil {
 			whole = p.whole[k]
 		}
@@ -120,12 +122,12 @@ func (w *worker) prove(ctx context.Context, j job, p *proof) error {
 			return err
 		}
 		if src, ok := s.copied(j); ok {
-			s.made[i][j.part].hash = d.hash // of a source that was never hashed
+			s.made[i][j.part].Hash = d.Hash // of a source that was never hashed
 			s.checked.Store(src.Path, d)
 		}
 		s.whole[i] = d
 		if whole != nil && j.part == len(u.parts)-1 {
-			s.whole[i] = whole.digest()
+			s.whole[i] = whole.Digest()
 		}
 	}
 	if j.part == len(u.parts)-1 {
@@ -150,9 +152,9 @@ func (w *worker) readJob(ctx context.Context, j job) error {
 }
 
 // compare holds what was read back of a part of tensor i against what was meant.
-func (w *worker) compare(ctx context.Context, i int, j job, d digest) error {
+func (w *worker) compare(ctx context.Context, i int, j job, d sums.Digest) error {
 	s := w.s
-	if d.same(s.made[i][j.part]) {
+	if d.Same(s.made[i][j.part]) {
 		return nil
 	}
 	if src, ok := s.copied(j); ok { // which of the two is not what it was?
@@ -161,36 +163,36 @@ func (w *worker) compare(ctx context.Context, i int, j job, d digest) error {
 		}
 	}
 	return fmt.Errorf("%s: were written as %v and read back as %v; the disk or its driver is not to be trusted",
-		s.place(i, j.part), s.made[i][j.part].sum, d.sum)
+		s.place(i, j.part), s.made[i][j.part].Sum, d.Sum)
 }
 
 // readPart reads what is on disk of part k of tensor i, and adds it to whole unless
 // that is nil.
-func (w *worker) readPart(ctx context.Context, i, k int, whole *digester) (digest, error) {
+func (w *worker) readPart(ctx context.Context, i, k int, whole *sums.Digester) (sums.Digest, error) {
 	s, t, sum := w.s, &w.s.plan.Tensors[i], w.out[0].sum
 	p := s.unitOf(i).parts[k]
-	sum.reset()
-	end := t.Offset + t.share(p.first+p.n)
-	for at := t.Offset + t.share(p.first); at < end; {
+	sum.Reset()
+	end := t.Offset + t.share(p.First+p.N)
+	for at := t.Offset + t.share(p.First); at < end; {
 		if err := ctx.Err(); err != nil {
-			return digest{}, err
+			return sums.Digest{}, err
 		}
 		buf := w.buf[:min(int64(len(w.buf)), end-at)]
-		if err := readFull(s.files[t.Shard], buf, at); err != nil {
-			return digest{}, fmt.Errorf("%s: tensor %q: %w", s.plan.Shards[t.Shard].Name, t.Path, err)
+		if err := disk.ReadFull(s.files[t.Shard], buf, at); err != nil {
+			return sums.Digest{}, fmt.Errorf("%s: tensor %q: %w", s.plan.Shards[t.Shard].Name, t.Path, err)
 		}
-		sum.write(buf)
+		sum.Write(buf)
 		if whole != nil {
-			whole.write(buf)
+			whole.Write(buf)
 		}
 		at += int64(len(buf))
 		s.advance(int64(len(buf)))
 	}
-	return sum.digest(), nil
+	return sum.Digest(), nil
 }
 
 // place names a part of tensor i, for errors.
 func (s *stream) place(i, part int) string {
 	t, p := &s.plan.Tensors[i], s.unitOf(i).parts[part]
-	return fmt.Sprintf("%s: tensor %q: bytes %d:%d", s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.first), t.Offset+t.share(p.first+p.n))
+	return fmt.Sprintf("%s: tensor %q: bytes %d:%d", s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.First), t.Offset+t.share(p.First+p.N))
 }

@@ -11,20 +11,20 @@ import (
 // TestProof lets workers write the parts of a unit in any order and read back what
 // they may: every part once, in order, one at a time, and none before it is written.
 func TestProof(t *testing.T) {
-	const parts, workers = 64, 4
+	const Cut, workers = 64, 4
 	for range 200 {
-		p := proof{written: make([]bool, parts), left: parts}
-		order := rand.Perm(parts)
+		p := proof{written: make([]bool, Cut), left: Cut}
+		order := rand.Perm(Cut)
 		var (
 			todo, last atomic.Int32
-			written    [parts]atomic.Bool
+			written    [Cut]atomic.Bool
 			reading    atomic.Bool
 			read       []int
 			all        sync.WaitGroup
 		)
 		for range workers {
 			all.Go(func() {
-				for i := todo.Add(1) - 1; i < parts; i = todo.Add(1) - 1 {
+				for i := todo.Add(1) - 1; i < Cut; i = todo.Add(1) - 1 {
 					written[order[i]].Store(true)
 					if p.wrote(order[i]) {
 						last.Add(1)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"wreg/export/compute"
+	"wreg/ingest/sums"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
@@ -136,10 +138,10 @@ func (s *stream) receipt(files []ReceiptFile) *Receipt {
 			src.Dropped = "no rule knows it (--allow-unused)"
 		}
 		if d, ok := s.checked.Load(t.Path); ok {
-			switch d := d.(digest); {
+			switch d := d.(sums.Digest); {
 			case t.Sum == tensor.Sum{}: // never hashed: this is what was read
-				src.XXH3 = d.sum.String()
-			case !d.hash.IsZero() && !t.Hash.IsZero():
+				src.XXH3 = d.Sum.String()
+			case !d.Hash.IsZero() && !t.Hash.IsZero():
 				src.Checked = ProveSHA256
 			default:
 				src.Checked = ProveXXH3
@@ -151,10 +153,10 @@ func (s *stream) receipt(files []ReceiptFile) *Receipt {
 }
 
 // tensor is the receipt of output tensor i.
-func (s *stream) tensor(i int, parts []part) ReceiptTensor {
+func (s *stream) tensor(i int, parts []compute.Segment) ReceiptTensor {
 	t := &s.plan.Tensors[i]
 	out := ReceiptTensor{Path: t.Path, DType: t.DType.String(), Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
-		Bytes: t.Bytes, Rule: t.Rule, Steps: Steps(t.Make), XXH3: s.whole[i].sum.String(), From: loads(t.tree)}
+		Bytes: t.Bytes, Rule: t.Rule, Steps: Steps(t.Make), XXH3: s.whole[i].Sum.String(), From: compute.Loads(t.tree)}
 	if out.Shape == nil {
 		out.Shape = tensor.Shape{}
 	}
@@ -163,8 +165,8 @@ func (s *stream) tensor(i int, parts []part) ReceiptTensor {
 		return out
 	}
 	for k, p := range parts {
-		part := ReceiptPart{Bytes: t.share(p.first+p.n) - t.share(p.first), XXH3: s.made[i][k].sum.String(), SHA256: s.known(i, k, p).String()}
-		if from := loads(p.node); len(from) == 1 {
+		part := ReceiptPart{Bytes: t.share(p.First+p.N) - t.share(p.First), XXH3: s.made[i][k].Sum.String(), SHA256: s.known(i, k, p).String()}
+		if from := compute.Loads(p.Node); len(from) == 1 {
 			part.From = from[0]
 		}
 		out.Parts = append(out.Parts, part)
@@ -174,11 +176,11 @@ func (s *stream) tensor(i int, parts []part) ReceiptTensor {
 
 // known is the SHA-256 of a part: taken now, or the source's when the part is a
 // copy, whose checksum was compared.
-func (s *stream) known(i, k int, p part) tensor.Hash {
-	if d := s.made[i][k]; !d.hash.IsZero() {
-		return d.hash
+func (s *stream) known(i, k int, p compute.Segment) tensor.Hash {
+	if d := s.made[i][k]; !d.Hash.IsZero() {
+		return d.Hash
 	}
-	if path, ok := plain(p.node); ok && !s.plan.Tensors[i].quant {
+	if path, ok := compute.Plain(p.Node); ok && !s.plan.Tensors[i].quant {
 		src, _ := s.plan.source.Lookup(path)
 		return src.Hash
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"wreg/export/compute"
 	"wreg/registry/tensor"
 )
 
@@ -100,7 +101,7 @@ func (s *stream) jobs() []job {
 		}
 	}
 	slices.SortStableFunc(jobs, func(a, b job) int {
-		return cmp.Compare(s.units[b.unit].parts[b.part].n, s.units[a.unit].parts[a.part].n)
+		return cmp.Compare(s.units[b.unit].parts[b.part].N, s.units[a.unit].parts[a.part].N)
 	})
 	return jobs
 }
@@ -109,7 +110,7 @@ func (s *stream) jobs() []job {
 // its checksum: only then is it proven by what is read back.
 func (s *stream) copied(j job) (tensor.Info, bool) {
 	u := &s.units[j.unit]
-	path, ok := plain(u.parts[j.part].node)
+	path, ok := compute.Plain(u.parts[j.part].Node)
 	if !ok || s.plan.Tensors[u.first].quant {
 		return tensor.Info{}, false
 	}
@@ -124,7 +125,7 @@ func (s *stream) shard(j job) int { return s.plan.Tensors[s.units[j.unit].first]
 func (s *stream) bytes(j job) int64 {
 	u := &s.units[j.unit]
 	p := u.parts[j.part]
-	return sizeOf(p.node.DType, p.n)
+	return compute.SizeOf(p.Node.DType, p.N)
 }
 
 // share deals jobs, the largest first, each to the share that has least: the same
@@ -150,7 +151,7 @@ func (s *stream) written(jobs []job) (n int64) {
 		u := &s.units[j.unit]
 		p := u.parts[j.part]
 		for k := range u.n {
-			n += s.plan.Tensors[u.first+k].share(p.n)
+			n += s.plan.Tensors[u.first+k].share(p.N)
 		}
 	}
 	return n

@@ -13,6 +13,7 @@ import (
 	"wreg/export/disk"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/regular"
+	"wreg/ingest/sums"
 )
 
 // remaining opens the berth's files and lists the parts that are still to be
@@ -140,9 +141,9 @@ func (w *worker) again(ctx context.Context, j job) error {
 	}
 	for k := range u.n {
 		made := s.made[u.first+k][j.part]
-		if !slices.ContainsFunc(s.claims[j], func(claim []digest) bool { return claim[k].same(made) }) {
+		if !slices.ContainsFunc(s.claims[j], func(claim []sums.Digest) bool { return claim[k].Same(made) }) {
 			return fmt.Errorf("%s: were written as %v, their sources here give %v: they were made from other bytes, or the journal was changed; run all parts again, on the same source",
-				s.place(u.first+k, j.part), s.claims[j][0][k].sum, made.sum)
+				s.place(u.first+k, j.part), s.claims[j][0][k].Sum, made.Sum)
 		}
 	}
 	return nil
@@ -224,7 +225,7 @@ func (s *stream) received(b *berth, written claims) error {
 	}
 	for unit, u := range s.units {
 		for part := range u.parts {
-			var made []digest
+			var made []sums.Digest
 			for _, t := range r.Tensors[u.first : u.first+u.n] {
 				sum, hash := t.XXH3, t.SHA256
 				if len(u.parts) > 1 {

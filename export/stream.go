@@ -10,9 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"wreg/export/compute"
 	"wreg/export/disk"
 	"wreg/ingest"
 	"wreg/ingest/interrupt"
+	"wreg/ingest/sums"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -24,9 +26,9 @@ type stream struct {
 	files   []*os.File // by shard
 	writing []writing  // by shard
 	units   []unit
-	made    [][]digest // by tensor, by part: what was meant
-	whole   []digest   // by tensor: what was read back
-	proofs  []proof    // by unit
+	made    [][]sums.Digest // by tensor, by part: what was meant
+	whole   []sums.Digest   // by tensor: what was read back
+	proofs  []proof         // by unit
 	journal *journal
 
 	fingerprint string // of the plan
@@ -41,7 +43,7 @@ type stream struct {
 // quantized one.
 type unit struct {
 	first, n int // tensors of the plan
-	parts    []part
+	parts    []compute.Segment
 	chunk    int64 // bytes of the tree's result that are made at once
 }
 
@@ -49,19 +51,19 @@ type unit struct {
 type job struct{ unit, part int }
 
 func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
-	s := &stream{plan: p, src: src, made: make([][]digest, len(p.Tensors)), whole: make([]digest, len(p.Tensors)), writing: make([]writing, len(p.Shards)), progress: progress{tell: p.o.Progress}}
+	s := &stream{plan: p, src: src, made: make([][]sums.Digest, len(p.Tensors)), whole: make([]sums.Digest, len(p.Tensors)), writing: make([]writing, len(p.Shards)), progress: progress{tell: p.o.Progress}}
 	for i := 0; i < len(p.Tensors); {
 		t := &p.Tensors[i]
-		u := unit{first: i, n: 1, parts: parts(t.tree)}
+		u := unit{first: i, n: 1, parts: compute.Cut(t.tree)}
 		for t.quant && i+u.n < len(p.Tensors) && p.Tensors[i+u.n].tree == t.tree {
 			u.n++
 		}
 		var err error
-		if u.chunk, _, err = chunkFor(t.tree, t.quant, p.o.Memory/int64(p.o.Jobs)); err != nil {
+		if u.chunk, _, err = compute.ChunkFor(t.tree, t.quant, p.o.Memory/int64(p.o.Jobs)); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
 		}
 		for k := range u.n {
-			s.made[i+k] = make([]digest, len(u.parts))
+			s.made[i+k] = make([]sums.Digest, len(u.parts))
 		}
 		s.units = append(s.units, u)
 		i += u.n
@@ -141,7 +143,7 @@ func (s *stream) sources(ctx context.Context) error {
 	var rest []string
 	seen := map[string]bool{}
 	for _, u := range s.units {
-		for _, path := range loads(s.plan.Tensors[u.first].tree) {
+		for _, path := range compute.Loads(s.plan.Tensors[u.first].tree) {
 			if seen[path] {
 				continue
 			}
@@ -161,16 +163,16 @@ func (s *stream) sources(ctx context.Context) error {
 }
 
 // check compares a source tensor with what it was when it was ingested.
-func (s *stream) check(n *op.Node, d digest) error {
+func (s *stream) check(n *op.Node, d sums.Digest) error {
 	was, _ := s.plan.source.Lookup(n.Path)
-	meant := digest{was.Sum, was.Hash}
-	if was.Sum != (tensor.Sum{}) && !d.same(meant) {
+	meant := sums.Digest{Sum: was.Sum, Hash: was.Hash}
+	if was.Sum != (tensor.Sum{}) && !d.Same(meant) {
 		return fmt.Errorf("source tensor %q is not what %s has: its bytes have %v, had %v when ingested; the source is damaged or changed, ingest it again",
-			n.Path, s.plan.Model, d.sum, was.Sum)
+			n.Path, s.plan.Model, d.Sum, was.Sum)
 	}
-	if before, loaded := s.checked.LoadOrStore(n.Path, d); loaded && !d.same(before.(digest)) {
+	if before, loaded := s.checked.LoadOrStore(n.Path, d); loaded && !d.Same(before.(sums.Digest)) {
 		return fmt.Errorf("source tensor %q: its bytes were read as %v, then as %v; the disk or its driver is not to be trusted",
-			n.Path, before.(digest).sum, d.sum)
+			n.Path, before.(sums.Digest).Sum, d.Sum)
 	}
 	return nil
 }

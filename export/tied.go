@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/export/compute"
+	"wreg/export/disk"
 	"wreg/ingest"
 	"wreg/ingest/claim"
 	"wreg/registry/arch"
@@ -47,7 +49,7 @@ func usedBy(r *arch.Resolution) map[string]bool {
 	used := map[string]bool{}
 	for _, t := range r.Targets {
 		if t.Make != nil {
-			for _, path := range loads(t.Make) {
+			for _, path := range compute.Loads(t.Make) {
 				used[path] = true
 			}
 		}
@@ -140,7 +142,7 @@ func equalBytes(ctx context.Context, c *ingest.Checkpoint, a, b string) (bool, e
 		}
 		n := min(info.Bytes-off, int64(len(buffers[0])))
 		for i, path := range []string{a, b} {
-			if err := readFull(readers[i], buffers[i][:n], off); err != nil {
+			if err := disk.ReadFull(readers[i], buffers[i][:n], off); err != nil {
 				return false, fmt.Errorf("tensor %q: %w", path, err)
 			}
 		}

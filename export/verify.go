@@ -16,6 +16,7 @@ import (
 	"wreg/export/disk"
 	"wreg/ingest"
 	"wreg/ingest/interrupt"
+	"wreg/ingest/sums"
 	"wreg/registry/tensor"
 )
 
@@ -222,27 +223,27 @@ func (v *verifier) bytes(ctx context.Context, c *ingest.Checkpoint, e expected, 
 	if parts == nil {
 		parts = []expectedPart{{"", e.bytes, e.whole}}
 	}
-	whole := newDigester(!e.whole.hash.IsZero() && len(parts) > 1)
+	whole := sums.NewDigester(!e.whole.Hash.IsZero() && len(parts) > 1)
 	wrong, at := 0, int64(0)
 	for k, p := range parts {
-		part := newDigester(!p.hash.IsZero())
+		part := sums.NewDigester(!p.Hash.IsZero())
 		for end := at + p.bytes; at < end; {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
 			b := buf[:min(int64(len(buf)), end-at)]
-			if err := readFull(src, b, at); err != nil {
+			if err := disk.ReadFull(src, b, at); err != nil {
 				v.fault(e.file, e.path, -1, "%v", err)
 				return nil
 			}
-			part.write(b)
+			part.Write(b)
 			if len(parts) > 1 {
-				whole.write(b)
+				whole.Write(b)
 			}
 			at += int64(len(b))
 			v.advance(int64(len(b)))
 		}
-		if got := part.digest(); !got.same(p.digest) {
+		if got := part.Digest(); !got.Same(p.Digest) {
 			wrong++
 			expert, from := -1, ""
 			if e.stack && len(parts) > 1 {
@@ -251,22 +252,22 @@ func (v *verifier) bytes(ctx context.Context, c *ingest.Checkpoint, e expected, 
 			if p.from != "" {
 				from = fmt.Sprintf(" (made from %s)", p.from)
 			}
-			v.fault(e.file, e.path, expert, "bytes %d:%d are not what was written%s: %v", at-p.bytes, at, from, mismatch(got, p.digest))
+			v.fault(e.file, e.path, expert, "bytes %d:%d are not what was written%s: %v", at-p.bytes, at, from, mismatch(got, p.Digest))
 		}
 	}
 	if err := c.Prove(ctx, e.path); err != nil && ctx.Err() == nil {
 		v.fault(e.file, e.path, -1, "%v", err)
 	}
-	if got := whole.digest(); len(parts) > 1 && wrong == 0 && !got.same(e.whole) {
+	if got := whole.Digest(); len(parts) > 1 && wrong == 0 && !got.Same(e.whole) {
 		v.fault(e.file, e.path, -1, "its parts are right, the whole is not: %v", mismatch(got, e.whole))
 	}
 	return nil
 }
 
 // mismatch says which of two digests differs.
-func mismatch(got, want digest) string {
-	if got.sum != want.sum && want.sum != (tensor.Sum{}) {
-		return fmt.Sprintf("%v, should be %v", got.sum, want.sum)
+func mismatch(got, want sums.Digest) string {
+	if got.Sum != want.Sum && want.Sum != (tensor.Sum{}) {
+		return fmt.Sprintf("%v, should be %v", got.Sum, want.Sum)
 	}
-	return fmt.Sprintf("%v, should be %v", got.hash, want.hash)
+	return fmt.Sprintf("%v, should be %v", got.Hash, want.Hash)
 }

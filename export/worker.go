@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	"wreg/export/compute"
 	"wreg/export/disk"
+	"wreg/ingest/sums"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -16,7 +18,7 @@ const alignment = 4096
 // worker holds the buffers of one goroutine.
 type worker struct {
 	s    *stream
-	eval *evaluator
+	eval *compute.Evaluator
 	buf  []byte // what the tree gives, or what is read back
 	out  [3]output
 	pipe *disk.Pipe // of those that copy
@@ -27,18 +29,18 @@ type worker struct {
 // output is where one tensor of a unit is made and summed.
 type output struct {
 	buf []byte // used only when quantizing
-	sum *digester
+	sum *sums.Digester
 	at  int64 // in the shard
 }
 
 func newWorker(s *stream) *worker {
 	sha := s.plan.o.Prove == ProveSHA256
 	w := &worker{
-		s: s, buf: make([]byte, maxChunk), sha: sha,
-		eval: newEvaluator(s.plan.o.Device, s.src.Bytes, sha),
+		s: s, buf: make([]byte, compute.MaxChunk), sha: sha,
+		eval: compute.NewEvaluator(s.plan.o.Device, s.src.Bytes, sha),
 	}
 	for i := range w.out {
-		w.out[i].sum = newDigester(sha)
+		w.out[i].sum = sums.NewDigester(sha)
 	}
 	return w
 }
@@ -62,12 +64,12 @@ func (w *worker) do(ctx context.Context, j job, queue *schedule, settled chan<- 
 			return err
 		}
 	}
-	var made []digest
+	var made []sums.Digest
 	for k := range u.n {
 		made = append(made, s.made[u.first+k][j.part])
 		if out := &s.plan.Tensors[u.first+k]; !s.plan.o.NoSync {
 			p := u.parts[j.part]
-			disk.StartWriting(s.files[out.Shard], out.Offset+out.share(p.first), out.share(p.n))
+			disk.StartWriting(s.files[out.Shard], out.Offset+out.share(p.First), out.share(p.N))
 		}
 	}
 	if err := s.journal.record(j, made); err != nil {
@@ -96,8 +98,8 @@ func (w *worker) copy(ctx context.Context, j job) error {
 	if err != nil {
 		return err
 	}
-	file, off, direct := inFile(src)
-	dst, at, size := w.s.files[t.Shard], t.Offset+t.share(p.first), t.share(p.n)
+	file, off, direct := disk.InFile(src)
+	dst, at, size := w.s.files[t.Shard], t.Offset+t.share(p.First), t.share(p.N)
 	for done := int64(0); done < size; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -111,7 +113,7 @@ func (w *worker) copy(ctx context.Context, j job) error {
 			copied += w.s.pass(w.pipe, file, off+done+copied, t.Shard, at+done+copied, n-copied)
 		}
 		if buf := w.buf[:n-copied]; len(buf) > 0 {
-			if err := readFull(src, buf, done+copied); err != nil {
+			if err := disk.ReadFull(src, buf, done+copied); err != nil {
 				return fmt.Errorf("source tensor %q: %w", info.Path, err)
 			}
 			if err := w.s.writeAt(t.Shard, buf, at+done+copied); err != nil {
@@ -126,10 +128,10 @@ func (w *worker) copy(ctx context.Context, j job) error {
 }
 
 // meant is what a copy of a source tensor must be.
-func (w *worker) meant(info tensor.Info) digest {
-	d := digest{sum: info.Sum}
+func (w *worker) meant(info tensor.Info) sums.Digest {
+	d := sums.Digest{Sum: info.Sum}
 	if w.sha {
-		d.hash = info.Hash
+		d.Hash = info.Hash
 	}
 	return d
 }
@@ -138,29 +140,29 @@ func (w *worker) meant(info tensor.Info) digest {
 func (w *worker) make(ctx context.Context, j job) error {
 	u := &w.s.units[j.unit]
 	t, p := &w.s.plan.Tensors[u.first], u.parts[j.part]
-	w.eval.reset()
-	w.eval.limit = gather * u.chunk
-	v, err := w.eval.value(p.node)
+	w.eval.Reset()
+	w.eval.Limit = compute.Gather * u.chunk
+	v, err := w.eval.Value(p.Node)
 	if err != nil {
 		return err
 	}
 	for k := range u.n {
 		out := &w.s.plan.Tensors[u.first+k]
-		w.out[k].sum.reset()
-		w.out[k].at = out.Offset + out.share(p.first)
+		w.out[k].sum.Reset()
+		w.out[k].at = out.Offset + out.share(p.First)
 	}
-	step := count(p.node.DType, u.chunk) / blockElems * blockElems
-	for first := int64(0); first < p.n; first += step {
+	step := compute.Count(p.Node.DType, u.chunk) / compute.BlockElems * compute.BlockElems
+	for first := int64(0); first < p.N; first += step {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(step, p.n-first)
-		buf := w.buf[:sizeOf(p.node.DType, n)]
-		if err := v.read(buf, first); err != nil {
+		n := min(step, p.N-first)
+		buf := w.buf[:compute.SizeOf(p.Node.DType, n)]
+		if err := v.Read(buf, first); err != nil {
 			return err
 		}
 		if t.quant {
-			err = w.quantize(u, p.node.DType, buf, n)
+			err = w.quantize(u, p.Node.DType, buf, n)
 		} else {
 			err = w.put(t, &w.out[0], buf)
 		}
@@ -168,15 +170,15 @@ func (w *worker) make(ctx context.Context, j job) error {
 			return err
 		}
 	}
-	for _, l := range w.eval.loads {
-		if d, ok := l.whole(); ok {
-			if err := w.s.check(l.node, d); err != nil {
+	for _, l := range w.eval.Loads {
+		if d, ok := l.Whole(); ok {
+			if err := w.s.check(l.Node, d); err != nil {
 				return err
 			}
 		}
 	}
 	for k := range u.n {
-		w.s.made[u.first+k][j.part] = w.out[k].sum.digest()
+		w.s.made[u.first+k][j.part] = w.out[k].sum.Digest()
 	}
 	return nil
 }
@@ -184,12 +186,12 @@ func (w *worker) make(ctx context.Context, j job) error {
 // share is the bytes that the first n elements of the tree take in this tensor.
 func (t *PlanTensor) share(n int64) int64 {
 	if !t.quant {
-		return sizeOf(t.DType, n)
+		return compute.SizeOf(t.DType, n)
 	}
 	if t.bits != 0 {
 		return n / 8 * int64(t.spec.Bits)
 	}
-	return sizeOf(t.DType, n/int64(t.spec.Group))
+	return compute.SizeOf(t.DType, n/int64(t.spec.Group))
 }
 
 // quantize writes the codes, scales and biases of n elements.
@@ -215,7 +217,7 @@ func (w *worker) quantize(u *unit, dtype tensor.DType, src []byte, n int64) erro
 
 // put writes the next bytes of a tensor.
 func (w *worker) put(t *PlanTensor, out *output, buf []byte) error {
-	out.sum.write(buf)
+	out.sum.Write(buf)
 	if !w.dry {
 		if err := w.s.writeAt(t.Shard, buf, out.at); err != nil {
 			return err
@@ -229,25 +231,25 @@ func (w *worker) put(t *PlanTensor, out *output, buf []byte) error {
 // source reads a source tensor from front to back only to check it.
 func (w *worker) source(ctx context.Context, path string) error {
 	info, _ := w.s.plan.source.Lookup(path)
-	w.eval.reset()
-	v, err := w.eval.value(&op.Node{Step: op.Step{Op: op.Load, Path: path}, DType: info.DType, Shape: info.Shape})
+	w.eval.Reset()
+	v, err := w.eval.Value(&op.Node{Step: op.Step{Op: op.Load, Path: path}, DType: info.DType, Shape: info.Shape})
 	if err != nil {
 		return err
 	}
 	n, _ := info.Shape.Numel()
-	step := count(info.DType, int64(len(w.buf))) / blockElems * blockElems
+	step := compute.Count(info.DType, int64(len(w.buf))) / compute.BlockElems * compute.BlockElems
 	for first := int64(0); first < n; first += step {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := v.read(w.buf[:sizeOf(info.DType, min(step, n-first))], first); err != nil {
+		if err := v.Read(w.buf[:compute.SizeOf(info.DType, min(step, n-first))], first); err != nil {
 			return err
 		}
 	}
-	l := w.eval.loads[0]
-	d, ok := l.whole()
+	l := w.eval.Loads[0]
+	d, ok := l.Whole()
 	if !ok {
 		return fmt.Errorf("tensor %q: was not read whole", path)
 	}
-	return w.s.check(l.node, d)
+	return w.s.check(l.Node, d)
 }

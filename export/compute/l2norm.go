@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"math"
@@ -11,9 +11,9 @@ import (
 // Euclidean length plus a little, in float32. mlx sums one element after the other
 // on x86-64, and so does this; elsewhere its result differs in the last bit.
 type l2norm struct {
-	e       *evaluator
+	e       *Evaluator
 	node    *op.Node
-	in      value
+	in      Value
 	lengths []float32 // of columns, when the axis is 0
 	slots   [2]int
 }
@@ -21,7 +21,7 @@ type l2norm struct {
 // l2Epsilon is mlx_lm's, added to the length.
 const l2Epsilon = float32(1e-7)
 
-func newL2Norm(e *evaluator, n *op.Node, in value) (value, error) {
+func newL2Norm(e *Evaluator, n *op.Node, in Value) (Value, error) {
 	v := &l2norm{e: e, node: n, in: in, slots: [2]int{e.slot(), e.slot()}}
 	if n.Axis == len(n.Shape)-1 {
 		return v, nil
@@ -46,8 +46,8 @@ func newL2Norm(e *evaluator, n *op.Node, in value) (value, error) {
 
 // floats reads elements as float32.
 func (v *l2norm) floats(first, n int64) ([]byte, error) {
-	src := v.e.buffer(v.slots[0], sizeOf(v.node.DType, n))
-	if err := v.in.read(src, first); err != nil || v.node.DType == tensor.F32 {
+	src := v.e.buffer(v.slots[0], SizeOf(v.node.DType, n))
+	if err := v.in.Read(src, first); err != nil || v.node.DType == tensor.F32 {
 		return src, err
 	}
 	wide := v.e.buffer(v.slots[1], 4*n)
@@ -56,9 +56,9 @@ func (v *l2norm) floats(first, n int64) ([]byte, error) {
 
 func float(b []byte, i int) float32 { return math.Float32frombits(le.Uint32(b[4*i:])) }
 
-func (v *l2norm) read(dst []byte, first int64) error {
+func (v *l2norm) Read(dst []byte, first int64) error {
 	cols := v.node.Shape[len(v.node.Shape)-1]
-	for n := count(v.node.DType, dst); n > 0; {
+	for n := Count(v.node.DType, dst); n > 0; {
 		row, col := first/cols, first%cols
 		k := min(cols-col, n)
 		wide, err := v.floats(row*cols, cols)
@@ -81,7 +81,7 @@ func (v *l2norm) read(dst []byte, first int64) error {
 			}
 			le.PutUint32(part[4*c:], math.Float32bits(float(part, c)/by))
 		}
-		out := dst[:sizeOf(v.node.DType, k)]
+		out := dst[:SizeOf(v.node.DType, k)]
 		if v.node.DType == tensor.F32 {
 			copy(out, part)
 		} else if err := v.e.device.Cast(out, v.node.DType, part, tensor.F32); err != nil {

@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"wreg/registry/arch/op"
@@ -8,15 +8,15 @@ import (
 // join is stack and concat: seen from the axis, the result consists of outer rows,
 // each holding one run of every input.
 type join struct {
-	e     *evaluator
-	in    []value
+	e     *Evaluator
+	in    []Value
 	runs  []int64 // elements of each input's run
 	row   int64   // their sum
 	dtype tensor.DType
 	slot  int
 }
 
-func newJoin(e *evaluator, n *op.Node, in []value) value {
+func newJoin(e *Evaluator, n *op.Node, in []Value) Value {
 	j := &join{e: e, in: in, dtype: n.DType, slot: e.slot()}
 	for _, m := range n.In {
 		run := int64(1)
@@ -29,8 +29,8 @@ func newJoin(e *evaluator, n *op.Node, in []value) value {
 	return j
 }
 
-func (j *join) read(dst []byte, first int64) error {
-	last := first + count(j.dtype, dst) // one past
+func (j *join) Read(dst []byte, first int64) error {
+	last := first + Count(j.dtype, dst) // one past
 	if first == last {
 		return nil
 	}
@@ -59,25 +59,25 @@ func clampRun(at, row, start, run int64) int64 {
 }
 
 // scatter reads elements from..to of an input and puts each run in its place.
-func (j *join) scatter(in value, dst []byte, first, start, run, from, to int64) error {
-	place := func(at int64) int64 { return sizeOf(j.dtype, at/run*j.row+start+at%run-first) }
+func (j *join) scatter(in Value, dst []byte, first, start, run, from, to int64) error {
+	place := func(at int64) int64 { return SizeOf(j.dtype, at/run*j.row+start+at%run-first) }
 	if to-from <= run-from%run { // within one run: no detour
 		p := place(from)
-		return in.read(dst[p:p+sizeOf(j.dtype, to-from)], from)
+		return in.Read(dst[p:p+SizeOf(j.dtype, to-from)], from)
 	}
 	step := to - from
-	if most := count(j.dtype, j.e.limit); step > most {
-		step = max(most/run*run, blockElems)
+	if most := Count(j.dtype, j.e.Limit); step > most {
+		step = max(most/run*run, BlockElems)
 	}
 	for at := from; at < to; at += step {
 		end := min(at+step, to)
-		buf := j.e.buffer(j.slot, sizeOf(j.dtype, end-at))
-		if err := in.read(buf, at); err != nil {
+		buf := j.e.buffer(j.slot, SizeOf(j.dtype, end-at))
+		if err := in.Read(buf, at); err != nil {
 			return err
 		}
 		for p := at; p < end; {
 			n := min(run-p%run, end-p)
-			copy(dst[place(p):], buf[sizeOf(j.dtype, p-at):sizeOf(j.dtype, p-at+n)])
+			copy(dst[place(p):], buf[SizeOf(j.dtype, p-at):SizeOf(j.dtype, p-at+n)])
 			p += n
 		}
 	}

@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"cmp"
@@ -13,8 +13,8 @@ import (
 // strided is slice, permute and repeat: element i of the result is the input's
 // element base + sum of index*step over the dimensions.
 type strided struct {
-	e     *evaluator
-	in    value
+	e     *Evaluator
+	in    Value
 	dtype tensor.DType
 	base  int64
 	dims  []axis // outermost first; their sizes multiply to the number of elements
@@ -25,7 +25,7 @@ type strided struct {
 // (counted from the box's first element) and in the input, in elements.
 type axis struct{ n, out, in int64 }
 
-func newStrided(e *evaluator, n *op.Node, in value) value {
+func newStrided(e *Evaluator, n *op.Node, in Value) Value {
 	s := &strided{e: e, in: in, dtype: n.DType, slot: e.slot()}
 	from := n.In[0].Shape
 	step := make([]int64, len(from))
@@ -75,8 +75,8 @@ func merge(dims []axis) []axis {
 	return out
 }
 
-func (s *strided) read(dst []byte, first int64) error {
-	n := count(s.dtype, dst)
+func (s *strided) Read(dst []byte, first int64) error {
+	n := Count(s.dtype, dst)
 	return s.flat(dst, s.dims, s.base, first, first+n)
 }
 
@@ -87,7 +87,7 @@ func (s *strided) flat(dst []byte, dims []axis, base, first, last int64) error {
 		return nil
 	}
 	if len(dims) == 0 {
-		return s.in.read(dst, base)
+		return s.in.Read(dst, base)
 	}
 	d := dims[0]
 	row := d.out
@@ -102,7 +102,7 @@ func (s *strided) flat(dst []byte, dims []axis, base, first, last int64) error {
 	cuts := []int64{first, (first + row - 1) / row * row, last / row * row, last}
 	for i := range 3 {
 		if cuts[i] < cuts[i+1] {
-			part := dst[sizeOf(s.dtype, cuts[i]-first):sizeOf(s.dtype, cuts[i+1]-first)]
+			part := dst[SizeOf(s.dtype, cuts[i]-first):SizeOf(s.dtype, cuts[i+1]-first)]
 			if err := s.flat(part, dims, base, cuts[i], cuts[i+1]); err != nil {
 				return err
 			}
@@ -134,22 +134,22 @@ func (s *strided) box(dst []byte, dims []axis, base int64) error {
 		}
 	}
 	if widest < 0 {
-		return s.in.read(dst[:sizeOf(s.dtype, 1)], base)
+		return s.in.Read(dst[:SizeOf(s.dtype, 1)], base)
 	}
 	one := len(dims) == 1 || numel == dims[widest].n
 	if one && dims[widest].in == 1 && dims[widest].out == 1 {
-		return s.in.read(dst[:sizeOf(s.dtype, numel)], base)
+		return s.in.Read(dst[:SizeOf(s.dtype, numel)], base)
 	}
-	if bytes := sizeOf(s.dtype, span); bytes <= s.e.when.span || bytes <= s.e.limit && span <= waste*numel {
+	if bytes := SizeOf(s.dtype, span); bytes <= s.e.when.span || bytes <= s.e.Limit && span <= waste*numel {
 		src := s.e.buffer(s.slot, bytes)
-		if err := s.in.read(src, low); err != nil {
+		if err := s.in.Read(src, low); err != nil {
 			return err
 		}
-		pick(dst, 0, src, base-low, sizeOf(s.dtype, 1), dims)
+		pick(dst, 0, src, base-low, SizeOf(s.dtype, 1), dims)
 		return nil
 	}
 	if run := slices.IndexFunc(dims, func(d axis) bool { return d.in == 1 && d.n > 1 }); run >= 0 && run != widest &&
-		sizeOf(s.dtype, dims[run].n) >= s.e.when.run && sizeOf(s.dtype, numel) <= s.e.limit {
+		SizeOf(s.dtype, dims[run].n) >= s.e.when.run && SizeOf(s.dtype, numel) <= s.e.Limit {
 		return s.runs(dst, dims, base, numel)
 	}
 	half := dims[widest].n / 2
@@ -158,7 +158,7 @@ func (s *strided) box(dst []byte, dims []axis, base int64) error {
 	if err := s.box(dst, left, base); err != nil {
 		return err
 	}
-	return s.box(dst[sizeOf(s.dtype, half*dims[widest].out):], right, base+half*dims[widest].in)
+	return s.box(dst[SizeOf(s.dtype, half*dims[widest].out):], right, base+half*dims[widest].in)
 }
 
 // reach orders axes by how far apart their indices lie in the input; one that
@@ -175,12 +175,12 @@ func reach(d axis) int64 {
 func (s *strided) runs(dst []byte, dims []axis, base, numel int64) error {
 	order := slices.Clone(dims)
 	slices.SortStableFunc(order, func(a, b axis) int { return cmp.Compare(reach(b), reach(a)) })
-	src := s.e.buffer(s.slot, sizeOf(s.dtype, numel))
+	src := s.e.buffer(s.slot, SizeOf(s.dtype, numel))
 	order = slices.DeleteFunc(order, func(d axis) bool { return d.n == 1 })
-	run := sizeOf(s.dtype, order[len(order)-1].n)
+	run := SizeOf(s.dtype, order[len(order)-1].n)
 	index := make([]int64, len(order)-1)
 	for at := int64(0); at < int64(len(src)); at += run {
-		if err := s.in.read(src[at:at+run], base); err != nil {
+		if err := s.in.Read(src[at:at+run], base); err != nil {
 			return err
 		}
 		for k := len(index) - 1; k >= 0; k-- {
@@ -198,7 +198,7 @@ func (s *strided) runs(dst []byte, dims []axis, base, numel int64) error {
 	}
 	// Back into the order of the result.
 	slices.SortStableFunc(order, func(a, b axis) int { return cmp.Compare(b.out, a.out) })
-	size := sizeOf(s.dtype, 1)
+	size := SizeOf(s.dtype, 1)
 	if len(order) == 2 && order[0].in == 1 && order[1].out == 1 && order[0].out == order[1].n && (size == 1 || size == 2 || size == 4 || size == 8) {
 		return s.e.device.Permute2(dst[:len(src)], src, 1, int(order[1].n), int(order[0].n), int(size))
 	}

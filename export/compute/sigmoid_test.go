@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"bytes"
@@ -61,7 +61,7 @@ func TestGateEqualsMLX(t *testing.T) {
 func TestGateInRanges(t *testing.T) {
 	for _, d := range []tensor.DType{tensor.BF16, tensor.F16} {
 		shape := tensor.Shape{700}
-		b := bench{"x": noise(d, sizeOf(d, 700), 5)}
+		b := bench{"x": noise(d, SizeOf(d, 700), 5)}
 		n := &op.Node{Step: op.Step{Op: op.Branch, Scalar: 0.3}, DType: tensor.F32, Shape: shape, In: []*op.Node{{Step: op.Step{Op: op.Load, Path: "x"}, DType: d, Shape: shape}}}
 		whole := b.evaluate(t, n, nil)
 		for seed := range uint64(10) {

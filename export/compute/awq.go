@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"wreg/accel"
@@ -9,25 +9,25 @@ import (
 // awq unpacks, transposes and packs again AWQ's codes: in, i32 [in, out/8], becomes
 // u32 [out, in/8]. Eight rows of the result come from one column of the input.
 type awq struct {
-	e         *evaluator
+	e         *Evaluator
 	columns   *strided
 	rows      int64 // of the input
 	width     int64 // of the input
 	slot, out int
 }
 
-func newAWQ(e *evaluator, n *op.Node, in value) value {
+func newAWQ(e *Evaluator, n *op.Node, in Value) Value {
 	from := n.In[0]
 	s := &strided{e: e, in: in, dtype: from.DType, slot: e.slot()}
 	return &awq{e, s, from.Shape[0], from.Shape[1], e.slot(), e.slot()}
 }
 
-func (v *awq) read(dst []byte, first int64) error {
+func (v *awq) Read(dst []byte, first int64) error {
 	row := v.rows / 8 // of the result, in elements
 	block := 8 * row  // what one column of the input gives
 	for len(dst) > 0 {
 		col := first / block
-		n := min(max(v.e.limit/(4*v.rows), 1), v.width-col, (first+int64(len(dst))/4-col*block+block-1)/block)
+		n := min(max(v.e.Limit/(4*v.rows), 1), v.width-col, (first+int64(len(dst))/4-col*block+block-1)/block)
 		src := v.e.buffer(v.slot, 4*v.rows*n)
 		if err := v.columns.box(src, []axis{{v.rows, n, v.width}, {n, 1, 1}}, col); err != nil {
 			return err
@@ -48,18 +48,18 @@ type held struct {
 	dtype tensor.DType
 }
 
-func (v *held) read(dst []byte, first int64) error {
-	copy(dst, v.bytes[sizeOf(v.dtype, first):])
+func (v *held) Read(dst []byte, first int64) error {
+	copy(dst, v.bytes[SizeOf(v.dtype, first):])
 	return nil
 }
 
 // newAWQBias computes the affine biases of AWQ weights, which are as many as the
 // scales: few.
-func newAWQBias(e *evaluator, n *op.Node, in []value) (value, error) {
+func newAWQBias(e *Evaluator, n *op.Node, in []Value) (Value, error) {
 	var whole [2][]byte
 	for i, v := range in {
-		whole[i] = make([]byte, sizeOf(n.In[i].DType, numel(n.In[i].Shape)))
-		if err := v.read(whole[i], 0); err != nil {
+		whole[i] = make([]byte, SizeOf(n.In[i].DType, Numel(n.In[i].Shape)))
+		if err := v.Read(whole[i], 0); err != nil {
 			return nil, err
 		}
 	}

@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"bytes"
@@ -16,24 +16,24 @@ import (
 // evaluate makes a whole tensor, in ranges of random lengths when random is given.
 func (b bench) evaluate(t *testing.T, n *op.Node, random *rand.Rand) []byte {
 	t.Helper()
-	if err := checkNode(n, func(path string) (tensor.Info, bool) { return b.info(n, path) }); err != nil {
+	if err := Check(n, func(path string) (tensor.Info, bool) { return b.info(n, path) }); err != nil {
 		t.Fatal(err)
 	}
-	e := &evaluator{device: accel.CPU(), open: b.open, limit: 1 << 20, when: usual}
+	e := &Evaluator{device: accel.CPU(), open: b.open, Limit: 1 << 20, when: usual}
 	if random != nil {
-		e.limit = 4096
+		e.Limit = 4096
 	}
-	v, err := e.value(n)
+	v, err := e.Value(n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := make([]byte, sizeOf(n.DType, numel(n.Shape)))
-	for first := int64(0); first < numel(n.Shape); {
-		k := numel(n.Shape) - first
+	out := make([]byte, SizeOf(n.DType, Numel(n.Shape)))
+	for first := int64(0); first < Numel(n.Shape); {
+		k := Numel(n.Shape) - first
 		if random != nil {
 			k = min(k, 1+random.Int64N(500))
 		}
-		if err := v.read(out[sizeOf(n.DType, first):sizeOf(n.DType, first+k)], first); err != nil {
+		if err := v.Read(out[SizeOf(n.DType, first):SizeOf(n.DType, first+k)], first); err != nil {
 			t.Fatal(err)
 		}
 		first += k
@@ -79,7 +79,7 @@ func TestPackedInRanges(t *testing.T) {
 	var trees []*op.Node
 	add := func(n *op.Node) {
 		for _, m := range n.In {
-			b[m.Path] = noise(m.DType, sizeOf(m.DType, numel(m.Shape)), uint64(len(b)))
+			b[m.Path] = noise(m.DType, SizeOf(m.DType, Numel(m.Shape)), uint64(len(b)))
 		}
 		trees = append(trees, n)
 	}

@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"math"
@@ -7,14 +7,14 @@ import (
 	"wreg/registry/tensor"
 )
 
-// gate is the weight that a residual gate gives to its branch, or to the stream
+// weighted is the weight that a residual gate gives to its branch, or to the stream
 // beside it: sigmoids in float32, by the very polynomial of mlx's CPU backend
 // (backend/cpu/simd/math.h). Its GPU backends use other exponentials, whose last
 // bits differ.
-type gate struct {
-	e      *evaluator
+type weighted struct {
+	e      *Evaluator
 	node   *op.Node
-	in     value
+	in     Value
 	weight func(x float32) float32
 	slots  [2]int
 }
@@ -22,19 +22,19 @@ type gate struct {
 // streamFloor keeps the weight of the stream away from zero (mlx_lm's muse_spark.py).
 const streamFloor = float32(1e-3)
 
-func newGate(e *evaluator, n *op.Node, in value) value {
-	v := &gate{e: e, node: n, in: in, weight: sigmoid, slots: [2]int{e.slot(), e.slot()}}
+func newGate(e *Evaluator, n *op.Node, in Value) Value {
+	v := &weighted{e: e, node: n, in: in, weight: sigmoid, slots: [2]int{e.slot(), e.slot()}}
 	if n.Op == op.Stream {
 		v.weight = streamWeight
 	}
 	return v
 }
 
-func (v *gate) read(dst []byte, first int64) error {
+func (v *weighted) Read(dst []byte, first int64) error {
 	from := v.node.In[0].DType
-	n := count(tensor.F32, dst)
-	src := v.e.buffer(v.slots[0], sizeOf(from, n))
-	if err := v.in.read(src, first); err != nil {
+	n := Count(tensor.F32, dst)
+	src := v.e.buffer(v.slots[0], SizeOf(from, n))
+	if err := v.in.Read(src, first); err != nil {
 		return err
 	}
 	if from != tensor.F32 {

@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"encoding/binary"
@@ -16,29 +16,29 @@ var decodable = map[tensor.DType]func(dst, block []byte, scale float32) (largest
 	tensor.Q4_0: decodeQ4,
 }
 
-// isDecodable reports that the blocks of a type become floats.
-func isDecodable(d tensor.DType) bool { return decodable[d] != nil }
+// Decodable reports that the blocks of a type become floats.
+func Decodable(d tensor.DType) bool { return decodable[d] != nil }
 
 // blocks decodes ggml's blocks.
 type blocks struct {
-	e     *evaluator
+	e     *Evaluator
 	node  *op.Node
-	in    value
+	in    Value
 	codes int // slots
 	whole int
 }
 
-func newBlocks(e *evaluator, n *op.Node, in value) value {
+func newBlocks(e *Evaluator, n *op.Node, in Value) Value {
 	return &blocks{e, n, in, e.slot(), e.slot()}
 }
 
-func (v *blocks) read(dst []byte, first int64) error {
+func (v *blocks) Read(dst []byte, first int64) error {
 	from := v.node.In[0]
 	elems, size := from.DType.Block()
-	n := count(tensor.F32, dst)
+	n := Count(tensor.F32, dst)
 	begin, end := first/elems, (first+n+elems-1)/elems // blocks
 	src := v.e.buffer(v.codes, (end-begin)*size)
-	if err := v.in.read(src, begin*elems); err != nil {
+	if err := v.in.Read(src, begin*elems); err != nil {
 		return err
 	}
 	out := dst

@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"wreg/registry/arch/op"
@@ -25,8 +25,8 @@ func rows(first, n, width int64, piece func(row, col, rows, cols int64) error) e
 
 // fp8 multiplies e4m3 codes by scales. The scales are few, so they are read whole.
 type fp8 struct {
-	e     *evaluator
-	in    value
+	e     *Evaluator
+	in    Value
 	width int64
 	scale fp8Scale
 	slot  int
@@ -40,7 +40,7 @@ type fp8Scale struct {
 	at    func(row int64) (first, n int64)
 }
 
-func newFP8(e *evaluator, n *op.Node, in []value) (value, error) {
+func newFP8(e *Evaluator, n *op.Node, in []Value) (Value, error) {
 	weight, scales := n.In[0].Shape, n.In[1].Shape
 	size, err := scales.Bytes(n.In[1].DType)
 	if err != nil {
@@ -48,7 +48,7 @@ func newFP8(e *evaluator, n *op.Node, in []value) (value, error) {
 	}
 	v := &fp8{e: e, in: in[0], width: weight[len(weight)-1], slot: e.slot()}
 	v.scale = fp8Scale{bytes: make([]byte, size), dtype: n.In[1].DType}
-	if err := in[1].read(v.scale.bytes, 0); err != nil {
+	if err := in[1].Read(v.scale.bytes, 0); err != nil {
 		return nil, err
 	}
 	if n.Block == [2]int64{} {
@@ -90,9 +90,9 @@ func (s *fp8Scale) broadcast(weight, scales tensor.Shape) {
 	}
 }
 
-func (v *fp8) read(dst []byte, first int64) error {
-	codes := v.e.buffer(v.slot, count(tensor.BF16, dst))
-	if err := v.in.read(codes, first); err != nil {
+func (v *fp8) Read(dst []byte, first int64) error {
+	codes := v.e.buffer(v.slot, Count(tensor.BF16, dst))
+	if err := v.in.Read(codes, first); err != nil {
 		return err
 	}
 	return rows(first, int64(len(codes)), v.width, func(row, col, n, cols int64) error {
@@ -117,7 +117,7 @@ func (v *fp8) read(dst []byte, first int64) error {
 
 // scaled does rows that share their scales, from column col on.
 func (v *fp8) scaled(dst, codes []byte, col, rows, cols, at, across int64) error {
-	size := sizeOf(v.scale.dtype, 1)
+	size := SizeOf(v.scale.dtype, 1)
 	scales := v.scale.bytes[at*size : (at+across)*size]
 	if skew := col % v.scale.cols; skew != 0 { // rows is 1: finish the block first
 		n := min(v.scale.cols-skew, cols)

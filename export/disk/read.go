@@ -1,4 +1,4 @@
-package export
+package disk
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 	"wreg/registry/tensor"
 )
 
-// inFile is the file that a tensor's bytes lie in, as they are, and where; not ok:
+// InFile is the file that a tensor's bytes lie in, as they are, and where; not ok:
 // they have to be read.
-func inFile(r io.ReaderAt) (f *os.File, off int64, ok bool) {
+func InFile(r io.ReaderAt) (f *os.File, off int64, ok bool) {
 	for {
 		switch outer := r.(type) {
 		case *os.File:
@@ -25,8 +25,8 @@ func inFile(r io.ReaderAt) (f *os.File, off int64, ok bool) {
 	}
 }
 
-// readFull reads all of buf, at off; its error says where.
-func readFull(r io.ReaderAt, buf []byte, off int64) error {
+// ReadFull reads all of buf, at off; its error says where.
+func ReadFull(r io.ReaderAt, buf []byte, off int64) error {
 	if err := tensor.ReadFull(r, buf, off); err != nil {
 		return fmt.Errorf("bytes %d:%d: %w", off, off+int64(len(buf)), err)
 	}

@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 	"wreg/registry/tensor"
 )
 
-// packing tells a stored packing from its numbers: all but affine have U8 scales,
+// Packing tells a stored packing from its numbers: all but affine have U8 scales,
 // and each of them allows one pair of bits and group.
-func packing(p arch.Packed, scales tensor.DType) (accel.QuantSpec, error) {
+func Packing(p arch.Packed, scales tensor.DType) (accel.QuantSpec, error) {
 	spec := accel.QuantSpec{Bits: p.Bits, Group: p.GroupSize, Mode: accel.Affine}
 	if scales == tensor.U8 {
 		switch {
@@ -31,36 +31,36 @@ func packing(p arch.Packed, scales tensor.DType) (accel.QuantSpec, error) {
 // dequantizer unpacks groups of codes. Groups are independent and rows hold whole
 // ones, so a range is seen as one long row.
 type dequantizer struct {
-	e     *evaluator
-	in    []value
+	e     *Evaluator
+	in    []Value
 	node  *op.Node
 	spec  accel.QuantSpec
 	slots [4]int
 }
 
-func newDequantizer(e *evaluator, n *op.Node, in []value) (value, error) {
-	spec, err := packing(arch.Packed{Bits: n.Axis, GroupSize: n.Count}, n.In[1].DType)
+func newDequantizer(e *Evaluator, n *op.Node, in []Value) (Value, error) {
+	spec, err := Packing(arch.Packed{Bits: n.Axis, GroupSize: n.Count}, n.In[1].DType)
 	if err != nil {
 		return nil, err
 	}
 	return &dequantizer{e, in, n, spec, [4]int{e.slot(), e.slot(), e.slot(), e.slot()}}, nil
 }
 
-func (v *dequantizer) read(dst []byte, first int64) error {
-	group, n := int64(v.spec.Group), count(v.node.DType, dst)
+func (v *dequantizer) Read(dst []byte, first int64) error {
+	group, n := int64(v.spec.Group), Count(v.node.DType, dst)
 	low, high := first/group*group, (first+n+group-1)/group*group
 	out := dst
 	if low != first || high != first+n { // not whole groups: a detour
-		out = v.e.buffer(v.slots[3], sizeOf(v.node.DType, high-low))
+		out = v.e.buffer(v.slots[3], SizeOf(v.node.DType, high-low))
 	}
 	packed := v.e.buffer(v.slots[0], (high-low)*int64(v.spec.Bits)/8)
-	if err := v.in[0].read(packed, low*int64(v.spec.Bits)/32); err != nil {
+	if err := v.in[0].Read(packed, low*int64(v.spec.Bits)/32); err != nil {
 		return err
 	}
 	var side [2][]byte
 	for i := range v.in[1:] {
-		side[i] = v.e.buffer(v.slots[1+i], sizeOf(v.node.In[1+i].DType, (high-low)/group))
-		if err := v.in[1+i].read(side[i], low/group); err != nil {
+		side[i] = v.e.buffer(v.slots[1+i], SizeOf(v.node.In[1+i].DType, (high-low)/group))
+		if err := v.in[1+i].Read(side[i], low/group); err != nil {
 			return err
 		}
 	}
@@ -68,7 +68,7 @@ func (v *dequantizer) read(dst []byte, first int64) error {
 		return err
 	}
 	if &out[0] != &dst[0] {
-		copy(dst, out[sizeOf(v.node.DType, first-low):])
+		copy(dst, out[SizeOf(v.node.DType, first-low):])
 	}
 	return nil
 }

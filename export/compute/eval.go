@@ -1,45 +1,59 @@
-package export
+// Package compute makes the tensors of an export from those of its source: it runs
+// trees of operations (registry/arch/op) on a device, chunk by chunk.
+//
+// Most users need [Check] (is every step of a tree right, before anything is read),
+// [Cut] (a tree as segments that several workers make), [ChunkFor] (how much of it is
+// made at once within a bound on memory) and an [Evaluator] for each worker, which
+// turns a tree into a [Value] to read from. What an operation computes is a file here:
+// join.go stacks and concatenates, strided.go slices and permutes, and so on.
+//
+// Invariants: any range of a Value gives the same bytes, however it is cut; a tree
+// that Check accepted takes the memory that ChunkFor says and no more; every source
+// tensor that was read from front to back is summed by the very bytes that were used.
+package compute
 
 import (
 	"fmt"
 	"io"
 
 	"wreg/accel"
+	"wreg/export/disk"
+	"wreg/ingest/sums"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
 
-// value is a tensor that can be made piece by piece. read makes the elements
+// Value is a tensor that can be made piece by piece. read makes the elements
 // first, first+1, … in row-major order, as many as dst holds; first and the number
 // of elements fill whole blocks of the dtype.
-type value interface {
-	read(dst []byte, first int64) error
+type Value interface {
+	Read(dst []byte, first int64) error
 }
 
-// evaluator turns a Node tree into values. It belongs to one worker: its buffers
+// Evaluator turns a Node tree into values. It belongs to one worker: its buffers
 // are reused by the next tree.
-type evaluator struct {
+type Evaluator struct {
 	device  accel.Device
 	open    func(path string) (io.ReaderAt, error)
 	buffers [][]byte // by slot: one for each node that needs room for its inputs
 	slots   int
-	loads   []*load // of the current tree
-	limit   int64   // bytes one gather may read at once
+	Loads   []*Load // of the current tree
+	Limit   int64   // bytes one gather may read at once
 	when    thresholds
 	sha     bool // take the SHA-256 of sources, too
 }
 
-// newEvaluator makes what one worker evaluates trees with; sha says that it takes the
+// NewEvaluator makes what one worker evaluates trees with; sha says that it takes the
 // SHA-256 of sources, too.
-func newEvaluator(device accel.Device, open func(path string) (io.ReaderAt, error), sha bool) *evaluator {
-	return &evaluator{device: device, open: open, when: usual, sha: sha}
+func NewEvaluator(device accel.Device, open func(path string) (io.ReaderAt, error), sha bool) *Evaluator {
+	return &Evaluator{device: device, open: open, when: usual, sha: sha}
 }
 
-// reset forgets the current tree and keeps its buffers.
-func (e *evaluator) reset() { e.slots, e.loads = 0, e.loads[:0] }
+// Reset forgets the current tree and keeps its buffers.
+func (e *Evaluator) Reset() { e.slots, e.Loads = 0, e.Loads[:0] }
 
 // slot reserves a buffer for a node of the current tree.
-func (e *evaluator) slot() int {
+func (e *Evaluator) slot() int {
 	if e.slots == len(e.buffers) {
 		e.buffers = append(e.buffers, nil)
 	}
@@ -48,21 +62,21 @@ func (e *evaluator) slot() int {
 }
 
 // buffer is the buffer of a slot, n bytes long.
-func (e *evaluator) buffer(slot int, n int64) []byte {
+func (e *Evaluator) buffer(slot int, n int64) []byte {
 	if int64(cap(e.buffers[slot])) < n {
 		e.buffers[slot] = make([]byte, n)
 	}
 	return e.buffers[slot][:n]
 }
 
-// value builds the values of a tree that checkNode accepted.
-func (e *evaluator) value(n *op.Node) (value, error) {
+// Value builds the values of a tree that checkNode accepted.
+func (e *Evaluator) Value(n *op.Node) (Value, error) {
 	if n.Op == op.Load {
 		return e.load(n)
 	}
-	in := make([]value, len(n.In))
+	in := make([]Value, len(n.In))
 	for i, m := range n.In {
-		v, err := e.value(m)
+		v, err := e.Value(m)
 		if err != nil {
 			return nil, err
 		}
@@ -99,18 +113,18 @@ func (e *evaluator) value(n *op.Node) (value, error) {
 	return nil, fmt.Errorf("operation %q is unknown", n.Op)
 }
 
-// load is a source tensor as stored. It sums what it reads as long as that is the
+// Load is a source tensor as stored. It sums what it reads as long as that is the
 // whole tensor from front to back, so that most sources are checked by the very
 // bytes that were used.
-type load struct {
-	node *op.Node
+type Load struct {
+	Node *op.Node
 	src  io.ReaderAt
 	size int64
 	next int64 // bytes summed; -1 when a read was out of order
-	sum  *digester
+	sum  *sums.Digester
 }
 
-func (e *evaluator) load(n *op.Node) (value, error) {
+func (e *Evaluator) load(n *op.Node) (Value, error) {
 	src, err := e.open(n.Path)
 	if err != nil {
 		return nil, err
@@ -119,49 +133,49 @@ func (e *evaluator) load(n *op.Node) (value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tensor %q: %w", n.Path, err)
 	}
-	l := &load{node: n, src: src, size: size, sum: newDigester(e.sha)}
-	e.loads = append(e.loads, l)
+	l := &Load{Node: n, src: src, size: size, sum: sums.NewDigester(e.sha)}
+	e.Loads = append(e.Loads, l)
 	return l, nil
 }
 
-func (l *load) read(dst []byte, first int64) error {
-	at, err := l.node.DType.Size(first)
+func (l *Load) Read(dst []byte, first int64) error {
+	at, err := l.Node.DType.Size(first)
 	if err != nil {
-		return fmt.Errorf("tensor %q: element %d: %w", l.node.Path, first, err)
+		return fmt.Errorf("tensor %q: element %d: %w", l.Node.Path, first, err)
 	}
-	if err := readFull(l.src, dst, at); err != nil {
-		return fmt.Errorf("tensor %q of %d bytes: %w", l.node.Path, l.size, err)
+	if err := disk.ReadFull(l.src, dst, at); err != nil {
+		return fmt.Errorf("tensor %q of %d bytes: %w", l.Node.Path, l.size, err)
 	}
 	if at != l.next {
 		l.next = -1
 		return nil
 	}
-	l.sum.write(dst)
+	l.sum.Write(dst)
 	l.next += int64(len(dst))
 	return nil
 }
 
-// whole reports whether everything was read in order, and what it was.
-func (l *load) whole() (d digest, ok bool) {
+// Whole reports whether everything was read in order, and what it was.
+func (l *Load) Whole() (d sums.Digest, ok bool) {
 	if l.next != l.size {
 		return d, false
 	}
-	return l.sum.digest(), true
+	return l.sum.Digest(), true
 }
 
 // elementwise is cast, add and mul: element i of the result needs element i of
 // the input and no other.
 type elementwise struct {
-	e    *evaluator
+	e    *Evaluator
 	node *op.Node
-	in   value
+	in   Value
 	slot int
 }
 
-func (v *elementwise) read(dst []byte, first int64) error {
+func (v *elementwise) Read(dst []byte, first int64) error {
 	from, to := v.node.In[0].DType, v.node.DType
-	src := v.e.buffer(v.slot, sizeOf(from, count(to, dst)))
-	if err := v.in.read(src, first); err != nil {
+	src := v.e.buffer(v.slot, SizeOf(from, Count(to, dst)))
+	if err := v.in.Read(src, first); err != nil {
 		return err
 	}
 	switch v.node.Op {
@@ -175,40 +189,40 @@ func (v *elementwise) read(dst []byte, first int64) error {
 
 // view reads the same bytes as another type.
 type view struct {
-	e    *evaluator
+	e    *Evaluator
 	node *op.Node
-	in   value
+	in   Value
 	slot int
 }
 
-func (v *view) read(dst []byte, first int64) error {
+func (v *view) Read(dst []byte, first int64) error {
 	from := v.node.In[0].DType
-	at := sizeOf(v.node.DType, first)
+	at := SizeOf(v.node.DType, first)
 	elems, size := from.Block()
 	if at%size == 0 && int64(len(dst))%size == 0 {
-		return v.in.read(dst, at/size*elems)
+		return v.in.Read(dst, at/size*elems)
 	}
 	begin, end := at/size, (at+int64(len(dst))+size-1)/size
 	buf := v.e.buffer(v.slot, (end-begin)*size)
-	if err := v.in.read(buf, begin*elems); err != nil {
+	if err := v.in.Read(buf, begin*elems); err != nil {
 		return err
 	}
 	copy(dst, buf[at-begin*size:])
 	return nil
 }
 
-// blockElems is a number of elements that fills whole blocks of every dtype;
+// BlockElems is a number of elements that fills whole blocks of every dtype;
 // pieces are cut at its multiples.
-const blockElems = 256
+const BlockElems = 256
 
-// sizeOf is the bytes of n elements of a tensor whose size was checked before.
-func sizeOf(d tensor.DType, n int64) int64 {
+// SizeOf is the bytes of n elements of a tensor whose size was checked before.
+func SizeOf(d tensor.DType, n int64) int64 {
 	elems, size := d.Block()
 	return n / elems * size
 }
 
-// count is the elements in some bytes.
-func count[B []byte | int64](d tensor.DType, b B) int64 {
+// Count is the elements in some bytes.
+func Count[B []byte | int64](d tensor.DType, b B) int64 {
 	var n int64
 	switch b := any(b).(type) {
 	case []byte:

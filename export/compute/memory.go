@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"fmt"
@@ -11,16 +11,16 @@ import (
 // fewer system calls, smaller ones stay in the cache between reading, summing and
 // writing.
 const (
-	maxChunk = disk.LargeWrite // what a file is written by
+	MaxChunk = disk.LargeWrite // what a file is written by
 	minChunk = 16 << 10
-	gather   = 4 // a gather may read so many chunks at once
+	Gather   = 4 // a gather may read so many chunks at once
 )
 
-// chunkFor is the chunk with which a worker's buffers for a tree, quantized or not,
+// ChunkFor is the chunk with which a worker's buffers for a tree, quantized or not,
 // stay within bound bytes; peak is what they take then.
-func chunkFor(tree *op.Node, quant bool, bound int64) (chunk, peak int64, err error) {
-	for chunk = maxChunk; chunk >= minChunk; chunk /= 2 {
-		peak = maxChunk + scratch(tree, chunk, gather*chunk)
+func ChunkFor(tree *op.Node, quant bool, bound int64) (chunk, peak int64, err error) {
+	for chunk = MaxChunk; chunk >= minChunk; chunk /= 2 {
+		peak = MaxChunk + scratch(tree, chunk, Gather*chunk)
 		if quant {
 			peak += chunk
 		}
@@ -64,7 +64,7 @@ func scratch(n *op.Node, out, limit int64) int64 {
 		column := 4 * n.In[0].Shape[0]
 		return 3*max(limit, column) + scratch(n.In[0], limit, limit)
 	case op.AWQBias:
-		size := sizeOf(n.DType, numel(n.Shape))
+		size := SizeOf(n.DType, Numel(n.Shape))
 		return 3*size + deepest(size)
 	case op.L2Norm:
 		row := 4 * n.Shape[len(n.Shape)-1]
@@ -72,7 +72,7 @@ func scratch(n *op.Node, out, limit int64) int64 {
 	case op.Dequantize:
 		return 3*out + 4<<10 + deepest(2*out)
 	case op.GGML: // whole blocks around what is asked for, decoded beside it
-		return 3*(out+4*blockElems) + scratch(n.In[0], 2*out, limit)
+		return 3*(out+4*BlockElems) + scratch(n.In[0], 2*out, limit)
 	case op.Branch, op.Stream: // widened beside what is read
 		return out + in(n.In[0]) + scratch(n.In[0], in(n.In[0]), limit)
 	case op.MulVec:

@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"fmt"
@@ -14,10 +14,10 @@ import (
 // maxDepth bounds a tree, so that no architecture file can exhaust the stack.
 const maxDepth = 64
 
-// checkNode checks a whole tree: that every dtype and shape it declares is what
+// Check checks a whole tree: that every dtype and shape it declares is what
 // its operation makes of its inputs. Running it then needs no further checks.
 // have finds the source tensors.
-func checkNode(n *op.Node, have func(path string) (tensor.Info, bool)) error {
+func Check(n *op.Node, have func(path string) (tensor.Info, bool)) error {
 	return checkTree(n, have, 0)
 }
 
@@ -255,8 +255,8 @@ func castable(from, to tensor.DType) error {
 	return nil
 }
 
-// numel is the number of elements of a shape that was checked before.
-func numel(s tensor.Shape) int64 {
+// Numel is the number of elements of a shape that was checked before.
+func Numel(s tensor.Shape) int64 {
 	n, _ := s.Numel()
 	return n
 }
@@ -296,7 +296,7 @@ func unpacked(n *op.Node) (tensor.DType, tensor.Shape, error) {
 		return in.DType, in.Shape, nil
 	}
 	scales := n.In[1]
-	spec, err := packing(arch.Packed{Bits: n.Axis, GroupSize: n.Count}, scales.DType)
+	spec, err := Packing(arch.Packed{Bits: n.Axis, GroupSize: n.Count}, scales.DType)
 	if err != nil || in.DType != tensor.U32 {
 		return 0, nil, fmt.Errorf("%w: %v", bad, err)
 	}

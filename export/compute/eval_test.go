@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ func (b bench) reference(n *op.Node) []byte {
 	for _, m := range n.In {
 		in = append(in, b.reference(m))
 	}
-	size := sizeOf(n.DType, 1)
+	size := SizeOf(n.DType, 1)
 	numel, _ := n.Shape.Numel()
 	out := make([]byte, numel*size)
 	must := func(err error) {
@@ -74,8 +74,8 @@ func (b bench) reference(n *op.Node) []byte {
 					si[k] = i
 				}
 			}
-			p := flat(s, si) * sizeOf(n.In[1].DType, 1)
-			must(accel.CPU().DequantFP8(out[2*at:2*at+2], in[0][at:at+1], 0, 1, 1, in[1][p:p+sizeOf(n.In[1].DType, 1)], n.In[1].DType, 1, 1))
+			p := flat(s, si) * SizeOf(n.In[1].DType, 1)
+			must(accel.CPU().DequantFP8(out[2*at:2*at+2], in[0][at:at+1], 0, 1, 1, in[1][p:p+SizeOf(n.In[1].DType, 1)], n.In[1].DType, 1, 1))
 		})
 		return out
 	case op.Stack:
@@ -279,28 +279,28 @@ func TestEvaluatorEqualsReference(t *testing.T) {
 			shape = append(shape, int64(rapid.SampledFrom([]int{1, 2, 3, 4, 6, 7, 0}).Draw(t, "dim")))
 		}
 		n := b.tree(t, dtype, shape, 4)
-		if err := checkNode(n, func(path string) (tensor.Info, bool) { return b.info(n, path) }); err != nil {
+		if err := Check(n, func(path string) (tensor.Info, bool) { return b.info(n, path) }); err != nil {
 			t.Fatal(err)
 		}
 		want := b.reference(n)
-		e := &evaluator{device: accel.CPU(), open: b.open, limit: int64(rapid.SampledFrom([]int{256, 4096, 1 << 20}).Draw(t, "limit")),
+		e := &Evaluator{device: accel.CPU(), open: b.open, Limit: int64(rapid.SampledFrom([]int{256, 4096, 1 << 20}).Draw(t, "limit")),
 			when: rapid.SampledFrom([]thresholds{usual, {0, 0}, {0, 1 << 30}, {64, 4}}).Draw(t, "when")}
 		numel, _ := shape.Numel()
 		got := make([]byte, len(want))
-		for _, p := range parts(n) {
-			e.reset()
-			v, err := e.value(p.node)
+		for _, p := range Cut(n) {
+			e.Reset()
+			v, err := e.Value(p.Node)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for first := int64(0); first < p.n; {
-				k := min(int64(rapid.IntRange(1, 300).Draw(t, "range")), p.n-first)
-				if err := v.read(got[sizeOf(dtype, p.first+first):sizeOf(dtype, p.first+first+k)], first); err != nil {
+			for first := int64(0); first < p.N; {
+				k := min(int64(rapid.IntRange(1, 300).Draw(t, "range")), p.N-first)
+				if err := v.Read(got[SizeOf(dtype, p.First+first):SizeOf(dtype, p.First+first+k)], first); err != nil {
 					t.Fatal(err)
 				}
 				first += k
 			}
-			numel -= p.n
+			numel -= p.N
 		}
 		if numel != 0 {
 			t.Fatalf("parts leave %d elements", numel)

@@ -1,4 +1,4 @@
-package export
+package compute
 
 import (
 	"testing"
@@ -27,23 +27,23 @@ func BenchmarkSteps(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			m := bench{}
-			for _, path := range loads(n) {
+			for _, path := range Loads(n) {
 				info, _ := m.info(n, path)
-				m[path] = noise(info.DType, sizeOf(info.DType, numel(info.Shape)), 1)
+				m[path] = noise(info.DType, SizeOf(info.DType, Numel(info.Shape)), 1)
 			}
-			e := &evaluator{device: accel.CPU(), open: m.open, limit: gather * maxChunk, when: usual}
-			buf := make([]byte, maxChunk)
-			b.SetBytes(sizeOf(n.DType, numel(n.Shape)))
+			e := &Evaluator{device: accel.CPU(), open: m.open, Limit: Gather * MaxChunk, when: usual}
+			buf := make([]byte, MaxChunk)
+			b.SetBytes(SizeOf(n.DType, Numel(n.Shape)))
 			for b.Loop() {
-				e.reset()
-				v, err := e.value(n)
+				e.Reset()
+				v, err := e.Value(n)
 				if err != nil {
 					b.Fatal(err)
 				}
-				step := count(n.DType, int64(maxChunk))
-				for first := int64(0); first < numel(n.Shape); first += step {
-					k := min(step, numel(n.Shape)-first)
-					if err := v.read(buf[:sizeOf(n.DType, k)], first); err != nil {
+				step := Count(n.DType, int64(MaxChunk))
+				for first := int64(0); first < Numel(n.Shape); first += step {
+					k := min(step, Numel(n.Shape)-first)
+					if err := v.Read(buf[:SizeOf(n.DType, k)], first); err != nil {
 						b.Fatal(err)
 					}
 				}
