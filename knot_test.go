@@ -31,8 +31,7 @@ var larger = map[string]struct {
 	files, knot int // 0: as for everyone
 	why         string
 }{
-	"export":         {29, 24, "planning, staging, receipts and verification are still one package"},
-	"export/compute": {13, 11, "one switch makes all operations"},
+	"export": {29, 24, "planning, staging, receipts and verification are still one package"},
 }
 
 // walled are the rooms whose packages are measured; devices and commands are flat.

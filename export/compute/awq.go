@@ -6,6 +6,17 @@ import (
 	"wreg/registry/tensor"
 )
 
+func init() {
+	register(operation{value: newAWQ, scratch: func(n *op.Node, _, limit int64) int64 {
+		column := 4 * n.In[0].Shape[0]
+		return 3*max(limit, column) + scratch(n.In[0], limit, limit)
+	}}, op.AWQ)
+	register(operation{value: newAWQBias, check: computable, scratch: func(n *op.Node, _, limit int64) int64 {
+		size := SizeOf(n.DType, Numel(n.Shape))
+		return 3*size + deepest(n, size, limit)
+	}}, op.AWQBias)
+}
+
 // awq unpacks, transposes and packs again AWQ's codes: in, i32 [in, out/8], becomes
 // u32 [out, in/8]. Eight rows of the result come from one column of the input.
 type awq struct {
@@ -16,10 +27,10 @@ type awq struct {
 	slot, out int
 }
 
-func newAWQ(e *Evaluator, n *op.Node, in Value) Value {
+func newAWQ(e *Evaluator, n *op.Node, in []Value) (Value, error) {
 	from := n.In[0]
-	s := &strided{e: e, in: in, dtype: from.DType, slot: e.slot()}
-	return &awq{e, s, from.Shape[0], from.Shape[1], e.slot(), e.slot()}
+	s := &strided{e: e, in: in[0], dtype: from.DType, slot: e.slot()}
+	return &awq{e, s, from.Shape[0], from.Shape[1], e.slot(), e.slot()}, nil
 }
 
 func (v *awq) Read(dst []byte, first int64) error {

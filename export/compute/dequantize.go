@@ -2,12 +2,50 @@ package compute
 
 import (
 	"fmt"
+	"slices"
 
 	"wreg/accel"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
+
+func init() {
+	register(operation{value: newDequantizer, result: dequantized, scratch: func(n *op.Node, out, limit int64) int64 {
+		return 3*out + 4<<10 + deepest(n, 2*out, limit)
+	}}, op.Dequantize)
+}
+
+// dequantized checks that the scales, and the biases of an affine packing, fit the
+// codes.
+func dequantized(n *op.Node) (out op.Array, err error) {
+	if len(n.In) < 2 || len(n.In) > 3 {
+		return out, fmt.Errorf("%d inputs", len(n.In))
+	}
+	in, scales := n.In[0], n.In[1]
+	last := len(in.Shape) - 1
+	spec, err := Packing(arch.Packed{Bits: n.Axis, GroupSize: n.Count}, scales.DType)
+	if err != nil || in.DType != tensor.U32 || last < 0 {
+		return out, fmt.Errorf("of %v %v: %v", in.DType, in.Shape, err)
+	}
+	out = op.Array{DType: tensor.BF16, Shape: slices.Clone(in.Shape)}
+	out.Shape[last] = out.Shape[last] * 32 / int64(spec.Bits)
+	groups := slices.Clone(out.Shape)
+	groups[last] /= int64(spec.Group)
+	for _, m := range n.In[1:] {
+		if !m.Shape.Equal(groups) || m.DType != scales.DType || out.Shape[last]%int64(spec.Group) != 0 {
+			return out, fmt.Errorf("scales %v %v do not fit %v of %d bits in groups of %d", m.DType, m.Shape, in.Shape, spec.Bits, spec.Group)
+		}
+	}
+	if (spec.Mode == accel.Affine) != (len(n.In) == 3) {
+		return out, fmt.Errorf("%s with %d inputs", spec.Mode, len(n.In))
+	}
+	if spec.Mode == accel.Affine {
+		out.DType = scales.DType
+		err = castable(scales.DType, scales.DType)
+	}
+	return out, err
+}
 
 // Packing tells a stored packing from its numbers: all but affine have U8 scales,
 // and each of them allows one pair of bits and group.

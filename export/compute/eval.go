@@ -69,7 +69,24 @@ func (e *Evaluator) buffer(slot int, n int64) []byte {
 	return e.buffers[slot][:n]
 }
 
-// Value builds the values of a tree that checkNode accepted.
+// operation is how one is computed. What it makes of dtypes and shapes is its row in op.
+type operation struct {
+	value   func(e *Evaluator, n *op.Node, in []Value) (Value, error)
+	scratch func(n *op.Node, out, limit int64) int64 // as the function; nil: what the input takes for as many elements
+	result  func(n *op.Node) (op.Array, error)       // nil: its row in op
+	check   func(n *op.Node) error                   // what more its evaluator asks for; nil: nothing
+}
+
+// operations are filled by the files that compute them.
+var operations = map[op.Op]operation{}
+
+func register(o operation, all ...op.Op) {
+	for _, name := range all {
+		operations[name] = o
+	}
+}
+
+// Value builds the values of a tree that Check accepted.
 func (e *Evaluator) Value(n *op.Node) (Value, error) {
 	if n.Op == op.Load {
 		return e.load(n)
@@ -82,35 +99,7 @@ func (e *Evaluator) Value(n *op.Node) (Value, error) {
 		}
 		in[i] = v
 	}
-	switch n.Op {
-	case op.Reshape:
-		return in[0], nil
-	case op.Stack, op.Concat:
-		return newJoin(e, n, in), nil
-	case op.Slice, op.Permute, op.Repeat:
-		return newStrided(e, n, in[0]), nil
-	case op.Cast, op.Add, op.Mul:
-		return &elementwise{e, n, in[0], e.slot()}, nil
-	case op.MulVec:
-		return newMulVec(e, n, in[0])
-	case op.View:
-		return &view{e, n, in[0], e.slot()}, nil
-	case op.FP8:
-		return newFP8(e, n, in)
-	case op.L2Norm:
-		return newL2Norm(e, n, in[0])
-	case op.Branch, op.Stream:
-		return newGate(e, n, in[0]), nil
-	case op.AWQ:
-		return newAWQ(e, n, in[0]), nil
-	case op.AWQBias:
-		return newAWQBias(e, n, in)
-	case op.Dequantize:
-		return newDequantizer(e, n, in)
-	case op.GGML:
-		return newBlocks(e, n, in[0]), nil
-	}
-	return nil, fmt.Errorf("operation %q is unknown", n.Op)
+	return operations[n.Op].value(e, n, in)
 }
 
 // Load is a source tensor as stored. It sums what it reads as long as that is the
@@ -161,54 +150,6 @@ func (l *Load) Whole() (d sums.Digest, ok bool) {
 		return d, false
 	}
 	return l.sum.Digest(), true
-}
-
-// elementwise is cast, add and mul: element i of the result needs element i of
-// the input and no other.
-type elementwise struct {
-	e    *Evaluator
-	node *op.Node
-	in   Value
-	slot int
-}
-
-func (v *elementwise) Read(dst []byte, first int64) error {
-	from, to := v.node.In[0].DType, v.node.DType
-	src := v.e.buffer(v.slot, SizeOf(from, Count(to, dst)))
-	if err := v.in.Read(src, first); err != nil {
-		return err
-	}
-	switch v.node.Op {
-	case op.Cast:
-		return v.e.device.Cast(dst, to, src, from)
-	case op.Add:
-		return v.e.device.AddScalar(dst, src, to, v.node.Scalar)
-	}
-	return v.e.device.MulScalar(dst, src, to, v.node.Scalar)
-}
-
-// view reads the same bytes as another type.
-type view struct {
-	e    *Evaluator
-	node *op.Node
-	in   Value
-	slot int
-}
-
-func (v *view) Read(dst []byte, first int64) error {
-	from := v.node.In[0].DType
-	at := SizeOf(v.node.DType, first)
-	elems, size := from.Block()
-	if at%size == 0 && int64(len(dst))%size == 0 {
-		return v.in.Read(dst, at/size*elems)
-	}
-	begin, end := at/size, (at+int64(len(dst))+size-1)/size
-	buf := v.e.buffer(v.slot, (end-begin)*size)
-	if err := v.in.Read(buf, begin*elems); err != nil {
-		return err
-	}
-	copy(dst, buf[at-begin*size:])
-	return nil
 }
 
 // BlockElems is a number of elements that fills whole blocks of every dtype;

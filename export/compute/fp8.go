@@ -5,6 +5,17 @@ import (
 	"wreg/registry/tensor"
 )
 
+func init() {
+	register(operation{value: newFP8, scratch: func(n *op.Node, out, limit int64) int64 {
+		codes := asMany(n, n.In[0], out)
+		scales, err := n.In[1].Shape.Bytes(n.In[1].DType)
+		if err != nil {
+			return 1 << 62
+		}
+		return codes + scratch(n.In[0], codes, limit) + scales + scratch(n.In[1], scales, limit)
+	}}, op.FP8)
+}
+
 // rows calls piece for the parts of a range of a matrix: the end of a row, whole
 // rows, the beginning of a row. first is an element of the matrix, n how many;
 // each piece starts at row, column and holds rows x cols elements.

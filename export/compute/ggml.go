@@ -2,12 +2,26 @@ package compute
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
+
+func init() {
+	register(operation{value: newBlocks, result: decodedBlocks, scratch: func(n *op.Node, out, limit int64) int64 {
+		return 3*(out+4*BlockElems) + scratch(n.In[0], 2*out, limit) // whole blocks around what is asked for, decoded beside it
+	}}, op.GGML)
+}
+
+func decodedBlocks(n *op.Node) (out op.Array, err error) {
+	if len(n.In) != 1 || !Decodable(n.In[0].DType) {
+		return out, errors.New("only q8_0 and q4_0 become floats")
+	}
+	return op.Array{DType: tensor.F32, Shape: n.In[0].Shape}, nil
+}
 
 // decodable are the block types that become floats; a block is an f16 scale and
 // its codes.
@@ -28,8 +42,8 @@ type blocks struct {
 	whole int
 }
 
-func newBlocks(e *Evaluator, n *op.Node, in Value) Value {
-	return &blocks{e, n, in, e.slot(), e.slot()}
+func newBlocks(e *Evaluator, n *op.Node, in []Value) (Value, error) {
+	return &blocks{e, n, in[0], e.slot(), e.slot()}, nil
 }
 
 func (v *blocks) Read(dst []byte, first int64) error {

@@ -5,6 +5,12 @@ import (
 	"wreg/registry/tensor"
 )
 
+func init() {
+	register(operation{value: newJoin, scratch: func(n *op.Node, out, limit int64) int64 {
+		return min(out, limit) + deepest(n, out, limit)
+	}}, op.Stack, op.Concat)
+}
+
 // join is stack and concat: seen from the axis, the result consists of outer rows,
 // each holding one run of every input.
 type join struct {
@@ -16,7 +22,7 @@ type join struct {
 	slot  int
 }
 
-func newJoin(e *Evaluator, n *op.Node, in []Value) Value {
+func newJoin(e *Evaluator, n *op.Node, in []Value) (Value, error) {
 	j := &join{e: e, in: in, dtype: n.DType, slot: e.slot()}
 	for _, m := range n.In {
 		run := int64(1)
@@ -26,7 +32,7 @@ func newJoin(e *Evaluator, n *op.Node, in []Value) Value {
 		j.runs = append(j.runs, run)
 		j.row += run
 	}
-	return j
+	return j, nil
 }
 
 func (j *join) Read(dst []byte, first int64) error {

@@ -1,11 +1,28 @@
 package compute
 
 import (
+	"fmt"
 	"math"
 
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
+
+func init() {
+	register(operation{value: newL2Norm, check: normable, scratch: func(n *op.Node, _, limit int64) int64 {
+		row := 4 * n.Shape[len(n.Shape)-1]
+		return 4*row + scratch(n.In[0], row, limit)
+	}}, op.L2Norm)
+}
+
+// normable wants rows, or columns of a matrix, of what becomes float32.
+func normable(n *op.Node) error {
+	last := len(n.Shape) - 1
+	if n.Axis != last && (n.Axis != 0 || last != 1) {
+		return fmt.Errorf("axis %d of %v: only rows, or columns of a matrix", n.Axis, n.Shape)
+	}
+	return widened(n)
+}
 
 // l2norm divides rows (the last axis) or columns (axis 0 of a matrix) by their
 // Euclidean length plus a little, in float32. mlx sums one element after the other
@@ -21,8 +38,8 @@ type l2norm struct {
 // l2Epsilon is mlx_lm's, added to the length.
 const l2Epsilon = float32(1e-7)
 
-func newL2Norm(e *Evaluator, n *op.Node, in Value) (Value, error) {
-	v := &l2norm{e: e, node: n, in: in, slots: [2]int{e.slot(), e.slot()}}
+func newL2Norm(e *Evaluator, n *op.Node, in []Value) (Value, error) {
+	v := &l2norm{e: e, node: n, in: in[0], slots: [2]int{e.slot(), e.slot()}}
 	if n.Axis == len(n.Shape)-1 {
 		return v, nil
 	}

@@ -7,6 +7,13 @@ import (
 	"wreg/registry/tensor"
 )
 
+func init() {
+	register(operation{value: newGate, check: widened, scratch: func(n *op.Node, out, limit int64) int64 {
+		from := asMany(n, n.In[0], out) // widened beside what is read
+		return out + from + scratch(n.In[0], from, limit)
+	}}, op.Branch, op.Stream)
+}
+
 // weighted is the weight that a residual gate gives to its branch, or to the stream
 // beside it: sigmoids in float32, by the very polynomial of mlx's CPU backend
 // (backend/cpu/simd/math.h). Its GPU backends use other exponentials, whose last
@@ -22,12 +29,12 @@ type weighted struct {
 // streamFloor keeps the weight of the stream away from zero (mlx_lm's muse_spark.py).
 const streamFloor = float32(1e-3)
 
-func newGate(e *Evaluator, n *op.Node, in Value) Value {
-	v := &weighted{e: e, node: n, in: in, weight: sigmoid, slots: [2]int{e.slot(), e.slot()}}
+func newGate(e *Evaluator, n *op.Node, in []Value) (Value, error) {
+	v := &weighted{e: e, node: n, in: in[0], weight: sigmoid, slots: [2]int{e.slot(), e.slot()}}
 	if n.Op == op.Stream {
 		v.weight = streamWeight
 	}
-	return v
+	return v, nil
 }
 
 func (v *weighted) Read(dst []byte, first int64) error {

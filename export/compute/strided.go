@@ -3,12 +3,34 @@ package compute
 import (
 	"cmp"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"slices"
 
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
+
+func init() {
+	register(operation{value: newStrided, check: movable, scratch: func(n *op.Node, _, limit int64) int64 {
+		return limit + deepest(n, limit, limit)
+	}}, op.Slice, op.Permute, op.Repeat)
+}
+
+// movable refuses types whose elements have no address of their own, and slices that
+// leave open what is cut.
+func movable(n *op.Node) error {
+	in := n.In[0]
+	if elems, _ := in.DType.Block(); elems != 1 {
+		return fmt.Errorf("elements of %v lie packed in blocks of %d and cannot be moved one by one", in.DType, elems)
+	}
+	for i, size := range in.Shape {
+		if n.Op == op.Slice && (len(n.Start) != len(in.Shape) || n.Cut(i) != n.Cut(i).Of(size)) {
+			return fmt.Errorf("%v:%v:%v of %v", n.Start, n.Stop, n.Stride, in.Shape)
+		}
+	}
+	return nil
+}
 
 // strided is slice, permute and repeat: element i of the result is the input's
 // element base + sum of index*step over the dimensions.
@@ -25,8 +47,8 @@ type strided struct {
 // (counted from the box's first element) and in the input, in elements.
 type axis struct{ n, out, in int64 }
 
-func newStrided(e *Evaluator, n *op.Node, in Value) Value {
-	s := &strided{e: e, in: in, dtype: n.DType, slot: e.slot()}
+func newStrided(e *Evaluator, n *op.Node, in []Value) (Value, error) {
+	s := &strided{e: e, in: in[0], dtype: n.DType, slot: e.slot()}
 	from := n.In[0].Shape
 	step := make([]int64, len(from))
 	for i, k := len(from)-1, int64(1); i >= 0; i-- {
@@ -36,8 +58,9 @@ func newStrided(e *Evaluator, n *op.Node, in Value) Value {
 	switch n.Op {
 	case op.Slice:
 		for i := range from {
-			s.base += n.Start[i] * step[i]
-			s.dims = append(s.dims, axis{n: sliceLen(n, i), in: step[i] * stepOf(n, i)})
+			c := n.Cut(i)
+			s.base += c.Start * step[i]
+			s.dims = append(s.dims, axis{n: c.Size(), in: step[i] * c.Stride})
 		}
 	case op.Permute:
 		for _, p := range n.Perm {
@@ -56,7 +79,7 @@ func newStrided(e *Evaluator, n *op.Node, in Value) Value {
 		s.dims[i].out = k
 		k *= s.dims[i].n
 	}
-	return s
+	return s, nil
 }
 
 // merge joins neighbours that one longer dimension can stand for, and leaves out
