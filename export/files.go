@@ -21,10 +21,9 @@ import (
 
 // The files an export writes beside the shards.
 const (
-	configFile  = "config.json"
-	indexFile   = "model.safetensors.index.json"
-	readmeFile  = "README.md"
-	receiptFile = "wreg-receipt.json"
+	configFile = "config.json"
+	indexFile  = "model.safetensors.index.json"
+	readmeFile = "README.md"
 
 	generationFile = "generation_config.json"
 )

@@ -3,18 +3,16 @@ package export
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 
-	"wreg/export/compute"
-	"wreg/ingest/sums"
-	"wreg/registry/arch"
-	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
+
+// receiptFile is the name of a receipt in the folder it is of.
+const receiptFile = "wreg-receipt.json"
 
 // receiptFormat is the version of wreg-receipt.json.
 const receiptFormat = 1
@@ -100,93 +98,6 @@ type ReceiptSource struct {
 	Rule    string   `json:"rule,omitempty"`
 }
 
-// receipt builds the proof of a finished stream.
-func (s *stream) receipt(files []ReceiptFile) *Receipt {
-	p := s.plan
-	r := &Receipt{Format: receiptFormat, Tool: p.o.Tool, Model: p.Model, Architecture: p.Arch, Target: p.Target,
-		Prove: p.o.Prove, Plan: s.fingerprint, Root: p.source.root, Inputs: []ReceiptFile{}, Files: files}
-	if p.DType != tensor.Invalid {
-		r.DType = p.DType.String()
-	}
-	for _, f := range p.source.files {
-		r.Inputs = append(r.Inputs, ReceiptFile{Name: f.Name, Bytes: f.Size})
-	}
-	for i, shard := range p.Shards {
-		sum := sha256.Sum256(p.headers[i])
-		r.Shards = append(r.Shards, ReceiptShard{shard.Name, shard.Bytes, int64(len(p.headers[i])), hex.EncodeToString(sum[:])})
-	}
-	into := map[string][]string{}
-	for _, u := range s.units {
-		for i := u.first; i < u.first+u.n; i++ {
-			t := s.tensor(i, u.parts)
-			r.Tensors = append(r.Tensors, t)
-			r.Infos = append(r.Infos, s.info(i, u.parts))
-			for _, path := range t.From {
-				into[path] = append(into[path], t.Path)
-			}
-		}
-	}
-	dropped := map[string]arch.Drop{}
-	for _, d := range p.Drops {
-		dropped[d.Path] = d
-	}
-	for _, t := range p.source.tensors {
-		src := ReceiptSource{Path: t.Path, Bytes: t.Bytes, XXH3: t.Sum.String(), SHA256: t.Hash.String(), Into: into[t.Path]}
-		if d, ok := dropped[t.Path]; ok && src.Into == nil {
-			src.Dropped, src.Rule = d.Because, d.Rule
-		} else if src.Into == nil {
-			src.Dropped = "no rule knows it (--allow-unused)"
-		}
-		if d, ok := s.checked.Load(t.Path); ok {
-			switch d := d.(sums.Digest); {
-			case t.Sum == tensor.Sum{}: // never hashed: this is what was read
-				src.XXH3 = d.Sum.String()
-			case !d.Hash.IsZero() && !t.Hash.IsZero():
-				src.Checked = ProveSHA256
-			default:
-				src.Checked = ProveXXH3
-			}
-		}
-		r.Sources = append(r.Sources, src)
-	}
-	return r
-}
-
-// tensor is the receipt of output tensor i.
-func (s *stream) tensor(i int, parts []compute.Segment) ReceiptTensor {
-	t := &s.plan.Tensors[i]
-	out := ReceiptTensor{Path: t.Path, DType: t.DType.String(), Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
-		Bytes: t.Bytes, Rule: t.Rule, Steps: Steps(t.Make), XXH3: s.whole[i].Sum.String(), From: compute.Loads(t.tree)}
-	if out.Shape == nil {
-		out.Shape = tensor.Shape{}
-	}
-	if len(parts) == 1 {
-		out.SHA256 = s.known(i, 0, parts[0]).String()
-		return out
-	}
-	for k, p := range parts {
-		part := ReceiptPart{Bytes: t.share(p.First+p.N) - t.share(p.First), XXH3: s.made[i][k].Sum.String(), SHA256: s.known(i, k, p).String()}
-		if from := compute.Loads(p.Node); len(from) == 1 {
-			part.From = from[0]
-		}
-		out.Parts = append(out.Parts, part)
-	}
-	return out
-}
-
-// known is the SHA-256 of a part: taken now, or the source's when the part is a
-// copy, whose checksum was compared.
-func (s *stream) known(i, k int, p compute.Segment) tensor.Hash {
-	if d := s.made[i][k]; !d.Hash.IsZero() {
-		return d.Hash
-	}
-	if path, ok := compute.Plain(p.Node); ok && !s.plan.Tensors[i].quant {
-		src, _ := s.plan.source.Lookup(path)
-		return src.Hash
-	}
-	return tensor.Hash{}
-}
-
 // seal begins the end of a receipt: the SHA-256 of everything before it, so that a
 // receipt that lies alone shows damage to itself.
 const seal = ",\n \"sha256\": \""
@@ -238,12 +149,4 @@ func appendLines[T any](b *bytes.Buffer, key string, items []T) error {
 	}
 	b.WriteString("\n ]")
 	return nil
-}
-
-// Steps writes a tree in a line; nothing for none.
-func Steps(n *op.Node) string {
-	if n == nil {
-		return ""
-	}
-	return n.Text()
 }

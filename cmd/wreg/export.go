@@ -260,7 +260,7 @@ func planReport(p *export.Plan) *report {
 	}
 	rep.head = append(rep.head, field{"shards", orEmpty(shards)})
 	for _, t := range p.Tensors {
-		row := []any{t.Path, t.DType, t.Shape, t.Bytes, p.Shards[t.Shard].Name, t.Offset, export.Steps(t.Make), t.Rule}
+		row := []any{t.Path, t.DType, t.Shape, t.Bytes, p.Shards[t.Shard].Name, t.Offset, t.Make.Text(), t.Rule}
 		if quantized {
 			row = append(row, t.Quant)
 		}

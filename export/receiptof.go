@@ -1,0 +1,155 @@
+package export
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+
+	"wreg/export/compute"
+	"wreg/ingest/sums"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// receipt builds the proof of a finished stream.
+func (s *stream) receipt(files []ReceiptFile) *Receipt {
+	p := s.plan
+	r := &Receipt{Format: receiptFormat, Tool: p.o.Tool, Model: p.Model, Architecture: p.Arch, Target: p.Target,
+		Prove: p.o.Prove, Plan: s.fingerprint, Root: p.source.root, Inputs: []ReceiptFile{}, Files: files}
+	if p.DType != tensor.Invalid {
+		r.DType = p.DType.String()
+	}
+	for _, f := range p.source.files {
+		r.Inputs = append(r.Inputs, ReceiptFile{Name: f.Name, Bytes: f.Size})
+	}
+	for i, shard := range p.Shards {
+		sum := sha256.Sum256(p.headers[i])
+		r.Shards = append(r.Shards, ReceiptShard{shard.Name, shard.Bytes, int64(len(p.headers[i])), hex.EncodeToString(sum[:])})
+	}
+	into := map[string][]string{}
+	for _, u := range s.units {
+		for i := u.first; i < u.first+u.n; i++ {
+			t := s.tensor(i, u.parts)
+			r.Tensors = append(r.Tensors, t)
+			r.Infos = append(r.Infos, s.info(i, u.parts))
+			for _, path := range t.From {
+				into[path] = append(into[path], t.Path)
+			}
+		}
+	}
+	dropped := map[string]arch.Drop{}
+	for _, d := range p.Drops {
+		dropped[d.Path] = d
+	}
+	for _, t := range p.source.tensors {
+		src := ReceiptSource{Path: t.Path, Bytes: t.Bytes, XXH3: t.Sum.String(), SHA256: t.Hash.String(), Into: into[t.Path]}
+		if d, ok := dropped[t.Path]; ok && src.Into == nil {
+			src.Dropped, src.Rule = d.Because, d.Rule
+		} else if src.Into == nil {
+			src.Dropped = "no rule knows it (--allow-unused)"
+		}
+		if d, ok := s.checked.Load(t.Path); ok {
+			switch d := d.(sums.Digest); {
+			case t.Sum == tensor.Sum{}: // never hashed: this is what was read
+				src.XXH3 = d.Sum.String()
+			case !d.Hash.IsZero() && !t.Hash.IsZero():
+				src.Checked = ProveSHA256
+			default:
+				src.Checked = ProveXXH3
+			}
+		}
+		r.Sources = append(r.Sources, src)
+	}
+	return r
+}
+
+// tensor is the receipt of output tensor i.
+func (s *stream) tensor(i int, parts []compute.Segment) ReceiptTensor {
+	t := &s.plan.Tensors[i]
+	out := ReceiptTensor{Path: t.Path, DType: t.DType.String(), Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
+		Bytes: t.Bytes, Rule: t.Rule, Steps: t.Make.Text(), XXH3: s.whole[i].Sum.String(), From: compute.Loads(t.tree)}
+	if out.Shape == nil {
+		out.Shape = tensor.Shape{}
+	}
+	if len(parts) == 1 {
+		out.SHA256 = s.known(i, 0, parts[0]).String()
+		return out
+	}
+	for k, p := range parts {
+		part := ReceiptPart{Bytes: t.share(p.First+p.N) - t.share(p.First), XXH3: s.made[i][k].Sum.String(), SHA256: s.known(i, k, p).String()}
+		if from := compute.Loads(p.Node); len(from) == 1 {
+			part.From = from[0]
+		}
+		out.Parts = append(out.Parts, part)
+	}
+	return out
+}
+
+// known is the SHA-256 of a part: taken now, or the source's when the part is a
+// copy, whose checksum was compared.
+func (s *stream) known(i, k int, p compute.Segment) tensor.Hash {
+	if d := s.made[i][k]; !d.Hash.IsZero() {
+		return d.Hash
+	}
+	if path, ok := compute.Plain(p.Node); ok && !s.plan.Tensors[i].quant {
+		src, _ := s.plan.source.Lookup(path)
+		return src.Hash
+	}
+	return tensor.Hash{}
+}
+
+// info is output tensor i as the registry keeps it.
+func (s *stream) info(i int, parts []compute.Segment) tensor.Info {
+	t := &s.plan.Tensors[i]
+	info := tensor.Info{Path: t.Path, DType: t.DType, Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
+		Bytes: t.Bytes, Format: "safetensors", Sum: s.whole[i].Sum}
+	if len(parts) == 1 {
+		info.Hash = s.known(i, 0, parts[0])
+		if path, ok := compute.Plain(t.Make); ok {
+			src, _ := s.plan.source.Lookup(path)
+			if src.DType == t.DType { // seen as another type, the bytes are other numbers
+				info.Stats = src.Stats
+			}
+			if src.Shape.Equal(t.Shape) {
+				info.Slices = src.Slices
+			}
+		}
+		return info
+	}
+	info.Stats = s.joined(t, parts)
+	if len(t.Shape) < 3 || t.Shape[0] != int64(len(parts)) {
+		return info
+	}
+	slices := make([]tensor.Hash, len(parts))
+	for k, p := range parts {
+		slices[k] = s.known(i, k, p)
+		if slices[k].IsZero() || p.N != parts[0].N {
+			return info
+		}
+	}
+	info.Slices = slices
+	return info
+}
+
+// joined is the statistics of a tensor that was copied from several sources; nil
+// unless those of all of them are known.
+func (s *stream) joined(t *PlanTensor, parts []compute.Segment) *tensor.Stats {
+	var sum tensor.Stats
+	numbers := false
+	for _, p := range parts {
+		path, ok := compute.Plain(p.Node)
+		src, _ := s.plan.source.Lookup(path)
+		if !ok || t.quant || src.Stats == nil || src.DType != t.DType {
+			return nil
+		}
+		x := src.Stats
+		sum.NaNs, sum.Infs, sum.Zeros = sum.NaNs+x.NaNs, sum.Infs+x.Infs, sum.Zeros+x.Zeros
+		switch {
+		case x.NaNs+x.Infs == compute.Numel(src.Shape): // no number has a minimum
+		case !numbers:
+			numbers, sum.Min, sum.Max, sum.AbsMax = true, x.Min, x.Max, x.AbsMax
+		default:
+			sum.Min, sum.Max, sum.AbsMax = min(sum.Min, x.Min), max(sum.Max, x.Max), max(sum.AbsMax, x.AbsMax)
+		}
+	}
+	return &sum
+}
