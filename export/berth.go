@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"wreg/export/disk"
+	"wreg/export/receipt"
 )
 
 // berth is the folder an export is written to before it lands: beside the target,
@@ -103,8 +104,8 @@ func filesOnly(path string, entries []fs.DirEntry) error {
 
 // finished reports that a berth holds a whole export: its receipt is written last.
 func finished(path string) bool {
-	data, err := readReceipt(path)
-	return err == nil && sealed(data)
+	data, err := receipt.Read(path)
+	return err == nil && receipt.Sealed(data)
 }
 
 // discard removes a berth that nobody holds. The work of several machines is not thrown
@@ -146,26 +147,26 @@ func ours(name string) bool {
 }
 
 // writeFile writes a small file and reads it back.
-func (b *berth) writeFile(name string, data []byte, sync bool) (ReceiptFile, error) {
+func (b *berth) writeFile(name string, data []byte, sync bool) (receipt.File, error) {
 	f, err := b.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
-		return ReceiptFile{}, err
+		return receipt.File{}, err
 	}
 	defer f.Close()
 	if _, err := f.Write(data); err != nil {
-		return ReceiptFile{}, err
+		return receipt.File{}, err
 	}
 	if sync {
 		if err := f.Sync(); err != nil {
-			return ReceiptFile{}, err
+			return receipt.File{}, err
 		}
 	}
 	back := make([]byte, len(data))
 	if _, err := f.ReadAt(back, 0); err != nil || !bytes.Equal(back, data) {
-		return ReceiptFile{}, fmt.Errorf("%s: was read back changed (%v)", name, err)
+		return receipt.File{}, fmt.Errorf("%s: was read back changed (%v)", name, err)
 	}
 	sum := sha256.Sum256(data)
-	return ReceiptFile{name, int64(len(data)), hex.EncodeToString(sum[:])}, nil
+	return receipt.File{Name: name, Bytes: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}, nil
 }
 
 // remove deletes what was written, unless it landed.

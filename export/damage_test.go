@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/ingest"
 )
 
@@ -37,7 +38,7 @@ func TestVerifyFindsEveryByte(t *testing.T) {
 			data := []byte(was)
 			data[i] ^= 1
 			must(t, os.WriteFile(file, data, 0o644))
-			v, err := export.Verify(context.Background(), out, export.VerifyOptions{})
+			v, err := receipt.Verify(context.Background(), out, receipt.Options{})
 			if err == nil && len(v.Faults) == 0 {
 				t.Errorf("%s: byte %d of %d was changed unseen: %q", name, i, len(was), was[max(0, i-20):min(len(was), i+20)])
 			}
@@ -171,7 +172,7 @@ func TestVerifySaysWhatItDidNotCheck(t *testing.T) {
 	out, r := exported(t, written(t, "hunyuan"), export.Options{NoSync: true, Quantize: &export.Quantize{Group: 32}})
 	must(t, os.WriteFile(filepath.Join(out, "modeling_new.py"), []byte("#"), 0o644))
 	must(t, os.RemoveAll(r.Root))
-	v, err := export.Verify(context.Background(), out, export.VerifyOptions{})
+	v, err := receipt.Verify(context.Background(), out, receipt.Options{})
 	if err != nil || len(v.Faults) > 0 {
 		t.Fatal(v, err)
 	}
@@ -193,7 +194,7 @@ func TestVerifySaysWhatItDidNotCheck(t *testing.T) {
 		func() error { return os.Remove(file) },
 	} {
 		must(t, change())
-		v, err := export.Verify(context.Background(), out, export.VerifyOptions{Receipt: registered})
+		v, err := receipt.Verify(context.Background(), out, receipt.Options{Receipt: registered})
 		if err != nil || len(v.Faults) != 1 || !strings.Contains(v.Faults[0].String(), "not the receipt that was registered") {
 			t.Error(v, err)
 		}

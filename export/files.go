@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"wreg/export/compute"
+	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/ingest/interrupt"
 	"wreg/registry/arch"
@@ -53,7 +54,7 @@ var shardNames = regexp.MustCompile(`^model(-[0-9]+-of-[0-9]+)?\.safetensors$`)
 // reserved reports the names that an export gives its own files, whatever their case.
 func reserved(name string) bool {
 	name = strings.ToLower(name)
-	return slices.Contains([]string{configFile, indexFile, strings.ToLower(readmeFile), receiptFile}, name) ||
+	return slices.Contains([]string{configFile, indexFile, strings.ToLower(readmeFile), receipt.Name}, name) ||
 		strings.HasPrefix(name, journalName) || shardNames.MatchString(name)
 }
 

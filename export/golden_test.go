@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -66,7 +67,7 @@ func plan(t testing.TB, path string, o export.Options) (p *export.Plan, err erro
 }
 
 // exported exports the checkpoint at path to a new folder.
-func exported(t testing.TB, path string, o export.Options) (string, *export.Receipt) {
+func exported(t testing.TB, path string, o export.Options) (string, *receipt.Receipt) {
 	t.Helper()
 	if o.Out == "" {
 		o.Out = filepath.Join(t.TempDir(), "out")
@@ -149,7 +150,7 @@ func TestGoldens(t *testing.T) {
 }
 
 // compare holds an exported folder against a golden's variant.
-func compare(t *testing.T, what, out string, v synth.Variant, r *export.Receipt) {
+func compare(t *testing.T, what, out string, v synth.Variant, r *receipt.Receipt) {
 	t.Helper()
 	compareTensors(t, what, out, v, r)
 	config, err := os.ReadFile(filepath.Join(out, "config.json"))
@@ -159,7 +160,7 @@ func compare(t *testing.T, what, out string, v synth.Variant, r *export.Receipt)
 	compareQuantization(t, what, config, v)
 }
 
-func compareTensors(t *testing.T, what, out string, v synth.Variant, r *export.Receipt) {
+func compareTensors(t *testing.T, what, out string, v synth.Variant, r *receipt.Receipt) {
 	t.Helper()
 	c, err := ingest.Open(t.Context(), out, ingest.Options{})
 	if err != nil {

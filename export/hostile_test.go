@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -136,7 +137,7 @@ func TestVerifyWaitsForNoPipe(t *testing.T) {
 		out, _ := exported(t, src, export.Options{NoSync: true})
 		file := filepath.Join(out, name)
 		must(t, os.Remove(file), syscall.Mkfifo(file, 0o644))
-		v, err := export.Verify(context.Background(), out, export.VerifyOptions{})
+		v, err := receipt.Verify(context.Background(), out, receipt.Options{})
 		if err == nil {
 			err = errors.New(fmt.Sprint(v.Faults))
 		}

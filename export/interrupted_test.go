@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/ingest/ingesttest"
 )
 
@@ -19,7 +20,7 @@ func TestInterrupted(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(source, "vocab.txt"), make([]byte, 1<<20), 0o644))
 	dir, _ := exported(t, source, export.Options{})
 	ingesttest.Interrupted(t, 50, func(ctx context.Context) error {
-		v, err := export.Verify(ctx, dir, export.VerifyOptions{Jobs: 1})
+		v, err := receipt.Verify(ctx, dir, receipt.Options{Jobs: 1})
 		if err == nil && len(v.Faults) > 0 {
 			t.Error(v.Faults)
 		}

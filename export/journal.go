@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 
+	"wreg/export/receipt"
 	"wreg/ingest/regular"
 	"wreg/ingest/sums"
 )
@@ -208,7 +209,7 @@ func parseLine(text []byte) (at job, made []sums.Digest, err error) {
 		return at, nil, err
 	}
 	for _, d := range line.Digests {
-		parsed, err := parseWritten(d[0], d[1])
+		parsed, err := receipt.ParseDigest(d[0], d[1])
 		if err != nil {
 			return at, nil, err
 		}

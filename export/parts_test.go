@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/ingest/sums"
 	"wreg/registry"
@@ -55,7 +56,7 @@ type piece struct {
 }
 
 // pieces picks one part of a stack, and one tensor that was made in one part.
-func pieces(t *testing.T, r *export.Receipt) []piece {
+func pieces(t *testing.T, r *receipt.Receipt) []piece {
 	t.Helper()
 	var stacked, single *piece
 	for _, x := range r.Tensors {
@@ -76,9 +77,9 @@ func pieces(t *testing.T, r *export.Receipt) []piece {
 	return []piece{*stacked, *single}
 }
 
-func receiptOf(t *testing.T, data []byte) *export.Receipt {
+func receiptOf(t *testing.T, data []byte) *receipt.Receipt {
 	t.Helper()
-	r := &export.Receipt{}
+	r := &receipt.Receipt{}
 	must(t, json.Unmarshal(data, r))
 	return r
 }

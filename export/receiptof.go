@@ -5,25 +5,26 @@ import (
 	"encoding/hex"
 
 	"wreg/export/compute"
+	"wreg/export/receipt"
 	"wreg/ingest/sums"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
 
 // receipt builds the proof of a finished stream.
-func (s *stream) receipt(files []ReceiptFile) *Receipt {
+func (s *stream) receipt(files []receipt.File) *receipt.Receipt {
 	p := s.plan
-	r := &Receipt{Format: receiptFormat, Tool: p.o.Tool, Model: p.Model, Architecture: p.Arch, Target: p.Target,
-		Prove: p.o.Prove, Plan: s.fingerprint, Root: p.source.root, Inputs: []ReceiptFile{}, Files: files}
+	r := &receipt.Receipt{Format: receipt.Format, Tool: p.o.Tool, Model: p.Model, Architecture: p.Arch, Target: p.Target,
+		Prove: p.o.Prove, Plan: s.fingerprint, Root: p.source.root, Inputs: []receipt.File{}, Files: files}
 	if p.DType != tensor.Invalid {
 		r.DType = p.DType.String()
 	}
 	for _, f := range p.source.files {
-		r.Inputs = append(r.Inputs, ReceiptFile{Name: f.Name, Bytes: f.Size})
+		r.Inputs = append(r.Inputs, receipt.File{Name: f.Name, Bytes: f.Size})
 	}
 	for i, shard := range p.Shards {
 		sum := sha256.Sum256(p.headers[i])
-		r.Shards = append(r.Shards, ReceiptShard{shard.Name, shard.Bytes, int64(len(p.headers[i])), hex.EncodeToString(sum[:])})
+		r.Shards = append(r.Shards, receipt.Shard{Name: shard.Name, Bytes: shard.Bytes, Header: int64(len(p.headers[i])), SHA256: hex.EncodeToString(sum[:])})
 	}
 	into := map[string][]string{}
 	for _, u := range s.units {
@@ -41,7 +42,7 @@ func (s *stream) receipt(files []ReceiptFile) *Receipt {
 		dropped[d.Path] = d
 	}
 	for _, t := range p.source.tensors {
-		src := ReceiptSource{Path: t.Path, Bytes: t.Bytes, XXH3: t.Sum.String(), SHA256: t.Hash.String(), Into: into[t.Path]}
+		src := receipt.Source{Path: t.Path, Bytes: t.Bytes, XXH3: t.Sum.String(), SHA256: t.Hash.String(), Into: into[t.Path]}
 		if d, ok := dropped[t.Path]; ok && src.Into == nil {
 			src.Dropped, src.Rule = d.Because, d.Rule
 		} else if src.Into == nil {
@@ -63,9 +64,9 @@ func (s *stream) receipt(files []ReceiptFile) *Receipt {
 }
 
 // tensor is the receipt of output tensor i.
-func (s *stream) tensor(i int, parts []compute.Segment) ReceiptTensor {
+func (s *stream) tensor(i int, parts []compute.Segment) receipt.Tensor {
 	t := &s.plan.Tensors[i]
-	out := ReceiptTensor{Path: t.Path, DType: t.DType.String(), Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
+	out := receipt.Tensor{Path: t.Path, DType: t.DType.String(), Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
 		Bytes: t.Bytes, Rule: t.Rule, Steps: t.Make.Text(), XXH3: s.whole[i].Sum.String(), From: compute.Loads(t.tree)}
 	if out.Shape == nil {
 		out.Shape = tensor.Shape{}
@@ -75,7 +76,7 @@ func (s *stream) tensor(i int, parts []compute.Segment) ReceiptTensor {
 		return out
 	}
 	for k, p := range parts {
-		part := ReceiptPart{Bytes: t.share(p.First+p.N) - t.share(p.First), XXH3: s.made[i][k].Sum.String(), SHA256: s.known(i, k, p).String()}
+		part := receipt.Part{Bytes: t.share(p.First+p.N) - t.share(p.First), XXH3: s.made[i][k].Sum.String(), SHA256: s.known(i, k, p).String()}
 		if from := compute.Loads(p.Node); len(from) == 1 {
 			part.From = from[0]
 		}

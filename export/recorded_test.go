@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/registry"
 	"wreg/registry/tensor"
@@ -128,7 +129,7 @@ func TestVerifyModel(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir, m, tensors := registeredShards(t)
 			c.change(t, dir)
-			v, err := export.VerifyModel(t.Context(), m, tensors, export.VerifyOptions{})
+			v, err := receipt.VerifyModel(t.Context(), m, tensors, receipt.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,16 +184,16 @@ func TestVerifyModelKnowsItsFindings(t *testing.T) {
 		t.Fatal(c.Findings())
 	}
 	m := &registry.Revision{Model: "m", Number: 1, Root: dir, Config: c.Config(), Files: c.Files(), Findings: findings, Hashed: true}
-	v, err := export.VerifyModel(t.Context(), m, tensors, export.VerifyOptions{})
+	v, err := receipt.VerifyModel(t.Context(), m, tensors, receipt.Options{})
 	if err != nil || v.Faults != nil {
 		t.Error(v, err)
 	}
 	m.Hashed = false
-	if _, err := export.VerifyModel(t.Context(), m, tensors, export.VerifyOptions{}); err == nil || !strings.Contains(err.Error(), "without hashes") {
+	if _, err := receipt.VerifyModel(t.Context(), m, tensors, receipt.Options{}); err == nil || !strings.Contains(err.Error(), "without hashes") {
 		t.Error(err)
 	}
 	m.Hashed, m.Root = true, dir+"-gone"
-	if _, err := export.VerifyModel(t.Context(), m, tensors, export.VerifyOptions{}); err == nil {
+	if _, err := receipt.VerifyModel(t.Context(), m, tensors, receipt.Options{}); err == nil {
 		t.Error("a folder that is gone was verified")
 	}
 }
@@ -206,7 +207,7 @@ func TestReceiptWithoutSums(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stack := func(r *export.Receipt) *export.ReceiptTensor {
+	stack := func(r *receipt.Receipt) *receipt.Tensor {
 		for i := range r.Tensors {
 			if len(r.Tensors[i].Parts) > 1 {
 				return &r.Tensors[i]
@@ -216,23 +217,23 @@ func TestReceiptWithoutSums(t *testing.T) {
 		return nil
 	}
 	for name, c := range map[string]struct {
-		change func(r *export.Receipt)
+		change func(r *receipt.Receipt)
 		want   string
 	}{
-		"nothing":        {func(*export.Receipt) {}, ""},
-		"a tensor's":     {func(r *export.Receipt) { r.Tensors[0].XXH3 = "" }, "no checksum"},
-		"all tensors'":   {func(r *export.Receipt) { strip(r) }, "no checksum"},
-		"a part's":       {func(r *export.Receipt) { stack(r).Parts[1].XXH3 = "" }, "no checksum"},
-		"a stack's":      {func(r *export.Receipt) { stack(r).XXH3 = "" }, "no checksum"},
-		"zeros":          {func(r *export.Receipt) { r.Tensors[0].XXH3 = "xxh3:" + strings.Repeat("0", 32) }, "no checksum"},
-		"a file's":       {func(r *export.Receipt) { r.Files[0].SHA256 = "" }, "no checksum"},
-		"a shard's":      {func(r *export.Receipt) { r.Shards[0].SHA256 = "" }, "no checksum"},
-		"a source's":     {func(r *export.Receipt) { r.Sources[0].XXH3 = "" }, "no checksum"},
-		"another source": {func(r *export.Receipt) { r.Sources[0].XXH3 = "xxh3:" + strings.Repeat("1", 32) }, "whose checksum differs"},
-		"no source":      {func(r *export.Receipt) { r.Sources = r.Sources[1:] }, "does not list"},
+		"nothing":        {func(*receipt.Receipt) {}, ""},
+		"a tensor's":     {func(r *receipt.Receipt) { r.Tensors[0].XXH3 = "" }, "no checksum"},
+		"all tensors'":   {func(r *receipt.Receipt) { strip(r) }, "no checksum"},
+		"a part's":       {func(r *receipt.Receipt) { stack(r).Parts[1].XXH3 = "" }, "no checksum"},
+		"a stack's":      {func(r *receipt.Receipt) { stack(r).XXH3 = "" }, "no checksum"},
+		"zeros":          {func(r *receipt.Receipt) { r.Tensors[0].XXH3 = "xxh3:" + strings.Repeat("0", 32) }, "no checksum"},
+		"a file's":       {func(r *receipt.Receipt) { r.Files[0].SHA256 = "" }, "no checksum"},
+		"a shard's":      {func(r *receipt.Receipt) { r.Shards[0].SHA256 = "" }, "no checksum"},
+		"a source's":     {func(r *receipt.Receipt) { r.Sources[0].XXH3 = "" }, "no checksum"},
+		"another source": {func(r *receipt.Receipt) { r.Sources[0].XXH3 = "xxh3:" + strings.Repeat("1", 32) }, "whose checksum differs"},
+		"no source":      {func(r *receipt.Receipt) { r.Sources = r.Sources[1:] }, "does not list"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var r export.Receipt
+			var r receipt.Receipt
 			if err := json.Unmarshal(right, &r); err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +246,7 @@ func TestReceiptWithoutSums(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			v, err := export.Verify(t.Context(), out, export.VerifyOptions{})
+			v, err := receipt.Verify(t.Context(), out, receipt.Options{})
 			got := ""
 			if err != nil {
 				got = err.Error()
@@ -261,7 +262,7 @@ func TestReceiptWithoutSums(t *testing.T) {
 	}
 }
 
-func strip(r *export.Receipt) {
+func strip(r *receipt.Receipt) {
 	for i := range r.Tensors {
 		r.Tensors[i].XXH3, r.Tensors[i].SHA256, r.Tensors[i].Parts = "", "", nil
 	}

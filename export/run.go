@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 
+	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/registry/arch"
 )
@@ -17,7 +18,7 @@ import (
 // fsync, rename. Whatever goes wrong, nothing is left under the final name. With
 // Options.Parts it writes one share and returns no receipt; with Options.Finish it
 // lands what the shares wrote.
-func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
+func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 	src, err := p.source.open(ctx)
 	if err != nil {
 		return nil, err
@@ -63,8 +64,8 @@ func (p *Plan) Run(ctx context.Context) (*Receipt, error) {
 }
 
 // names are those of all files of the output.
-func (p *Plan) names(r *Receipt) []string {
-	names := []string{receiptFile}
+func (p *Plan) names(r *receipt.Receipt) []string {
+	names := []string{receipt.Name}
 	for _, s := range p.Shards {
 		names = append(names, s.Name)
 	}
@@ -75,7 +76,7 @@ func (p *Plan) names(r *Receipt) []string {
 }
 
 // fill writes everything into the berth.
-func (p *Plan) fill(ctx context.Context, s *stream, b *berth) (*Receipt, error) {
+func (p *Plan) fill(ctx context.Context, s *stream, b *berth) (*receipt.Receipt, error) {
 	defer s.close()
 	jobs, err := s.remaining(ctx, b)
 	if err != nil {
@@ -113,7 +114,7 @@ func (p *Plan) fill(ctx context.Context, s *stream, b *berth) (*Receipt, error) 
 	if err != nil {
 		return nil, err
 	}
-	_, err = b.writeFile(receiptFile, data, !p.o.NoSync)
+	_, err = b.writeFile(receipt.Name, data, !p.o.NoSync)
 	return r, err
 }
 
@@ -136,8 +137,8 @@ func (p *Plan) headersBack(files []*os.File) error {
 }
 
 // beside writes every file but the shards and the receipt.
-func (p *Plan) beside(ctx context.Context, b *berth) ([]ReceiptFile, error) {
-	var files []ReceiptFile
+func (p *Plan) beside(ctx context.Context, b *berth) ([]receipt.File, error) {
+	var files []receipt.File
 	index, err := p.index()
 	if err != nil {
 		return nil, err
@@ -170,7 +171,7 @@ func (p *Plan) beside(ctx context.Context, b *berth) ([]ReceiptFile, error) {
 		if err := copyExtra(ctx, b.root, src, x, h, !p.o.NoSync); err != nil {
 			return nil, err
 		}
-		files = append(files, ReceiptFile{x.name, x.size, hex.EncodeToString(h.Sum(nil))})
+		files = append(files, receipt.File{Name: x.name, Bytes: x.size, SHA256: hex.EncodeToString(h.Sum(nil))})
 	}
 	return files, nil
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"wreg/export/disk"
+	"wreg/export/receipt"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/regular"
 	"wreg/ingest/sums"
@@ -209,16 +210,16 @@ func (s *stream) close() {
 // may have left it alone there, with some or all of the journals gone: without it,
 // the work of all shares would be lost in the last millisecond.
 func (s *stream) received(b *berth, written claims) error {
-	data, err := regular.ReadIn(b.root, receiptFile, maxReceipt)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && !sealed(data) { // cut short: the journals are still there
+	data, err := regular.ReadIn(b.root, receipt.Name, receipt.MaxBytes)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !receipt.Sealed(data) { // cut short: the journals are still there
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	var r Receipt
+	var r receipt.Receipt
 	if err := json.Unmarshal(data, &r); err != nil {
-		return fmt.Errorf("%s in %s: %w; remove it", receiptFile, b.path, err)
+		return fmt.Errorf("%s in %s: %w; remove it", receipt.Name, b.path, err)
 	}
 	if r.Plan != s.fingerprint || len(r.Tensors) != len(s.plan.Tensors) {
 		return anotherPlan(b)
@@ -234,9 +235,9 @@ func (s *stream) received(b *berth, written claims) error {
 					}
 					sum, hash = t.Parts[part].XXH3, t.Parts[part].SHA256
 				}
-				d, err := parseWritten(sum, hash)
+				d, err := receipt.ParseDigest(sum, hash)
 				if err != nil {
-					return fmt.Errorf("%s in %s: tensor %q: %w; remove it", receiptFile, b.path, t.Path, err)
+					return fmt.Errorf("%s in %s: tensor %q: %w; remove it", receipt.Name, b.path, t.Path, err)
 				}
 				made = append(made, d)
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/registry"
 	"wreg/registry/pyjson"
@@ -243,7 +244,7 @@ func TestTiedHeadToHF(t *testing.T) {
 		for _, equal := range []bool{true, false} {
 			src := tiedCheckpoint(t, "llama", `, "tie_word_embeddings": `+tie, "lm_head.weight", "model.embed_tokens.weight", equal)
 			out, r := exported(t, src, export.Options{NoSync: true, Target: "hf"})
-			if !slices.ContainsFunc(r.Tensors, func(x export.ReceiptTensor) bool { return x.Path == "lm_head.weight" }) {
+			if !slices.ContainsFunc(r.Tensors, func(x receipt.Tensor) bool { return x.Path == "lm_head.weight" }) {
 				t.Errorf("tied %s, a copy %v: %s has no head", tie, equal, out)
 			}
 		}

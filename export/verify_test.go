@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/registry/tensor"
 	"wreg/synth"
@@ -33,7 +34,7 @@ func written(t testing.TB, name string, without ...string) string {
 // verify runs Verify and gives its faults as text.
 func verify(t testing.TB, dir string) []string {
 	t.Helper()
-	v, err := export.Verify(context.Background(), dir, export.VerifyOptions{})
+	v, err := receipt.Verify(context.Background(), dir, receipt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 // A folder without a receipt cannot be verified by itself.
 func TestVerifyWithoutReceipt(t *testing.T) {
 	dir := written(t, "llama")
-	if _, err := export.Verify(context.Background(), dir, export.VerifyOptions{}); err == nil || !strings.Contains(err.Error(), "wreg-receipt.json") {
+	if _, err := receipt.Verify(context.Background(), dir, receipt.Options{}); err == nil || !strings.Contains(err.Error(), "wreg-receipt.json") {
 		t.Error(err)
 	}
 }

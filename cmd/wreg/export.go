@@ -14,6 +14,7 @@ import (
 
 	"wreg/accel"
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/ingest/regular"
 	"wreg/registry"
@@ -177,7 +178,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 // register stores an exported folder as a model. What its tensors are is known
 // from the proof, so no byte is read again; a hash that no copied source gave is
 // absent until wreg ingest reads the folder.
-func (a *app) register(ctx context.Context, o exportOptions, source *registry.Revision, receipt *export.Receipt) (v *registry.Revision, err error) {
+func (a *app) register(ctx context.Context, o exportOptions, source *registry.Revision, receipt *receipt.Receipt) (v *registry.Revision, err error) {
 	c, err := ingest.Open(ctx, o.Out, ingest.Options{Jobs: o.Jobs})
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wreg/export"
+	"wreg/export/receipt"
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -116,7 +117,7 @@ func (a *app) verifySubject(what string) (dir string, v *registry.Revision, err 
 	if dir, err = filepath.Abs(what); err != nil {
 		return "", nil, err
 	}
-	if !export.HasReceipt(dir) {
+	if !receipt.In(dir) {
 		if v, err = a.ingestedFrom(dir); err == nil && v == nil && !info.IsDir() {
 			err = fmt.Errorf("%s: is a file that was not ingested by itself; name its folder, or its model", what)
 		}
@@ -184,10 +185,10 @@ func (a *app) ingestedFrom(path string) (found *registry.Revision, err error) {
 // verifyBytes checks a folder against its receipt, or a checkpoint against what the
 // registry recorded. Of an export the registry's copy of the receipt counts, so that a
 // changed receipt proves nothing.
-func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision, o verifyOptions) ([]export.Fault, error) {
+func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision, o verifyOptions) ([]receipt.Fault, error) {
 	m := a.meter(dir, bytesBelow(dir))
-	opts := export.VerifyOptions{Jobs: o.jobs, Progress: func(done, total int64) { m.set(done, total) }}
-	var res *export.Verification
+	opts := receipt.Options{Jobs: o.jobs, Progress: func(done, total int64) { m.set(done, total) }}
+	var res *receipt.Verification
 	var err error
 	if v != nil && v.Receipt == nil {
 		var tensors []tensor.Info
@@ -196,13 +197,13 @@ func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision,
 			return err
 		})
 		if err == nil {
-			res, err = export.VerifyModel(ctx, v, tensors, opts)
+			res, err = receipt.VerifyModel(ctx, v, tensors, opts)
 		}
 	} else {
 		if v != nil {
 			opts.Receipt = v.Receipt
 		}
-		res, err = export.Verify(ctx, dir, opts)
+		res, err = receipt.Verify(ctx, dir, opts)
 	}
 	m.stop()
 	if err != nil {
@@ -215,7 +216,7 @@ func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision,
 	return res.Faults, nil
 }
 
-func (a *app) verifyInRuntime(ctx context.Context, dir string, trust bool) ([]export.Fault, error) {
+func (a *app) verifyInRuntime(ctx context.Context, dir string, trust bool) ([]receipt.Fault, error) {
 	if trust {
 		a.say("--trust-remote-code: code in %s may run, with your rights", dir)
 	}
@@ -226,9 +227,9 @@ func (a *app) verifyInRuntime(ctx context.Context, dir string, trust bool) ([]ex
 	consumer := fmt.Sprintf("mlx_lm %s (mlx %s)", res.MLXLM, res.MLX)
 	switch {
 	case res.Error != "":
-		return []export.Fault{{File: dir, Expert: -1, Message: consumer + " refuses it: " + res.Error}}, nil
+		return []receipt.Fault{{File: dir, Expert: -1, Message: consumer + " refuses it: " + res.Error}}, nil
 	case !res.Finite:
-		return []export.Fault{{File: dir, Expert: -1, Message: consumer + " loads it, but its logits are not finite"}}, nil
+		return []receipt.Fault{{File: dir, Expert: -1, Message: consumer + " loads it, but its logits are not finite"}}, nil
 	}
 	a.say("%s loads it strictly; one forward pass gives logits %v", consumer, res.Logits)
 	return nil, nil

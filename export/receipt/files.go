@@ -1,4 +1,4 @@
-package export
+package receipt
 
 import (
 	"context"
@@ -44,7 +44,7 @@ func (v *verifier) files(ctx context.Context, dir string, r *Receipt) error {
 }
 
 // shard compares a shard's size and header. What its tensors hold is read later.
-func (v *verifier) shard(root *ingest.Folder, s ReceiptShard) {
+func (v *verifier) shard(root *ingest.Folder, s Shard) {
 	f, err := root.Open(s.Name)
 	if err != nil {
 		v.fault(s.Name, "", -1, "%v", err)
@@ -70,7 +70,7 @@ func (v *verifier) strangers(root *ingest.Folder, r *Receipt) {
 	if err != nil {
 		v.skip("%v", err)
 	}
-	known := map[string]bool{receiptFile: true}
+	known := map[string]bool{Name: true}
 	for _, x := range r.Files {
 		known[x.Name] = true
 	}

@@ -1,4 +1,4 @@
-package export
+package receipt
 
 import "testing"
 
@@ -10,7 +10,7 @@ func TestCopies(t *testing.T) {
 		"": false, "cast f16(load)": false, "stack(2 cast f16(load), 3 load)": false, "permute [1,0](load)": false, "quantize(load)": false,
 		"add 1(load)": false, "slice(load)": false, "stack(slice(load), load)": false, "fp8(load, load)": false, "dequantize 64/4(load, load, load)": false,
 	} {
-		if got := (&ReceiptTensor{Steps: steps}).copies(); got != want {
+		if got := (&Tensor{Steps: steps}).copies(); got != want {
 			t.Errorf("%q: %v", steps, got)
 		}
 	}

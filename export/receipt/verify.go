@@ -1,4 +1,4 @@
-package export
+package receipt
 
 import (
 	"bytes"
@@ -20,11 +20,11 @@ import (
 	"wreg/registry/tensor"
 )
 
-// maxReceipt bounds a receipt that is read: some 300 bytes a tensor.
-const maxReceipt = 256 << 20
+// MaxBytes bounds a receipt that is read: some 300 bytes a tensor.
+const MaxBytes = 256 << 20
 
-// VerifyOptions of Verify. The zero value checks a folder against its own receipt.
-type VerifyOptions struct {
+// Options of Verify. The zero value checks a folder against its own receipt.
+type Options struct {
 	Receipt  []byte // what to check against; nil: wreg-receipt.json in the folder
 	Jobs     int    // workers; 0 is one a core
 	Progress func(done, total int64)
@@ -61,33 +61,33 @@ func (f Fault) String() string {
 // tensors with their checksums and hashes, stacks expert by expert, other files
 // with their hashes, and the sources when they are still there. What is wrong is
 // in Faults; an error means that nothing could be checked.
-func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, error) {
+func Verify(ctx context.Context, dir string, o Options) (*Verification, error) {
 	data := o.Receipt
 	if data == nil {
 		var err error
-		if data, err = readReceipt(dir); err != nil {
+		if data, err = Read(dir); err != nil {
 			return nil, err
 		}
 	}
 	v := &verifier{o: o}
 	if o.Receipt != nil {
-		if there, err := readReceipt(dir); err != nil || !bytes.Equal(there, o.Receipt) {
-			v.fault(receiptFile, "", -1, "is not the receipt that was registered")
+		if there, err := Read(dir); err != nil || !bytes.Equal(there, o.Receipt) {
+			v.fault(Name, "", -1, "is not the receipt that was registered")
 		}
 	}
 	var r Receipt
 	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, receiptFile), err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, Name), err)
 	}
-	if !sealed(data) {
-		v.fault(receiptFile, "", -1, "was changed after it was written: its last line is not the sha256 of the rest")
+	if !Sealed(data) {
+		v.fault(Name, "", -1, "was changed after it was written: its last line is not the sha256 of the rest")
 	}
-	if r.Format != receiptFormat {
-		return nil, fmt.Errorf("%s: version %d is not known to this wreg (it knows %d)", filepath.Join(dir, receiptFile), r.Format, receiptFormat)
+	if r.Format != Format {
+		return nil, fmt.Errorf("%s: version %d is not known to this wreg (it knows %d)", filepath.Join(dir, Name), r.Format, Format)
 	}
 	all, err := fromReceipt(&r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, receiptFile), err)
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, Name), err)
 	}
 	if err := v.files(ctx, dir, &r); err != nil {
 		return nil, err
@@ -110,13 +110,13 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Verification, er
 	return v.sorted(), nil
 }
 
-func readReceipt(dir string) ([]byte, error) {
+func Read(dir string) ([]byte, error) {
 	root, err := ingest.OpenFolder(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer root.Close()
-	data, err := root.ReadFile(receiptFile, maxReceipt)
+	data, err := root.ReadFile(Name, MaxBytes)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w; only a folder that wreg exported can be verified without a registry", dir, err)
 	}
@@ -125,7 +125,7 @@ func readReceipt(dir string) ([]byte, error) {
 
 // verifier gathers faults from its workers.
 type verifier struct {
-	o    VerifyOptions
+	o    Options
 	mu   sync.Mutex
 	out  Verification
 	done int64

@@ -1,4 +1,14 @@
-package export
+// Package receipt holds the proof that an export leaves, wreg-receipt.json, and checks
+// folders against it.
+//
+// Most users need [Verify] (an exported folder against its receipt), [VerifyModel] (an
+// ingested checkpoint against what the registry recorded of it) and [Receipt].
+//
+// Invariants: a receipt holds nothing that differs between two runs of one plan; its
+// last line is the SHA-256 of everything before it; what is wrong is a [Fault], an
+// error means that nothing could be checked; what the bytes cannot show is listed in
+// NotChecked, never passed over.
+package receipt
 
 import (
 	"bytes"
@@ -11,35 +21,35 @@ import (
 	"wreg/registry/tensor"
 )
 
-// receiptFile is the name of a receipt in the folder it is of.
-const receiptFile = "wreg-receipt.json"
+// Name is the name of a receipt in the folder it is of.
+const Name = "wreg-receipt.json"
 
-// receiptFormat is the version of wreg-receipt.json.
-const receiptFormat = 1
+// Format is the version of wreg-receipt.json.
+const Format = 1
 
-// HasReceipt reports whether a folder has the proof of an export in it, right or not.
-func HasReceipt(dir string) bool {
-	_, err := os.Lstat(filepath.Join(dir, receiptFile))
+// In reports whether a folder has the proof of an export in it, right or not.
+func In(dir string) bool {
+	_, err := os.Lstat(filepath.Join(dir, Name))
 	return err == nil
 }
 
 // Receipt is the proof an export leaves: wreg-receipt.json. It holds nothing that
 // differs between two runs of one plan.
 type Receipt struct {
-	Format       int             `json:"receipt"`
-	Tool         string          `json:"tool"`
-	Model        string          `json:"model"`
-	Architecture string          `json:"architecture"`
-	Target       string          `json:"target"`
-	DType        string          `json:"dtype,omitempty"`
-	Prove        string          `json:"prove"`
-	Plan         string          `json:"plan"` // equal for exports that must give equal bytes
-	Root         string          `json:"root"` // where the source lay
-	Inputs       []ReceiptFile   `json:"inputs"`
-	Files        []ReceiptFile   `json:"files"`
-	Shards       []ReceiptShard  `json:"shards"`
-	Tensors      []ReceiptTensor `json:"tensors"`
-	Sources      []ReceiptSource `json:"sources"`
+	Format       int      `json:"receipt"`
+	Tool         string   `json:"tool"`
+	Model        string   `json:"model"`
+	Architecture string   `json:"architecture"`
+	Target       string   `json:"target"`
+	DType        string   `json:"dtype,omitempty"`
+	Prove        string   `json:"prove"`
+	Plan         string   `json:"plan"` // equal for exports that must give equal bytes
+	Root         string   `json:"root"` // where the source lay
+	Inputs       []File   `json:"inputs"`
+	Files        []File   `json:"files"`
+	Shards       []Shard  `json:"shards"`
+	Tensors      []Tensor `json:"tensors"`
+	Sources      []Source `json:"sources"`
 
 	// Infos are the output tensors as the registry keeps them. A Hash is known when
 	// one source was copied whole, and with sha256; slices when a stack was copied;
@@ -47,47 +57,47 @@ type Receipt struct {
 	Infos []tensor.Info `json:"-"`
 }
 
-// ReceiptFile is a file of the source or of the output.
-type ReceiptFile struct {
+// File is a file of the source or of the output.
+type File struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256,omitempty"` // of the output's
 }
 
-// ReceiptShard is a shard of the output. Its tensors are proven one by one.
-type ReceiptShard struct {
+// Shard is a shard of the output. Its tensors are proven one by one.
+type Shard struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
 	Header int64  `json:"header"` // bytes before the first tensor
 	SHA256 string `json:"sha256"` // of the header
 }
 
-// ReceiptTensor is an output tensor: how it was made and what it is.
-type ReceiptTensor struct {
-	Path   string        `json:"path"`
-	DType  string        `json:"dtype"`
-	Shape  tensor.Shape  `json:"shape"`
-	File   string        `json:"file"`
-	Offset int64         `json:"offset"`
-	Bytes  int64         `json:"bytes"`
-	Rule   string        `json:"rule"`
-	Steps  string        `json:"steps"`
-	XXH3   string        `json:"xxh3"`
-	SHA256 string        `json:"sha256,omitempty"`
-	From   []string      `json:"from"`
-	Parts  []ReceiptPart `json:"parts,omitempty"` // when it was joined from several
+// Tensor is an output tensor: how it was made and what it is.
+type Tensor struct {
+	Path   string       `json:"path"`
+	DType  string       `json:"dtype"`
+	Shape  tensor.Shape `json:"shape"`
+	File   string       `json:"file"`
+	Offset int64        `json:"offset"`
+	Bytes  int64        `json:"bytes"`
+	Rule   string       `json:"rule"`
+	Steps  string       `json:"steps"`
+	XXH3   string       `json:"xxh3"`
+	SHA256 string       `json:"sha256,omitempty"`
+	From   []string     `json:"from"`
+	Parts  []Part       `json:"parts,omitempty"` // when it was joined from several
 }
 
-// ReceiptPart is what one input of a stack became.
-type ReceiptPart struct {
+// Part is what one input of a stack became.
+type Part struct {
 	From   string `json:"from,omitempty"` // when exactly one source made it
 	Bytes  int64  `json:"bytes"`
 	XXH3   string `json:"xxh3"`
 	SHA256 string `json:"sha256,omitempty"`
 }
 
-// ReceiptSource accounts for a source tensor.
-type ReceiptSource struct {
+// Source accounts for a source tensor.
+type Source struct {
 	Path    string   `json:"path"`
 	Bytes   int64    `json:"bytes"`
 	XXH3    string   `json:"xxh3,omitempty"`
@@ -102,8 +112,8 @@ type ReceiptSource struct {
 // receipt that lies alone shows damage to itself.
 const seal = ",\n \"sha256\": \""
 
-// sealed reports whether a receipt's seal is there and fits.
-func sealed(data []byte) bool {
+// Sealed reports whether a receipt's seal is there and fits.
+func Sealed(data []byte) bool {
 	cut := max(bytes.LastIndex(data, []byte(seal)), 0)
 	return bytes.Equal(data[cut:], appendSeal(nil, data[:cut]))
 }

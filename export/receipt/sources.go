@@ -1,4 +1,4 @@
-package export
+package receipt
 
 import (
 	"context"
@@ -21,15 +21,15 @@ func (v *verifier) accounts(r *Receipt) {
 	for _, t := range r.Tensors {
 		outputs[t.Path] = true
 	}
-	sums := map[string]ReceiptSource{}
+	sums := map[string]Source{}
 	for _, s := range r.Sources {
 		sums[s.Path] = s
 		if len(s.Into) == 0 && s.Dropped == "" {
-			v.fault(receiptFile, s.Path, -1, "source tensor is neither used nor dropped")
+			v.fault(Name, s.Path, -1, "source tensor is neither used nor dropped")
 		}
 		for _, into := range s.Into {
 			if !outputs[into] {
-				v.fault(receiptFile, s.Path, -1, "went into %q, which the receipt does not list", into)
+				v.fault(Name, s.Path, -1, "went into %q, which the receipt does not list", into)
 			}
 		}
 	}
@@ -48,7 +48,7 @@ func (v *verifier) accounts(r *Receipt) {
 			v.copied(&t, k, p, sums[p.From])
 		}
 		if len(t.Parts) == 0 && len(t.From) == 1 {
-			v.copied(&t, -1, ReceiptPart{t.From[0], t.Bytes, t.XXH3, t.SHA256}, sums[t.From[0]])
+			v.copied(&t, -1, Part{t.From[0], t.Bytes, t.XXH3, t.SHA256}, sums[t.From[0]])
 		}
 	}
 	if computed > 0 {
@@ -57,7 +57,7 @@ func (v *verifier) accounts(r *Receipt) {
 }
 
 // copied checks that a part of a tensor, or all of it, is the source it was made from.
-func (v *verifier) copied(t *ReceiptTensor, expert int, p ReceiptPart, src ReceiptSource) {
+func (v *verifier) copied(t *Tensor, expert int, p Part, src Source) {
 	if p.Bytes == src.Bytes && (p.XXH3 != src.XXH3 || p.SHA256 != src.SHA256 && p.SHA256 != "" && src.SHA256 != "") {
 		v.fault(t.File, t.Path, expert, "is a copy of %s, whose checksum differs: it is %s, its source was %s", p.From, p.XXH3, src.XXH3)
 	}
@@ -70,7 +70,7 @@ var shapes = regexp.MustCompile(`\[[^\]]*\]`)
 
 // copies reports that no byte of the tensor was computed, and that a source which is
 // all of it, or of a part, is there as it was. Steps writes what is read here.
-func (t *ReceiptTensor) copies() bool {
+func (t *Tensor) copies() bool {
 	words := strings.FieldsFunc(shapes.ReplaceAllString(t.Steps, ""), func(c rune) bool { return strings.ContainsRune("(), ", c) })
 	for _, word := range words {
 		_, notCount := strconv.Atoi(word)

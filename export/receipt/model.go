@@ -1,4 +1,4 @@
-package export
+package receipt
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 // VerifyModel reads every byte of a checkpoint that was ingested and compares it with
 // what the registry recorded: tensors, as Recorded gives them, config.json, which files
 // there are, and what disagreed among them. It says in NotChecked what was not recorded.
-func VerifyModel(ctx context.Context, m *registry.Revision, tensors []tensor.Info, o VerifyOptions) (*Verification, error) {
+func VerifyModel(ctx context.Context, m *registry.Revision, tensors []tensor.Info, o Options) (*Verification, error) {
 	if !m.Hashed {
 		return nil, fmt.Errorf("%s: was ingested without hashes, there is nothing to compare with; wreg ingest %s takes them", m.Ref(), m.Root)
 	}

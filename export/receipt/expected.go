@@ -1,4 +1,4 @@
-package export
+package receipt
 
 import (
 	"encoding/hex"
@@ -69,12 +69,12 @@ func fromReceipt(r *Receipt) ([]expected, error) {
 		}
 		e.dtype = dtype
 		var err error
-		if e.whole, err = parseWritten(t.XXH3, t.SHA256); err != nil {
+		if e.whole, err = ParseDigest(t.XXH3, t.SHA256); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
 		}
 		total := int64(0)
 		for _, p := range t.Parts {
-			d, err := parseWritten(p.XXH3, p.SHA256)
+			d, err := ParseDigest(p.XXH3, p.SHA256)
 			if err != nil {
 				return nil, fmt.Errorf("tensor %q: part from %q: %w", t.Path, p.From, err)
 			}
@@ -95,8 +95,8 @@ func fromReceipt(r *Receipt) ([]expected, error) {
 
 var errNoSum = errors.New("no checksum is given")
 
-// parseWritten wants a checksum: without one, whatever is there would be taken.
-func parseWritten(sum, hash string) (sums.Digest, error) {
+// ParseDigest wants a checksum: without one, whatever is there would be taken.
+func ParseDigest(sum, hash string) (sums.Digest, error) {
 	d, err := parseDigest(sum, hash)
 	if err == nil && d.Sum == (tensor.Sum{}) {
 		err = errNoSum
