@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"wreg/accel"
+	"wreg/export/compute"
 	"wreg/ingest"
 	"wreg/ingest/claim"
 	"wreg/registry/arch"
@@ -173,7 +174,7 @@ func (p *Plan) unsaid(targets []arch.Target) error {
 		if t.Packed.Bits == 0 || !ok || !strings.HasSuffix(t.Path, ".weight") {
 			continue
 		}
-		spec, err := packing(t.Packed, dtype)
+		spec, err := compute.Packing(t.Packed, dtype)
 		if err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Path, err)
 		}
