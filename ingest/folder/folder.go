@@ -192,6 +192,10 @@ func (d *Folder) find(name string) (inside string, info fs.FileInfo, err error) 
 	for range maxLinks {
 		to := path.Join(path.Dir(inside), filepath.ToSlash(target))
 		if filepath.IsAbs(target) || path.IsAbs(filepath.ToSlash(target)) || !d.mayLead(inside, to) {
+			if strings.HasPrefix(inside, d.blobs[0]) {
+				return "", nil, fmt.Errorf("%s: symbolic link to %q leads out of the snapshot and its blobs; it is not followed: that blob is a link to %q, and only one into a shared store is followed, whose %s says %s; download the file again",
+					name, first, target, sharedMarker, sharedVersion)
+			}
 			return "", nil, fmt.Errorf("%s: symbolic link to %q leads out of the snapshot and its blobs; it is not followed%s", name, first, d.stray(target))
 		}
 		if err := d.straight(to); err != nil {
