@@ -257,3 +257,31 @@ func TestBytes(t *testing.T) {
 		t.Error("found what is not there")
 	}
 }
+
+// Tensors that lie alike in two files are two.
+func TestHashAlikeInTwoFiles(t *testing.T) {
+	dir := t.TempDir()
+	view := ingesttest.View{Numel: 4, Shape: []int64{2, 2}, Stride: []int64{2, 1}}
+	data := [][]byte{ingesttest.Floats(4), ingesttest.Floats(8)[16:]}
+	for i, path := range []string{"a", "b"} {
+		view.Path = path
+		name := fmt.Sprintf("pytorch_model-0000%d-of-00002.bin", i+1)
+		if err := os.WriteFile(filepath.Join(dir, name), ingesttest.Torch([]ingesttest.View{view}, ingesttest.Record{Data: data[i]}), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	all, err := c.Hash(t.Context(), HashOptions{})
+	if err != nil || len(all) != 2 || all[0].Hash == all[1].Hash {
+		t.Fatal(all, err)
+	}
+	for i := range all {
+		if want := tensor.Hash(sha256.Sum256(data[i])); all[i].Hash != want {
+			t.Errorf("%s: %v, want %v", all[i].Path, all[i].Hash, want)
+		}
+	}
+}

@@ -139,6 +139,19 @@ func TestManyViews(t *testing.T) {
 	}
 }
 
+// TestHeldOnce: a deflated record is kept once, however many tensors show parts of it.
+func TestHeldOnce(t *testing.T) {
+	var views []ingesttest.View
+	for i := range int64(4) {
+		views = append(views, ingesttest.View{Path: fmt.Sprint("w", i), Numel: 8, Offset: 2 * i, Shape: []int64{2}, Stride: []int64{1}})
+	}
+	data := ingesttest.Torch(views, ingesttest.Record{Data: ingesttest.Floats(8), Deflate: true})
+	f, err := Open(t.Context(), bytes.NewReader(data), int64(len(data)), "m.pt")
+	if err != nil || f.Held() != 32 {
+		t.Error(f.Held(), err)
+	}
+}
+
 // TestDamagedChunk: a chunk may be a part of its record, whose damage lies elsewhere.
 func TestDamagedChunk(t *testing.T) {
 	sound := ingesttest.Floats(8)
