@@ -65,6 +65,7 @@ var owners = map[string][]string{
 	"github.com/spf13/pflag":           {"cmd"},
 	"github.com/jedib0t/go-pretty":     {"cmd"},
 	"golang.org/x/term":                {"cmd"},
+	"golang.org/x/sync":                {"ingest/interrupt", "ingest", "registry/block", "synth", "export"},
 	"golang.org/x/sys":                 {"accel", "export", "ingest", "registry", "cmd"},
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"wreg/ingest/safetensors"
 	"wreg/registry/tensor"
 )
@@ -131,44 +133,26 @@ func writeShard(path string, tensors []tensor.Info, o Options) (err error) {
 	if err := f.Truncate(offsets[len(tensors)]); err != nil {
 		return err
 	}
-	type chunk struct {
-		t            tensor.Info
-		at, off, len int64
-	}
-	work := make(chan chunk)
-	errs := make(chan error, o.Jobs)
-	var wg sync.WaitGroup
-	for range o.Jobs {
-		wg.Go(func() {
-			buf := make([]byte, chunkBytes)
-			var first error
-			for c := range work { // drains on error, so the sender never blocks
-				if first != nil {
-					continue
-				}
-				elems, size := c.t.DType.Block()
-				b := buf[:c.len]
-				if first = Fill(b, c.t.Path, o.Seed, c.t.DType, c.off/size*elems); first == nil {
-					_, first = f.WriteAt(b, c.at+c.off)
-				}
-			}
-			errs <- first
-		})
-	}
+	buffers := sync.Pool{New: func() any { return new([chunkBytes]byte) }}
+	var g errgroup.Group
+	g.SetLimit(o.Jobs)
 	for i, t := range tensors {
-		_, size := t.DType.Block()
+		elems, size := t.DType.Block()
 		step := chunkBytes / size * size
 		for off := int64(0); off < t.Bytes; off += step {
-			work <- chunk{t, offsets[i], off, min(step, t.Bytes-off)}
+			g.Go(func() error {
+				buf := buffers.Get().(*[chunkBytes]byte)
+				defer buffers.Put(buf)
+				b := buf[:min(step, t.Bytes-off)]
+				if err := Fill(b, t.Path, o.Seed, t.DType, off/size*elems); err != nil {
+					return err
+				}
+				_, err := f.WriteAt(b, offsets[i]+off)
+				return err
+			})
 		}
 	}
-	close(work)
-	wg.Wait()
-	close(errs)
-	for e := range errs {
-		err = errors.Join(err, e)
-	}
-	return err
+	return g.Wait()
 }
 
 // appendHeader gives the header of a shard, padded so that the data are aligned

@@ -6,8 +6,9 @@ import (
 	"context"
 	"io"
 	"runtime"
-	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Every is how many steps of a loop pass between two looks at its context.
@@ -48,25 +49,21 @@ func Each[T any](ctx context.Context, workers int, items []T, start func() func(
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	g, inner := errgroup.WithContext(ctx)
 	var next atomic.Int64
-	var wg sync.WaitGroup
 	for range min(workers, len(items)) {
-		wg.Go(func() {
+		g.Go(func() error {
 			work := start()
-			for ctx.Err() == nil {
-				i := next.Add(1) - 1
-				if i >= int64(len(items)) {
-					return
-				}
-				if err := work(ctx, items[i]); err != nil {
-					cancel(err)
-					return
+			for i := next.Add(1) - 1; i < int64(len(items)) && inner.Err() == nil; i = next.Add(1) - 1 {
+				if err := work(inner, items[i]); err != nil {
+					return err
 				}
 			}
+			return nil
 		})
 	}
-	wg.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
 	return context.Cause(ctx)
 }

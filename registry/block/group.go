@@ -10,8 +10,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"wreg/registry/tensor"
 )
@@ -304,14 +304,10 @@ func compareEntries(a, b entry) int { return slices.Compare(a.index, b.index) }
 
 // onAllCores calls work(0) to work(n-1), several at once.
 func onAllCores(n int, work func(i int)) {
-	var next atomic.Int64
-	var g sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		g.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				work(i)
-			}
-		})
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range n {
+		g.Go(func() error { work(i); return nil })
 	}
-	g.Wait()
+	_ = g.Wait() // none of them fails
 }
