@@ -2,7 +2,6 @@ package export
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -217,8 +216,8 @@ func (s *stream) received(b *berth, written claims) error {
 	if err != nil {
 		return err
 	}
-	var r receipt.Receipt
-	if err := json.Unmarshal(data, &r); err != nil {
+	r, err := receipt.Parse(data)
+	if err != nil {
 		return fmt.Errorf("%s in %s: %w; remove it", receipt.Name, b.path, err)
 	}
 	if r.Plan != s.fingerprint || len(r.Tensors) != len(s.plan.Tensors) {

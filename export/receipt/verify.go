@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,8 +74,8 @@ func Verify(ctx context.Context, dir string, o Options) (*Verification, error) {
 			v.fault(Name, "", -1, "is not the receipt that was registered")
 		}
 	}
-	var r Receipt
-	if err := json.Unmarshal(data, &r); err != nil {
+	r, err := Parse(data)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, Name), err)
 	}
 	if !Sealed(data) {
