@@ -22,6 +22,15 @@ var breakages = []struct {
 	{"all but one gone", func(list []tensor.Info, at []int) []tensor.Info { return without(list, at[1:]) }},
 	{"one of another shape", func(list []tensor.Info, at []int) []tensor.Info { return reshaped(list, at[len(at)/2:][:1], 3, 5) }},
 	{"all without axes", func(list []tensor.Info, at []int) []tensor.Info { return reshaped(list, at) }},
+	{"all shorter rows", func(list []tensor.Info, at []int) []tensor.Info {
+		out := slices.Clone(list)
+		for _, i := range at {
+			if out[i].Shape = slices.Clone(out[i].Shape); len(out[i].Shape) > 0 {
+				out[i].Shape[len(out[i].Shape)-1] = 1
+			}
+		}
+		return out
+	}},
 	{"all empty", func(list []tensor.Info, at []int) []tensor.Info { return reshaped(list, at, 0) }},
 	{"one as packed words", func(list []tensor.Info, at []int) []tensor.Info { return retyped(list, at[:1], tensor.U32) }},
 	{"all as codes", func(list []tensor.Info, at []int) []tensor.Info { return retyped(list, at, tensor.F8E4M3) }},
@@ -97,6 +106,32 @@ func TestBrokenCheckpoints(t *testing.T) {
 	}
 }
 
+// The same for checkpoints that hold codes: every damage of every template.
+func TestBrokenCodes(t *testing.T) {
+	seen := 0
+	for name, c := range goldens(t) {
+		plain := func(i tensor.Info) bool { return i.DType.Float() && i.DType != tensor.F8E4M3 }
+		if !slices.ContainsFunc(c.Source, func(i tensor.Info) bool { return !plain(i) }) {
+			continue
+		}
+		seen++
+		a, config, _ := resolve(t, c, c.Source)
+		templates := map[string][]int{}
+		for i, info := range c.Source {
+			template, _ := tensor.SplitPath(info.Path)
+			templates[template] = append(templates[template], i)
+		}
+		for template, at := range templates {
+			for _, b := range breakages {
+				judge(t, a, config, b.break_(c.Source, at), fmt.Sprintf("%s, %s: %s", name, template, b.name))
+			}
+		}
+	}
+	if seen < 5 {
+		t.Errorf("only %d goldens hold codes", seen)
+	}
+}
+
 // complete is a checkpoint that holds all of a layout.
 func complete(t *testing.T, a *arch.Arch, config *arch.Config, layout string) []tensor.Info {
 	t.Helper()
@@ -158,4 +193,25 @@ func judge(t *testing.T, a *arch.Arch, config *arch.Config, list []tensor.Info, 
 		return
 	}
 	explained(back.Gaps, nil)
+}
+
+// Codes too few for the declared size have no bits each: they are refused, not
+// divided by.
+func TestTinyCodes(t *testing.T) {
+	for _, form := range []string{"tiles", "nvfp4", "mxfp8"} {
+		a, err := arch.Parse("x.arch", "arch x\nread **.weight as "+form+"(scale = s)\ntensor a.weight [4, 64]")
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := arch.ParseConfig([]byte(`{"model_type": "x"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, columns := range []int64{0, 1, 4} {
+			judge(t, a, config, []tensor.Info{
+				{Path: "a.weight", DType: tensor.U8, Shape: tensor.Shape{4, columns}},
+				{Path: "a.s", DType: tensor.U8, Shape: tensor.Shape{1, 1}},
+			}, fmt.Sprintf("%d columns of %s", columns, form))
+		}
+	}
 }

@@ -148,7 +148,8 @@ func (r *match) raw(it *declare.Output) bool {
 	module, isWeight := strings.CutSuffix(it.Path, ".weight")
 	never := false
 	if isWeight {
-		declare.Matching(&r.Budget, &r.Quants, module, func(n declare.NameRule) bool {
+		r.Quants.Matching(&r.Budget, module, func(k int) bool {
+			n := r.Quants.List[k]
 			never = n.Never
 			return never
 		})

@@ -17,7 +17,8 @@ func (r *match) storedAs(path string, w Want) []Want {
 	}
 	own, plainly := r.stored(path)
 	var wants []Want
-	declare.Matching(&r.Budget, &r.Reads, path, func(c *declare.Read) bool {
+	r.Reads.Matching(&r.Budget, path, func(k int) bool {
+		c := r.Reads.List[k]
 		found := map[string]tensor.Info{}
 		for role, name := range c.Parts {
 			if i, ok := r.stored(sibling(path, name)); ok {

@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -23,7 +22,8 @@ func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall
 	var f Operand
 	var t *Shortfall
 	mine := false
-	declare.Matching(&r.Budget, &r.Reads, path, func(c *declare.Read) bool {
+	r.Reads.Matching(&r.Budget, path, func(k int) bool {
+		c := r.Reads.List[k]
 		f, t, mine = r.readAs(c, path, i, ok)
 		return mine
 	})

@@ -115,7 +115,7 @@ func (r *match) gaps(outcomes []outcome, layout string, used map[string]bool) (g
 
 // targets lists what an output becomes: one tensor, or the parts of a packed one.
 func (r *match) targets(it *declare.Output, o *outcome) []Target {
-	t := Target{Want: wantOf(it), Keep: declare.Any(&r.Budget, &r.Keeps, it.Path), Quant: r.quantRule(it)}
+	t := Target{Want: wantOf(it), Keep: r.Keeps.Any(&r.Budget, it.Path), Quant: r.quantRule(it)}
 	if o.chosen < 0 {
 		return []Target{t}
 	}
@@ -144,7 +144,8 @@ func (r *match) quantRule(it *declare.Output) QuantRule {
 		return QuantRule{}
 	}
 	q := QuantRule{Eligible: true}
-	declare.Matching(&r.Budget, &r.Quants, module, func(n declare.NameRule) bool {
+	r.Quants.Matching(&r.Budget, module, func(k int) bool {
+		n := r.Quants.List[k]
 		switch {
 		case n.Never:
 			q = QuantRule{}
@@ -193,12 +194,13 @@ func (r *match) leftover(res *Resolution, used map[string]bool, outcomes []outco
 func (r *match) dropped(path string) (d declare.NameRule, ok bool) {
 	first := len(r.Drops.List)
 	for _, name := range []string{path, r.renamedPath(path)} {
-		for _, k := range r.Drops.Near(name) {
-			p := r.Drops.List[k].Pattern
-			if name != "" && k < first && r.Work(declare.MatchSteps(p, name)) == nil && p.Match(name) {
-				first = k
-			}
+		if name == "" {
+			continue
 		}
+		r.Drops.Matching(&r.Budget, name, func(k int) bool {
+			first = min(first, k)
+			return true
+		})
 	}
 	if first == len(r.Drops.List) {
 		return d, false

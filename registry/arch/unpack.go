@@ -71,7 +71,8 @@ type packer struct {
 // is always 8: only the bytes tell whether mlx's biases are -8 times the scales.
 func (v *inverter) packer(path string, bits, group int, scales tensor.DType) *declare.Read {
 	var found *declare.Read
-	declare.Matching(&v.Budget, &v.Reads, path, func(c *declare.Read) bool {
+	v.Reads.Matching(&v.Budget, path, func(k int) bool {
+		c := v.Reads.List[k]
 		if bits == 4 && scales == tensor.U8 && (c.Kind == "mxfp4" && group == 32 || c.Kind == "fp4" && group == max(c.Group, 32)) {
 			found = c
 		}

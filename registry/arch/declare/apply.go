@@ -94,8 +94,8 @@ func (r *Declared) statements(s *scope, list []*lang.Statement) error {
 			if err := r.spendNameAt(&expr.Node{Pos: st.Pos}, 1, len(n.From)+len(n.To)); err != nil {
 				return err
 			}
-			r.Renamings.Add(n.To, n)
-			r.HFNames.Add(n.From, n)
+			r.Renamings.AddUnder(n.To, n)
+			r.HFNames.AddUnder(n.From, n)
 		}
 	}
 	for _, st := range list {

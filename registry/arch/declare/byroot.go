@@ -15,12 +15,19 @@ func MatchSteps(p *tensor.Pattern, path string) int64 {
 // ByRoot holds rules in order, and finds those that may concern a path: a config
 // can ask for as many rules as tensors, so that trying each is out of the question.
 type ByRoot[R any] struct {
-	List  []R
-	roots map[string][]int
+	List     []R
+	patterns []*tensor.Pattern
+	roots    map[string][]int
 }
 
-// Add keeps a rule about root and what lies under it.
-func (b *ByRoot[R]) Add(root string, rule R) {
+// Add keeps a rule about what a pattern matches.
+func (b *ByRoot[R]) Add(p *tensor.Pattern, rule R) {
+	b.patterns = append(b.patterns, p)
+	b.AddUnder(p.Root(), rule)
+}
+
+// AddUnder keeps a rule about root and what lies under it.
+func (b *ByRoot[R]) AddUnder(root string, rule R) {
 	if b.roots == nil {
 		b.roots = map[string][]int{}
 	}
@@ -54,27 +61,22 @@ func (b *ByRoot[R]) Near(path string) []int {
 	return found
 }
 
-// Patterned is a rule that concerns the paths that a pattern matches.
-type Patterned interface{ glob() *tensor.Pattern }
-
-// Matching visits the rules about names that match a path, in order, until visit
-// says it has seen enough.
-func Matching[R Patterned](b *Budget, rules *ByRoot[R], path string, visit func(R) (enough bool)) {
-	for _, k := range rules.Near(path) {
-		if Matches(b, rules.List[k], path) && visit(rules.List[k]) {
+// Matching visits the rules whose patterns match a path, in order, until visit says
+// it has seen enough.
+func (b *ByRoot[R]) Matching(budget *Budget, path string, visit func(k int) (enough bool)) {
+	near := b.Near(path)
+	if budget.Work(int64(len(near))) != nil {
+		return
+	}
+	for _, k := range near {
+		if p := b.patterns[k]; budget.Work(MatchSteps(p, path)) != nil || p.Match(path) && visit(k) {
 			return
 		}
 	}
 }
 
-// Matches reports that a rule concerns a path.
-func Matches(b *Budget, rule Patterned, path string) bool {
-	p := rule.glob()
-	return b.Work(MatchSteps(p, path)) == nil && p.Match(path)
-}
-
-// Any reports that one of the rules concerns a path.
-func Any[R Patterned](b *Budget, rules *ByRoot[R], path string) (found bool) {
-	Matching(b, rules, path, func(R) bool { found = true; return true })
+// Any reports that a rule's pattern matches a path.
+func (b *ByRoot[R]) Any(budget *Budget, path string) (found bool) {
+	b.Matching(budget, path, func(int) bool { found = true; return true })
 	return found
 }

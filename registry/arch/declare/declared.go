@@ -96,7 +96,6 @@ func (it *Output) FirstWritten() int {
 
 // NameRule is a drop, keep or quant.
 type NameRule struct {
-	Pattern *tensor.Pattern
 	Because string
 	Rule    string
 	No      bool // quant: the consumer's predicate says no
@@ -108,14 +107,13 @@ type NameRule struct {
 // Read is a read statement: how the tensors that a pattern names may be stored, and
 // the stored tensors that belong to them.
 type Read struct {
-	Kind    string
-	Pattern *tensor.Pattern
-	Rule    string
-	Parts   map[string]string // role → the last segment of the stored tensor's path, or what is added to it
-	ignore  []string
-	Rows    int64 // fp8: rows of a block; 0: the scale is broadcast
-	Cols    int64
-	Group   int
+	Kind   string
+	Rule   string
+	Parts  map[string]string // role → the last segment of the stored tensor's path, or what is added to it
+	ignore []string
+	Rows   int64 // fp8: rows of a block; 0: the scale is broadcast
+	Cols   int64
+	Group  int
 }
 
 // Ignored is the ending of tensors that only describe how another one is stored.
@@ -134,7 +132,3 @@ func Moved(path, a, b string) (string, bool) {
 	}
 	return "", false
 }
-
-// glob is the pattern of a rule, for Matching.
-func (n NameRule) glob() *tensor.Pattern { return n.Pattern }
-func (c *Read) glob() *tensor.Pattern    { return c.Pattern }

@@ -20,17 +20,17 @@ func (r *Declared) rule(s *scope, st *lang.Statement) error {
 		if err != nil {
 			return err
 		}
-		n := NameRule{Pattern: p, Rule: r.ruleAt(st), No: d.Word == "quant" && d.No == "no", Never: d.No == "never", Bits: d.Bits, Group: d.Group}
+		n := NameRule{Rule: r.ruleAt(st), No: d.Word == "quant" && d.No == "no", Never: d.No == "never", Bits: d.Bits, Group: d.Group}
 		switch d.Word {
 		case "drop":
 			if n.Because, err = lang.Unquoted(d.Because); err != nil {
 				return err
 			}
-			r.Drops.Add(p.Root(), n)
+			r.Drops.Add(p, n)
 		case "keep":
-			r.Keeps.Add(p.Root(), n)
+			r.Keeps.Add(p, n)
 		case "quant":
-			r.Quants.Add(p.Root(), n)
+			r.Quants.Add(p, n)
 		}
 	}
 	return nil
@@ -44,7 +44,8 @@ func (r *Declared) read(s *scope, st *lang.Statement) error {
 		return err
 	}
 	c := &Read{Kind: d.Codec, Parts: map[string]string{}, Rule: r.ruleAt(st)}
-	if c.Pattern, err = s.parsePattern(d.Pattern, st); err != nil {
+	p, err := s.parsePattern(d.Pattern, st)
+	if err != nil {
 		return err
 	}
 	if d.Args != nil {
@@ -62,7 +63,7 @@ func (r *Declared) read(s *scope, st *lang.Statement) error {
 	if (c.Rows == 0) != (c.Cols == 0) {
 		return fmt.Errorf("read … as %s: rows = %d and cols = %d: give both", d.Codec, c.Rows, c.Cols)
 	}
-	r.Reads.Add(c.Pattern.Root(), c)
+	r.Reads.Add(p, c)
 	for _, suffix := range c.ignore {
 		if !slices.ContainsFunc(r.Ignored, func(known Ignored) bool { return known.Suffix == suffix }) {
 			r.Ignored = append(r.Ignored, Ignored{suffix, c})
@@ -130,7 +131,7 @@ func (r *Declared) loader() error {
 	}
 	pattern, err := tensor.ParsePattern("**.weight")
 	if err == nil {
-		r.Reads.Add("", &Read{Kind: "awq", Pattern: pattern, Rule: "quantization_config",
+		r.Reads.Add(pattern, &Read{Kind: "awq", Rule: "quantization_config",
 			Parts: map[string]string{"qweight": "qweight", "scales": "scales", "zeros": "qzeros"}})
 	}
 	return err
