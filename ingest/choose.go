@@ -122,12 +122,7 @@ func (c *Checkpoint) oneCheckpoint(f *shards.Family, files []string) error {
 }
 
 func (c *Checkpoint) loadIndex(ctx context.Context, d *folder.Folder, name string) (*shards.Index, error) {
-	f, err := openIn(d, name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.disk.Close()
-	text, err := f.text(ctx, shards.MaxIndex)
+	text, info, err := readText(ctx, d, name, shards.MaxIndex)
 	if err != nil {
 		return nil, err
 	}
@@ -135,8 +130,7 @@ func (c *Checkpoint) loadIndex(ctx context.Context, d *folder.Folder, name strin
 	if err != nil {
 		return nil, err
 	}
-	f.info.Format = "json"
-	c.files = append(c.files, f.info)
+	c.files = append(c.files, info)
 	return x, nil
 }
 

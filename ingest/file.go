@@ -142,17 +142,23 @@ func (x *fetcher) close() (err error) {
 	return err
 }
 
-// text is the whole of a small file.
-func (f *file) text(ctx context.Context, limit int64) (string, error) {
+// readText reads the whole of a small JSON file of the folder.
+func readText(ctx context.Context, d *folder.Folder, name string, limit int64) (text string, info tensor.File, err error) {
+	f, err := openIn(d, name)
+	if err != nil {
+		return "", info, err
+	}
+	defer f.disk.Close()
+	f.info.Format = "json"
 	if f.info.Size > limit {
-		return "", fmt.Errorf("%s: %d bytes exceed %d", f.info.Name, f.info.Size, limit)
+		return "", info, fmt.Errorf("%s: %d bytes exceed %d", name, f.info.Size, limit)
 	}
 	var b strings.Builder
 	b.Grow(int(f.info.Size))
 	if n, err := io.Copy(&b, io.NewSectionReader(interrupt.Reader(ctx, f.disk), 0, f.info.Size)); err != nil {
-		return "", folder.Named(f.info.Name, err)
+		return "", info, folder.Named(name, err)
 	} else if n < f.info.Size {
-		return "", folder.Named(f.info.Name, io.ErrUnexpectedEOF)
+		return "", info, folder.Named(name, io.ErrUnexpectedEOF)
 	}
-	return b.String(), nil
+	return b.String(), f.info, nil
 }

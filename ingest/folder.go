@@ -86,17 +86,11 @@ func (c *Checkpoint) readConfigBeside(ctx context.Context, d *folder.Folder) err
 const maxConfig = 16 << 20
 
 func (c *Checkpoint) readConfig(ctx context.Context, d *folder.Folder) error {
-	f, err := openIn(d, "config.json")
+	text, info, err := readText(ctx, d, "config.json", maxConfig)
 	if err != nil {
 		return err
 	}
-	defer f.disk.Close()
-	text, err := f.text(ctx, maxConfig)
-	if err != nil {
-		return err
-	}
-	f.info.Format = "json"
-	c.config, c.files = []byte(text), append(c.files, f.info)
+	c.config, c.files = []byte(text), append(c.files, info)
 	if c.doc, err = pyjson.Parse(c.config); err != nil {
 		c.note("unreadable-config", "config.json", "", "config.json: %v; without it nothing says what the checkpoint should hold, and transformers and mlx_lm stop there", err)
 	}

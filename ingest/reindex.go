@@ -81,15 +81,10 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 // that cannot be understood. What is not a regular file, or too large, is not an
 // index, and is not replaced.
 func oldIndex(ctx context.Context, d *folder.Folder, name string) (*shards.Index, error) {
-	f, err := openIn(d, name)
+	text, _, err := readText(ctx, d, name, shards.MaxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.disk.Close()
-	text, err := f.text(ctx, shards.MaxIndex)
 	if err != nil {
 		return nil, err
 	}
