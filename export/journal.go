@@ -107,6 +107,9 @@ func (j *journal) write(v any) error {
 	return err
 }
 
+// job is one part of one unit.
+type job struct{ unit, part int }
+
 // record says that a part of a unit is written.
 func (j *journal) record(at job, made []sums.Digest) error {
 	line := journalLine{Unit: at.unit, Part: at.part}
@@ -115,6 +118,8 @@ func (j *journal) record(at job, made []sums.Digest) error {
 	}
 	return j.write(line)
 }
+
+func (j *journal) close() error { return j.file.Close() }
 
 // claims are what journals say of a part: the digests of its tensors, one list for
 // each journal that has it.

@@ -201,7 +201,7 @@ func (s *stream) close() {
 		f.Close()
 	}
 	if s.journal != nil {
-		s.journal.file.Close()
+		s.journal.close()
 	}
 }
 

@@ -47,9 +47,6 @@ type unit struct {
 	chunk    int64 // bytes of the tree's result that are made at once
 }
 
-// job is one part of one unit.
-type job struct{ unit, part int }
-
 func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
 	s := &stream{plan: p, src: src, made: make([][]sums.Digest, len(p.Tensors)), whole: make([]sums.Digest, len(p.Tensors)), writing: make([]writing, len(p.Shards)), progress: progress{tell: p.o.Progress}}
 	for i := 0; i < len(p.Tensors); {
