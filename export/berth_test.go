@@ -80,7 +80,7 @@ func TestWhatIsKept(t *testing.T) {
 		"a folder of somebody's":       {`"notes.txt"`, `"notes.txt"`, "", `"notes.txt"`, "not written yet"},
 		"somebody's weights":           {"no journal", "no journal", "", "", "not written yet"},
 		"a killed export and notes":    {`"notes.txt"`, `"notes.txt"`, "", `"notes.txt"`, "not written yet"},
-		"a killed export and a folder": {"not a regular file", "no regular file", "no regular file", "no regular file", "no regular file"},
+		"a killed export and a folder": {"not a regular file", "not a regular file", "not a regular file", "not a regular file", "not a regular file"},
 		"a file like a journal":        {`"wreg-journal-old"`, `"wreg-journal-old"`, "", `"wreg-journal-old"`, "not written yet"},
 		"a killed export":              {"", "", "", "", "not written yet"},
 		"an empty folder":              {"", "", "", "", "not written yet"},

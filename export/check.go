@@ -96,7 +96,7 @@ func (p *Plan) place() (faults []error) {
 		p.Disk += s.Bytes
 	}
 	for _, x := range p.files {
-		p.Disk += x.size
+		p.Disk += x.Size
 	}
 	p.Disk += slack
 	if _, err := os.Lstat(out); err == nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"wreg/accel"
+	"wreg/export/staging"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
@@ -71,7 +72,7 @@ type Plan struct {
 	source    source
 	config    []byte // config.json to write
 	headers   [][]byte
-	files     []extra
+	files     []staging.Extra
 	doc       *pyjson.Object // config.json of the source
 	heads     []tiedHead     // to be compared by Run
 	plain     bool           // no weight of the source is stored in codes

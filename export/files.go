@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"wreg/export/compute"
+	"wreg/export/staging"
 	"wreg/ingest"
 	"wreg/registry/arch"
 	"wreg/registry/pyjson"
@@ -23,7 +24,7 @@ func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 		return p.source.moved(err)
 	}
 	defer root.Close()
-	if p.files, err = extras(root); err != nil {
+	if p.files, err = staging.Extras(root); err != nil {
 		return err
 	}
 	if p.Target == arch.HF { // the same model, under its own names
@@ -31,7 +32,7 @@ func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 		return err
 	}
 	if p.config, err = configFor(doc, root, p.vision()); err != nil {
-		return fmt.Errorf("%s: %w", configFile, err)
+		return fmt.Errorf("%s: %w", staging.Config, err)
 	}
 	return nil
 }
@@ -41,7 +42,7 @@ func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 // vision tower keeps vision_config.
 func configFor(doc *pyjson.Object, root *ingest.Folder, vision bool) ([]byte, error) {
 	out := doc.Clone()
-	gen, err := readObject(root, generationFile)
+	gen, err := readObject(root, staging.Generation)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -332,7 +332,7 @@ func (p *Plan) fingerprint() string {
 	}
 	fmt.Fprintf(h, "%q\n", p.config)
 	for _, x := range p.files {
-		fmt.Fprintf(h, "%q %d\n", x.name, x.size)
+		fmt.Fprintf(h, "%q %d\n", x.Name, x.Size)
 	}
 	for _, t := range p.source.tensors {
 		fmt.Fprintf(h, "%q %v %v %v\n", t.Path, t.DType, t.Shape, t.Sum)

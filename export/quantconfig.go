@@ -9,6 +9,7 @@ import (
 
 	"wreg/accel"
 	"wreg/export/compute"
+	"wreg/export/staging"
 	"wreg/ingest"
 	"wreg/ingest/claim"
 	"wreg/registry/arch"
@@ -30,7 +31,7 @@ func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
 		if stored := doc.Object("quantization_config"); stored != nil {
 			q, err := storedQuantization(stored)
 			if err != nil {
-				return fmt.Errorf("%s: %w", configFile, err)
+				return fmt.Errorf("%s: %w", staging.Config, err)
 			}
 			if q != nil {
 				doc.Set("quantization", q)

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"wreg/export/disk"
+	"wreg/export/staging"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/sums"
 )
@@ -92,7 +93,7 @@ func (s *stream) readBack(ctx context.Context) error {
 func (w *worker) readBack(ctx context.Context, unit int) error {
 	p := &w.s.proofs[unit]
 	for part, ok := p.take(); ok; part, ok = p.take() {
-		if err := w.prove(ctx, job{unit, part}, p); err != nil {
+		if err := w.prove(ctx, staging.Key{Unit: unit, Segment: part}, p); err != nil {
 			return err
 		}
 		p.give()
@@ -101,8 +102,8 @@ func (w *worker) readBack(ctx context.Context, unit int) error {
 }
 
 // prove reads the next part of a unit back and compares it with what was meant.
-func (w *worker) prove(ctx context.Context, j job, p *proof) error {
-	s, u := w.s, &w.s.units[j.unit]
+func (w *worker) prove(ctx context.Context, j staging.Key, p *proof) error {
+	s, u := w.s, &w.s.units[j.Unit]
 	if len(u.parts) > 1 && p.whole == nil {
 		for range u.n {
 			p.whole = append(p.whole, sums.NewDigester(false))
@@ -114,7 +115,7 @@ func (w *worker) prove(ctx context.Context, j job, p *proof) error {
 		if p.whole != nil {
 			whole = p.whole[k]
 		}
-		d, err := w.readPart(ctx, i, j.part, whole)
+		d, err := w.readPart(ctx, i, j.Segment, whole)
 		if err != nil {
 			return err
 		}
@@ -122,25 +123,25 @@ func (w *worker) prove(ctx context.Context, j job, p *proof) error {
 			return err
 		}
 		if src, ok := s.copied(j); ok {
-			s.made[i][j.part].Hash = d.Hash // of a source that was never hashed
+			s.made[i][j.Segment].Hash = d.Hash // of a source that was never hashed
 			s.checked.Store(src.Path, d)
 		}
 		s.whole[i] = d
-		if whole != nil && j.part == len(u.parts)-1 {
+		if whole != nil && j.Segment == len(u.parts)-1 {
 			s.whole[i] = whole.Digest()
 		}
 	}
-	if j.part == len(u.parts)-1 {
+	if j.Segment == len(u.parts)-1 {
 		p.whole = nil
 	}
 	return nil
 }
 
 // readJob reads one part of a unit and compares it with what was meant.
-func (w *worker) readJob(ctx context.Context, j job) error {
-	u := &w.s.units[j.unit]
+func (w *worker) readJob(ctx context.Context, j staging.Key) error {
+	u := &w.s.units[j.Unit]
 	for i := u.first; i < u.first+u.n; i++ {
-		d, err := w.readPart(ctx, i, j.part, nil)
+		d, err := w.readPart(ctx, i, j.Segment, nil)
 		if err != nil {
 			return err
 		}
@@ -152,9 +153,9 @@ func (w *worker) readJob(ctx context.Context, j job) error {
 }
 
 // compare holds what was read back of a part of tensor i against what was meant.
-func (w *worker) compare(ctx context.Context, i int, j job, d sums.Digest) error {
+func (w *worker) compare(ctx context.Context, i int, j staging.Key, d sums.Digest) error {
 	s := w.s
-	if d.Same(s.made[i][j.part]) {
+	if d.Same(s.made[i][j.Segment]) {
 		return nil
 	}
 	if src, ok := s.copied(j); ok { // which of the two is not what it was?
@@ -163,7 +164,7 @@ func (w *worker) compare(ctx context.Context, i int, j job, d sums.Digest) error
 		}
 	}
 	return fmt.Errorf("%s: were written as %v and read back as %v; the disk or its driver is not to be trusted",
-		s.place(i, j.part), s.made[i][j.part].Sum, d.Sum)
+		s.place(i, j.Segment), s.made[i][j.Segment].Sum, d.Sum)
 }
 
 // readPart reads what is on disk of part k of tensor i, and adds it to whole unless

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"wreg/export/receipt"
+	"wreg/export/staging"
 	"wreg/ingest"
 	"wreg/registry/arch"
 )
@@ -34,16 +35,16 @@ func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 		return nil, err
 	}
 	if p.o.Finish {
-		if err := existingBerth(p.o.Out); err != nil {
+		if err := staging.Exists(p.o.Out); err != nil {
 			return nil, err
 		}
 	}
 	share := p.o.Parts > 0
-	b, err := newBerth(p.o.Out, p.o.Resume || p.o.Finish || share, share)
+	b, err := staging.Open(p.o.Out, p.o.Resume || p.o.Finish || share, share)
 	if err != nil {
 		return nil, err
 	}
-	defer b.close()
+	defer b.Close()
 	r, err := p.fill(ctx, s, b)
 	if err != nil && ctx.Err() == nil {
 		// A source cut short or overwritten shows as all kinds of errors; this is the cause.
@@ -52,13 +53,13 @@ func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 		}
 	}
 	if err == nil && !share {
-		err = b.strangers(p.names(r))
+		err = b.Strangers(p.names(r))
 	}
 	if err == nil && !share {
-		err = b.land(p.o.Out, !p.o.NoSync)
+		err = b.Land(p.o.Out, !p.o.NoSync)
 	}
 	if err != nil {
-		return nil, errors.Join(err, b.remove())
+		return nil, errors.Join(err, b.Remove())
 	}
 	return r, nil
 }
@@ -76,7 +77,7 @@ func (p *Plan) names(r *receipt.Receipt) []string {
 }
 
 // fill writes everything into the berth.
-func (p *Plan) fill(ctx context.Context, s *stream, b *berth) (*receipt.Receipt, error) {
+func (p *Plan) fill(ctx context.Context, s *stream, b *staging.Folder) (*receipt.Receipt, error) {
 	defer s.close()
 	jobs, err := s.remaining(ctx, b)
 	if err != nil {
@@ -114,7 +115,7 @@ func (p *Plan) fill(ctx context.Context, s *stream, b *berth) (*receipt.Receipt,
 	if err != nil {
 		return nil, err
 	}
-	_, err = b.writeFile(receipt.Name, data, !p.o.NoSync)
+	_, err = b.Write(receipt.Name, data, !p.o.NoSync)
 	return r, err
 }
 
@@ -137,7 +138,7 @@ func (p *Plan) headersBack(files []*os.File) error {
 }
 
 // beside writes every file but the shards and the receipt.
-func (p *Plan) beside(ctx context.Context, b *berth) ([]receipt.File, error) {
+func (p *Plan) beside(ctx context.Context, b *staging.Folder) ([]receipt.File, error) {
 	var files []receipt.File
 	index, err := p.index()
 	if err != nil {
@@ -147,15 +148,15 @@ func (p *Plan) beside(ctx context.Context, b *berth) ([]receipt.File, error) {
 		name string
 		data []byte
 	}
-	written := []file{{configFile, p.config}, {indexFile, index}, {readmeFile, []byte(readme)}}
+	written := []file{{staging.Config, p.config}, {staging.Index, index}, {staging.Readme, []byte(readme)}}
 	if p.Target == arch.HF { // transformers wants an index only for several shards
 		written = written[:1]
 		if len(p.Shards) > 1 {
-			written = append(written, file{indexFile, index})
+			written = append(written, file{staging.Index, index})
 		}
 	}
 	for _, f := range written {
-		x, err := b.writeFile(f.name, f.data, !p.o.NoSync)
+		x, err := b.Write(f.name, f.data, !p.o.NoSync)
 		if err != nil {
 			return nil, err
 		}
@@ -168,10 +169,10 @@ func (p *Plan) beside(ctx context.Context, b *berth) ([]receipt.File, error) {
 	defer src.Close()
 	for _, x := range p.files {
 		h := sha256.New()
-		if err := copyExtra(ctx, b.root, src, x, h, !p.o.NoSync); err != nil {
+		if err := staging.Copy(ctx, b.Root, src, x, h, !p.o.NoSync); err != nil {
 			return nil, err
 		}
-		files = append(files, receipt.File{Name: x.name, Bytes: x.size, SHA256: hex.EncodeToString(h.Sum(nil))})
+		files = append(files, receipt.File{Name: x.Name, Bytes: x.Size, SHA256: hex.EncodeToString(h.Sum(nil))})
 	}
 	return files, nil
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"wreg/export/compute"
+	"wreg/export/staging"
 	"wreg/registry/tensor"
 )
 
@@ -16,15 +17,15 @@ import (
 type schedule struct {
 	mu      sync.Mutex
 	changed sync.Cond
-	makes   []job   // parts that are computed
-	copies  [][]job // parts that are copied, by shard
-	busy    []bool  // by shard: a copy is under way
-	left    int     // parts not yet handed out
+	makes   []staging.Key   // parts that are computed
+	copies  [][]staging.Key // parts that are copied, by shard
+	busy    []bool          // by shard: a copy is under way
+	left    int             // parts not yet handed out
 	stopped bool
 }
 
-func (s *stream) schedule(jobs []job) *schedule {
-	q := &schedule{copies: make([][]job, len(s.files)), busy: make([]bool, len(s.files)), left: len(jobs)}
+func (s *stream) schedule(jobs []staging.Key) *schedule {
+	q := &schedule{copies: make([][]staging.Key, len(s.files)), busy: make([]bool, len(s.files)), left: len(jobs)}
 	q.changed.L = &q.mu
 	for _, j := range jobs {
 		if _, ok := s.copied(j); ok {
@@ -38,7 +39,7 @@ func (s *stream) schedule(jobs []job) *schedule {
 }
 
 // next waits for something to do; false: all is handed out, or stop was called.
-func (q *schedule) next(s *stream) (job, bool) {
+func (q *schedule) next(s *stream) (staging.Key, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.left > 0 && !q.stopped {
@@ -57,12 +58,12 @@ func (q *schedule) next(s *stream) (job, bool) {
 		}
 		return j, true
 	}
-	return job{}, false
+	return staging.Key{}, false
 }
 
 // largest is the list whose first part is the largest that may be written now.
-func (q *schedule) largest(s *stream) (from *[]job) {
-	consider := func(list *[]job) {
+func (q *schedule) largest(s *stream) (from *[]staging.Key) {
+	consider := func(list *[]staging.Key) {
 		if len(*list) > 0 && (from == nil || s.bytes((*list)[0]) > s.bytes((*from)[0])) {
 			from = list
 		}
@@ -77,7 +78,7 @@ func (q *schedule) largest(s *stream) (from *[]job) {
 }
 
 // free says that a part is copied: the next one may be written to its shard.
-func (q *schedule) free(s *stream, j job) {
+func (q *schedule) free(s *stream, j staging.Key) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.busy[s.shard(j)] = false
@@ -93,24 +94,24 @@ func (q *schedule) stop() {
 }
 
 // jobs lists all parts, the largest first.
-func (s *stream) jobs() []job {
-	var jobs []job
+func (s *stream) jobs() []staging.Key {
+	var jobs []staging.Key
 	for i := range s.units {
 		for k := range s.units[i].parts {
-			jobs = append(jobs, job{i, k})
+			jobs = append(jobs, staging.Key{Unit: i, Segment: k})
 		}
 	}
-	slices.SortStableFunc(jobs, func(a, b job) int {
-		return cmp.Compare(s.units[b.unit].parts[b.part].N, s.units[a.unit].parts[a.part].N)
+	slices.SortStableFunc(jobs, func(a, b staging.Key) int {
+		return cmp.Compare(s.units[b.Unit].parts[b.Segment].N, s.units[a.Unit].parts[a.Segment].N)
 	})
 	return jobs
 }
 
 // copied is the source tensor that a part is, as it is, when the registry knows
 // its checksum: only then is it proven by what is read back.
-func (s *stream) copied(j job) (tensor.Info, bool) {
-	u := &s.units[j.unit]
-	path, ok := compute.Plain(u.parts[j.part].Node)
+func (s *stream) copied(j staging.Key) (tensor.Info, bool) {
+	u := &s.units[j.Unit]
+	path, ok := compute.Plain(u.parts[j.Segment].Node)
 	if !ok || s.plan.Tensors[u.first].quant {
 		return tensor.Info{}, false
 	}
@@ -119,19 +120,19 @@ func (s *stream) copied(j job) (tensor.Info, bool) {
 }
 
 // shard is the file that a copied part is written to.
-func (s *stream) shard(j job) int { return s.plan.Tensors[s.units[j.unit].first].Shard }
+func (s *stream) shard(j staging.Key) int { return s.plan.Tensors[s.units[j.Unit].first].Shard }
 
 // bytes is the size of a job's result.
-func (s *stream) bytes(j job) int64 {
-	u := &s.units[j.unit]
-	p := u.parts[j.part]
+func (s *stream) bytes(j staging.Key) int64 {
+	u := &s.units[j.Unit]
+	p := u.parts[j.Segment]
 	return compute.SizeOf(p.Node.DType, p.N)
 }
 
 // share deals jobs, the largest first, each to the share that has least: the same
 // on every machine.
-func share(jobs []job, size func(job) int64, n int) [][]job {
-	shares, load := make([][]job, n), make([]int64, n)
+func share(jobs []staging.Key, size func(staging.Key) int64, n int) [][]staging.Key {
+	shares, load := make([][]staging.Key, n), make([]int64, n)
 	for _, j := range jobs {
 		k := 0
 		for i := range load {
@@ -146,10 +147,10 @@ func share(jobs []job, size func(job) int64, n int) [][]job {
 }
 
 // written is the bytes that jobs write to the output.
-func (s *stream) written(jobs []job) (n int64) {
+func (s *stream) written(jobs []staging.Key) (n int64) {
 	for _, j := range jobs {
-		u := &s.units[j.unit]
-		p := u.parts[j.part]
+		u := &s.units[j.Unit]
+		p := u.parts[j.Segment]
 		for k := range u.n {
 			n += s.plan.Tensors[u.first+k].share(p.N)
 		}

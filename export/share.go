@@ -11,6 +11,7 @@ import (
 
 	"wreg/export/disk"
 	"wreg/export/receipt"
+	"wreg/export/staging"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/regular"
 	"wreg/ingest/sums"
@@ -19,17 +20,17 @@ import (
 // remaining opens the berth's files and lists the parts that are still to be
 // written: all of them, or the share that was asked for, less those that a journal
 // has and that are on disk as it says.
-func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
+func (s *stream) remaining(ctx context.Context, b *staging.Folder) ([]staging.Key, error) {
 	p := s.plan
 	s.fingerprint = p.fingerprint()
 	var err error
-	if s.claims, err = b.claims(s.fingerprint, s.tensors); err != nil {
+	if s.claims, err = b.Claims(s.fingerprint, s.tensors); err != nil {
 		return nil, err
 	}
 	if err := s.received(b, s.claims); err != nil {
 		return nil, err
 	}
-	if s.journal, err = b.openJournal(partJournal(p.o.Part, p.o.Parts), s.fingerprint); err != nil {
+	if s.journal, err = b.OpenJournal(staging.JournalName(p.o.Part, p.o.Parts), s.fingerprint); err != nil {
 		return nil, err
 	}
 	if err := s.open(b); err != nil {
@@ -39,7 +40,7 @@ func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 	if p.o.Parts > 0 {
 		jobs = share(jobs, s.bytes, p.o.Parts)[p.o.Part-1]
 	}
-	var old, todo, computed []job
+	var old, todo, computed []staging.Key
 	for _, j := range jobs {
 		if s.claims[j] == nil {
 			todo = append(todo, j)
@@ -57,7 +58,7 @@ func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 		}
 		s.expect(s.output+s.written(computed), 0)
 		s.keep(old)
-		return nil, s.each(ctx, old, func(ctx context.Context, w *worker, j job) error {
+		return nil, s.each(ctx, old, func(ctx context.Context, w *worker, j staging.Key) error {
 			return w.again(ctx, j)
 		}) // read back later, all of it
 	}
@@ -71,36 +72,36 @@ func (s *stream) remaining(ctx context.Context, b *berth) ([]job, error) {
 		return nil, err
 	}
 	s.keep(kept)
-	whole := map[job]bool{}
+	whole := map[staging.Key]bool{}
 	for _, j := range kept {
 		whole[j] = true
 	}
-	jobs = slices.DeleteFunc(jobs, func(j job) bool { return whole[j] })
+	jobs = slices.DeleteFunc(jobs, func(j staging.Key) bool { return whole[j] })
 	s.expect(min(again, s.written(kept)), s.written(jobs))
 	return jobs, nil
 }
 
 // tensors is how many tensors a part is of; 0: there is no such part.
-func (s *stream) tensors(j job) int {
-	if j.unit < 0 || j.unit >= len(s.units) || j.part < 0 || j.part >= len(s.units[j.unit].parts) {
+func (s *stream) tensors(j staging.Key) int {
+	if j.Unit < 0 || j.Unit >= len(s.units) || j.Segment < 0 || j.Segment >= len(s.units[j.Unit].parts) {
 		return 0
 	}
-	return s.units[j.unit].n
+	return s.units[j.Unit].n
 }
 
 // unwritten says what keeps parts from being landed.
-func (s *stream) unwritten(todo []job) error {
-	t := &s.plan.Tensors[s.units[todo[0].unit].first]
+func (s *stream) unwritten(todo []staging.Key) error {
+	t := &s.plan.Tensors[s.units[todo[0].Unit].first]
 	return fmt.Errorf("%s: %d of the export's pieces are not written yet, among them one of tensor %q; run the parts that are missing, or killed, again",
-		berthPath(s.plan.o.Out), len(todo), t.Path)
+		staging.PathOf(s.plan.o.Out), len(todo), t.Path)
 }
 
 // intact gives those of the parts that a journal has which are what their sources
 // give, in the journal and on disk.
-func (s *stream) intact(ctx context.Context, jobs []job) (kept []job, err error) {
+func (s *stream) intact(ctx context.Context, jobs []staging.Key) (kept []staging.Key, err error) {
 	var mu sync.Mutex
-	good := map[job]bool{}
-	err = s.each(ctx, jobs, func(ctx context.Context, w *worker, j job) error {
+	good := map[staging.Key]bool{}
+	err = s.each(ctx, jobs, func(ctx context.Context, w *worker, j staging.Key) error {
 		if w.again(ctx, j) == nil && w.readJob(ctx, j) == nil { // else it is written again
 			mu.Lock()
 			good[j] = true
@@ -117,20 +118,20 @@ func (s *stream) intact(ctx context.Context, jobs []job) (kept []job, err error)
 }
 
 // each does something with every part, each worker of s with its own buffers.
-func (s *stream) each(ctx context.Context, jobs []job, do func(context.Context, *worker, job) error) error {
-	return interrupt.Each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, job) error {
+func (s *stream) each(ctx context.Context, jobs []staging.Key, do func(context.Context, *worker, staging.Key) error) error {
+	return interrupt.Each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, staging.Key) error {
 		w := newWorker(s)
-		return func(ctx context.Context, j job) error { return do(ctx, w, j) }
+		return func(ctx context.Context, j staging.Key) error { return do(ctx, w, j) }
 	})
 }
 
 // again makes a part that was written before once more, and writes nothing: neither
 // a journal nor what is on disk says what should be there. A copy needs no bytes for
 // that. What the journals say must agree.
-func (w *worker) again(ctx context.Context, j job) error {
-	s, u := w.s, &w.s.units[j.unit]
+func (w *worker) again(ctx context.Context, j staging.Key) error {
+	s, u := w.s, &w.s.units[j.Unit]
 	if info, ok := s.copied(j); ok {
-		s.made[u.first][j.part] = w.meant(info)
+		s.made[u.first][j.Segment] = w.meant(info)
 	} else {
 		w.dry = true
 		err := w.make(ctx, j)
@@ -140,27 +141,27 @@ func (w *worker) again(ctx context.Context, j job) error {
 		}
 	}
 	for k := range u.n {
-		made := s.made[u.first+k][j.part]
+		made := s.made[u.first+k][j.Segment]
 		if !slices.ContainsFunc(s.claims[j], func(claim []sums.Digest) bool { return claim[k].Same(made) }) {
 			return fmt.Errorf("%s: were written as %v, their sources here give %v: they were made from other bytes, or the journal was changed; run all parts again, on the same source",
-				s.place(u.first+k, j.part), s.claims[j][0][k].Sum, made.Sum)
+				s.place(u.first+k, j.Segment), s.claims[j][0][k].Sum, made.Sum)
 		}
 	}
 	return nil
 }
 
 // keep counts parts as written.
-func (s *stream) keep(jobs []job) {
+func (s *stream) keep(jobs []staging.Key) {
 	for _, j := range jobs {
-		s.proofs[j.unit].wrote(j.part)
+		s.proofs[j.Unit].wrote(j.Segment)
 	}
 }
 
 // open opens or makes the shard files, with room for all bytes and their headers
 // in place.
-func (s *stream) open(b *berth) error {
+func (s *stream) open(b *staging.Folder) error {
 	for i, shard := range s.plan.Shards {
-		f, err := b.root.OpenFile(shard.Name, os.O_RDWR|os.O_CREATE, 0o644)
+		f, err := b.Root.OpenFile(shard.Name, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
 			return err
 		}
@@ -201,15 +202,15 @@ func (s *stream) close() {
 		f.Close()
 	}
 	if s.journal != nil {
-		s.journal.close()
+		s.journal.Close()
 	}
 }
 
 // received adds what the receipt in a berth says was written. A kill while landing
 // may have left it alone there, with some or all of the journals gone: without it,
 // the work of all shares would be lost in the last millisecond.
-func (s *stream) received(b *berth, written claims) error {
-	data, err := regular.ReadIn(b.root, receipt.Name, receipt.MaxBytes)
+func (s *stream) received(b *staging.Folder, written staging.Claims) error {
+	data, err := regular.ReadIn(b.Root, receipt.Name, receipt.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !receipt.Sealed(data) { // cut short: the journals are still there
 		return nil
 	}
@@ -218,10 +219,10 @@ func (s *stream) received(b *berth, written claims) error {
 	}
 	r, err := receipt.Parse(data)
 	if err != nil {
-		return fmt.Errorf("%s in %s: %w; remove it", receipt.Name, b.path, err)
+		return fmt.Errorf("%s in %s: %w; remove it", receipt.Name, b.Path, err)
 	}
 	if r.Plan != s.fingerprint || len(r.Tensors) != len(s.plan.Tensors) {
-		return anotherPlan(b)
+		return staging.AnotherPlan(b)
 	}
 	for unit, u := range s.units {
 		for part := range u.parts {
@@ -230,17 +231,17 @@ func (s *stream) received(b *berth, written claims) error {
 				sum, hash := t.XXH3, t.SHA256
 				if len(u.parts) > 1 {
 					if len(t.Parts) != len(u.parts) {
-						return anotherPlan(b)
+						return staging.AnotherPlan(b)
 					}
 					sum, hash = t.Parts[part].XXH3, t.Parts[part].SHA256
 				}
 				d, err := receipt.ParseDigest(sum, hash)
 				if err != nil {
-					return fmt.Errorf("%s in %s: tensor %q: %w; remove it", receipt.Name, b.path, t.Path, err)
+					return fmt.Errorf("%s in %s: tensor %q: %w; remove it", receipt.Name, b.Path, t.Path, err)
 				}
 				made = append(made, d)
 			}
-			at := job{unit, part}
+			at := staging.Key{Unit: unit, Segment: part}
 			written[at] = append(written[at], made)
 		}
 	}

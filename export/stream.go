@@ -12,6 +12,7 @@ import (
 
 	"wreg/export/compute"
 	"wreg/export/disk"
+	"wreg/export/staging"
 	"wreg/ingest"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/sums"
@@ -29,10 +30,10 @@ type stream struct {
 	made    [][]sums.Digest // by tensor, by part: what was meant
 	whole   []sums.Digest   // by tensor: what was read back
 	proofs  []proof         // by unit
-	journal *journal
+	journal *staging.Journal
 
-	fingerprint string // of the plan
-	claims      claims // of the journals that lay in the berth
+	fingerprint string         // of the plan
+	claims      staging.Claims // of the journals that lay in the berth
 
 	checked sync.Map // source path → digest, of those read whole
 
@@ -78,7 +79,7 @@ func (s *stream) cold() bool { return !s.plan.o.NoSync && s.plan.o.Prove == Prov
 
 // write makes and writes parts, and reads them back: at once, from memory most
 // likely, or behind the writers, as soon as the disk has the unit.
-func (s *stream) write(ctx context.Context, jobs []job) error {
+func (s *stream) write(ctx context.Context, jobs []staging.Key) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	settled := make(chan int, len(s.units))

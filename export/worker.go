@@ -6,6 +6,7 @@ import (
 
 	"wreg/export/compute"
 	"wreg/export/disk"
+	"wreg/export/staging"
 	"wreg/ingest/sums"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
@@ -47,8 +48,8 @@ func newWorker(s *stream) *worker {
 
 // do writes a part, says so in the journal, and reads it back, or has it read back
 // when the disk has its unit.
-func (w *worker) do(ctx context.Context, j job, queue *schedule, settled chan<- int) error {
-	s, u := w.s, &w.s.units[j.unit]
+func (w *worker) do(ctx context.Context, j staging.Key, queue *schedule, settled chan<- int) error {
+	s, u := w.s, &w.s.units[j.Unit]
 	var err error
 	if _, ok := s.copied(j); ok {
 		err = w.copy(ctx, j)
@@ -66,33 +67,33 @@ func (w *worker) do(ctx context.Context, j job, queue *schedule, settled chan<- 
 	}
 	var made []sums.Digest
 	for k := range u.n {
-		made = append(made, s.made[u.first+k][j.part])
+		made = append(made, s.made[u.first+k][j.Segment])
 		if out := &s.plan.Tensors[u.first+k]; !s.plan.o.NoSync {
-			p := u.parts[j.part]
+			p := u.parts[j.Segment]
 			disk.StartWriting(s.files[out.Shard], out.Offset+out.share(p.First), out.share(p.N))
 		}
 	}
-	if err := s.journal.record(j, made); err != nil {
+	if err := s.journal.Record(j, made); err != nil {
 		return err
 	}
 	if s.plan.o.Parts > 0 {
 		return nil
 	}
-	last := s.proofs[j.unit].wrote(j.part)
+	last := s.proofs[j.Unit].wrote(j.Segment)
 	if !s.cold() {
-		return w.readBack(ctx, j.unit)
+		return w.readBack(ctx, j.Unit)
 	}
 	if last {
-		settled <- j.unit
+		settled <- j.Unit
 	}
 	return nil
 }
 
 // copy writes a part that is a source tensor as it is. It is hashed when it is
 // read back: being what the registry has then proves its source, too.
-func (w *worker) copy(ctx context.Context, j job) error {
-	u := &w.s.units[j.unit]
-	t, p := &w.s.plan.Tensors[u.first], u.parts[j.part]
+func (w *worker) copy(ctx context.Context, j staging.Key) error {
+	u := &w.s.units[j.Unit]
+	t, p := &w.s.plan.Tensors[u.first], u.parts[j.Segment]
 	info, _ := w.s.copied(j)
 	src, err := w.s.src.Bytes(info.Path)
 	if err != nil {
@@ -123,7 +124,7 @@ func (w *worker) copy(ctx context.Context, j job) error {
 		done += n
 		w.s.advance(n)
 	}
-	w.s.made[u.first][j.part] = w.meant(info)
+	w.s.made[u.first][j.Segment] = w.meant(info)
 	return nil
 }
 
@@ -137,9 +138,9 @@ func (w *worker) meant(info tensor.Info) sums.Digest {
 }
 
 // make makes one part, chunk by chunk, and writes it to its place.
-func (w *worker) make(ctx context.Context, j job) error {
-	u := &w.s.units[j.unit]
-	t, p := &w.s.plan.Tensors[u.first], u.parts[j.part]
+func (w *worker) make(ctx context.Context, j staging.Key) error {
+	u := &w.s.units[j.Unit]
+	t, p := &w.s.plan.Tensors[u.first], u.parts[j.Segment]
 	w.eval.Reset()
 	w.eval.Limit = compute.Gather * u.chunk
 	v, err := w.eval.Value(p.Node)
@@ -178,7 +179,7 @@ func (w *worker) make(ctx context.Context, j job) error {
 		}
 	}
 	for k := range u.n {
-		w.s.made[u.first+k][j.part] = w.out[k].sum.Digest()
+		w.s.made[u.first+k][j.Segment] = w.out[k].sum.Digest()
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package export
+package staging
 
 import (
 	"path"
@@ -11,11 +11,11 @@ import (
 
 // The files an export writes beside the shards.
 const (
-	configFile = "config.json"
-	indexFile  = "model.safetensors.index.json"
-	readmeFile = "README.md"
+	Config = "config.json"
+	Index  = "model.safetensors.index.json"
+	Readme = "README.md"
 
-	generationFile = "generation_config.json"
+	Generation = "generation_config.json"
 )
 
 // copied are the files of the source that belong to a model beside its weights:
@@ -24,7 +24,7 @@ const (
 var copied = []string{
 	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 	"vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
-	"*.model", "*.tiktoken", "*.py", generationFile,
+	"*.model", "*.tiktoken", "*.py", Generation,
 }
 
 func isCopied(name string) bool {
@@ -37,6 +37,6 @@ var shardNames = regexp.MustCompile(`^model(-[0-9]+-of-[0-9]+)?\.safetensors$`)
 // reserved reports the names that an export gives its own files, whatever their case.
 func reserved(name string) bool {
 	name = strings.ToLower(name)
-	return slices.Contains([]string{configFile, indexFile, strings.ToLower(readmeFile), receipt.Name}, name) ||
+	return slices.Contains([]string{Config, Index, strings.ToLower(Readme), receipt.Name}, name) ||
 		strings.HasPrefix(name, journalName) || shardNames.MatchString(name)
 }

@@ -1,4 +1,4 @@
-package export
+package staging
 
 import (
 	"fmt"
@@ -8,41 +8,41 @@ import (
 	"wreg/export/disk"
 )
 
-// strangers refuses to land what an export did not write: a consumer loads every
+// Strangers refuses to land what an export did not write: a consumer loads every
 // shard it finds in a folder.
-func (b *berth) strangers(wrote []string) error {
+func (b *Folder) Strangers(wrote []string) error {
 	entries, err := b.entries()
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		if name := e.Name(); !e.Type().IsRegular() || !slices.Contains(wrote, name) && name != journalName && !isPartJournal(name) {
-			return fmt.Errorf("%s holds %q, which is not of this export; remove it, and --resume or --finish", b.path, name)
+			return fmt.Errorf("%s holds %q, which is not of this export; remove it, and --resume or --finish", b.Path, name)
 		}
 	}
 	return nil
 }
 
-// land removes the journals and gives the folder its final name.
-func (b *berth) land(out string, sync bool) error {
+// Land removes the journals and gives the folder its final name.
+func (b *Folder) Land(out string, sync bool) error {
 	journals, err := b.journals()
 	if err != nil {
 		return err
 	}
 	for _, name := range journals {
-		if err := b.root.Remove(name); err != nil {
+		if err := b.Root.Remove(name); err != nil {
 			return err
 		}
 	}
 	if sync {
-		if err := disk.SyncFolder(b.path); err != nil {
+		if err := disk.SyncFolder(b.Path); err != nil {
 			return err
 		}
 	}
-	if err := disk.Move(b.path, out); err != nil {
+	if err := disk.Move(b.Path, out); err != nil {
 		return err
 	}
-	b.path = ""
+	b.Path = ""
 	if sync {
 		return disk.SyncFolder(filepath.Dir(out))
 	}

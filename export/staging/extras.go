@@ -1,4 +1,4 @@
-package export
+package staging
 
 import (
 	"context"
@@ -21,20 +21,20 @@ const (
 	maxExtra  = 1 << 30 // bytes of one file
 )
 
-// extra is a file to copy.
-type extra struct {
-	name string
-	size int64
+// Extra is a file to copy.
+type Extra struct {
+	Name string
+	Size int64
 }
 
-// extras lists the files to copy, sorted. A link that leads out of the folder, or
+// Extras lists the files to copy, sorted. A link that leads out of the folder, or
 // anything but a file, is refused: it would be missing from the output silently.
-func extras(root *ingest.Folder) ([]extra, error) {
+func Extras(root *ingest.Folder) ([]Extra, error) {
 	entries, err := root.List()
 	if err != nil {
 		return nil, err
 	}
-	var out []extra
+	var out []Extra
 	for _, e := range entries {
 		name := e.Name()
 		if !isCopied(name) {
@@ -53,13 +53,13 @@ func extras(root *ingest.Folder) ([]extra, error) {
 		if reserved(name) {
 			return nil, fmt.Errorf("%s: would be copied beside the weights, where the export itself writes a file of that name; rename it in the source, or take it out", name)
 		}
-		if i := slices.IndexFunc(out, func(x extra) bool { return strings.EqualFold(x.name, name) }); i >= 0 {
-			return nil, fmt.Errorf("%s and %s differ only in case; many file systems cannot hold both: remove one from the source", out[i].name, name)
+		if i := slices.IndexFunc(out, func(x Extra) bool { return strings.EqualFold(x.Name, name) }); i >= 0 {
+			return nil, fmt.Errorf("%s and %s differ only in case; many file systems cannot hold both: remove one from the source", out[i].Name, name)
 		}
 		if err := intact(root, name, info.Size()); err != nil {
 			return nil, err
 		}
-		out = append(out, extra{name, info.Size()})
+		out = append(out, Extra{name, info.Size()})
 		if len(out) > maxExtras {
 			return nil, fmt.Errorf("more than %d files to copy", maxExtras)
 		}
@@ -98,20 +98,20 @@ func intact(root *ingest.Folder, name string, size int64) error {
 	return nil
 }
 
-// copyExtra copies one file and gives its bytes to also.
-func copyExtra(ctx context.Context, dst *os.Root, src *ingest.Folder, x extra, also io.Writer, sync bool) error {
-	in, err := src.Open(x.name)
+// Copy copies one file and gives its bytes to also.
+func Copy(ctx context.Context, dst *os.Root, src *ingest.Folder, x Extra, also io.Writer, sync bool) error {
+	in, err := src.Open(x.Name)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	out, err := dst.OpenFile(x.name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	out, err := dst.OpenFile(x.Name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(io.MultiWriter(out, also), io.NewSectionReader(interrupt.Reader(ctx, in), 0, x.size+1))
-	if err == nil && n != x.size {
-		err = fmt.Errorf("%s: has %d bytes, had %d when the export was planned", x.name, n, x.size)
+	n, err := io.Copy(io.MultiWriter(out, also), io.NewSectionReader(interrupt.Reader(ctx, in), 0, x.Size+1))
+	if err == nil && n != x.Size {
+		err = fmt.Errorf("%s: has %d bytes, had %d when the export was planned", x.Name, n, x.Size)
 	}
 	if err == nil && sync {
 		err = out.Sync()

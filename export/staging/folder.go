@@ -1,4 +1,14 @@
-package export
+// Package staging keeps the folder that an export is written to before it lands:
+// .NAME.wreg-partial beside the target, which one rename puts into place.
+//
+// Most users need [Open] and [Folder.Land]; [Folder.OpenJournal] and [Folder.Claims]
+// to go on with what a killed export, or another machine, wrote; and [Extras], the
+// files that are copied beside the weights.
+//
+// Invariants: nothing is removed that an export did not write, nor, unasked, what
+// other machines wrote; what a journal claims is never trusted, only looked for; a
+// folder lands complete, under a name that nothing had, or not at all.
+package staging
 
 import (
 	"bytes"
@@ -15,11 +25,10 @@ import (
 	"wreg/export/receipt"
 )
 
-// berth is the folder an export is written to before it lands: beside the target,
-// so that one rename puts it into place.
-type berth struct {
-	path string // "" after landing
-	root *os.Root
+// Folder is where an export is written to before it lands.
+type Folder struct {
+	Path string // "" after landing
+	Root *os.Root
 	lock *os.File
 	kept bool // what was there is gone on with: it is not removed when that fails
 }
@@ -27,24 +36,24 @@ type berth struct {
 // partial ends the name of a berth: .NAME.wreg-partial
 const partial = ".wreg-partial"
 
-// berthPath is where the export of out is written first.
-func berthPath(out string) string {
+// PathOf is where the export of out is written first.
+func PathOf(out string) string {
 	return filepath.Join(filepath.Dir(out), "."+filepath.Base(out)+partial)
 }
 
-// existingBerth says that there is something to land.
-func existingBerth(out string) error {
-	if _, err := os.Stat(berthPath(out)); err != nil {
+// Exists says that there is something to land.
+func Exists(out string) error {
+	if _, err := os.Stat(PathOf(out)); err != nil {
 		return fmt.Errorf("nothing to finish: %w", err)
 	}
 	return nil
 }
 
-// newBerth opens the berth of an export, alone or shared with the other parts of
+// Open opens the berth of an export, alone or shared with the other parts of
 // it. What a killed export left there is removed, unless it is to be continued, or
 // complete: then it is landed as it is.
-func newBerth(out string, keep, shared bool) (*berth, error) {
-	path := berthPath(out)
+func Open(out string, keep, shared bool) (*Folder, error) {
+	path := PathOf(out)
 	if info, err := os.Lstat(path); err == nil && !info.IsDir() { // a link would lead elsewhere
 		return nil, fmt.Errorf("%s is in the way and no folder; remove it", path)
 	}
@@ -70,21 +79,21 @@ func newBerth(out string, keep, shared bool) (*berth, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	b := &berth{path, root, lock, keep}
+	b := &Folder{path, root, lock, keep}
 	entries, err := b.entries()
 	if err == nil {
 		err = filesOnly(path, entries)
 	}
 	if err != nil {
-		b.close()
+		b.Close()
 		return nil, err
 	}
 	return b, nil
 }
 
 // entries lists what is in the berth.
-func (b *berth) entries() ([]fs.DirEntry, error) {
-	d, err := b.root.Open(".")
+func (b *Folder) entries() ([]fs.DirEntry, error) {
+	d, err := b.Root.Open(".")
 	if err != nil {
 		return nil, err
 	}
@@ -146,9 +155,9 @@ func ours(name string) bool {
 	return name == journalName || isCopied(name) || reserved(name) && !strings.HasPrefix(name, journalName)
 }
 
-// writeFile writes a small file and reads it back.
-func (b *berth) writeFile(name string, data []byte, sync bool) (receipt.File, error) {
-	f, err := b.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
+// Write writes a small file and reads it back.
+func (b *Folder) Write(name string, data []byte, sync bool) (receipt.File, error) {
+	f, err := b.Root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o644)
 	if err != nil {
 		return receipt.File{}, err
 	}
@@ -169,15 +178,15 @@ func (b *berth) writeFile(name string, data []byte, sync bool) (receipt.File, er
 	return receipt.File{Name: name, Bytes: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}, nil
 }
 
-// remove deletes what was written, unless it landed.
-func (b *berth) remove() error {
-	if b.path == "" || b.kept {
+// Remove deletes what was written, unless it landed.
+func (b *Folder) Remove() error {
+	if b.Path == "" || b.kept {
 		return nil
 	}
-	return discard(b.path, true)
+	return discard(b.Path, true)
 }
 
-func (b *berth) close() {
-	b.root.Close()
+func (b *Folder) Close() {
+	b.Root.Close()
 	b.lock.Close()
 }

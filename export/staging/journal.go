@@ -1,4 +1,4 @@
-package export
+package staging
 
 import (
 	"bufio"
@@ -21,7 +21,7 @@ import (
 // is text: a first line that names the plan, then one line a part. A line that a
 // kill cut short, or that is damaged, does not count. What it says is never trusted:
 // a part that is kept is made again from its sources, and read back.
-type journal struct {
+type Journal struct {
 	mu   sync.Mutex
 	file *os.File
 }
@@ -29,7 +29,7 @@ type journal struct {
 // journalName starts the names of journals; a share of an export has its own.
 const journalName = "wreg-journal"
 
-func partJournal(part, parts int) string {
+func JournalName(part, parts int) string {
 	if parts == 0 {
 		return journalName
 	}
@@ -59,7 +59,7 @@ type journalLine struct {
 }
 
 // journals names the journals of a berth, sorted.
-func (b *berth) journals() (names []string, err error) {
+func (b *Folder) journals() (names []string, err error) {
 	entries, err := b.entries()
 	for _, e := range entries {
 		if e.Name() == journalName || isPartJournal(e.Name()) {
@@ -70,9 +70,9 @@ func (b *berth) journals() (names []string, err error) {
 	return names, err
 }
 
-// openJournal opens the journal to append to, with its first line written.
-func (b *berth) openJournal(name, plan string) (*journal, error) {
-	f, err := b.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
+// OpenJournal opens the journal to append to, with its first line written.
+func (b *Folder) OpenJournal(name, plan string) (*Journal, error) {
+	f, err := b.Root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func (b *berth) openJournal(name, plan string) (*journal, error) {
 	if _, err := f.Seek(keep, io.SeekStart); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	j := &journal{file: f}
+	j := &Journal{file: f}
 	if keep == 0 {
 		err = j.write(journalHead{1, plan})
 	}
@@ -96,7 +96,7 @@ func (b *berth) openJournal(name, plan string) (*journal, error) {
 	return j, nil
 }
 
-func (j *journal) write(v any) error {
+func (j *Journal) write(v any) error {
 	line, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -107,32 +107,32 @@ func (j *journal) write(v any) error {
 	return err
 }
 
-// job is one part of one unit.
-type job struct{ unit, part int }
+// Key is one part of one unit.
+type Key struct{ Unit, Segment int }
 
-// record says that a part of a unit is written.
-func (j *journal) record(at job, made []sums.Digest) error {
-	line := journalLine{Unit: at.unit, Part: at.part}
+// Record says that a part of a unit is written.
+func (j *Journal) Record(at Key, made []sums.Digest) error {
+	line := journalLine{Unit: at.Unit, Part: at.Segment}
 	for _, d := range made {
 		line.Digests = append(line.Digests, [2]string{d.Sum.String(), d.Hash.String()})
 	}
 	return j.write(line)
 }
 
-func (j *journal) close() error { return j.file.Close() }
+func (j *Journal) Close() error { return j.file.Close() }
 
-// claims are what journals say of a part: the digests of its tensors, one list for
+// Claims are what journals say of a part: the digests of its tensors, one list for
 // each journal that has it.
-type claims map[job][][]sums.Digest
+type Claims map[Key][][]sums.Digest
 
-// claims reads what all journals of a berth say of the parts of a plan; tensors says
+// Claims reads what all journals of a berth say of the parts of a plan; tensors says
 // how many a part has, 0 for one that is none of the plan's.
-func (b *berth) claims(plan string, tensors func(job) int) (claims, error) {
+func (b *Folder) Claims(plan string, tensors func(Key) int) (Claims, error) {
 	names, err := b.journals()
 	if err != nil {
 		return nil, err
 	}
-	all := claims{}
+	all := Claims{}
 	for _, name := range names {
 		one, err := b.readJournal(name, plan, tensors)
 		if err != nil {
@@ -146,13 +146,13 @@ func (b *berth) claims(plan string, tensors func(job) int) (claims, error) {
 }
 
 // readJournal reads one journal. Of lines about one part the last counts.
-func (b *berth) readJournal(name, plan string, tensors func(job) int) (map[job][]sums.Digest, error) {
-	f, err := regular.OpenIn(b.root, name)
+func (b *Folder) readJournal(name, plan string, tensors func(Key) int) (map[Key][]sums.Digest, error) {
+	f, err := regular.OpenIn(b.Root, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	written, head := map[job][]sums.Digest{}, false
+	written, head := map[Key][]sums.Digest{}, false
 	_, err = eachLine(f, func(text []byte) error {
 		if head {
 			if at, made, err := parseLine(text); err == nil && len(made) > 0 && len(made) == tensors(at) { // else damaged: its part is written again
@@ -163,10 +163,10 @@ func (b *berth) readJournal(name, plan string, tensors func(job) int) (map[job][
 		head = true
 		var first journalHead
 		if err := json.Unmarshal(text, &first); err != nil || first.Version != 1 {
-			return fmt.Errorf("%s in %s is no journal this wreg knows; remove the folder", name, b.path)
+			return fmt.Errorf("%s in %s is no journal this wreg knows; remove the folder", name, b.Path)
 		}
 		if first.Plan != plan {
-			return anotherPlan(b)
+			return AnotherPlan(b)
 		}
 		return nil
 	})
@@ -204,11 +204,11 @@ func eachLine(f *os.File, fn func(text []byte) error) (end int64, err error) {
 	}
 }
 
-func anotherPlan(b *berth) error {
-	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; go on with those, or remove the folder", b.path)
+func AnotherPlan(b *Folder) error {
+	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; go on with those, or remove the folder", b.Path)
 }
 
-func parseLine(text []byte) (at job, made []sums.Digest, err error) {
+func parseLine(text []byte) (at Key, made []sums.Digest, err error) {
 	var line journalLine
 	if err := json.Unmarshal(text, &line); err != nil {
 		return at, nil, err
@@ -220,5 +220,5 @@ func parseLine(text []byte) (at job, made []sums.Digest, err error) {
 		}
 		made = append(made, parsed)
 	}
-	return job{line.Unit, line.Part}, made, nil
+	return Key{line.Unit, line.Part}, made, nil
 }
