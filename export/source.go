@@ -1,7 +1,6 @@
 package export
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -21,7 +20,7 @@ type source struct {
 	root    string // absolute path of the folder or file
 	files   []tensor.File
 	hashed  bool
-	tensors []tensor.Info // sorted by path
+	tensors tensor.List // sorted by path
 }
 
 func readSource(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*source, error) {
@@ -55,27 +54,13 @@ func Recorded(s *registry.Snapshot, v *registry.Revision) (tensors []tensor.Info
 		}
 		tensors = append(tensors, t)
 	}
-	slices.SortFunc(tensors, func(a, b tensor.Info) int { return cmp.Compare(a.Path, b.Path) })
+	tensor.List(tensors).Sort()
 	return tensors, nil
 }
 
 // Lookup and All make it an arch.Source.
-func (s *source) Lookup(path string) (tensor.Info, bool) {
-	i, ok := slices.BinarySearchFunc(s.tensors, path, func(t tensor.Info, path string) int { return cmp.Compare(t.Path, path) })
-	if !ok {
-		return tensor.Info{}, false
-	}
-	return s.tensors[i], true
-}
-
-// All yields every tensor, sorted by path.
-func (s *source) All(yield func(tensor.Info) bool) {
-	for _, t := range s.tensors {
-		if !yield(t) {
-			return
-		}
-	}
-}
+func (s *source) Lookup(path string) (tensor.Info, bool) { return s.tensors.Lookup(path) }
+func (s *source) All(yield func(tensor.Info) bool)       { s.tensors.All(yield) }
 
 // folder is where the source's files lie.
 func (s *source) folder() string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"sort"
 	"sync"
 
 	"wreg/ingest/shards"
@@ -22,7 +21,7 @@ type Checkpoint struct {
 	config   []byte
 	doc      *pyjson.Object // config.json, nil when there is none or it cannot be read
 	files    []tensor.File
-	tensors  []tensor.Info // sorted by path
+	tensors  tensor.List
 	findings []tensor.Finding
 
 	open  []*file
@@ -77,18 +76,15 @@ func (c *Checkpoint) Tensors() []tensor.Info { return c.tensors }
 
 // Lookup finds a tensor by its path.
 func (c *Checkpoint) Lookup(path string) (tensor.Info, bool) {
-	if i := c.find(path); i >= 0 {
-		return c.tensors[i], true
-	}
-	return tensor.Info{}, false
+	return c.tensors.Lookup(path)
 }
 
 // Bytes gives a tensor's logical bytes: dense, row-major, little-endian, exactly
 // Info.Bytes long, whatever its stride, byte order or compression in the file.
 // For a plainly stored tensor this is a section of the file.
 func (c *Checkpoint) Bytes(path string) (io.ReaderAt, error) {
-	i := c.find(path)
-	if i < 0 {
+	i, ok := c.tensors.Find(path)
+	if !ok {
 		return nil, fmt.Errorf("%s: no tensor %q", c.Path(), path)
 	}
 	return c.at(c.where[i])
@@ -104,8 +100,8 @@ type prover interface {
 // front to back does not show: it reads what nobody has read of what their checksum is
 // of. Hash does so itself.
 func (c *Checkpoint) Prove(ctx context.Context, path string) error {
-	i := c.find(path)
-	if i < 0 {
+	i, ok := c.tensors.Find(path)
+	if !ok {
 		return fmt.Errorf("%s: no tensor %q", c.Path(), path)
 	}
 	return c.prove(ctx, c.where[i], &c.tensors[i])
@@ -127,15 +123,6 @@ func (c *Checkpoint) prove(ctx context.Context, l location, t *tensor.Info) erro
 
 func (c *Checkpoint) at(l location) (io.ReaderAt, error) {
 	return c.open[l.file].reader.Bytes(int(l.index))
-}
-
-// find is the index of path in tensors, -1 when it is absent.
-func (c *Checkpoint) find(path string) int {
-	i := sort.Search(len(c.tensors), func(i int) bool { return c.tensors[i].Path >= path })
-	if i < len(c.tensors) && c.tensors[i].Path == path {
-		return i
-	}
-	return -1
 }
 
 // note adds a finding.

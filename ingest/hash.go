@@ -107,7 +107,7 @@ func (c *Checkpoint) tasks(out []tensor.Info) (tasks []task, copies []int) {
 	}
 	for i, r := range c.rival {
 		t := *c.info(r.at)
-		if of := c.find(r.path); of >= 0 && t.DType == out[of].DType && t.Shape.Equal(out[of].Shape) {
+		if of, ok := c.tensors.Find(r.path); ok && t.DType == out[of].DType && t.Shape.Equal(out[of].Shape) {
 			tasks = append(tasks, task{r.at, &t, i})
 		}
 	}
@@ -163,7 +163,8 @@ func (c *Checkpoint) settleRivals(tasks []task, out []tensor.Info, o HashOptions
 		if t.rival < 0 {
 			continue
 		}
-		chosen := &out[c.find(t.into.Path)]
+		of, _ := c.tensors.Find(t.into.Path)
+		chosen := &out[of]
 		g := &equal
 		if t.into.Sum != chosen.Sum || t.into.Hash != chosen.Hash {
 			g = &unequal

@@ -177,7 +177,7 @@ func checkFP8Scale(l *linted, r *LintRule) {
 		if !isWeight || t.DType != tensor.F8E4M3 && t.DType != tensor.F8E5M2 || len(t.Shape) < 2 {
 			return false
 		}
-		return !slices.ContainsFunc(scaleNames, func(s string) bool { return l.c.find(base+s) >= 0 })
+		return !slices.ContainsFunc(scaleNames, func(s string) bool { _, ok := l.c.tensors.Find(base + s); return ok })
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"wreg/ingest/regular"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/tensor"
 	"wreg/synth"
 )
 
@@ -190,13 +191,13 @@ func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, fi
 	if err != nil {
 		return nil, err
 	}
-	var all infos
+	var all tensor.List
 	for t, err := range s.Tensors(v) {
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, t)
 	}
-	all.sort()
+	all.Sort()
 	return ar.Resolve(ctx, cfg, all)
 }

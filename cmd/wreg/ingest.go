@@ -240,34 +240,9 @@ func layout(ctx context.Context, config []byte, tensors []tensor.Info) string {
 	if err != nil {
 		return ""
 	}
-	res, err := ar.Resolve(ctx, cfg, infos(tensors))
+	res, err := ar.Resolve(ctx, cfg, tensor.List(tensors))
 	if err != nil {
 		return ""
 	}
 	return res.Layout
-}
-
-// infos lets an architecture ask about tensors sorted by path.
-type infos []tensor.Info
-
-// Lookup finds a tensor by its path.
-func (s infos) Lookup(path string) (tensor.Info, bool) {
-	i, ok := slices.BinarySearchFunc(s, path, func(t tensor.Info, p string) int { return strings.Compare(t.Path, p) })
-	if !ok {
-		return tensor.Info{}, false
-	}
-	return s[i], true
-}
-
-// All yields every tensor, sorted by path.
-func (s infos) All(yield func(tensor.Info) bool) {
-	for _, t := range s {
-		if !yield(t) {
-			return
-		}
-	}
-}
-
-func (s infos) sort() {
-	slices.SortFunc(s, func(a, b tensor.Info) int { return strings.Compare(a.Path, b.Path) })
 }

@@ -30,18 +30,17 @@ type Tensor struct {
 	Assumed bool  // no config says bits and group: the commonest that fit the shapes
 }
 
-// Find finds the triplets among tensors, which are sorted by path. config
+// Find finds the triplets among tensors. config
 // is config.json or nil; its quantization gives bits and group, of all or of one
 // path. Shapes that fit no bits and group make no triplet: the parts stand alone.
-func Find(tensors []tensor.Info, config []byte) []Tensor {
+func Find(tensors tensor.List, config []byte) []Tensor {
 	var list []Tensor
 	settings := quantizationOf(config)
 	find := func(path string) *tensor.Info {
-		i, ok := slices.BinarySearchFunc(tensors, path, func(t tensor.Info, p string) int { return strings.Compare(t.Path, p) })
-		if !ok {
-			return nil
+		if i, ok := tensors.Find(path); ok {
+			return &tensors[i]
 		}
-		return &tensors[i]
+		return nil
 	}
 	for i := range tensors {
 		w := &tensors[i]
