@@ -23,29 +23,29 @@ type match struct {
 }
 
 func (a *Arch) match(ctx context.Context, c *Config, src Source, towardsHF bool) (*match, error) {
-	m := &match{src: src, followed: map[string]bool{}, endings: map[string]bool{}}
+	r := &match{src: src, followed: map[string]bool{}, endings: map[string]bool{}}
 	var cp declare.Checkpoint
 	if src != nil {
-		cp = m
+		cp = r
 	}
 	d, err := declare.Apply(ctx, a.Arch, c, cp, towardsHF)
 	if err != nil {
 		return nil, err
 	}
-	m.Declared = d
-	return m, m.loader()
+	r.Declared = d
+	return r, r.loader()
 }
 
 // Load is declare.Checkpoint.
-func (m *match) Load(d *declare.Declared, path string) (op.Array, bool) {
-	m.Declared = d
-	f, t := m.load(path)
+func (r *match) Load(d *declare.Declared, path string) (op.Array, bool) {
+	r.Declared = d
+	f, t := r.load(path)
 	return f.Array, t == nil
 }
 
 // Any is declare.Checkpoint.
-func (m *match) Any(d *declare.Declared, p *tensor.Pattern) (found bool) {
-	m.src.All(func(i tensor.Info) bool {
+func (r *match) Any(d *declare.Declared, p *tensor.Pattern) (found bool) {
+	r.src.All(func(i tensor.Info) bool {
 		found = p.Match(i.Path)
 		return !found && d.Work(declare.MatchSteps(p, i.Path)) == nil
 	})
@@ -54,17 +54,17 @@ func (m *match) Any(d *declare.Declared, p *tensor.Pattern) (found bool) {
 
 // loader does what mlx_lm's loader does to an AWQ checkpoint: it casts all other
 // floats to the dtype of the scales.
-func (m *match) loader() (err error) {
-	if method := m.QuantMethod(); m.src == nil || method != "awq" && method != "gptq" {
+func (r *match) loader() (err error) {
+	if method := r.QuantMethod(); r.src == nil || method != "awq" && method != "gptq" {
 		return nil
 	}
-	m.src.All(func(i tensor.Info) bool {
+	r.src.All(func(i tensor.Info) bool {
 		switch {
 		case strings.HasSuffix(i.Path, ".g_idx"):
 			err = fmt.Errorf("%s: GPTQ with group indices cannot be converted; give an unquantized checkpoint", i.Path)
 		case strings.HasSuffix(i.Path, ".qweight"): // of several the last counts, as in mlx_lm
-			if scales, ok := m.src.Lookup(sibling(i.Path, "scales")); ok {
-				m.loaderCast = scales.DType
+			if scales, ok := r.src.Lookup(sibling(i.Path, "scales")); ok {
+				r.loaderCast = scales.DType
 			}
 		}
 		return err == nil
@@ -73,11 +73,11 @@ func (m *match) loader() (err error) {
 }
 
 // cast puts the loader's cast behind a plain float.
-func (m *match) cast(n *op.Node) *op.Node {
-	if m.loaderCast == tensor.Invalid || n == nil || !n.DType.Float() || n.DType == m.loaderCast {
+func (r *match) cast(n *op.Node) *op.Node {
+	if r.loaderCast == tensor.Invalid || n == nil || !n.DType.Float() || n.DType == r.loaderCast {
 		return n
 	}
-	return &op.Node{Step: op.Step{Op: op.Cast, To: m.loaderCast}, DType: m.loaderCast, Shape: n.Shape, In: []*op.Node{n}}
+	return &op.Node{Step: op.Step{Op: op.Cast, To: r.loaderCast}, DType: r.loaderCast, Shape: n.Shape, In: []*op.Node{n}}
 }
 
 // stored finds a tensor under its own path, or under one that a renaming gives it.

@@ -36,15 +36,15 @@ func Apply(ctx context.Context, a *lang.Arch, c *Config, cp Checkpoint, towardsH
 }
 
 // start makes the declarations those of one question.
-func (d *Declared) start(ctx context.Context, cp Checkpoint, towardsHF bool) {
-	d.checkpoint, d.TowardsHF, d.matched = cp, towardsHF, map[string]bool{}
-	d.Budget.start(ctx, d.what)
+func (r *Declared) start(ctx context.Context, cp Checkpoint, towardsHF bool) {
+	r.checkpoint, r.TowardsHF, r.matched = cp, towardsHF, map[string]bool{}
+	r.Budget.start(ctx, r.what)
 }
 
 // what says what an exhausted budget was spent on.
-func (d *Declared) what() string {
-	rules := len(d.Drops.List) + len(d.Keeps.List) + len(d.Quants.List) + len(d.Reads.List)
-	return fmt.Sprintf("%s, with %d tensors, %d rules about names and %d renamings so far,", d.Arch.File, len(d.Outputs), rules, len(d.Renamings.List))
+func (r *Declared) what() string {
+	rules := len(r.Drops.List) + len(r.Keeps.List) + len(r.Quants.List) + len(r.Reads.List)
+	return fmt.Sprintf("%s, with %d tensors, %d rules about names and %d renamings so far,", r.Arch.File, len(r.Outputs), rules, len(r.Renamings.List))
 }
 
 // shown adds the line that a fault of this file is on. What a rule refuses needs
@@ -60,10 +60,10 @@ func shown(a *lang.Arch, err error) error {
 }
 
 // spendAt counts names, at the place of an expression; spendNameAt some of a length.
-func (d *Declared) spendAt(n *expr.Node, names int64) error { return faultOf(n, d.Spend(names)) }
+func (r *Declared) spendAt(n *expr.Node, names int64) error { return faultOf(n, r.Spend(names)) }
 
-func (d *Declared) spendNameAt(n *expr.Node, count int64, length int) error {
-	return faultOf(n, d.SpendName(count, length))
+func (r *Declared) spendNameAt(n *expr.Node, count int64, length int) error {
+	return faultOf(n, r.SpendName(count, length))
 }
 
 // remember keeps the deepest reason why a name has no value.
