@@ -11,7 +11,6 @@ import (
 	"wreg/export/compute"
 	"wreg/export/disk"
 	"wreg/registry/arch/op"
-	"wreg/registry/tensor"
 )
 
 // slack is disk space asked for beyond the shards: config, index, receipt and the
@@ -40,9 +39,6 @@ func (p *Plan) memory() (faults []error) {
 	}
 	return faults
 }
-
-// largest are the greatest finite values of the types that overflow.
-var largest = map[tensor.DType]float64{tensor.F16: 65504, tensor.BF16: 0x1.FEp127}
 
 // overflow foretells infinities from the statistics taken at ingest: a number that
 // does not fit becomes infinite silently in a cast.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"wreg/accel"
+	"wreg/export/compute"
 	"wreg/export/staging"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
@@ -175,4 +176,28 @@ func (e *UnusedError) Lines() []string {
 		lines = append(lines, fmt.Sprintf("  … %d more", n))
 	}
 	return lines
+}
+
+// share is the bytes that the first n elements of the tree take in this tensor.
+func (t *PlanTensor) share(n int64) int64 {
+	if !t.quant {
+		return compute.SizeOf(t.DType, n)
+	}
+	if t.bits != 0 {
+		return n / 8 * int64(t.spec.Bits)
+	}
+	return compute.SizeOf(t.DType, n/int64(t.spec.Group))
+}
+
+// mlxFloat are the types mlx calls floating. It reads float8 as bytes.
+func mlxFloat(d tensor.DType) bool {
+	return d == tensor.F16 || d == tensor.BF16 || d == tensor.F32 || d == tensor.F64
+}
+
+// largest are the greatest finite values of the types that overflow.
+var largest = map[tensor.DType]float64{tensor.F16: 65504, tensor.BF16: 0x1.FEp127}
+
+// parent is the path without its last segment.
+func parent(path string) string {
+	return path[:max(strings.LastIndexByte(path, '.'), 0)]
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"wreg/accel"
@@ -176,6 +177,55 @@ func (o Options) filled() (Options, error) {
 	return o, nil
 }
 
+// resolve lists the output tensors of a target. An mlx checkpoint is taken back to
+// hf; one that is in the hf layout already stays as it is, tensor by tensor: in
+// safetensors, and in shards of the usual size, whatever it was before.
+func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*arch.Resolution, error) {
+	_, ggml := src.Lookup(ggufMark)
+	if p.Target == arch.MLX || ggml { // those families have the same names in hf and mlx
+		return p.o.Arch.Resolve(ctx, c, src)
+	}
+	back, err := p.o.Arch.Invert(ctx, c, src)
+	if err != nil || len(back.Gaps)+len(back.Unused) == 0 {
+		return back, err
+	}
+	r, err := p.o.Arch.Resolve(ctx, c, src)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil || r.Layout != arch.HF {
+		return back, nil
+	}
+	if len(r.Gaps) > 0 {
+		if len(back.Gaps) == 0 {
+			return back, nil
+		}
+		return r, nil // what hf lacks, not what mlx would
+	}
+	left := map[string]bool{}
+	for _, path := range r.Unused {
+		left[path] = true
+	}
+	r.Targets, r.Drops = nil, nil
+	for t := range src.All {
+		if !mlxFloat(t.DType) && p.o.DType != tensor.Invalid {
+			return nil, fmt.Errorf("%s: tensor %q is %v: a checkpoint that is stored quantized keeps its dtypes; leave --dtype out", p.Model, t.Path, t.DType)
+		}
+		if !left[t.Path] {
+			r.Targets = append(r.Targets, same(t))
+		}
+	}
+	return r, nil
+}
+
+// same is a tensor as it is.
+func same(t tensor.Info) arch.Target {
+	return arch.Target{
+		Want: arch.Want{Path: t.Path, Shape: t.Shape, Rule: "in this layout already"},
+		Make: &op.Node{Step: op.Step{Op: op.Load, Path: t.Path}, DType: t.DType, Shape: t.Shape},
+	}
+}
+
 // complete refuses a checkpoint with gaps or with tensors no rule knows.
 func (p *Plan) complete(r *arch.Resolution) error {
 	if len(r.Gaps) > 0 {
@@ -189,35 +239,6 @@ func (p *Plan) complete(r *arch.Resolution) error {
 		return fmt.Errorf("%s: architecture %s has no tensors for this config.json; nothing would be written", p.Model, p.Arch)
 	}
 	return nil
-}
-
-// castType is the dtype floats are cast to: the one asked for, else
-// config.torch_dtype, else text_config.dtype. mlx_lm acts on three names only and
-// never reads the top-level dtype.
-func castType(asked tensor.DType, config *pyjson.Object) tensor.DType {
-	if asked != tensor.Invalid {
-		return asked
-	}
-	name, ok := config.Text("torch_dtype")
-	if !ok {
-		if text := config.Object("text_config"); text != nil {
-			name, _ = text.Text("dtype")
-		}
-	}
-	switch name {
-	case "float16":
-		return tensor.F16
-	case "bfloat16":
-		return tensor.BF16
-	case "float32":
-		return tensor.F32
-	}
-	return tensor.Invalid
-}
-
-// mlxFloat are the types mlx calls floating. It reads float8 as bytes.
-func mlxFloat(d tensor.DType) bool {
-	return d == tensor.F16 || d == tensor.BF16 || d == tensor.F32 || d == tensor.F64
 }
 
 // castTo casts floats, when a dtype is wanted that they do not have.
@@ -269,6 +290,58 @@ func (p *Plan) add(t arch.Target) error {
 	}
 	p.Tensors = append(p.Tensors, x)
 	return nil
+}
+
+// quantized plans the tensors that a weight becomes.
+func (p *Plan) quantized(t arch.Target, n *op.Node, spec accel.QuantSpec, why string) error {
+	module := parent(t.Path)
+	last := len(n.Shape) - 1
+	with := func(d int64) tensor.Shape {
+		s := slices.Clone(n.Shape)
+		s[last] = d
+		return s
+	}
+	groups := with(n.Shape[last] / int64(spec.Group))
+	type made struct {
+		dtype tensor.DType
+		shape tensor.Shape
+	}
+	list := []made{{tensor.U32, with(n.Shape[last] * int64(spec.Bits) / 32)}, {tensor.U8, groups}}
+	if spec.Mode == accel.Affine {
+		list = []made{list[0], {n.DType, groups}, {n.DType, groups}}
+	}
+	for i, m := range list {
+		size, err := m.shape.Bytes(m.dtype)
+		if err != nil {
+			return err
+		}
+		p.Tensors = append(p.Tensors, PlanTensor{
+			Path: module + "." + quantParts[i], DType: m.dtype, Shape: m.shape, Bytes: size, Rule: t.Rule, Quant: why,
+			Make: &op.Node{Step: op.Step{Op: opQuantize}, In: []*op.Node{n}, DType: m.dtype, Shape: m.shape},
+			tree: n, spec: spec, quant: true,
+		})
+	}
+	p.Tensors[len(p.Tensors)-len(list)].bits = spec.Bits
+	return nil
+}
+
+// decode puts the decoding of blocks under every load of a tree that needs it. as
+// is the dtype that the floats become.
+func (p *Plan) decode(n *op.Node, as tensor.DType) *op.Node {
+	if n.Op == op.Load {
+		if t, ok := p.source.Lookup(n.Path); ok && compute.Decodable(t.DType) {
+			load := *n
+			load.DType = t.DType
+			return &op.Node{Step: op.Step{Op: op.GGML, Scalar: largest[as]}, In: []*op.Node{&load}, DType: tensor.F32, Shape: n.Shape}
+		}
+		return n
+	}
+	out := *n
+	out.In = make([]*op.Node, len(n.In))
+	for i, m := range n.In {
+		out.In[i] = p.decode(m, as)
+	}
+	return &out
 }
 
 // headerFormat is what shards say of themselves: transformers and mlx look at it.

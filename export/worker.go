@@ -184,17 +184,6 @@ func (w *worker) make(ctx context.Context, j staging.Key) error {
 	return nil
 }
 
-// share is the bytes that the first n elements of the tree take in this tensor.
-func (t *PlanTensor) share(n int64) int64 {
-	if !t.quant {
-		return compute.SizeOf(t.DType, n)
-	}
-	if t.bits != 0 {
-		return n / 8 * int64(t.spec.Bits)
-	}
-	return compute.SizeOf(t.DType, n/int64(t.spec.Group))
-}
-
 // quantize writes the codes, scales and biases of n elements.
 func (w *worker) quantize(u *unit, dtype tensor.DType, src []byte, n int64) error {
 	var bufs [3][]byte

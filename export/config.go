@@ -20,6 +20,26 @@ import (
 // modelOptFile is where NVIDIA's exporter keeps its quantization settings.
 const modelOptFile = "hf_quant_config.json"
 
+// finish plans everything that is no weight: config.json and the files to copy.
+func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
+	root, err := ingest.OpenFolder(p.source.folder())
+	if err != nil {
+		return p.source.moved(err)
+	}
+	defer root.Close()
+	if p.files, err = staging.Extras(root); err != nil {
+		return err
+	}
+	if p.Target == arch.HF { // the same model, under its own names
+		p.config, err = p.configBack(config, doc)
+		return err
+	}
+	if p.config, err = configFor(doc, root, p.vision()); err != nil {
+		return fmt.Errorf("%s: %w", staging.Config, err)
+	}
+	return nil
+}
+
 // rewrite does to config.json what mlx_lm's loader does, also when the source's
 // weights are stored quantized, and prepares -q.
 func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
@@ -72,65 +92,6 @@ func (p *Plan) hoist(doc *pyjson.Object) error {
 	}
 	doc.Set("quantization_config", q)
 	return nil
-}
-
-// storedQuantization is the quantization block that mlx_lm's loader makes of a
-// source's quantization_config; nil when the weights become floats.
-func storedQuantization(c *pyjson.Object) (*pyjson.Object, error) {
-	method, _ := c.Text("quant_method")
-	spec := func(mode string, bits, group int) (*pyjson.Object, error) {
-		return specDocument(accel.QuantSpec{Mode: mode, Bits: bits, Group: group}, true), nil
-	}
-	switch method {
-	case "mxfp4":
-		return spec(accel.MXFP4, 4, 32)
-	case "mxfp8":
-		return spec(accel.MXFP8, 8, 32)
-	case "fp8":
-		// Power-of-two scales over 32 x 32 are mxfp8 and stay packed.
-		if format, _ := c.Text("scale_fmt"); format == "ue8m0" && isBlock32(c) {
-			return spec(accel.MXFP8, 8, 32)
-		}
-	case "compressed-tensors":
-		switch format, _ := c.Text("format"); format {
-		case "nvfp4-pack-quantized":
-			return spec(accel.NVFP4, 4, 16)
-		case "mxfp4-pack-quantized":
-			return spec(accel.MXFP4, 4, 32)
-		case "pack-quantized":
-			return spec(accel.Affine, 4, 32)
-		default:
-			return nil, fmt.Errorf("quantization_config: compressed-tensors format %q is not known to mlx_lm", format)
-		}
-	case "modelopt":
-		settings := c
-		if inner := c.Object("quantization"); inner != nil {
-			settings = inner
-		}
-		if algo, _ := settings.Text("quant_algo"); algo != "NVFP4" {
-			return nil, fmt.Errorf("quantization_config: modelopt algorithm %q is not known to mlx_lm", algo)
-		}
-		q, err := spec(accel.NVFP4, 4, 16)
-		if group, ok := settings.Get("group_size"); ok {
-			q.Set("group_size", group)
-		}
-		return q, err
-	case "awq", "gptq":
-		q := pyjson.New()
-		q.Set("group_size", int64(128))
-		if group, ok := c.Get("group_size"); ok {
-			q.Set("group_size", group)
-		}
-		q.Set("bits", int64(4))
-		return q, nil
-	}
-	return nil, nil
-}
-
-func isBlock32(c *pyjson.Object) bool {
-	v, _ := c.Get("weight_block_size")
-	list, ok := v.([]any)
-	return ok && len(list) == 2 && list[0] == pyjson.Number("32") && list[1] == pyjson.Number("32")
 }
 
 // dropLeftover takes the quantization blocks out of config.json when no weight of
@@ -191,4 +152,99 @@ func (p *Plan) unsaid(targets []arch.Target) error {
 	}
 	return fmt.Errorf("%s cannot be exported: tensor %q and others are stored in codes, and config.json has no quantization block, without which mlx_lm refuses them; %s to config.json and ingest again, or export with -d",
 		p.Model, first, block)
+}
+
+// vision reports whether the output holds a vision tower where mlx_lm looks for it.
+func (p *Plan) vision() bool {
+	return slices.ContainsFunc(p.Tensors, func(t PlanTensor) bool { return strings.HasPrefix(t.Path, "model.vision_tower.") })
+}
+
+// configBack is config.json for the hf layout: as it is, but for mlx's own
+// quantization block, which transformers must not see. Only mxfp4 has packed hf
+// tensors that it stands for.
+func (p *Plan) configBack(config []byte, doc *pyjson.Object) ([]byte, error) {
+	q := doc.Object("quantization")
+	if q == nil {
+		if said, _ := claim.Quantized(p.doc); said != "" && p.plain {
+			return doc.Sorted().Python() // without the block
+		}
+		if _, says := doc.Get("quantization_config"); !says || p.coded() {
+			return slices.Clone(config), nil
+		}
+		// The codes became floats on the way to mlx; a loader would look for scales.
+		p.Notes = append(p.Notes, "config.json: quantization_config is left out, the weights are floats")
+		doc.Remove("quantization_config")
+		if text := doc.Object("text_config"); text != nil {
+			text.Remove("quantization_config")
+		}
+		return doc.Sorted().Python()
+	}
+	doc.Remove("quantization")
+	doc.Remove("quantization_config")
+	if mode, _ := q.Text("mode"); mode == accel.MXFP4 {
+		back := pyjson.New()
+		back.Set("quant_method", mode)
+		doc.Set("quantization_config", back)
+	}
+	return doc.Sorted().Python()
+}
+
+// coded reports that a tensor of the output is stored in codes.
+func (p *Plan) coded() bool {
+	return slices.ContainsFunc(p.Tensors, func(t PlanTensor) bool {
+		switch t.DType {
+		case tensor.F8E4M3, tensor.F8E5M2, tensor.F8E8M0, tensor.F4, tensor.U8, tensor.U32, tensor.I32:
+			return true
+		}
+		return false
+	})
+}
+
+// index is model.safetensors.index.json.
+func (p *Plan) index() ([]byte, error) {
+	meta, files := pyjson.New(), pyjson.New()
+	meta.Set("total_size", p.TotalSize)
+	if p.Target == arch.MLX {
+		meta.Set("total_parameters", p.parameters())
+	}
+	for _, t := range p.Tensors {
+		files.Set(t.Path, p.Shards[t.Shard].Name)
+	}
+	out := pyjson.New()
+	out.Set("metadata", meta)
+	out.Set("weight_map", files.Sorted())
+	return out.Python()
+}
+
+// parameters counts as mlx_lm does: the tensors of modules that have no module
+// inside.
+func (p *Plan) parameters() int64 {
+	inner := map[string]bool{} // modules that hold modules with tensors
+	for _, t := range p.Tensors {
+		module := parent(t.Path)
+		for m := parent(module); m != "" && !inner[m]; m = parent(m) {
+			inner[m] = true
+		}
+	}
+	packed := map[string]bool{}
+	for _, t := range p.Tensors {
+		if t.bits != 0 {
+			packed[parent(t.Path)] = true
+		}
+	}
+	var n int64
+	for _, t := range p.Tensors {
+		module := parent(t.Path)
+		switch {
+		case t.bits != 0:
+			n += compute.Numel(t.Shape) * 32 / int64(t.bits)
+		case packed[module]: // scales and biases are no parameters
+			if t.Path == module+".bias" {
+				n += compute.Numel(t.Shape)
+			}
+		case !inner[module] && module != "": // the root always holds modules
+			n += compute.Numel(t.Shape)
+		}
+	}
+	return n
 }

@@ -1,10 +1,14 @@
 package export
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"wreg/accel"
+	"wreg/export/compute"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
@@ -156,53 +160,126 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 	return q.spec, nil, "default", true, nil
 }
 
-// specDocument is a module's entry in config.json. mlx_lm writes a recipe's group
-// as null when none was asked for; an architecture's own rules are written as they
-// are: without a mode, and without a group when they name none.
-func specDocument(s accel.QuantSpec, mode bool) *pyjson.Object {
-	d := pyjson.New()
-	switch {
-	case s.Group != 0:
-		d.Set("group_size", int64(s.Group))
-	case mode:
-		d.Set("group_size", nil)
+// recipes are mlx_lm's mixed recipes: bits for most weights, and for those that
+// lose most.
+var recipes = map[string][2]int{"mixed_2_6": {2, 6}, "mixed_3_4": {3, 4}, "mixed_3_6": {3, 6}, "mixed_4_6": {4, 6}}
+
+// Recipes names the mixed recipes.
+func Recipes() []string {
+	var names []string
+	for name := range recipes {
+		names = append(names, name)
 	}
-	d.Set("bits", int64(s.Bits))
-	if mode {
-		d.Set("mode", s.Mode)
-	}
-	return d
+	slices.Sort(names)
+	return names
 }
 
-// quantized plans the tensors that a weight becomes.
-func (p *Plan) quantized(t arch.Target, n *op.Node, spec accel.QuantSpec, why string) error {
-	module := parent(t.Path)
-	last := len(n.Shape) - 1
-	with := func(d int64) tensor.Shape {
-		s := slices.Clone(n.Shape)
-		s[last] = d
-		return s
+// recipe finds where in a path the layer stands, and how many there are.
+func (q *quantizer) recipe(targets []arch.Target) error {
+	if _, ok := recipes[q.asked.Recipe]; !ok {
+		return fmt.Errorf("recipe %q: want one of %s", q.asked.Recipe, strings.Join(Recipes(), ", "))
 	}
-	groups := with(n.Shape[last] / int64(spec.Group))
-	type made struct {
-		dtype tensor.DType
-		shape tensor.Shape
+	if q.spec.Mode != accel.Affine {
+		return fmt.Errorf("recipe %s: recipes are affine, not %s", q.asked.Recipe, q.spec.Mode)
 	}
-	list := []made{{tensor.U32, with(n.Shape[last] * int64(spec.Bits) / 32)}, {tensor.U8, groups}}
-	if spec.Mode == accel.Affine {
-		list = []made{list[0], {n.DType, groups}, {n.DType, groups}}
-	}
-	for i, m := range list {
-		size, err := m.shape.Bytes(m.dtype)
-		if err != nil {
-			return err
+	found := false
+	for _, t := range targets {
+		segments := strings.Split(t.Path, ".")
+		if !found && strings.Contains(parent(t.Path), "down_proj") {
+			found = true
+			if q.place = slices.IndexFunc(segments, isDigits); q.place < 0 {
+				q.place = len(segments) - 2
+			}
 		}
-		p.Tensors = append(p.Tensors, PlanTensor{
-			Path: module + "." + quantParts[i], DType: m.dtype, Shape: m.shape, Bytes: size, Rule: t.Rule, Quant: why,
-			Make: &op.Node{Step: op.Step{Op: opQuantize}, In: []*op.Node{n}, DType: m.dtype, Shape: m.shape},
-			tree: n, spec: spec, quant: true,
-		})
 	}
-	p.Tensors[len(p.Tensors)-len(list)].bits = spec.Bits
+	if !found {
+		return fmt.Errorf("recipe %s: the architecture has no down_proj to measure layers by", q.asked.Recipe)
+	}
+	for _, t := range targets {
+		if segments := strings.Split(t.Path, "."); len(segments) > q.place && isDigits(segments[q.place]) {
+			n, err := strconv.ParseInt(segments[q.place], 10, 32)
+			if err == nil {
+				q.layers = max(q.layers, n+1)
+			}
+		}
+	}
 	return nil
+}
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// recipeBits is mlx_lm's mixed predicate: the first and last eighth of the layers
+// and every third between get more bits for their v_proj and down_proj.
+func (q *quantizer) recipeBits(module string) (int, error) {
+	segments := strings.Split(module, ".")
+	n, layer := q.layers, int64(0)
+	if len(segments) > q.place {
+		var err error
+		if layer, err = strconv.ParseInt(segments[q.place], 10, 32); err != nil {
+			return 0, fmt.Errorf("recipe %s: %q has no layer in segment %d", q.asked.Recipe, module, q.place)
+		}
+	}
+	has := func(part string) bool { return strings.Contains(module, part) }
+	more := layer < n/8 || layer >= 7*n/8 || ((layer-n/8)%3+3)%3 == 2
+	bits := recipes[q.asked.Recipe]
+	if more && (has("v_proj") || has("v_a_proj") || has("v_b_proj") || has("down_proj")) || has("lm_head") {
+		return bits[1], nil
+	}
+	return bits[0], nil
+}
+
+// dequantizedTargets turns the three stored parts of a module into its weight; other
+// targets stay. mlx_lm does it for linear, embedding and expert layers. said: the
+// config speaks of quantized weights, even if none is.
+func dequantizedTargets(targets []arch.Target, dtype tensor.DType, said bool) ([]arch.Target, error) {
+	byPath := map[string]*arch.Target{}
+	for i := range targets {
+		byPath[targets[i].Path] = &targets[i]
+	}
+	var out []arch.Target
+	found := said
+	for _, t := range targets {
+		module := parent(t.Path)
+		scales, weight := byPath[module+".scales"], byPath[module+".weight"]
+		if t.Packed.Bits == 0 || scales == nil || weight == nil || weight.Make == nil || scales.Make == nil || multi(module) {
+			out = append(out, t)
+			continue
+		}
+		if t.Path != module+".weight" {
+			if t.Path != module+".scales" && t.Path != module+".biases" {
+				out = append(out, t)
+			}
+			continue
+		}
+		found = true
+		spec, err := compute.Packing(t.Packed, scales.Make.DType)
+		if err != nil {
+			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
+		}
+		n := &op.Node{Step: op.Step{Op: op.Dequantize}, In: []*op.Node{t.Make, scales.Make}, DType: tensor.BF16, Shape: slices.Clone(t.Make.Shape)}
+		n.Shape[len(n.Shape)-1] = n.Shape[len(n.Shape)-1] * 32 / int64(spec.Bits)
+		n.Axis, n.Count = spec.Bits, spec.Group
+		if spec.Mode == accel.Affine {
+			biases := byPath[module+".biases"]
+			if biases == nil || biases.Make == nil {
+				return nil, fmt.Errorf("tensor %q: %s.biases is missing", t.Path, module)
+			}
+			n.In = []*op.Node{t.Make, castTo(scales.Make, dtype), castTo(biases.Make, dtype)}
+			n.DType = n.In[1].DType
+		}
+		t.Make, t.Packed, t.Keep = n, arch.Packed{}, true
+		t.Shape = n.Shape
+		out = append(out, t)
+	}
+	if !found {
+		return nil, errors.New("nothing to dequantize: the model holds no quantized weights")
+	}
+	return out, nil
+}
+
+// multi reports a layer that mlx_lm leaves quantized: its per-head projections.
+func multi(module string) bool {
+	return strings.HasSuffix(module, ".embed_q") || strings.HasSuffix(module, ".unembed_out")
 }
