@@ -9,6 +9,7 @@ import (
 
 	"wreg/accel"
 	"wreg/export/compute"
+	"wreg/export/mlxconfig"
 	"wreg/export/staging"
 	"wreg/ingest"
 	"wreg/ingest/claim"
@@ -34,7 +35,7 @@ func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 		p.config, err = p.configBack(config, doc)
 		return err
 	}
-	if p.config, err = configFor(doc, root, p.vision()); err != nil {
+	if p.config, err = mlxconfig.Converted(doc, root, p.vision()); err != nil {
 		return fmt.Errorf("%s: %w", staging.Config, err)
 	}
 	return nil
@@ -43,13 +44,13 @@ func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 // rewrite does to config.json what mlx_lm's loader does, also when the source's
 // weights are stored quantized, and prepares -q.
 func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
-	edit(doc)
+	mlxconfig.Edit(doc)
 	if err := p.hoist(doc); err != nil {
 		return err
 	}
 	if doc.Object("quantization") == nil {
 		if stored := doc.Object("quantization_config"); stored != nil {
-			q, err := storedQuantization(stored)
+			q, err := mlxconfig.Stored(stored)
 			if err != nil {
 				return fmt.Errorf("%s: %w", staging.Config, err)
 			}
@@ -83,7 +84,7 @@ func (p *Plan) hoist(doc *pyjson.Object) error {
 		return err
 	}
 	defer root.Close()
-	q, err := readObject(root, modelOptFile)
+	q, err := mlxconfig.Read(root, modelOptFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -178,8 +178,8 @@ func (e *UnusedError) Lines() []string {
 	return lines
 }
 
-// share is the bytes that the first n elements of the tree take in this tensor.
-func (t *PlanTensor) share(n int64) int64 {
+// bytesFor is the bytes that the first n elements of the tree take in this tensor.
+func (t *PlanTensor) bytesFor(n int64) int64 {
 	if !t.quant {
 		return compute.SizeOf(t.DType, n)
 	}

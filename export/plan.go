@@ -17,6 +17,7 @@ import (
 
 	"wreg/accel"
 	"wreg/export/compute"
+	"wreg/export/mlxconfig"
 	"wreg/ingest/claim"
 	"wreg/ingest/safetensors"
 	"wreg/registry"
@@ -83,7 +84,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	p.dropLeftover(doc, said)
 	p.DType = o.DType
 	if o.Target == arch.MLX {
-		p.DType = castType(o.DType, doc)
+		p.DType = mlxconfig.DType(o.DType, doc)
 		if err := p.rewrite(doc, r.Targets); err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"wreg/accel"
 	"wreg/export/compute"
+	"wreg/export/mlxconfig"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
@@ -73,7 +74,7 @@ func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*q
 			q.modules.Set(k, v)
 		}
 	} else {
-		q.modules = specDocument(q.spec, true)
+		q.modules = mlxconfig.Spec(q.spec, true)
 	}
 	if asked.Recipe != "" {
 		return q, q.recipe(targets)
@@ -107,7 +108,7 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 		return spec, why, false, fmt.Errorf("%s: its last axis, %d, is no multiple of the group of %d", why, last, spec.Group)
 	}
 	if entry == nil && q.partly {
-		entry = specDocument(q.spec, true)
+		entry = mlxconfig.Spec(q.spec, true)
 	}
 	if entry != nil {
 		q.modules.Set(module, entry)
@@ -140,7 +141,7 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 		if spec, err = spec.Resolve(); err != nil {
 			return spec, nil, why, false, fmt.Errorf("%s: %w", why, err)
 		}
-		return spec, specDocument(spec, true), why, true, nil
+		return spec, mlxconfig.Spec(spec, true), why, true, nil
 	}
 	if q.asked.Recipe != "" {
 		bits, err := q.recipeBits(module)
@@ -148,14 +149,14 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 			return spec, nil, "", false, err
 		}
 		spec = accel.QuantSpec{Mode: accel.Affine, Bits: bits, Group: q.asked.Group}
-		return spec, specDocument(spec, true), "recipe " + q.asked.Recipe, true, nil
+		return spec, mlxconfig.Spec(spec, true), "recipe " + q.asked.Recipe, true, nil
 	}
 	switch {
 	case own.Never:
 		return spec, nil, "the consumer keeps this module as it is", false, nil
 	case own.Bits > 0:
 		spec = accel.QuantSpec{Bits: own.Bits, Group: own.GroupSize}
-		return spec, specDocument(spec, false), "the consumer's rule", true, nil
+		return spec, mlxconfig.Spec(spec, false), "the consumer's rule", true, nil
 	}
 	return q.spec, nil, "default", true, nil
 }

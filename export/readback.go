@@ -173,8 +173,8 @@ func (w *worker) readPart(ctx context.Context, i, k int, whole *sums.Digester) (
 	s, t, sum := w.s, &w.s.plan.Tensors[i], w.out[0].sum
 	p := s.unitOf(i).parts[k]
 	sum.Reset()
-	end := t.Offset + t.share(p.First+p.N)
-	for at := t.Offset + t.share(p.First); at < end; {
+	end := t.Offset + t.bytesFor(p.First+p.N)
+	for at := t.Offset + t.bytesFor(p.First); at < end; {
 		if err := ctx.Err(); err != nil {
 			return sums.Digest{}, err
 		}
@@ -195,5 +195,5 @@ func (w *worker) readPart(ctx context.Context, i, k int, whole *sums.Digester) (
 // place names a part of tensor i, for errors.
 func (s *stream) place(i, part int) string {
 	t, p := &s.plan.Tensors[i], s.unitOf(i).parts[part]
-	return fmt.Sprintf("%s: tensor %q: bytes %d:%d", s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.share(p.First), t.Offset+t.share(p.First+p.N))
+	return fmt.Sprintf("%s: tensor %q: bytes %d:%d", s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.bytesFor(p.First), t.Offset+t.bytesFor(p.First+p.N))
 }

@@ -76,7 +76,7 @@ func (s *stream) tensor(i int, parts []compute.Segment) receipt.Tensor {
 		return out
 	}
 	for k, p := range parts {
-		part := receipt.Part{Bytes: t.share(p.First+p.N) - t.share(p.First), XXH3: s.made[i][k].Sum.String(), SHA256: s.known(i, k, p).String()}
+		part := receipt.Part{Bytes: t.bytesFor(p.First+p.N) - t.bytesFor(p.First), XXH3: s.made[i][k].Sum.String(), SHA256: s.known(i, k, p).String()}
 		if from := compute.Loads(p.Node); len(from) == 1 {
 			part.From = from[0]
 		}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 
+	"wreg/export/mlxconfig"
 	"wreg/export/receipt"
 	"wreg/export/staging"
 	"wreg/ingest"
@@ -148,7 +149,7 @@ func (p *Plan) beside(ctx context.Context, b *staging.Folder) ([]receipt.File, e
 		name string
 		data []byte
 	}
-	written := []file{{staging.Config, p.config}, {staging.Index, index}, {staging.Readme, []byte(readme)}}
+	written := []file{{staging.Config, p.config}, {staging.Index, index}, {staging.Readme, []byte(mlxconfig.Readme)}}
 	if p.Target == arch.HF { // transformers wants an index only for several shards
 		written = written[:1]
 		if len(p.Shards) > 1 {

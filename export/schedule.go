@@ -152,7 +152,7 @@ func (s *stream) written(jobs []staging.Key) (n int64) {
 		u := &s.units[j.Unit]
 		p := u.parts[j.Segment]
 		for k := range u.n {
-			n += s.plan.Tensors[u.first+k].share(p.N)
+			n += s.plan.Tensors[u.first+k].bytesFor(p.N)
 		}
 	}
 	return n

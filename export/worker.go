@@ -70,7 +70,7 @@ func (w *worker) do(ctx context.Context, j staging.Key, queue *schedule, settled
 		made = append(made, s.made[u.first+k][j.Segment])
 		if out := &s.plan.Tensors[u.first+k]; !s.plan.o.NoSync {
 			p := u.parts[j.Segment]
-			disk.StartWriting(s.files[out.Shard], out.Offset+out.share(p.First), out.share(p.N))
+			disk.StartWriting(s.files[out.Shard], out.Offset+out.bytesFor(p.First), out.bytesFor(p.N))
 		}
 	}
 	if err := s.journal.Record(j, made); err != nil {
@@ -100,7 +100,7 @@ func (w *worker) copy(ctx context.Context, j staging.Key) error {
 		return err
 	}
 	file, off, direct := disk.InFile(src)
-	dst, at, size := w.s.files[t.Shard], t.Offset+t.share(p.First), t.share(p.N)
+	dst, at, size := w.s.files[t.Shard], t.Offset+t.bytesFor(p.First), t.bytesFor(p.N)
 	for done := int64(0); done < size; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -150,7 +150,7 @@ func (w *worker) make(ctx context.Context, j staging.Key) error {
 	for k := range u.n {
 		out := &w.s.plan.Tensors[u.first+k]
 		w.out[k].sum.Reset()
-		w.out[k].at = out.Offset + out.share(p.First)
+		w.out[k].at = out.Offset + out.bytesFor(p.First)
 	}
 	step := compute.Count(p.Node.DType, u.chunk) / compute.BlockElems * compute.BlockElems
 	for first := int64(0); first < p.N; first += step {
@@ -188,7 +188,7 @@ func (w *worker) make(ctx context.Context, j staging.Key) error {
 func (w *worker) quantize(u *unit, dtype tensor.DType, src []byte, n int64) error {
 	var bufs [3][]byte
 	for k := range u.n {
-		size := w.s.plan.Tensors[u.first+k].share(n)
+		size := w.s.plan.Tensors[u.first+k].bytesFor(n)
 		if int64(cap(w.out[k].buf)) < size {
 			w.out[k].buf = make([]byte, size)
 		}

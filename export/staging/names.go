@@ -14,8 +14,6 @@ const (
 	Config = "config.json"
 	Index  = "model.safetensors.index.json"
 	Readme = "README.md"
-
-	Generation = "generation_config.json"
 )
 
 // copied are the files of the source that belong to a model beside its weights:
@@ -24,7 +22,7 @@ const (
 var copied = []string{
 	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 	"vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja", "chat_template.json",
-	"*.model", "*.tiktoken", "*.py", Generation,
+	"*.model", "*.tiktoken", "*.py", "generation_config.json",
 }
 
 func isCopied(name string) bool {

@@ -1,25 +1,37 @@
-package export
+// Package mlxconfig knows what mlx_lm makes of a config.json: what its loader fills in
+// and renames, which quantization block it reads weights by, and what mlx_lm.convert
+// writes in the end, byte for byte.
+//
+// Most users need [Edit] (as the loader's model classes do), [Stored] (the block that
+// stands for a source's quantization_config), [Spec] (a module's entry in it), [DType]
+// and [Converted].
+//
+// Invariants: the order of keys and the spelling of numbers are Python's; what mlx_lm
+// does not know is refused, and nothing is taken for something alike.
+package mlxconfig
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
 
-	"wreg/export/staging"
 	"wreg/ingest"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
-// readme is the model card mlx_lm writes for a local source.
-const readme = "---\nlanguage: en\nlibrary_name: mlx\npipeline_tag: text-generation\ntags:\n- mlx\n---\n"
+// generationFile says where generation ends.
+const generationFile = "generation_config.json"
 
-// configFor is config.json as mlx_lm.convert writes it: eos_token_id as
+// Readme is the model card mlx_lm writes for a local source.
+const Readme = "---\nlanguage: en\nlibrary_name: mlx\npipeline_tag: text-generation\ntags:\n- mlx\n---\n"
+
+// Converted is config.json as mlx_lm.convert writes it: eos_token_id as
 // generation_config.json has it, two keys removed, sorted. A model that keeps its
 // vision tower keeps vision_config.
-func configFor(doc *pyjson.Object, root *ingest.Folder, vision bool) ([]byte, error) {
+func Converted(doc *pyjson.Object, root *ingest.Folder, vision bool) ([]byte, error) {
 	out := doc.Clone()
-	gen, err := readObject(root, staging.Generation)
+	gen, err := Read(root, generationFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -38,10 +50,10 @@ func configFor(doc *pyjson.Object, root *ingest.Folder, vision bool) ([]byte, er
 	return out.Sorted().Python()
 }
 
-// castType is the dtype floats are cast to: the one asked for, else
+// DType is the dtype floats are cast to: the one asked for, else
 // config.torch_dtype, else text_config.dtype. mlx_lm acts on three names only and
 // never reads the top-level dtype.
-func castType(asked tensor.DType, config *pyjson.Object) tensor.DType {
+func DType(asked tensor.DType, config *pyjson.Object) tensor.DType {
 	if asked != tensor.Invalid {
 		return asked
 	}
@@ -62,8 +74,8 @@ func castType(asked tensor.DType, config *pyjson.Object) tensor.DType {
 	return tensor.Invalid
 }
 
-// readObject reads a JSON file beside the weights.
-func readObject(root *ingest.Folder, name string) (*pyjson.Object, error) {
+// Read reads a JSON file beside the weights.
+func Read(root *ingest.Folder, name string) (*pyjson.Object, error) {
 	data, err := root.ReadFile(name, pyjson.MaxBytes)
 	if err != nil {
 		return nil, err

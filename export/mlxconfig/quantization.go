@@ -1,4 +1,4 @@
-package export
+package mlxconfig
 
 import (
 	"fmt"
@@ -7,12 +7,12 @@ import (
 	"wreg/registry/pyjson"
 )
 
-// storedQuantization is the quantization block that mlx_lm's loader makes of a
+// Stored is the quantization block that mlx_lm's loader makes of a
 // source's quantization_config; nil when the weights become floats.
-func storedQuantization(c *pyjson.Object) (*pyjson.Object, error) {
+func Stored(c *pyjson.Object) (*pyjson.Object, error) {
 	method, _ := c.Text("quant_method")
 	spec := func(mode string, bits, group int) (*pyjson.Object, error) {
-		return specDocument(accel.QuantSpec{Mode: mode, Bits: bits, Group: group}, true), nil
+		return Spec(accel.QuantSpec{Mode: mode, Bits: bits, Group: group}, true), nil
 	}
 	switch method {
 	case "mxfp4":
@@ -66,10 +66,10 @@ func isBlock32(c *pyjson.Object) bool {
 	return ok && len(list) == 2 && list[0] == pyjson.Number("32") && list[1] == pyjson.Number("32")
 }
 
-// specDocument is a module's entry in config.json. mlx_lm writes a recipe's group
+// Spec is a module's entry in config.json. mlx_lm writes a recipe's group
 // as null when none was asked for; an architecture's own rules are written as they
 // are: without a mode, and without a group when they name none.
-func specDocument(s accel.QuantSpec, mode bool) *pyjson.Object {
+func Spec(s accel.QuantSpec, mode bool) *pyjson.Object {
 	d := pyjson.New()
 	switch {
 	case s.Group != 0:

@@ -1,4 +1,4 @@
-package export
+package mlxconfig
 
 import "wreg/registry/pyjson"
 
@@ -41,8 +41,8 @@ func gemmaEdits(vocab, kvHeads string) []configEdit {
 	}
 }
 
-// edit applies the edits of the document's model_type.
-func edit(o *pyjson.Object) {
+// Edit applies the edits of the document's model_type.
+func Edit(o *pyjson.Object) {
 	modelType, _ := o.Text("model_type")
 	for _, e := range configEdits[modelType] {
 		at := o.Object("text_config")

@@ -1,4 +1,4 @@
-package export
+package mlxconfig
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ func TestConfigEdits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		edit(got)
+		Edit(got)
 		want, _ := pyjson.Parse([]byte(c.want))
 		a, _ := got.Python()
 		b, _ := want.Python()
