@@ -1,7 +1,12 @@
 // Package synth makes checkpoints whose bytes follow from the tensors' names, so
 // that a test, a demo or a golden needs no download and no stored weights.
 //
-// Most users need Fill (bytes of one tensor) and Write (a whole checkpoint).
+// Most users need [Fill] (bytes of one tensor), [Write] (a whole checkpoint) and, in
+// tests, [Golden] (a case that mlx_lm converted).
+//
+// Invariants: a tensor's bytes follow from its name, dtype and seed alone, whatever is
+// beside it; Fill gives the same bytes however they are cut; the rule never changes, since
+// goldens hold hashes of what follows from it.
 //
 // The rule, for tensor NAME and seed S, modulo 2^64: element i is
 // mix(FNV-1a-64(NAME) ^ S + i*0x9E3779B97F4A7C15), mix being splitmix64's

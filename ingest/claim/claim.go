@@ -1,5 +1,12 @@
 // Package claim says what a config.json claims of how weights are stored, and which
 // tensors can be what it claims.
+//
+// Most users need [Quantized], to learn whether weights are said to be stored in codes,
+// and [Coded], to see whether a tensor bears that out. [Remove] is for what writes a
+// config.json of weights that are not in codes any more.
+//
+// Invariants: mlx's block and transformers' count alike, at the top and one object
+// further in; what Quantized finds, Remove takes out.
 package claim
 
 import (

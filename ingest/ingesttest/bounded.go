@@ -1,5 +1,11 @@
-// Package ingesttest holds readers to what a file of any content may cost them.
-// Tests and fuzz targets call Bounded.
+// Package ingesttest checks what a file of any content may cost its reader. Only tests
+// use it.
+//
+// Most users need [Bounded] (memory and time), [Interrupted] (ends with its context),
+// and [Zip], [Torch] and [NPY], which make files as right or as wrong as a test wants.
+//
+// Invariants: nothing depends on how busy the machine is: memory is what was allocated,
+// looks at a context are counted, and what was slow is read again.
 package ingesttest
 
 import (

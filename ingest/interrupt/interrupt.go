@@ -1,5 +1,11 @@
-// Package interrupt ends loops over input when their context is done: a Reader
-// where the loop reads, Steps where it counts, Each where workers share it.
+// Package interrupt ends loops over input when their context is done.
+//
+// Most users need a [Reader] where the loop reads, [Steps] where it counts, and [Each]
+// where workers share it.
+//
+// Invariants: at most [Every] steps pass between two looks at the context; the error is
+// the context's own, wherever the loop was; workers are all gone when Each returns, and
+// the first error that one had is the one reported.
 package interrupt
 
 import (

@@ -1,4 +1,8 @@
-// Package pathsort orders tensor paths bytewise. Call Sort or Order.
+// Package pathsort orders tensor paths bytewise.
+//
+// Most users need [Sort]; [Order] is for elements that stay where they are.
+//
+// Invariants: the order is that of strings.Compare; equal paths keep theirs.
 //
 // A general sort compares whole strings, and the paths of a checkpoint share long
 // prefixes; this one compares eight bytes at a time from where a group of paths

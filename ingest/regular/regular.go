@@ -3,6 +3,10 @@
 // has no end, and never more of a file than was said.
 //
 // Most users need [Read], or [ReadIn] for a file inside a root.
+//
+// Invariants: opening waits for nobody; what was opened is what was looked at, or it is
+// an error; of a file that is read whole, at most the bytes that were allowed are
+// held.
 package regular
 
 import (

@@ -3,7 +3,7 @@
 // equal keys the last wins, integers have any size, a lone surrogate is kept, and a
 // byte order mark or text that is not UTF-8 is refused.
 //
-// Most users need Parse, the methods of Object, and Object.Python.
+// Most users need [Parse], the methods of [Object], and [Object.Python].
 //
 // Caveats: a string with a lone surrogate holds its three bytes, which are not
 // UTF-8; an Object is not safe for concurrent changes.
