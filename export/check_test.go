@@ -88,6 +88,32 @@ func TestOverflowForetold(t *testing.T) {
 	exported(t, src, export.Options{DType: tensor.F16, NoSync: true})
 }
 
+// The greatest numbers of a type fit it, and those after them do not.
+func TestOverflowLimits(t *testing.T) {
+	src := written(t, "llama")
+	wide, _ := exported(t, src, export.Options{NoSync: true, DType: tensor.F32})
+	for _, c := range []struct {
+		src  string
+		to   tensor.DType
+		bits []byte
+		fits bool
+	}{
+		{src, tensor.F16, []byte{0x7f, 0x47}, true},               // 65280 in bf16
+		{src, tensor.F16, []byte{0x80, 0x47}, false},              // 65536
+		{src, tensor.F16, []byte{0x80, 0xc7}, false},              // -65536
+		{wide, tensor.F16, []byte{0x00, 0xe0, 0x7f, 0x47}, true},  // 65504 in f32
+		{wide, tensor.F16, []byte{0x00, 0xf0, 0x7f, 0x47}, false}, // 65520
+		{wide, tensor.BF16, []byte{0x00, 0x00, 0x7f, 0x7f}, true}, // the greatest of bf16
+		{wide, tensor.BF16, []byte{0xff, 0xff, 0x7f, 0x7f}, false},
+	} {
+		patch(t, c.src, "model.norm.weight", c.bits)
+		_, err := plan(t, c.src, export.Options{Out: filepath.Join(t.TempDir(), "out"), DType: c.to})
+		if (err == nil) != c.fits || err != nil && !strings.Contains(err.Error(), "do not fit "+c.to.String()) {
+			t.Errorf("% x to %v: %v", c.bits, c.to, err)
+		}
+	}
+}
+
 // NaN and infinity are said before the first byte; to quantize them is refused,
 // unless that weight is kept.
 func TestNonFinite(t *testing.T) {
