@@ -76,7 +76,7 @@ func (p *Plan) nonFinite() (faults []error) {
 			}
 			text := fmt.Sprintf("tensor %q: %d NaN and %d infinite values", path, src.Stats.NaNs, src.Stats.Infs)
 			if t.quant {
-				faults = append(faults, fmt.Errorf("%s would become numbers in %q; --q-override '%s=keep' leaves it as it is", text, t.Path, parent(t.Path)))
+				faults = append(faults, fmt.Errorf("%s would silently become numbers in %q; --q-override '%s=keep' leaves it as it is", text, t.Path, parent(t.Path)))
 			} else {
 				p.Notes = append(p.Notes, fmt.Sprintf("%s, as in the source: %s", text, t.Path))
 			}
@@ -103,15 +103,15 @@ func (p *Plan) place() (faults []error) {
 	dir := filepath.Dir(out)
 	info, err := os.Stat(dir)
 	if err != nil {
-		return []error{fmt.Errorf("the folder that --out would lie in: %w", err)}
+		return []error{fmt.Errorf("the parent of --out: %w", err)}
 	}
 	if !info.IsDir() {
-		return []error{fmt.Errorf("%s, which --out would lie in, is no folder", dir)}
+		return []error{fmt.Errorf("%s, the parent of --out, is not a folder", dir)}
 	}
 	if name, err := twin(dir, filepath.Base(out)); err != nil {
 		faults = append(faults, err)
 	} else if name != "" {
-		faults = append(faults, fmt.Errorf("%s differs only in case from %s beside it; many file systems cannot hold both", out, name))
+		faults = append(faults, fmt.Errorf("%s differs only in case from %s in the same folder; many file systems cannot hold both", out, name))
 	}
 	if p.source.root != p.source.folder() {
 		// A single file: its folder is not ours to keep clear.

@@ -57,10 +57,10 @@ func TestRefusedBeforeTheFirstByte(t *testing.T) {
 		"recipe":           {export.Options{Out: filepath.Join(dir, "out"), Quantize: &export.Quantize{Recipe: "mixed_1_2"}}, "mixed_2_6"},
 		"recipe mode":      {export.Options{Out: filepath.Join(dir, "out"), Quantize: &export.Quantize{Recipe: "mixed_2_6", Mode: "mxfp4"}}, "affine"},
 		"override": {export.Options{Out: filepath.Join(dir, "out"), Quantize: &export.Quantize{Group: 32, Overrides: []export.Override{{Pattern: "**.q_proj", Group: 128}}}},
-			"no multiple of the group of 128"},
+			"not a multiple of the group of 128"},
 		"part":   {export.Options{Out: filepath.Join(dir, "out"), Part: 4, Parts: 3}, "part 4 of 3"},
 		"parts":  {export.Options{Out: filepath.Join(dir, "out"), Part: 1, Parts: 1_000_000_000}, "at most 10000 parts"},
-		"finish": {export.Options{Out: filepath.Join(dir, "out"), Part: 1, Parts: 3, Finish: true}, "takes no part"},
+		"finish": {export.Options{Out: filepath.Join(dir, "out"), Part: 1, Parts: 3, Finish: true}, "cannot be combined"},
 	} {
 		before := contents(t, src)
 		if _, err := plan(t, src, c.o); err == nil || !strings.Contains(err.Error(), c.want) {

@@ -21,11 +21,11 @@ import (
 // modelOptFile is where NVIDIA's exporter keeps its quantization settings.
 const modelOptFile = "hf_quant_config.json"
 
-// finish plans everything that is no weight: config.json and the files to copy.
+// finish plans everything that is not a weight: config.json and the files to copy.
 func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 	root, err := ingest.OpenFolder(p.source.folder())
 	if err != nil {
-		return p.source.moved(err)
+		return p.source.absent(err)
 	}
 	defer root.Close()
 	if p.files, err = staging.Extras(root); err != nil {
@@ -239,7 +239,7 @@ func (p *Plan) parameters() int64 {
 		switch {
 		case t.bits != 0:
 			n += compute.Numel(t.Shape) * 32 / int64(t.bits)
-		case packed[module]: // scales and biases are no parameters
+		case packed[module]: // scales and biases are not parameters
 			if t.Path == module+".bias" {
 				n += compute.Numel(t.Shape)
 			}

@@ -29,7 +29,7 @@ type Options struct {
 	Arch        *arch.Arch   // nil: by model_type
 	AllowUnused bool         // list tensors no rule knows and go on
 	Memory      int64        // bound on buffers, bytes; 0 is DefaultMemory
-	Jobs        int          // workers; 0 is one a core and one more
+	Jobs        int          // workers; 0 is GOMAXPROCS+1
 	Quantize    *Quantize    // nil: weights are not quantized
 	Dequantize  bool         // turn quantized weights into floats
 	Prove       string       // "xxh3" (default) or "sha256"
@@ -40,7 +40,7 @@ type Options struct {
 	Device      accel.Device // nil: accel.CPU()
 	Tool        string       // "wreg 0.1.0", for the receipt
 
-	// Progress is told bytes of output, at most total; with Part, of its share.
+	// Progress is given bytes of output, at most total; with Part, of its share.
 	Progress func(done, total int64)
 }
 
@@ -63,7 +63,7 @@ type Plan struct {
 	Shards    []Shard      `json:"shards"`
 	Drops     []arch.Drop  `json:"dropped"`
 	Unused    []string     `json:"unused"`
-	Notes     []string     `json:"notes"`      // what is odd about the source and stops nothing
+	Notes     []string     `json:"notes"`      // warnings about the source
 	TotalSize int64        `json:"total_size"` // bytes of all output tensors
 	Memory    int64        `json:"memory"`     // most bytes held in buffers while running
 	Disk      int64        `json:"disk"`       // bytes the output folder will take

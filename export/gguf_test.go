@@ -191,7 +191,7 @@ func TestGGUFRefused(t *testing.T) {
 		"a scale that is no number": {config, with(func(x *ggufTensor) { x.data[34*5], x.data[34*5+1] = 1, 0x7e }), export.Options{},
 			[]string{"blk.0.attn_q.weight", "block 5", "NaN"}},
 		"an infinite scale": {config, with(func(x *ggufTensor) { x.data[34*5], x.data[34*5+1] = 0, 0x7c }), export.Options{}, []string{"block 5", "Inf"}},
-		"too large for f16": {config, with(func(x *ggufTensor) { x.data[34*5], x.data[34*5+1] = 0xff, 0x7b }), export.Options{DType: tensor.F16}, []string{"block 5", "no numbers of the output's dtype"}},
+		"too large for f16": {config, with(func(x *ggufTensor) { x.data[34*5], x.data[34*5+1] = 0xff, 0x7b }), export.Options{DType: tensor.F16}, []string{"block 5", "do not fit the output's dtype"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.o.Out = filepath.Join(t.TempDir(), "out")

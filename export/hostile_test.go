@@ -71,11 +71,11 @@ func TestStrangersInTheBerth(t *testing.T) {
 		lay  func(t *testing.T, berth, elsewhere string)
 		want string // "": the export lands
 	}{
-		"a link": {func(t *testing.T, berth, elsewhere string) { must(t, os.Symlink(elsewhere, berth)) }, "in the way and no folder"},
-		"a file": {func(t *testing.T, berth, _ string) { must(t, os.WriteFile(berth, nil, 0o644)) }, "in the way and no folder"},
+		"a link": {func(t *testing.T, berth, elsewhere string) { must(t, os.Symlink(elsewhere, berth)) }, "in the way and is not a folder"},
+		"a file": {func(t *testing.T, berth, _ string) { must(t, os.WriteFile(berth, nil, 0o644)) }, "in the way and is not a folder"},
 		"a stray shard": {func(t *testing.T, berth, _ string) {
 			must(t, os.Mkdir(berth, 0o755), os.WriteFile(filepath.Join(berth, "model-old.safetensors"), nil, 0o644))
-		}, `"model-old.safetensors", which is not of this export`},
+		}, `"model-old.safetensors", which is not part of this export`},
 		"a folder": {func(t *testing.T, berth, _ string) {
 			must(t, os.MkdirAll(filepath.Join(berth, "sub"), 0o755))
 		}, `"sub", which is not a regular file`},
@@ -99,7 +99,7 @@ func TestStrangersInTheBerth(t *testing.T) {
 		}, ""},
 		"another's journal": {func(t *testing.T, berth, _ string) {
 			must(t, os.Mkdir(berth, 0o755), os.WriteFile(filepath.Join(berth, "wreg-journal"), []byte("{}\n"), 0o644))
-		}, "is no journal this wreg knows"},
+		}, "is not a journal that this wreg knows"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir, elsewhere := t.TempDir(), t.TempDir()

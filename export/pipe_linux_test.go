@@ -28,7 +28,7 @@ func TestPipe(t *testing.T) {
 	if _, err := src.Write(data); err != nil {
 		t.Fatal(err)
 	}
-	s := &stream{files: []*os.File{dst}, writing: make([]writing, 1)}
+	s := &writer{files: []*os.File{dst}, shards: make([]shardWriter, 1)}
 	p := disk.NewPipe()
 	if p == nil {
 		t.Fatal("no pipe")

@@ -47,7 +47,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 		return nil, err
 	}
 	if _, err := os.Stat(src.root); err != nil {
-		return nil, src.moved(err)
+		return nil, src.absent(err)
 	}
 	if v.Config == nil {
 		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown; put that of the model into a folder with the weights (and its tokenizer files) and ingest the folder", v.Ref())
@@ -152,10 +152,10 @@ func (o Options) filled() (Options, error) {
 		return o, fmt.Errorf("part %d of %d: want 1 to the number of parts", o.Part, o.Parts)
 	}
 	if o.Parts > maxParts {
-		return o, fmt.Errorf("part %d of %d: at most %d parts are dealt", o.Part, o.Parts, maxParts)
+		return o, fmt.Errorf("part %d of %d: at most %d parts are possible", o.Part, o.Parts, maxParts)
 	}
 	if o.Finish && (o.Parts != 0 || o.Resume) {
-		return o, errors.New("finish lands what all parts wrote; it takes no part and no resume")
+		return o, errors.New("--finish lands what all parts wrote; it cannot be combined with --part or --resume")
 	}
 	if o.Quantize != nil && o.Dequantize {
 		return o, errors.New("quantize or dequantize, not both")

@@ -89,13 +89,13 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 	case t.Packed.Bits > 0:
 		return spec, "is quantized already", false, nil
 	case !t.Quant.Eligible:
-		return spec, "is no weight that mlx quantizes", false, nil
+		return spec, "is not a weight that mlx quantizes", false, nil
 	case dtype != tensor.F16 && dtype != tensor.BF16 && dtype != tensor.F32:
 		return spec, fmt.Sprintf("is %v", dtype), false, nil
 	}
 	last := t.Shape[len(t.Shape)-1]
 	if last%int64(q.spec.Group) != 0 {
-		return spec, fmt.Sprintf("its last axis, %d, is no multiple of %d", last, q.spec.Group), false, nil
+		return spec, fmt.Sprintf("its last axis, %d, is not a multiple of %d", last, q.spec.Group), false, nil
 	}
 	spec, entry, why, yes, err := q.rule(module, t.Quant)
 	if err != nil || !yes {
@@ -105,7 +105,7 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 		return spec, why, false, err
 	}
 	if last%int64(spec.Group) != 0 {
-		return spec, why, false, fmt.Errorf("%s: its last axis, %d, is no multiple of the group of %d", why, last, spec.Group)
+		return spec, why, false, fmt.Errorf("%s: its last axis, %d, is not a multiple of the group of %d", why, last, spec.Group)
 	}
 	if entry == nil && q.partly {
 		entry = mlxconfig.Spec(q.spec, true)

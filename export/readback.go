@@ -13,20 +13,20 @@ import (
 	"wreg/ingest/sums"
 )
 
-// proof is how far a unit is written and read back. Its parts are read back in their
+// proof is how far a unit is written and read back. Its segments are read back in their
 // order, so that the checksum of the whole tensor is known without reading it again,
 // by one worker at a time, and soon after they were written: the processor's cache may
 // have them still.
 type proof struct {
 	mu      sync.Mutex
-	written []bool           // by part
-	left    int              // parts still to write
-	next    int              // the first part that is not read back
+	written []bool           // by segment
+	left    int              // segments still to write
+	next    int              // the first segment that is not read back
 	busy    bool             // a worker is reading it
-	whole   []*sums.Digester // by tensor of the unit: its parts before next, when it has several
+	whole   []*sums.Digester // by tensor of the unit: its segments before next, when it has several
 }
 
-// wrote counts a part as written; last: it was the last one.
+// wrote counts a segment as written; last: it was the last one.
 func (p *proof) wrote(part int) (last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -37,7 +37,7 @@ func (p *proof) wrote(part int) (last bool) {
 	return p.left == 0
 }
 
-// take gives the next part to read back, if it is written and nobody else is at it.
+// take gives the next segment to read back, if it is written and nobody else is at it.
 func (p *proof) take() (part int, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *proof) take() (part int, ok bool) {
 	return p.next, true
 }
 
-// give counts the part that was taken as read back.
+// give counts the segment that was taken as read back.
 func (p *proof) give() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +56,7 @@ func (p *proof) give() {
 	p.busy = false
 }
 
-// proven reports that all parts are read back.
+// proven reports that all segments are read back.
 func (p *proof) proven() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -65,7 +65,7 @@ func (p *proof) proven() bool {
 
 // readBack reads everything that was not yet read back, and compares it with what
 // was meant.
-func (s *stream) readBack(ctx context.Context) error {
+func (s *writer) readBack(ctx context.Context) error {
 	var units []int
 	for i := range s.units {
 		if !s.proofs[i].proven() {
@@ -81,14 +81,14 @@ func (s *stream) readBack(ctx context.Context) error {
 				return err
 			}
 			if p := &s.proofs[unit]; !p.proven() {
-				return fmt.Errorf("tensor %q: part %d of %d was never written", s.plan.Tensors[s.units[unit].first].Path, p.next+1, len(p.written))
+				return fmt.Errorf("tensor %q: segment %d of %d was never written", s.plan.Tensors[s.units[unit].first].Path, p.next+1, len(p.written))
 			}
 			return nil
 		}
 	})
 }
 
-// readBack reads back the parts of a unit that are written, up to the first that is
+// readBack reads back the segments of a unit that are written, up to the first that is
 // not, unless another worker is at it, who then goes on with them.
 func (w *worker) readBack(ctx context.Context, unit int) error {
 	p := &w.s.proofs[unit]
@@ -101,10 +101,10 @@ func (w *worker) readBack(ctx context.Context, unit int) error {
 	return nil
 }
 
-// prove reads the next part of a unit back and compares it with what was meant.
+// prove reads the next segment of a unit back and compares it with what was meant.
 func (w *worker) prove(ctx context.Context, j staging.Key, p *proof) error {
 	s, u := w.s, &w.s.units[j.Unit]
-	if len(u.parts) > 1 && p.whole == nil {
+	if len(u.segments) > 1 && p.whole == nil {
 		for range u.n {
 			p.whole = append(p.whole, sums.NewDigester(false))
 		}
@@ -115,7 +115,7 @@ func (w *worker) prove(ctx context.Context, j staging.Key, p *proof) error {
 		if p.whole != nil {
 			whole = p.whole[k]
 		}
-		d, err := w.readPart(ctx, i, j.Segment, whole)
+		d, err := w.readRange(ctx, i, j.Segment, whole)
 		if err != nil {
 			return err
 		}
@@ -127,21 +127,21 @@ func (w *worker) prove(ctx context.Context, j staging.Key, p *proof) error {
 			s.checked.Store(src.Path, d)
 		}
 		s.whole[i] = d
-		if whole != nil && j.Segment == len(u.parts)-1 {
+		if whole != nil && j.Segment == len(u.segments)-1 {
 			s.whole[i] = whole.Digest()
 		}
 	}
-	if j.Segment == len(u.parts)-1 {
+	if j.Segment == len(u.segments)-1 {
 		p.whole = nil
 	}
 	return nil
 }
 
-// readJob reads one part of a unit and compares it with what was meant.
-func (w *worker) readJob(ctx context.Context, j staging.Key) error {
+// readSegment reads one segment of a unit and compares it with what was meant.
+func (w *worker) readSegment(ctx context.Context, j staging.Key) error {
 	u := &w.s.units[j.Unit]
 	for i := u.first; i < u.first+u.n; i++ {
-		d, err := w.readPart(ctx, i, j.Segment, nil)
+		d, err := w.readRange(ctx, i, j.Segment, nil)
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (w *worker) readJob(ctx context.Context, j staging.Key) error {
 	return nil
 }
 
-// compare holds what was read back of a part of tensor i against what was meant.
+// compare compares what was read back of a segment of tensor i with what was meant.
 func (w *worker) compare(ctx context.Context, i int, j staging.Key, d sums.Digest) error {
 	s := w.s
 	if d.Same(s.made[i][j.Segment]) {
@@ -167,11 +167,11 @@ func (w *worker) compare(ctx context.Context, i int, j staging.Key, d sums.Diges
 		s.place(i, j.Segment), s.made[i][j.Segment].Sum, d.Sum)
 }
 
-// readPart reads what is on disk of part k of tensor i, and adds it to whole unless
+// readRange reads what is on disk of segment k of tensor i, and adds it to whole unless
 // that is nil.
-func (w *worker) readPart(ctx context.Context, i, k int, whole *sums.Digester) (sums.Digest, error) {
+func (w *worker) readRange(ctx context.Context, i, k int, whole *sums.Digester) (sums.Digest, error) {
 	s, t, sum := w.s, &w.s.plan.Tensors[i], w.out[0].sum
-	p := s.unitOf(i).parts[k]
+	p := s.unitOf(i).segments[k]
 	sum.Reset()
 	end := t.Offset + t.bytesFor(p.First+p.N)
 	for at := t.Offset + t.bytesFor(p.First); at < end; {
@@ -192,8 +192,8 @@ func (w *worker) readPart(ctx context.Context, i, k int, whole *sums.Digester) (
 	return sum.Digest(), nil
 }
 
-// place names a part of tensor i, for errors.
-func (s *stream) place(i, part int) string {
-	t, p := &s.plan.Tensors[i], s.unitOf(i).parts[part]
+// place names a segment of tensor i, for errors.
+func (s *writer) place(i, part int) string {
+	t, p := &s.plan.Tensors[i], s.unitOf(i).segments[part]
 	return fmt.Sprintf("%s: tensor %q: bytes %d:%d", s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.bytesFor(p.First), t.Offset+t.bytesFor(p.First+p.N))
 }

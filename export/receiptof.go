@@ -12,7 +12,7 @@ import (
 )
 
 // receipt builds the proof of a finished stream.
-func (s *stream) receipt(files []receipt.File) *receipt.Receipt {
+func (s *writer) receipt(files []receipt.File) *receipt.Receipt {
 	p := s.plan
 	r := &receipt.Receipt{Format: receipt.Format, Tool: p.o.Tool, Model: p.Model, Architecture: p.Arch, Target: p.Target,
 		Prove: p.o.Prove, Plan: s.fingerprint, Root: p.source.root, Inputs: []receipt.File{}, Files: files}
@@ -29,9 +29,9 @@ func (s *stream) receipt(files []receipt.File) *receipt.Receipt {
 	into := map[string][]string{}
 	for _, u := range s.units {
 		for i := u.first; i < u.first+u.n; i++ {
-			t := s.tensor(i, u.parts)
+			t := s.tensor(i, u.segments)
 			r.Tensors = append(r.Tensors, t)
-			r.Infos = append(r.Infos, s.info(i, u.parts))
+			r.Infos = append(r.Infos, s.info(i, u.segments))
 			for _, path := range t.From {
 				into[path] = append(into[path], t.Path)
 			}
@@ -64,7 +64,7 @@ func (s *stream) receipt(files []receipt.File) *receipt.Receipt {
 }
 
 // tensor is the receipt of output tensor i.
-func (s *stream) tensor(i int, parts []compute.Segment) receipt.Tensor {
+func (s *writer) tensor(i int, parts []compute.Segment) receipt.Tensor {
 	t := &s.plan.Tensors[i]
 	out := receipt.Tensor{Path: t.Path, DType: t.DType.String(), Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
 		Bytes: t.Bytes, Rule: t.Rule, Steps: t.Make.Text(), XXH3: s.whole[i].Sum.String(), From: compute.Loads(t.tree)}
@@ -85,9 +85,9 @@ func (s *stream) tensor(i int, parts []compute.Segment) receipt.Tensor {
 	return out
 }
 
-// known is the SHA-256 of a part: taken now, or the source's when the part is a
+// known is the SHA-256 of a segment: taken now, or the source's when the segment is a
 // copy, whose checksum was compared.
-func (s *stream) known(i, k int, p compute.Segment) tensor.Hash {
+func (s *writer) known(i, k int, p compute.Segment) tensor.Hash {
 	if d := s.made[i][k]; !d.Hash.IsZero() {
 		return d.Hash
 	}
@@ -99,7 +99,7 @@ func (s *stream) known(i, k int, p compute.Segment) tensor.Hash {
 }
 
 // info is output tensor i as the registry keeps it.
-func (s *stream) info(i int, parts []compute.Segment) tensor.Info {
+func (s *writer) info(i int, parts []compute.Segment) tensor.Info {
 	t := &s.plan.Tensors[i]
 	info := tensor.Info{Path: t.Path, DType: t.DType, Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
 		Bytes: t.Bytes, Format: "safetensors", Sum: s.whole[i].Sum}
@@ -133,7 +133,7 @@ func (s *stream) info(i int, parts []compute.Segment) tensor.Info {
 
 // joined is the statistics of a tensor that was copied from several sources; nil
 // unless those of all of them are known.
-func (s *stream) joined(t *PlanTensor, parts []compute.Segment) *tensor.Stats {
+func (s *writer) joined(t *PlanTensor, parts []compute.Segment) *tensor.Stats {
 	var sum tensor.Stats
 	numbers := false
 	for _, p := range parts {

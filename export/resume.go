@@ -17,17 +17,17 @@ import (
 	"wreg/ingest/sums"
 )
 
-// remaining opens the berth's files and lists the parts that are still to be
+// remaining opens the files of the staging folder and lists the segments that are still to be
 // written: all of them, or the share that was asked for, less those that a journal
 // has and that are on disk as it says.
-func (s *stream) remaining(ctx context.Context, b *staging.Folder) ([]staging.Key, error) {
+func (s *writer) remaining(ctx context.Context, b *staging.Folder) ([]staging.Key, error) {
 	p := s.plan
 	s.fingerprint = p.fingerprint()
 	var err error
 	if s.claims, err = b.Claims(s.fingerprint, s.tensors); err != nil {
 		return nil, err
 	}
-	if err := s.received(b, s.claims); err != nil {
+	if err := s.claimsOfReceipt(b, s.claims); err != nil {
 		return nil, err
 	}
 	if s.journal, err = b.OpenJournal(staging.JournalName(p.o.Part, p.o.Parts), s.fingerprint); err != nil {
@@ -36,9 +36,9 @@ func (s *stream) remaining(ctx context.Context, b *staging.Folder) ([]staging.Ke
 	if err := s.open(b); err != nil {
 		return nil, err
 	}
-	jobs := s.jobs()
+	jobs := s.segments()
 	if p.o.Parts > 0 {
-		jobs = share(jobs, s.bytes, p.o.Parts)[p.o.Part-1]
+		jobs = deal(jobs, s.bytes, p.o.Parts)[p.o.Part-1]
 	}
 	var old, todo, computed []staging.Key
 	for _, j := range jobs {
@@ -51,22 +51,22 @@ func (s *stream) remaining(ctx context.Context, b *staging.Folder) ([]staging.Ke
 			computed = append(computed, j)
 		}
 	}
-	s.output = s.written(jobs)
+	s.output = s.outputBytes(jobs)
 	if p.o.Finish {
 		if len(todo) > 0 {
-			return nil, s.unwritten(todo)
+			return nil, s.missing(todo)
 		}
-		s.expect(s.output+s.written(computed), 0)
+		s.expect(s.output+s.outputBytes(computed), 0)
 		s.keep(old)
 		return nil, s.each(ctx, old, func(ctx context.Context, w *worker, j staging.Key) error {
-			return w.again(ctx, j)
+			return w.remake(ctx, j)
 		}) // read back later, all of it
 	}
-	again := s.written(old) // is read when all is written
+	again := s.outputBytes(old) // is read when all is written
 	if p.o.Parts > 0 {
 		again = 0
 	}
-	s.expect(s.written(old)+s.written(computed)+again, s.written(todo))
+	s.expect(s.outputBytes(old)+s.outputBytes(computed)+again, s.outputBytes(todo))
 	kept, err := s.intact(ctx, old)
 	if err != nil {
 		return nil, err
@@ -77,32 +77,32 @@ func (s *stream) remaining(ctx context.Context, b *staging.Folder) ([]staging.Ke
 		whole[j] = true
 	}
 	jobs = slices.DeleteFunc(jobs, func(j staging.Key) bool { return whole[j] })
-	s.expect(min(again, s.written(kept)), s.written(jobs))
+	s.expect(min(again, s.outputBytes(kept)), s.outputBytes(jobs))
 	return jobs, nil
 }
 
-// tensors is how many tensors a part is of; 0: there is no such part.
-func (s *stream) tensors(j staging.Key) int {
-	if j.Unit < 0 || j.Unit >= len(s.units) || j.Segment < 0 || j.Segment >= len(s.units[j.Unit].parts) {
+// tensors is how many tensors a segment is of; 0: there is no such segment.
+func (s *writer) tensors(j staging.Key) int {
+	if j.Unit < 0 || j.Unit >= len(s.units) || j.Segment < 0 || j.Segment >= len(s.units[j.Unit].segments) {
 		return 0
 	}
 	return s.units[j.Unit].n
 }
 
-// unwritten says what keeps parts from being landed.
-func (s *stream) unwritten(todo []staging.Key) error {
+// missing says what keeps an export from being landed.
+func (s *writer) missing(todo []staging.Key) error {
 	t := &s.plan.Tensors[s.units[todo[0].Unit].first]
-	return fmt.Errorf("%s: %d of the export's pieces are not written yet, among them one of tensor %q; run the parts that are missing, or killed, again",
+	return fmt.Errorf("%s: %d of the export's segments are not written yet, among them one of tensor %q; run the parts that are missing or were killed",
 		staging.PathOf(s.plan.o.Out), len(todo), t.Path)
 }
 
-// intact gives those of the parts that a journal has which are what their sources
+// intact gives those of the segments that a journal has which are what their sources
 // give, in the journal and on disk.
-func (s *stream) intact(ctx context.Context, jobs []staging.Key) (kept []staging.Key, err error) {
+func (s *writer) intact(ctx context.Context, jobs []staging.Key) (kept []staging.Key, err error) {
 	var mu sync.Mutex
 	good := map[staging.Key]bool{}
 	err = s.each(ctx, jobs, func(ctx context.Context, w *worker, j staging.Key) error {
-		if w.again(ctx, j) == nil && w.readJob(ctx, j) == nil { // else it is written again
+		if w.remake(ctx, j) == nil && w.readSegment(ctx, j) == nil { // else it is written again
 			mu.Lock()
 			good[j] = true
 			mu.Unlock()
@@ -117,18 +117,18 @@ func (s *stream) intact(ctx context.Context, jobs []staging.Key) (kept []staging
 	return kept, err
 }
 
-// each does something with every part, each worker of s with its own buffers.
-func (s *stream) each(ctx context.Context, jobs []staging.Key, do func(context.Context, *worker, staging.Key) error) error {
+// each does something with every segment, each worker of s with its own buffers.
+func (s *writer) each(ctx context.Context, jobs []staging.Key, do func(context.Context, *worker, staging.Key) error) error {
 	return interrupt.Each(ctx, s.plan.o.Jobs, jobs, func() func(context.Context, staging.Key) error {
 		w := newWorker(s)
 		return func(ctx context.Context, j staging.Key) error { return do(ctx, w, j) }
 	})
 }
 
-// again makes a part that was written before once more, and writes nothing: neither
+// remake makes a segment that was written before once more, and writes nothing: neither
 // a journal nor what is on disk says what should be there. A copy needs no bytes for
 // that. What the journals say must agree.
-func (w *worker) again(ctx context.Context, j staging.Key) error {
+func (w *worker) remake(ctx context.Context, j staging.Key) error {
 	s, u := w.s, &w.s.units[j.Unit]
 	if info, ok := s.copied(j); ok {
 		s.made[u.first][j.Segment] = w.meant(info)
@@ -150,8 +150,8 @@ func (w *worker) again(ctx context.Context, j staging.Key) error {
 	return nil
 }
 
-// keep counts parts as written.
-func (s *stream) keep(jobs []staging.Key) {
+// keep counts segments as written.
+func (s *writer) keep(jobs []staging.Key) {
 	for _, j := range jobs {
 		s.proofs[j.Unit].wrote(j.Segment)
 	}
@@ -159,7 +159,7 @@ func (s *stream) keep(jobs []staging.Key) {
 
 // open opens or makes the shard files, with room for all bytes and their headers
 // in place.
-func (s *stream) open(b *staging.Folder) error {
+func (s *writer) open(b *staging.Folder) error {
 	for i, shard := range s.plan.Shards {
 		f, err := b.Root.OpenFile(shard.Name, os.O_RDWR|os.O_CREATE, 0o644)
 		if err != nil {
@@ -188,7 +188,7 @@ func (s *stream) open(b *staging.Folder) error {
 }
 
 // sync makes the shards durable.
-func (s *stream) sync() error {
+func (s *writer) sync() error {
 	for _, f := range s.files {
 		if err := f.Sync(); err != nil {
 			return err
@@ -197,7 +197,7 @@ func (s *stream) sync() error {
 	return nil
 }
 
-func (s *stream) close() {
+func (s *writer) close() {
 	for _, f := range s.files {
 		f.Close()
 	}
@@ -206,10 +206,10 @@ func (s *stream) close() {
 	}
 }
 
-// received adds what the receipt in a berth says was written. A kill while landing
+// claimsOfReceipt adds what the receipt in a staging folder says was written. A kill while landing
 // may have left it alone there, with some or all of the journals gone: without it,
 // the work of all shares would be lost in the last millisecond.
-func (s *stream) received(b *staging.Folder, written staging.Claims) error {
+func (s *writer) claimsOfReceipt(b *staging.Folder, written staging.Claims) error {
 	data, err := regular.ReadIn(b.Root, receipt.Name, receipt.MaxBytes)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !receipt.Sealed(data) { // cut short: the journals are still there
 		return nil
@@ -225,12 +225,12 @@ func (s *stream) received(b *staging.Folder, written staging.Claims) error {
 		return staging.AnotherPlan(b)
 	}
 	for unit, u := range s.units {
-		for part := range u.parts {
+		for part := range u.segments {
 			var made []sums.Digest
 			for _, t := range r.Tensors[u.first : u.first+u.n] {
 				sum, hash := t.XXH3, t.SHA256
-				if len(u.parts) > 1 {
-					if len(t.Parts) != len(u.parts) {
+				if len(u.segments) > 1 {
+					if len(t.Parts) != len(u.segments) {
 						return staging.AnotherPlan(b)
 					}
 					sum, hash = t.Parts[part].XXH3, t.Parts[part].SHA256

@@ -16,7 +16,7 @@ import (
 	"wreg/registry/arch"
 )
 
-// Run writes the plan and lands it: temp folder beside the target, read back,
+// Run writes the plan and lands it: temp folder next to the target, read back,
 // fsync, rename. Whatever goes wrong, nothing is left under the final name. With
 // Options.Parts it writes one share and returns no receipt; with Options.Finish it
 // lands what the shares wrote.
@@ -31,7 +31,7 @@ func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 			return nil, err
 		}
 	}
-	s, err := newStream(p, src)
+	s, err := newWriter(p, src)
 	if err != nil {
 		return nil, err
 	}
@@ -77,8 +77,8 @@ func (p *Plan) names(r *receipt.Receipt) []string {
 	return names
 }
 
-// fill writes everything into the berth.
-func (p *Plan) fill(ctx context.Context, s *stream, b *staging.Folder) (*receipt.Receipt, error) {
+// fill writes everything into the staging folder.
+func (p *Plan) fill(ctx context.Context, s *writer, b *staging.Folder) (*receipt.Receipt, error) {
 	defer s.close()
 	jobs, err := s.remaining(ctx, b)
 	if err != nil {
@@ -132,7 +132,7 @@ func (p *Plan) headersBack(files []*os.File) error {
 			return err
 		}
 		if !bytes.Equal(got, p.headers[i]) || info.Size() != p.Shards[i].Bytes {
-			return fmt.Errorf("%s: its header was read back changed, or it has %d bytes for %d", p.Shards[i].Name, info.Size(), p.Shards[i].Bytes)
+			return fmt.Errorf("%s: its header was changed when read back, or it has %d bytes instead of %d", p.Shards[i].Name, info.Size(), p.Shards[i].Bytes)
 		}
 	}
 	return nil

@@ -10,21 +10,21 @@ import (
 	"wreg/registry/tensor"
 )
 
-// schedule hands parts to the workers of a stream, the largest first, so that nobody
+// schedule hands segments to the workers of a writer, the largest first, so that nobody
 // is left with a large one at the end. A file system lets one process at a time write
 // to a file; of copies, which are little but writing, one is under way in each shard,
 // and the other workers make something, or read back what they copied.
 type schedule struct {
 	mu      sync.Mutex
 	changed sync.Cond
-	makes   []staging.Key   // parts that are computed
-	copies  [][]staging.Key // parts that are copied, by shard
+	makes   []staging.Key   // segments that are computed
+	copies  [][]staging.Key // segments that are copied, by shard
 	busy    []bool          // by shard: a copy is under way
-	left    int             // parts not yet handed out
+	left    int             // segments not yet handed out
 	stopped bool
 }
 
-func (s *stream) schedule(jobs []staging.Key) *schedule {
+func (s *writer) schedule(jobs []staging.Key) *schedule {
 	q := &schedule{copies: make([][]staging.Key, len(s.files)), busy: make([]bool, len(s.files)), left: len(jobs)}
 	q.changed.L = &q.mu
 	for _, j := range jobs {
@@ -39,7 +39,7 @@ func (s *stream) schedule(jobs []staging.Key) *schedule {
 }
 
 // next waits for something to do; false: all is handed out, or stop was called.
-func (q *schedule) next(s *stream) (staging.Key, bool) {
+func (q *schedule) next(s *writer) (staging.Key, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.left > 0 && !q.stopped {
@@ -61,8 +61,8 @@ func (q *schedule) next(s *stream) (staging.Key, bool) {
 	return staging.Key{}, false
 }
 
-// largest is the list whose first part is the largest that may be written now.
-func (q *schedule) largest(s *stream) (from *[]staging.Key) {
+// largest is the list whose first segment is the largest that may be written now.
+func (q *schedule) largest(s *writer) (from *[]staging.Key) {
 	consider := func(list *[]staging.Key) {
 		if len(*list) > 0 && (from == nil || s.bytes((*list)[0]) > s.bytes((*from)[0])) {
 			from = list
@@ -77,8 +77,8 @@ func (q *schedule) largest(s *stream) (from *[]staging.Key) {
 	return from
 }
 
-// free says that a part is copied: the next one may be written to its shard.
-func (q *schedule) free(s *stream, j staging.Key) {
+// free says that a segment is copied: the next one may be written to its shard.
+func (q *schedule) free(s *writer, j staging.Key) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.busy[s.shard(j)] = false
@@ -93,25 +93,25 @@ func (q *schedule) stop() {
 	q.changed.Broadcast()
 }
 
-// jobs lists all parts, the largest first.
-func (s *stream) jobs() []staging.Key {
+// segments lists all segments, the largest first.
+func (s *writer) segments() []staging.Key {
 	var jobs []staging.Key
 	for i := range s.units {
-		for k := range s.units[i].parts {
+		for k := range s.units[i].segments {
 			jobs = append(jobs, staging.Key{Unit: i, Segment: k})
 		}
 	}
 	slices.SortStableFunc(jobs, func(a, b staging.Key) int {
-		return cmp.Compare(s.units[b.Unit].parts[b.Segment].N, s.units[a.Unit].parts[a.Segment].N)
+		return cmp.Compare(s.units[b.Unit].segments[b.Segment].N, s.units[a.Unit].segments[a.Segment].N)
 	})
 	return jobs
 }
 
-// copied is the source tensor that a part is, as it is, when the registry knows
+// copied is the source tensor that a segment is, as it is, when the registry knows
 // its checksum: only then is it proven by what is read back.
-func (s *stream) copied(j staging.Key) (tensor.Info, bool) {
+func (s *writer) copied(j staging.Key) (tensor.Info, bool) {
 	u := &s.units[j.Unit]
-	path, ok := compute.Plain(u.parts[j.Segment].Node)
+	path, ok := compute.Plain(u.segments[j.Segment].Node)
 	if !ok || s.plan.Tensors[u.first].quant {
 		return tensor.Info{}, false
 	}
@@ -119,19 +119,19 @@ func (s *stream) copied(j staging.Key) (tensor.Info, bool) {
 	return info, ok && info.Sum != tensor.Sum{}
 }
 
-// shard is the file that a copied part is written to.
-func (s *stream) shard(j staging.Key) int { return s.plan.Tensors[s.units[j.Unit].first].Shard }
+// shard is the file that a copied segment is written to.
+func (s *writer) shard(j staging.Key) int { return s.plan.Tensors[s.units[j.Unit].first].Shard }
 
 // bytes is the size of a job's result.
-func (s *stream) bytes(j staging.Key) int64 {
+func (s *writer) bytes(j staging.Key) int64 {
 	u := &s.units[j.Unit]
-	p := u.parts[j.Segment]
+	p := u.segments[j.Segment]
 	return compute.SizeOf(p.Node.DType, p.N)
 }
 
-// share deals jobs, the largest first, each to the share that has least: the same
+// deal deals jobs, the largest first, each to the share that has least: the same
 // on every machine.
-func share(jobs []staging.Key, size func(staging.Key) int64, n int) [][]staging.Key {
+func deal(jobs []staging.Key, size func(staging.Key) int64, n int) [][]staging.Key {
 	shares, load := make([][]staging.Key, n), make([]int64, n)
 	for _, j := range jobs {
 		k := 0
@@ -146,11 +146,11 @@ func share(jobs []staging.Key, size func(staging.Key) int64, n int) [][]staging.
 	return shares
 }
 
-// written is the bytes that jobs write to the output.
-func (s *stream) written(jobs []staging.Key) (n int64) {
+// outputBytes is the bytes that jobs write to the output.
+func (s *writer) outputBytes(jobs []staging.Key) (n int64) {
 	for _, j := range jobs {
 		u := &s.units[j.Unit]
-		p := u.parts[j.Segment]
+		p := u.segments[j.Segment]
 		for k := range u.n {
 			n += s.plan.Tensors[u.first+k].bytesFor(p.N)
 		}

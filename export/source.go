@@ -73,8 +73,8 @@ func (s *source) folder() string {
 	return s.root
 }
 
-// moved says that files are not where they were ingested.
-func (s *source) moved(err error) error {
+// absent says that files are not where they were ingested.
+func (s *source) absent(err error) error {
 	return fmt.Errorf("a file of %s is not where it was ingested (%w); put it back, or ingest the checkpoint where it is now", s.ref, err)
 }
 
@@ -84,7 +84,7 @@ func (s *source) unchanged() error {
 		path := filepath.Join(s.folder(), filepath.FromSlash(f.Name))
 		info, err := os.Stat(path)
 		if err != nil {
-			return s.moved(err)
+			return s.absent(err)
 		}
 		if info.Size() != f.Size || !f.ModifiedAs(info.ModTime()) {
 			return fmt.Errorf("%s changed since %s was ingested (%d bytes of %s, now %d bytes of %s); ingest it again",
@@ -181,6 +181,6 @@ func (s *source) opaque() error {
 		list = append(list, fmt.Sprintf("%v (%s)", d, path))
 	}
 	slices.Sort(list)
-	return fmt.Errorf("%s holds %s: of ggml's blocks, q8_0 and q4_0 become floats and no others; export the checkpoint the GGUF was made from",
+	return fmt.Errorf("%s holds %s: of ggml's block types, only q8_0 and q4_0 become floats; export the checkpoint the GGUF was made from",
 		s.ref, strings.Join(list, ", "))
 }

@@ -18,7 +18,7 @@ const alignment = 4096
 
 // worker holds the buffers of one goroutine.
 type worker struct {
-	s    *stream
+	s    *writer
 	eval *compute.Evaluator
 	buf  []byte // what the tree gives, or what is read back
 	out  [3]output
@@ -34,7 +34,7 @@ type output struct {
 	at  int64 // in the shard
 }
 
-func newWorker(s *stream) *worker {
+func newWorker(s *writer) *worker {
 	sha := s.plan.o.Prove == ProveSHA256
 	w := &worker{
 		s: s, buf: make([]byte, compute.MaxChunk), sha: sha,
@@ -46,9 +46,9 @@ func newWorker(s *stream) *worker {
 	return w
 }
 
-// do writes a part, says so in the journal, and reads it back, or has it read back
+// write writes a segment, says so in the journal, and reads it back, or has it read back
 // when the disk has its unit.
-func (w *worker) do(ctx context.Context, j staging.Key, queue *schedule, settled chan<- int) error {
+func (w *worker) write(ctx context.Context, j staging.Key, queue *schedule, settled chan<- int) error {
 	s, u := w.s, &w.s.units[j.Unit]
 	var err error
 	if _, ok := s.copied(j); ok {
@@ -61,7 +61,7 @@ func (w *worker) do(ctx context.Context, j staging.Key, queue *schedule, settled
 		return fmt.Errorf("tensor %q: %w", s.plan.Tensors[u.first].Path, err)
 	}
 	if s.plan.o.Parts > 0 { // nobody else has the rest of the unit
-		if err := w.readJob(ctx, j); err != nil {
+		if err := w.readSegment(ctx, j); err != nil {
 			return err
 		}
 	}
@@ -69,7 +69,7 @@ func (w *worker) do(ctx context.Context, j staging.Key, queue *schedule, settled
 	for k := range u.n {
 		made = append(made, s.made[u.first+k][j.Segment])
 		if out := &s.plan.Tensors[u.first+k]; !s.plan.o.NoSync {
-			p := u.parts[j.Segment]
+			p := u.segments[j.Segment]
 			disk.StartWriting(s.files[out.Shard], out.Offset+out.bytesFor(p.First), out.bytesFor(p.N))
 		}
 	}
@@ -89,11 +89,11 @@ func (w *worker) do(ctx context.Context, j staging.Key, queue *schedule, settled
 	return nil
 }
 
-// copy writes a part that is a source tensor as it is. It is hashed when it is
+// copy writes a segment that is a source tensor as it is. It is hashed when it is
 // read back: being what the registry has then proves its source, too.
 func (w *worker) copy(ctx context.Context, j staging.Key) error {
 	u := &w.s.units[j.Unit]
-	t, p := &w.s.plan.Tensors[u.first], u.parts[j.Segment]
+	t, p := &w.s.plan.Tensors[u.first], u.segments[j.Segment]
 	info, _ := w.s.copied(j)
 	src, err := w.s.src.Bytes(info.Path)
 	if err != nil {
@@ -137,10 +137,10 @@ func (w *worker) meant(info tensor.Info) sums.Digest {
 	return d
 }
 
-// make makes one part, chunk by chunk, and writes it to its place.
+// make makes one segment, chunk by chunk, and writes it to its place.
 func (w *worker) make(ctx context.Context, j staging.Key) error {
 	u := &w.s.units[j.Unit]
-	t, p := &w.s.plan.Tensors[u.first], u.parts[j.Segment]
+	t, p := &w.s.plan.Tensors[u.first], u.segments[j.Segment]
 	w.eval.Reset()
 	w.eval.Limit = compute.Gather * u.chunk
 	v, err := w.eval.Value(p.Node)
@@ -239,7 +239,7 @@ func (w *worker) source(ctx context.Context, path string) error {
 	l := w.eval.Loads[0]
 	d, ok := l.Whole()
 	if !ok {
-		return fmt.Errorf("tensor %q: was not read whole", path)
+		return fmt.Errorf("tensor %q: was not read completely", path)
 	}
 	return w.s.check(l.Node, d)
 }

@@ -20,20 +20,20 @@ import (
 	"wreg/registry/tensor"
 )
 
-// stream writes all tensors of a plan into open shard files and proves them.
-type stream struct {
+// writer writes all tensors of a plan into open shard files and proves them.
+type writer struct {
 	plan    *Plan
 	src     *ingest.Checkpoint
-	files   []*os.File // by shard
-	writing []writing  // by shard
+	files   []*os.File    // by shard
+	shards  []shardWriter // by shard
 	units   []unit
-	made    [][]sums.Digest // by tensor, by part: what was meant
+	made    [][]sums.Digest // by tensor, by segment: what was meant
 	whole   []sums.Digest   // by tensor: what was read back
 	proofs  []proof         // by unit
 	journal *staging.Journal
 
 	fingerprint string         // of the plan
-	claims      staging.Claims // of the journals that lay in the berth
+	claims      staging.Claims // of the journals that lay in the staging folder
 
 	checked sync.Map // source path → digest, of those read whole
 
@@ -44,15 +44,15 @@ type stream struct {
 // quantized one.
 type unit struct {
 	first, n int // tensors of the plan
-	parts    []compute.Segment
+	segments []compute.Segment
 	chunk    int64 // bytes of the tree's result that are made at once
 }
 
-func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
-	s := &stream{plan: p, src: src, made: make([][]sums.Digest, len(p.Tensors)), whole: make([]sums.Digest, len(p.Tensors)), writing: make([]writing, len(p.Shards)), progress: progress{tell: p.o.Progress}}
+func newWriter(p *Plan, src *ingest.Checkpoint) (*writer, error) {
+	s := &writer{plan: p, src: src, made: make([][]sums.Digest, len(p.Tensors)), whole: make([]sums.Digest, len(p.Tensors)), shards: make([]shardWriter, len(p.Shards)), progress: progress{report: p.o.Progress}}
 	for i := 0; i < len(p.Tensors); {
 		t := &p.Tensors[i]
-		u := unit{first: i, n: 1, parts: compute.Cut(t.tree)}
+		u := unit{first: i, n: 1, segments: compute.Cut(t.tree)}
 		for t.quant && i+u.n < len(p.Tensors) && p.Tensors[i+u.n].tree == t.tree {
 			u.n++
 		}
@@ -61,25 +61,25 @@ func newStream(p *Plan, src *ingest.Checkpoint) (*stream, error) {
 			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
 		}
 		for k := range u.n {
-			s.made[i+k] = make([]sums.Digest, len(u.parts))
+			s.made[i+k] = make([]sums.Digest, len(u.segments))
 		}
 		s.units = append(s.units, u)
 		i += u.n
 	}
 	s.proofs = make([]proof, len(s.units))
 	for i, u := range s.units {
-		s.proofs[i].written, s.proofs[i].left = make([]bool, len(u.parts)), len(u.parts)
+		s.proofs[i].written, s.proofs[i].left = make([]bool, len(u.segments)), len(u.segments)
 	}
 	return s, nil
 }
 
 // cold reports that what is read back must come from the disk. That costs as much
 // as reading the output anew, so it goes with the proof that costs more anyway.
-func (s *stream) cold() bool { return !s.plan.o.NoSync && s.plan.o.Prove == ProveSHA256 }
+func (s *writer) cold() bool { return !s.plan.o.NoSync && s.plan.o.Prove == ProveSHA256 }
 
-// write makes and writes parts, and reads them back: at once, from memory most
+// write makes and writes segments, and reads them back: at once, from memory most
 // likely, or behind the writers, as soon as the disk has the unit.
-func (s *stream) write(ctx context.Context, jobs []staging.Key) error {
+func (s *writer) write(ctx context.Context, jobs []staging.Key) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	settled := make(chan int, len(s.units))
@@ -101,7 +101,7 @@ func (s *stream) write(ctx context.Context, jobs []staging.Key) error {
 			w.pipe = disk.NewPipe()
 			defer w.pipe.Close()
 			for j, ok := queue.next(s); ok; j, ok = queue.next(s) {
-				if err := w.do(ctx, j, queue, settled); err != nil {
+				if err := w.write(ctx, j, queue, settled); err != nil {
 					cancel(err)
 					return
 				}
@@ -115,7 +115,7 @@ func (s *stream) write(ctx context.Context, jobs []staging.Key) error {
 }
 
 // prove reads units back from the disk as they come.
-func (s *stream) prove(ctx context.Context, settled <-chan int) error {
+func (s *writer) prove(ctx context.Context, settled <-chan int) error {
 	w := newWorker(s)
 	for unit := range settled {
 		if ctx.Err() != nil {
@@ -135,9 +135,9 @@ func (s *stream) prove(ctx context.Context, settled <-chan int) error {
 	return nil
 }
 
-// sources checks the used source tensors that no part read from front to back, and what
+// sources checks the used source tensors that no segment read from front to back, and what
 // of the source's own checksums reading them does not show.
-func (s *stream) sources(ctx context.Context) error {
+func (s *writer) sources(ctx context.Context) error {
 	var rest []string
 	seen := map[string]bool{}
 	for _, u := range s.units {
@@ -161,7 +161,7 @@ func (s *stream) sources(ctx context.Context) error {
 }
 
 // check compares a source tensor with what it was when it was ingested.
-func (s *stream) check(n *op.Node, d sums.Digest) error {
+func (s *writer) check(n *op.Node, d sums.Digest) error {
 	was, _ := s.plan.source.Lookup(n.Path)
 	meant := sums.Digest{Sum: was.Sum, Hash: was.Hash}
 	if was.Sum != (tensor.Sum{}) && !d.Same(meant) {
@@ -175,16 +175,16 @@ func (s *stream) check(n *op.Node, d sums.Digest) error {
 	return nil
 }
 
-// writing is how a shard is written. The system lets one writer at a time into a
+// shardWriter is how a shard is written. The system lets one writer at a time into a
 // file, and has the others spin: here they sleep, and the core does something else.
-type writing struct {
+type shardWriter struct {
 	mu sync.Mutex
 	disk.Pace
 }
 
 // writeAt writes to a shard.
-func (s *stream) writeAt(shard int, buf []byte, at int64) error {
-	w := &s.writing[shard]
+func (s *writer) writeAt(shard int, buf []byte, at int64) error {
+	w := &s.shards[shard]
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(buf) > 0 {
@@ -201,8 +201,8 @@ func (s *stream) writeAt(shard int, buf []byte, at int64) error {
 
 // pass writes n bytes of a file at off to a shard, through a pipe, and gives how many
 // it wrote: what is wrong is met again, and said, by reading and writing the rest.
-func (s *stream) pass(p *disk.Pipe, src *os.File, off int64, shard int, at, n int64) (passed int64) {
-	w := &s.writing[shard]
+func (s *writer) pass(p *disk.Pipe, src *os.File, off int64, shard int, at, n int64) (passed int64) {
+	w := &s.shards[shard]
 	for passed < n {
 		w.mu.Lock()
 		size := w.Next(at+passed, n-passed)
@@ -225,17 +225,17 @@ func (s *stream) pass(p *disk.Pipe, src *os.File, off int64, shard int, at, n in
 }
 
 // unitOf is the unit that tensor i belongs to.
-func (s *stream) unitOf(i int) *unit {
+func (s *writer) unitOf(i int) *unit {
 	k := sort.Search(len(s.units), func(k int) bool { return s.units[k].first > i })
 	return &s.units[k-1]
 }
 
 // progress counts what an export has still to do: each byte is written once and
-// read back once, a byte that a killed export left is read twice. It is told in
+// read back once, a byte that a killed export left is read twice. It is reported in
 // bytes of output, so that rate and time left mean what a user takes them for.
 type progress struct {
 	mu     sync.Mutex
-	tell   func(done, total int64) // nil: nobody asks
+	report func(done, total int64) // nil: nobody asks
 	output int64                   // bytes of output of this run
 	done   int64                   // bytes read and written
 	work   int64                   // bytes to read and write in all
@@ -250,15 +250,15 @@ func (p *progress) expect(read, write int64) {
 
 // advance counts n bytes that were read or written.
 func (p *progress) advance(n int64) {
-	if p.tell == nil {
+	if p.report == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.done += n
 	if p.done >= p.work {
-		p.tell(p.output, p.output)
+		p.report(p.output, p.output)
 		return
 	}
-	p.tell(int64(float64(p.output)*float64(p.done)/float64(p.work)), p.output)
+	p.report(int64(float64(p.output)*float64(p.done)/float64(p.work)), p.output)
 }

@@ -60,7 +60,7 @@ func Packing(p arch.Packed, scales tensor.DType) (accel.QuantSpec, error) {
 		case p.Bits == 8 && p.GroupSize == 32:
 			spec.Mode = accel.MXFP8
 		default:
-			return spec, fmt.Errorf("%d bits in groups of %d are no packing with u8 scales", p.Bits, p.GroupSize)
+			return spec, fmt.Errorf("%d bits in groups of %d are not a packing with u8 scales", p.Bits, p.GroupSize)
 		}
 	}
 	return spec.Resolve()

@@ -65,7 +65,7 @@ func (v *blocks) Read(dst []byte, first int64) error {
 		scale := halfToFloat(binary.LittleEndian.Uint16(block))
 		most := decode(out[i*elems*4:(i+1)*elems*4], block[2:], scale)
 		if limit := v.node.Scalar; math.IsNaN(float64(scale)) || math.IsInf(float64(scale), 0) || limit != 0 && float64(most) > limit {
-			return fmt.Errorf("source tensor %q: block %d has the scale %g and values up to %g, which are no numbers of the output's dtype", from.Path, begin+i, scale, most)
+			return fmt.Errorf("source tensor %q: block %d has the scale %g and values up to %g, which do not fit the output's dtype", from.Path, begin+i, scale, most)
 		}
 	}
 	if len(out) != len(dst) {

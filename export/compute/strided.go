@@ -22,7 +22,7 @@ func init() {
 func movable(n *op.Node) error {
 	in := n.In[0]
 	if elems, _ := in.DType.Block(); elems != 1 {
-		return fmt.Errorf("elements of %v lie packed in blocks of %d and cannot be moved one by one", in.DType, elems)
+		return fmt.Errorf("elements of %v lie packed in blocks of %d and cannot be moved individually", in.DType, elems)
 	}
 	for i, size := range in.Shape {
 		if n.Op == op.Slice && (len(n.Start) != len(in.Shape) || n.Cut(i) != n.Cut(i).Of(size)) {

@@ -23,7 +23,7 @@ func Free(dir string) (int64, bool) {
 
 // Lock opens a folder and locks it against other processes, until it is
 // closed or the process ends, however it ends. Several may share it. A file system
-// without locks is no hindrance.
+// without locks is not an obstacle.
 func Lock(path string, shared bool) (*os.File, error) {
 	d, err := os.Open(path)
 	if err != nil {

@@ -74,7 +74,7 @@ func DType(asked tensor.DType, config *pyjson.Object) tensor.DType {
 	return tensor.Invalid
 }
 
-// Read reads a JSON file beside the weights.
+// Read reads a JSON file next to the weights.
 func Read(root *ingest.Folder, name string) (*pyjson.Object, error) {
 	data, err := root.ReadFile(name, pyjson.MaxBytes)
 	if err != nil {
@@ -82,7 +82,7 @@ func Read(root *ingest.Folder, name string) (*pyjson.Object, error) {
 	}
 	o, err := pyjson.Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; mend it, or take it out of the folder", name, err)
+		return nil, fmt.Errorf("%s: %w; correct it, or remove it from the folder", name, err)
 	}
 	return o, nil
 }

@@ -10,7 +10,7 @@ import (
 	"wreg/ingest/interrupt"
 )
 
-// files compares the files beside the shards.
+// files compares the files next to the shards.
 func (v *verifier) files(ctx context.Context, dir string, r *Receipt) error {
 	root, err := ingest.OpenFolder(dir)
 	if err != nil {

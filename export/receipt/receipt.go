@@ -131,7 +131,7 @@ func (r *Receipt) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The two long lists come last, a line an entry.
+	// The two long lists come last, one line per entry.
 	cut := bytes.Index(top, []byte(",\n \"tensors\": null"))
 	b := bytes.NewBuffer(top[:cut:cut])
 	if err := appendLines(b, "tensors", r.Tensors); err != nil {

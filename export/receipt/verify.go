@@ -25,7 +25,7 @@ const MaxBytes = 256 << 20
 // Options of Verify. The zero value checks a folder against its own receipt.
 type Options struct {
 	Receipt  []byte // what to check against; nil: wreg-receipt.json in the folder
-	Jobs     int    // workers; 0 is one a core
+	Jobs     int    // workers; 0 is one per core
 	Progress func(done, total int64)
 }
 
@@ -258,7 +258,7 @@ func (v *verifier) bytes(ctx context.Context, c *ingest.Checkpoint, e expected, 
 		v.fault(e.file, e.path, -1, "%v", err)
 	}
 	if got := whole.Digest(); len(parts) > 1 && wrong == 0 && !got.Same(e.whole) {
-		v.fault(e.file, e.path, -1, "its parts are right, the whole is not: %v", mismatch(got, e.whole))
+		v.fault(e.file, e.path, -1, "its parts are right, all of it is not: %v", mismatch(got, e.whole))
 	}
 	return nil
 }

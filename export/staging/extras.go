@@ -15,7 +15,7 @@ import (
 	"wreg/registry/pyjson"
 )
 
-// maxExtras and maxExtra bound what is copied beside the weights.
+// maxExtras and maxExtra bound what is copied next to the weights.
 const (
 	maxExtras = 1000
 	maxExtra  = 1 << 30 // bytes of one file
@@ -48,10 +48,10 @@ func Extras(root *ingest.Folder) ([]Extra, error) {
 			return nil, fmt.Errorf("%s is not a regular file", name)
 		}
 		if info.Size() > maxExtra {
-			return nil, fmt.Errorf("%s: %d bytes exceed the %d that a file beside the weights may have", name, info.Size(), maxExtra)
+			return nil, fmt.Errorf("%s: %d bytes exceed the %d that a file copied with the weights may have", name, info.Size(), maxExtra)
 		}
 		if reserved(name) {
-			return nil, fmt.Errorf("%s: would be copied beside the weights, where the export itself writes a file of that name; rename it in the source, or take it out", name)
+			return nil, fmt.Errorf("%s: would be copied, but the export itself writes a file of that name; rename it in the source, or take it out", name)
 		}
 		if i := slices.IndexFunc(out, func(x Extra) bool { return strings.EqualFold(x.Name, name) }); i >= 0 {
 			return nil, fmt.Errorf("%s and %s differ only in case; many file systems cannot hold both: remove one from the source", out[i].Name, name)

@@ -1,9 +1,9 @@
 // Package staging keeps the folder that an export is written to before it lands:
-// .NAME.wreg-partial beside the target, which one rename puts into place.
+// .NAME.wreg-partial next to the target, which one rename puts into place.
 //
 // Most users need [Open] and [Folder.Land]; [Folder.OpenJournal] and [Folder.Claims]
 // to go on with what a killed export, or another machine, wrote; and [Extras], the
-// files that are copied beside the weights.
+// files that are copied next to the weights.
 //
 // Invariants: nothing is removed that an export did not write, nor, unasked, what
 // other machines wrote; what a journal claims is never trusted, only looked for; a
@@ -33,7 +33,7 @@ type Folder struct {
 	kept bool // what was there is gone on with: it is not removed when that fails
 }
 
-// partial ends the name of a berth: .NAME.wreg-partial
+// partial ends the name of a staging folder: .NAME.wreg-partial
 const partial = ".wreg-partial"
 
 // PathOf is where the export of out is written first.
@@ -49,13 +49,13 @@ func Exists(out string) error {
 	return nil
 }
 
-// Open opens the berth of an export, alone or shared with the other parts of
+// Open opens the folder of an export, alone or shared with the other parts of
 // it. What a killed export left there is removed, unless it is to be continued, or
 // complete: then it is landed as it is.
 func Open(out string, keep, shared bool) (*Folder, error) {
 	path := PathOf(out)
 	if info, err := os.Lstat(path); err == nil && !info.IsDir() { // a link would lead elsewhere
-		return nil, fmt.Errorf("%s is in the way and no folder; remove it", path)
+		return nil, fmt.Errorf("%s is in the way and is not a folder; remove it", path)
 	}
 	lock, err := disk.Lock(path, shared)
 	if err == nil && !keep && finished(path) {
@@ -91,7 +91,7 @@ func Open(out string, keep, shared bool) (*Folder, error) {
 	return b, nil
 }
 
-// entries lists what is in the berth.
+// entries lists what is in it.
 func (b *Folder) entries() ([]fs.DirEntry, error) {
 	d, err := b.Root.Open(".")
 	if err != nil {
@@ -111,15 +111,15 @@ func filesOnly(path string, entries []fs.DirEntry) error {
 	return nil
 }
 
-// finished reports that a berth holds a whole export: its receipt is written last.
+// finished reports that a folder holds a complete export: its receipt is written last.
 func finished(path string) bool {
 	data, err := receipt.Read(path)
 	return err == nil && receipt.Sealed(data)
 }
 
-// discard removes a berth that nobody holds. The work of several machines is not thrown
+// discard removes a folder that nobody holds. The work of several machines is not thrown
 // away unasked, nor what no export wrote: one has a journal before it has anything
-// else. Of a berth that this process made, that is known.
+// else. Of a folder that this process made, that is known.
 func discard(path string, made bool) error {
 	entries, err := os.ReadDir(path)
 	if err != nil {
@@ -140,7 +140,7 @@ func discard(path string, made bool) error {
 		}
 	}
 	if !journal {
-		return fmt.Errorf("%s holds %q and no journal of an export; remove the folder, or choose another --out", path, entries[0].Name())
+		return fmt.Errorf("%s holds %q but no journal of an export; remove the folder, or choose another --out", path, entries[0].Name())
 	}
 	for _, e := range entries {
 		if err := os.Remove(filepath.Join(path, e.Name())); err != nil {
@@ -172,7 +172,7 @@ func (b *Folder) Write(name string, data []byte, sync bool) (receipt.File, error
 	}
 	back := make([]byte, len(data))
 	if _, err := f.ReadAt(back, 0); err != nil || !bytes.Equal(back, data) {
-		return receipt.File{}, fmt.Errorf("%s: was read back changed (%v)", name, err)
+		return receipt.File{}, fmt.Errorf("%s: was changed when read back (%v)", name, err)
 	}
 	sum := sha256.Sum256(data)
 	return receipt.File{Name: name, Bytes: int64(len(data)), SHA256: hex.EncodeToString(sum[:])}, nil

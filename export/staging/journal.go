@@ -17,10 +17,10 @@ import (
 	"wreg/ingest/sums"
 )
 
-// A journal lies in the berth and says which parts of the output are written. It
-// is text: a first line that names the plan, then one line a part. A line that a
+// A journal lies in the folder and says which segments of the output are written. It
+// is text: a first line that names the plan, then one line per segment. A line that a
 // kill cut short, or that is damaged, does not count. What it says is never trusted:
-// a part that is kept is made again from its sources, and read back.
+// a segment that is kept is made again from its sources, and read back.
 type Journal struct {
 	mu   sync.Mutex
 	file *os.File
@@ -58,7 +58,7 @@ type journalLine struct {
 	Digests [][2]string `json:"digests"` // XXH3 and SHA-256 of each tensor's share
 }
 
-// journals names the journals of a berth, sorted.
+// journals names the journals of a folder, sorted.
 func (b *Folder) journals() (names []string, err error) {
 	entries, err := b.entries()
 	for _, e := range entries {
@@ -107,10 +107,10 @@ func (j *Journal) write(v any) error {
 	return err
 }
 
-// Key is one part of one unit.
+// Key is one segment of one unit.
 type Key struct{ Unit, Segment int }
 
-// Record says that a part of a unit is written.
+// Record says that a segment of a unit is written.
 func (j *Journal) Record(at Key, made []sums.Digest) error {
 	line := journalLine{Unit: at.Unit, Part: at.Segment}
 	for _, d := range made {
@@ -121,12 +121,12 @@ func (j *Journal) Record(at Key, made []sums.Digest) error {
 
 func (j *Journal) Close() error { return j.file.Close() }
 
-// Claims are what journals say of a part: the digests of its tensors, one list for
+// Claims are what journals say of a segment: the digests of its tensors, one list for
 // each journal that has it.
 type Claims map[Key][][]sums.Digest
 
-// Claims reads what all journals of a berth say of the parts of a plan; tensors says
-// how many a part has, 0 for one that is none of the plan's.
+// Claims reads what all journals of a folder say of the segments of a plan; tensors says
+// how many a segment has, 0 for one that is none of the plan's.
 func (b *Folder) Claims(plan string, tensors func(Key) int) (Claims, error) {
 	names, err := b.journals()
 	if err != nil {
@@ -145,7 +145,7 @@ func (b *Folder) Claims(plan string, tensors func(Key) int) (Claims, error) {
 	return all, nil
 }
 
-// readJournal reads one journal. Of lines about one part the last counts.
+// readJournal reads one journal. Of lines about one segment the last counts.
 func (b *Folder) readJournal(name, plan string, tensors func(Key) int) (map[Key][]sums.Digest, error) {
 	f, err := regular.OpenIn(b.Root, name)
 	if err != nil {
@@ -155,7 +155,7 @@ func (b *Folder) readJournal(name, plan string, tensors func(Key) int) (map[Key]
 	written, head := map[Key][]sums.Digest{}, false
 	_, err = eachLine(f, func(text []byte) error {
 		if head {
-			if at, made, err := parseLine(text); err == nil && len(made) > 0 && len(made) == tensors(at) { // else damaged: its part is written again
+			if at, made, err := parseLine(text); err == nil && len(made) > 0 && len(made) == tensors(at) { // else damaged: its segment is written again
 				written[at] = made
 			}
 			return nil
@@ -163,7 +163,7 @@ func (b *Folder) readJournal(name, plan string, tensors func(Key) int) (map[Key]
 		head = true
 		var first journalHead
 		if err := json.Unmarshal(text, &first); err != nil || first.Version != 1 {
-			return fmt.Errorf("%s in %s is no journal this wreg knows; remove the folder", name, b.Path)
+			return fmt.Errorf("%s in %s is not a journal that this wreg knows; remove the folder", name, b.Path)
 		}
 		if first.Plan != plan {
 			return AnotherPlan(b)
@@ -173,7 +173,7 @@ func (b *Folder) readJournal(name, plan string, tensors func(Key) int) (map[Key]
 	return written, err
 }
 
-// eachLine calls fn with every whole line of a journal, and gives where the last
+// eachLine calls fn with every complete line of a journal, and gives where the last
 // ends. A line longer than any that is written is damaged: fn gets it empty.
 func eachLine(f *os.File, fn func(text []byte) error) (end int64, err error) {
 	r := bufio.NewReaderSize(io.LimitReader(f, maxJournal+1), maxLine)
@@ -205,7 +205,7 @@ func eachLine(f *os.File, fn func(text []byte) error) (end int64, err error) {
 }
 
 func AnotherPlan(b *Folder) error {
-	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; go on with those, or remove the folder", b.Path)
+	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; continue with those, or remove the folder", b.Path)
 }
 
 func parseLine(text []byte) (at Key, made []sums.Digest, err error) {

@@ -17,7 +17,7 @@ func (b *Folder) Strangers(wrote []string) error {
 	}
 	for _, e := range entries {
 		if name := e.Name(); !e.Type().IsRegular() || !slices.Contains(wrote, name) && name != journalName && !isPartJournal(name) {
-			return fmt.Errorf("%s holds %q, which is not of this export; remove it, and --resume or --finish", b.Path, name)
+			return fmt.Errorf("%s holds %q, which is not part of this export; remove it, then --resume or --finish", b.Path, name)
 		}
 	}
 	return nil

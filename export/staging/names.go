@@ -9,14 +9,14 @@ import (
 	"wreg/export/receipt"
 )
 
-// The files an export writes beside the shards.
+// The files an export writes next to the shards.
 const (
 	Config = "config.json"
 	Index  = "model.safetensors.index.json"
 	Readme = "README.md"
 )
 
-// copied are the files of the source that belong to a model beside its weights:
+// copied are the files of the source that belong to a model besides its weights:
 // the tokenizer in each of its forms, the model's own code, and generation
 // defaults. They are copied as they are.
 var copied = []string{
