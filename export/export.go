@@ -1,11 +1,27 @@
 // Package export writes the checkpoint a consumer needs from an ingested model
 // and proves that nothing was lost on the way.
 //
-// Most users need New (plan and checks, nothing written), Plan.Run and Verify.
+// Most users need [New] (plan and checks), [Plan.Run] (write, prove and land) and,
+// later, receipt.Verify.
 //
-// Invariants: a plan is pure and deterministic; nothing is written before
-// every check passed; the output folder appears under its final name complete and
-// proven, or not at all.
+// New goes from config.json and the architecture (plan.go, config.go; quantize.go with
+// -q) to one tree of operations for each output tensor, and refuses what would go wrong
+// (check.go, tied.go). Run (run.go) opens a staging folder and has workers write it:
+// writer.go holds what they share, schedule.go hands out segments, worker.go copies or
+// makes one, readback.go compares what the disk has with what was meant, resume.go finds
+// what an earlier run left, receiptof.go writes down what was done. Below it lie compute
+// (how tensors are made), disk (what the system does for files), staging (the folder and
+// its journals), mlxconfig (config.json as mlx_lm writes it) and receipt (the proof, and
+// who checks it).
+//
+// A unit is what is made together: a tensor, or the codes, scales and biases of one. A
+// segment is a range of a unit that one worker makes. A part is --part K/N: the segments
+// that one machine writes.
+//
+// Invariants: a plan is pure and deterministic; nothing is written before every check
+// passed, but for a folder in --out's parent that shows that one can be made, and is
+// removed at once; the output folder appears under its final name complete and proven,
+// or not at all.
 package export
 
 import (
