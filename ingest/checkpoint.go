@@ -49,11 +49,8 @@ func (c *Checkpoint) Close() (err error) {
 	return err
 }
 
-// Root is the absolute path of the folder (or of the file's folder) that
-// Info.File and File.Name are relative to.
-func (c *Checkpoint) Root() string { return c.root }
-
-// Path is what to Open again: Root, or the single file.
+// Path is what to Open again, absolute: the folder that Info.File and File.Name are
+// relative to, or the single file in it.
 func (c *Checkpoint) Path() string { return filepath.Join(c.root, c.single) }
 
 // Config is config.json as it is on disk, nil when there is none.

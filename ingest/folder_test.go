@@ -165,8 +165,8 @@ func TestFolder(t *testing.T) {
 					t.Errorf("finding %v does not name its file", f)
 				}
 			}
-			if o.Root() != dir || o.Path() != dir {
-				t.Errorf("root %s, path %s", o.Root(), o.Path())
+			if o.Path() != dir {
+				t.Errorf("path %s", o.Path())
 			}
 		})
 	}
