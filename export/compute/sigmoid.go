@@ -8,7 +8,7 @@ import (
 )
 
 func init() {
-	register(operation{value: newGate, check: widened, scratch: func(n *op.Node, out, limit int64) int64 {
+	register(operation{value: newWeighted, check: widened, scratch: func(n *op.Node, out, limit int64) int64 {
 		from := asMany(n, n.In[0], out) // widened beside what is read
 		return out + from + scratch(n.In[0], from, limit)
 	}}, op.Branch, op.Stream)
@@ -29,7 +29,7 @@ type weighted struct {
 // streamFloor keeps the weight of the stream away from zero (mlx_lm's muse_spark.py).
 const streamFloor = float32(1e-3)
 
-func newGate(e *Evaluator, n *op.Node, in []Value) (Value, error) {
+func newWeighted(e *Evaluator, n *op.Node, in []Value) (Value, error) {
 	v := &weighted{e: e, node: n, in: in[0], weight: sigmoid, slots: [2]int{e.slot(), e.slot()}}
 	if n.Op == op.Stream {
 		v.weight = streamWeight
