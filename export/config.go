@@ -11,8 +11,8 @@ import (
 	"wreg/export/compute"
 	"wreg/export/mlxconfig"
 	"wreg/export/staging"
-	"wreg/ingest"
 	"wreg/ingest/claim"
+	"wreg/ingest/folder"
 	"wreg/registry/arch"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
@@ -23,7 +23,7 @@ const modelOptFile = "hf_quant_config.json"
 
 // finish plans everything that is not a weight: config.json and the files to copy.
 func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
-	root, err := ingest.OpenFolder(p.source.folder())
+	root, err := folder.Open(p.source.folder())
 	if err != nil {
 		return p.source.absent(err)
 	}
@@ -79,7 +79,7 @@ func (p *Plan) hoist(doc *pyjson.Object) error {
 			return nil
 		}
 	}
-	root, err := ingest.OpenFolder(p.source.folder())
+	root, err := folder.Open(p.source.folder())
 	if err != nil {
 		return err
 	}

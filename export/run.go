@@ -12,7 +12,7 @@ import (
 	"wreg/export/mlxconfig"
 	"wreg/export/receipt"
 	"wreg/export/staging"
-	"wreg/ingest"
+	"wreg/ingest/folder"
 	"wreg/registry/arch"
 )
 
@@ -163,7 +163,7 @@ func (p *Plan) beside(ctx context.Context, b *staging.Folder) ([]receipt.File, e
 		}
 		files = append(files, x)
 	}
-	src, err := ingest.OpenFolder(p.source.folder())
+	src, err := folder.Open(p.source.folder())
 	if err != nil {
 		return nil, err
 	}

@@ -155,7 +155,7 @@ func TestSharedBlobs(t *testing.T) {
 	if len(c.Tensors()) != 1 || string(c.Config()) != "{}" {
 		t.Errorf("%d tensors, config %q", len(c.Tensors()), c.Config())
 	}
-	d, err := OpenFolder(snapshot)
+	d, err := folder.Open(snapshot)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,12 +23,6 @@ import (
 	"wreg/ingest/shards"
 )
 
-// Folder is where the files of one model lie, and the only way to open them.
-type Folder = folder.Folder
-
-// OpenFolder opens the folder at abs.
-func OpenFolder(abs string) (*Folder, error) { return folder.Open(abs) }
-
 // Options of Open. The zero value works.
 type Options struct {
 	// Jobs is the number of files whose headers are read at once; 0 is one per core.

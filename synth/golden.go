@@ -87,7 +87,7 @@ func Golden(path string) (*Case, error) {
 			}
 			v.Tensors = append(v.Tensors, i)
 		}
-		sortByPath(v.Tensors)
+		tensor.List(v.Tensors).Sort()
 		c.Variants = append(c.Variants, v)
 	}
 	return c, nil

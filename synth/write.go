@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"sync"
 
@@ -169,8 +168,4 @@ func appendHeader(tensors []tensor.Info, format string) ([]byte, []int64, error)
 		offsets[i] += int64(pad)
 	}
 	return header, offsets, nil
-}
-
-func sortByPath(ts []tensor.Info) {
-	slices.SortFunc(ts, func(a, b tensor.Info) int { return strings.Compare(a.Path, b.Path) })
 }

@@ -15,7 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 
-	"wreg/ingest"
+	"wreg/ingest/folder"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
@@ -29,7 +29,7 @@ const Readme = "---\nlanguage: en\nlibrary_name: mlx\npipeline_tag: text-generat
 // Converted is config.json as mlx_lm.convert writes it: eos_token_id as
 // generation_config.json has it, two keys removed, sorted. A model that keeps its
 // vision tower keeps vision_config.
-func Converted(doc *pyjson.Object, root *ingest.Folder, vision bool) ([]byte, error) {
+func Converted(doc *pyjson.Object, root *folder.Folder, vision bool) ([]byte, error) {
 	out := doc.Clone()
 	gen, err := Read(root, generationFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -75,7 +75,7 @@ func DType(asked tensor.DType, config *pyjson.Object) tensor.DType {
 }
 
 // Read reads a JSON file next to the weights.
-func Read(root *ingest.Folder, name string) (*pyjson.Object, error) {
+func Read(root *folder.Folder, name string) (*pyjson.Object, error) {
 	data, err := root.ReadFile(name, pyjson.MaxBytes)
 	if err != nil {
 		return nil, err

@@ -6,13 +6,13 @@ import (
 	"encoding/hex"
 	"io"
 
-	"wreg/ingest"
+	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
 )
 
 // files compares the files next to the shards.
 func (v *verifier) files(ctx context.Context, dir string, r *Receipt) error {
-	root, err := ingest.OpenFolder(dir)
+	root, err := folder.Open(dir)
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (v *verifier) files(ctx context.Context, dir string, r *Receipt) error {
 }
 
 // shard compares a shard's size and header. What its tensors hold is read later.
-func (v *verifier) shard(root *ingest.Folder, s Shard) {
+func (v *verifier) shard(root *folder.Folder, s Shard) {
 	f, err := root.Open(s.Name)
 	if err != nil {
 		v.fault(s.Name, "", -1, "%v", err)
@@ -65,7 +65,7 @@ func (v *verifier) shard(root *ingest.Folder, s Shard) {
 }
 
 // strangers says which files no receipt can speak for.
-func (v *verifier) strangers(root *ingest.Folder, r *Receipt) {
+func (v *verifier) strangers(root *folder.Folder, r *Receipt) {
 	entries, err := root.List()
 	if err != nil {
 		v.skip("%v", err)

@@ -14,6 +14,7 @@ import (
 
 	"wreg/export/disk"
 	"wreg/ingest"
+	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/sums"
 	"wreg/registry/tensor"
@@ -110,7 +111,7 @@ func Verify(ctx context.Context, dir string, o Options) (*Verification, error) {
 }
 
 func Read(dir string) ([]byte, error) {
-	root, err := ingest.OpenFolder(dir)
+	root, err := folder.Open(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"wreg/ingest"
+	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
 	"wreg/registry/pyjson"
 )
@@ -29,7 +29,7 @@ type Extra struct {
 
 // Extras lists the files to copy, sorted. A link that leads out of the folder, or
 // anything but a file, is refused: it would be missing from the output silently.
-func Extras(root *ingest.Folder) ([]Extra, error) {
+func Extras(root *folder.Folder) ([]Extra, error) {
 	entries, err := root.List()
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ const maxIntact = 64 << 20
 // intact refuses a file that is not what its name says: what git or a server left
 // in its place, or JSON that ends half-way. It would be copied and proven, and fail
 // only where the model is used.
-func intact(root *ingest.Folder, name string, size int64) error {
+func intact(root *folder.Folder, name string, size int64) error {
 	f, err := root.Open(name)
 	if err != nil {
 		return err
@@ -99,7 +99,7 @@ func intact(root *ingest.Folder, name string, size int64) error {
 }
 
 // Copy copies one file and gives its bytes to also.
-func Copy(ctx context.Context, dst *os.Root, src *ingest.Folder, x Extra, also io.Writer, sync bool) error {
+func Copy(ctx context.Context, dst *os.Root, src *folder.Folder, x Extra, also io.Writer, sync bool) error {
 	in, err := src.Open(x.Name)
 	if err != nil {
 		return err
