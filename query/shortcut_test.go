@@ -42,6 +42,8 @@ func TestShortcutsGiveTheSame(t *testing.T) {
 		"find experts.{2..5}.w in * %s group by layer, expert",
 		"find * in * %s group by model, dtype select model, dtype, count(), max(bytes)",
 		"find * in * %s group by template, rank",
+		"find experts.*.w in * where layer * 8 = bytes %s group by layer", // each model's own layer
+		"find experts.*.w in * where layer * 8 <= bytes and expert < 2 %s group by layer, expert",
 		"find * in * %s group by hash having count() > 1",
 		"find * in * %s group by hash select hash, count(), min(path), max(path) having count() >= 2",
 		"find * in * %s group by hash having count() != 1 order by count() desc, hash limit 7",
@@ -55,7 +57,11 @@ func TestShortcutsGiveTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		long, err := run(r, fmt.Sprintf(text, "where "+rowByRow))
+		word := "where "
+		if strings.Contains(text, word) {
+			word = "and "
+		}
+		long, err := run(r, fmt.Sprintf(text, word+rowByRow))
 		if err != nil {
 			t.Fatal(err)
 		}
