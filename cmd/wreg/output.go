@@ -26,9 +26,9 @@ type report struct {
 	head    []field // what JSON says before the rows: {"query": …}
 	columns []string
 	rows    [][]any
-	people  *report  // what a table shows instead, when folded; nil: the same
-	remarks []string // a line under each row of a table; nil: none
-	empty   string   // what a person is told when there are no rows
+	people  func() *report // what a table shows instead, when folded; nil: the same
+	remarks []string       // a line under each row of a table; nil: none
+	empty   string         // what a person is told when there are no rows
 }
 
 // field is one entry of a JSON object whose order is kept.
@@ -46,7 +46,7 @@ func (a *app) print(rep *report) error {
 	switch format {
 	case "table", "md":
 		if rep.people != nil {
-			rep = rep.people
+			rep = rep.people()
 		}
 		if len(rep.rows) == 0 {
 			if rep.empty != "" {

@@ -109,7 +109,7 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 	}
 	rep := resultReport(res)
 	if !o.expand {
-		rep.people = forPeople(res.Fold())
+		rep.people = func() *report { return forPeople(res.Fold()) }
 	}
 	if err := a.print(rep); err != nil {
 		return err

@@ -14,12 +14,22 @@ import (
 // a person reads.
 const maxFoldedWords = 12
 
+// maxWordSteps is how many bytes of paths and numbers are looked at, once for each
+// segment of each line, to find lines that differ in a word. More lines than that
+// nobody reads, folded or not: 60,000 of a large model's tensors, one on each line,
+// take half.
+const maxWordSteps = 1 << 26
+
 // mergeWords puts lines together that differ in one segment of the path, and in
 // that word in their texts: {down,gate,up}_proj.
 func mergeWords(lines []line) []line {
-	most := 0
-	for _, l := range lines {
+	most, steps := 0, 0
+	for i := range lines {
+		l := &lines[i]
 		most = max(most, len(l.segments))
+		if steps += len(l.segments) * l.width(); steps > maxWordSteps {
+			return lines
+		}
 	}
 	for back := 1; back <= most; back++ {
 		groups := map[string][]int{} // places of lines that differ in this segment alone
@@ -45,6 +55,17 @@ func mergeWords(lines []line) []line {
 		lines = kept
 	}
 	return lines
+}
+
+// width is how much of the line keyWithout looks at.
+func (l *line) width() (n int) {
+	for _, segment := range l.segments {
+		n += len(segment) + 1
+	}
+	for _, set := range l.numbers {
+		n += len(set)
+	}
+	return n
 }
 
 // PlainWord says that braces and commas around the segment are not its own.
