@@ -6,10 +6,11 @@
 // integers into floats; and because the header of 100,000 tensors must be read in
 // tens of milliseconds.
 //
-// A caller drives a Scanner: Take('{'), then More('}', first) before each item,
-// Key, and one of Str, Integer or Skip. Invariants: Text must be known to be
-// UTF-8 (Check says so); strings without escapes share Text's memory; numbers are
-// plain integers from 0 up.
+// Most users need a [Scanner], which they drive: Take('{'), then More('}', first) before
+// each item, Key, and one of Str, Integer or Skip.
+//
+// Invariants: Text must be known to be UTF-8 ([Check] says so); strings without escapes
+// share Text's memory; numbers are plain integers from 0 up.
 package strictjson
 
 import (
