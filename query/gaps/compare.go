@@ -11,10 +11,7 @@ import (
 
 // compare lists the gaps of the statuses that the verb asks for.
 func (q *Question) compare(c *modelView, e *expectation) []arch.Gap {
-	var side present = c
-	if e.present != nil {
-		side = e.present
-	}
+	side := e.side(c)
 	if e.found != nil {
 		lost(e.found)
 		sortGaps(e.found)

@@ -122,13 +122,3 @@ func loaded(n *op.Node) string {
 	}
 	return n.Path
 }
-
-// loads calls yield with every tensor that a node reads, in order.
-func loads(n *op.Node, yield func(path string)) {
-	if n.Op == op.Load {
-		yield(n.Path)
-	}
-	for _, in := range n.In {
-		loads(in, yield)
-	}
-}

@@ -33,6 +33,14 @@ type present interface {
 	each(whole bool, yield func(tensor.Info) bool)
 }
 
+// side is what is measured: the model's tensors, unless the expectation says what.
+func (e *expectation) side(c *modelView) present {
+	if e.present != nil {
+		return e.present
+	}
+	return c
+}
+
 func (e *expectation) whyExtra(path string) string {
 	if e.extra != nil {
 		return e.extra(path)

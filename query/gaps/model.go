@@ -70,7 +70,7 @@ func otherwiseNamed(ours, theirs *arch.Resolution) bool {
 }
 
 func sources(n *op.Node) (paths []string) {
-	loads(n, func(p string) { paths = append(paths, p) })
+	n.Sources(func(p string) { paths = append(paths, p) })
 	slices.Sort(paths)
 	return slices.Compact(paths)
 }
@@ -259,10 +259,7 @@ func (m *mapping) each(_ bool, yield func(tensor.Info) bool) {
 // compared, and those that were cast: equality of bytes is never claimed without
 // hashes.
 func (q *Question) noteUncompared(e *expectation, c *modelView) {
-	var side present = c
-	if e.present != nil {
-		side = e.present
-	}
+	side := e.side(c)
 	n, casts, example, cast := 0, 0, "", ""
 	for i := range e.wants {
 		w := &e.wants[i]

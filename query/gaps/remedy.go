@@ -63,9 +63,7 @@ func shardsToFetch(findings []tensor.Finding, path string) string {
 		switch {
 		case f.Rule == "index-missing-tensor" && f.Tensor == path:
 			return fmt.Sprintf("fetch %s again: the index says that it holds this tensor", f.File)
-		case f.Rule == "absent-shard":
-			absent = append(absent, f.File)
-		case f.Rule == "unreadable-file":
+		case f.Rule == "absent-shard", f.Rule == "unreadable-file":
 			absent = append(absent, f.File)
 		}
 	}

@@ -168,7 +168,7 @@ func (q *Question) extraOnPaper(e *expectation, a *arch.Arch, config *arch.Confi
 	}
 	for _, t := range r.Targets {
 		if t.Make != nil {
-			loads(t.Make, func(path string) { reasons[path] = "becomes part of " + t.Path })
+			t.Make.Sources(func(path string) { reasons[path] = "becomes part of " + t.Path })
 		}
 	}
 	for _, path := range r.Unused {

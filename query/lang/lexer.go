@@ -39,11 +39,7 @@ func (queryLexer) Symbols() map[string]lexer.TokenType {
 }
 
 func (l queryLexer) Lex(file string, r io.Reader) (lexer.Lexer, error) {
-	text, err := io.ReadAll(io.LimitReader(r, expr.MaxText+1))
-	if err != nil {
-		return nil, err
-	}
-	return l.LexString(file, string(text))
+	return expr.LexReader(l, file, r)
 }
 
 func (queryLexer) LexString(file, text string) (lexer.Lexer, error) {
@@ -59,18 +55,7 @@ func (queryLexer) LexString(file, text string) (lexer.Lexer, error) {
 			tokens[i].Type, tokens[i].Value = kind, strings.ToLower(t.Value)
 		}
 	}
-	return &tokenList{tokens}, nil
-}
-
-// tokenList hands out tokens; the last one, the end, again and again.
-type tokenList struct{ rest []lexer.Token }
-
-func (t *tokenList) Next() (lexer.Token, error) {
-	next := t.rest[0]
-	if len(t.rest) > 1 {
-		t.rest = t.rest[1:]
-	}
-	return next, nil
+	return &expr.TokenReader{Rest: tokens}, nil
 }
 
 // follower follows a query's tokens and knows what kind of word comes next.

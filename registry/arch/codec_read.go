@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -9,78 +10,84 @@ import (
 	"wreg/registry/tensor"
 )
 
+// form is a way to store a tensor packed.
+type form struct {
+	codes, scale string // roles among the statement's parts; no codes: they have the tensor's own name
+	alone        bool   // codes without scales, or scales without codes, lack the other
+
+	// Of what mlx packs the same way:
+	bits   int
+	group  int  // elements that share a scale; 0: as many as the statement says
+	signed bool // codes count from -8
+
+	read func(r *match, c *declare.Read, path string, codes, scale tensor.Info) (Operand, *Shortfall) // else
+
+	// Of codes with a name of their own: what a row of so many elements is.
+	row                 func(in int64) []int64
+	codeType, scaleType tensor.DType
+}
+
+var forms = map[string]form{
+	"fp8":   {scale: "scale", alone: true, read: (*match).fp8},
+	"mxfp8": {scale: "scale", alone: true, bits: 8, group: 32},
+	"nvfp4": {scale: "scale", bits: 4, group: 16},
+	"tiles": {scale: "scale", read: (*match).tiles},
+	"int4":  {codes: "packed", scale: "scale", bits: 4, signed: true, row: func(in int64) []int64 { return []int64{in / 8} }, codeType: tensor.I32},
+	"fp4":   {codes: "packed", scale: "scale", bits: 4, row: func(in int64) []int64 { return []int64{in / 2} }, codeType: tensor.U8, scaleType: tensor.U8},
+	"mxfp4": {codes: "blocks", scale: "scales", group: 32, read: (*match).blocks, row: func(in int64) []int64 { return []int64{in / 32, 16} }, codeType: tensor.U8, scaleType: tensor.U8},
+	"awq":   {codes: "qweight", scale: "scales", read: (*match).awq},
+}
+
+// grouped is how many elements share a scale.
+func (f form) grouped(c *declare.Read) int { return cmp.Or(f.group, max(c.Group, 32)) }
+
 // readAs reads a path as one stored form; mine is false when the checkpoint does not
 // store it so.
 func (r *match) readAs(c *declare.Read, path string, i tensor.Info, ok bool) (f Operand, t *Shortfall, mine bool) {
-	role := func(name string) (tensor.Info, bool) {
-		if c.Parts[name] == "" {
-			return tensor.Info{}, false
-		}
-		return r.stored(sibling(path, c.Parts[name]))
+	form := forms[c.Kind]
+	codes, coded := i, ok
+	scale, scaled := r.role(c, path, form.scale)
+	if form.codes != "" {
+		codes, coded = r.role(c, path, form.codes)
+		mine = !ok && (coded || scaled && (c.Kind != "awq" || strings.HasSuffix(path, ".weight")))
+	} else if ok {
+		mine = i.DType == tensor.F8E4M3 && (scaled || form.alone) || scaled && (i.DType == tensor.U8 || !form.alone && !i.DType.Float())
+	} else {
+		mine = scaled && form.alone
 	}
-	absent := func(name string) *Shortfall {
-		return &Shortfall{absent: []string{r.hfName(sibling(path, c.Parts[name]))}, total: 2}
+	switch {
+	case !mine:
+	case !coded && form.codes == "":
+		t = &Shortfall{absent: []string{path}, total: 2}
+	case !coded:
+		t = r.absentRole(c, path, form.codes)
+	case !scaled:
+		t = r.absentRole(c, path, form.scale)
+	case form.read != nil:
+		f, t = form.read(r, c, path, codes, scale)
+	default:
+		f, t = repacked(path, codes, scale, form.bits, form.grouped(c))
+		if t == nil && form.signed {
+			f.parts = append(f.parts, minusEight(f.parts[1]))
+		}
 	}
-	switch c.Kind {
-	case "fp8", "mxfp8":
-		scale, has := role("scale")
-		coded := ok && (i.DType == tensor.F8E4M3 || i.DType == tensor.U8 && has)
-		switch {
-		case !coded && !(has && !ok):
-			return Operand{}, nil, false
-		case !ok:
-			return Operand{}, &Shortfall{absent: []string{path}, total: 2}, true
-		case !has:
-			return Operand{}, absent("scale"), true
-		case c.Kind == "mxfp8":
-			f, t = repacked(path, i, scale, 8, 32)
-		default:
-			f, t = fp8(c, path, i, scale)
-		}
-		return f, t, true
-	case "nvfp4", "tiles":
-		scale, has := role("scale")
-		if !ok || !has || i.DType.Float() && i.DType != tensor.F8E4M3 {
-			return Operand{}, nil, false
-		}
-		if c.Kind == "nvfp4" {
-			f, t = repacked(path, i, scale, 4, 16)
-		} else {
-			f, t = r.tiles(path, i, scale)
-		}
-		return f, t, true
-	case "int4", "fp4", "mxfp4":
-		packedRole, scaleRole := "packed", "scale"
-		if c.Kind == "mxfp4" {
-			packedRole, scaleRole = "blocks", "scales"
-		}
-		packed, hasPacked := role(packedRole)
-		scale, hasScale := role(scaleRole)
-		switch {
-		case ok || !hasPacked && !hasScale:
-			return Operand{}, nil, false
-		case !hasPacked:
-			return Operand{}, absent(packedRole), true
-		case !hasScale:
-			return Operand{}, absent(scaleRole), true
-		}
-		if c.Kind == "mxfp4" {
-			f, t = blocks(path, packed, scale)
-		} else {
-			f, t = repacked(path, packed, scale, 4, max(c.Group, 32))
-			if t == nil && c.Kind == "int4" {
-				f.parts = append(f.parts, minusEight(f.parts[1]))
-			}
-		}
-		return f, t, true
-	case "awq":
-		return r.awq(c, path, ok, role, absent)
+	return f, t, mine
+}
+
+// role finds the stored tensor that has a role beside path.
+func (r *match) role(c *declare.Read, path, name string) (tensor.Info, bool) {
+	if c.Parts[name] == "" {
+		return tensor.Info{}, false
 	}
-	return Operand{}, nil, false
+	return r.stored(sibling(path, c.Parts[name]))
+}
+
+func (r *match) absentRole(c *declare.Read, path, name string) *Shortfall {
+	return &Shortfall{absent: []string{r.hfName(sibling(path, c.Parts[name]))}, total: 2}
 }
 
 // fp8 reads e4m3 codes times their block scales, to bf16 as mlx_lm does.
-func fp8(c *declare.Read, path string, codes, scale tensor.Info) (Operand, *Shortfall) {
+func (*match) fp8(c *declare.Read, path string, codes, scale tensor.Info) (Operand, *Shortfall) {
 	s := op.Step{Op: op.FP8, Block: [2]int64{c.Rows, c.Cols}}
 	if !op.Covers(scale.Shape, codes.Shape, s.Block) {
 		if !op.Broadcasts(scale.Shape, codes.Shape) {
@@ -127,7 +134,7 @@ func bytesPart(scale tensor.Info) part {
 
 // tiles reads codes with one scale byte per 32 rows, which mlx wants for every row.
 // The declared size of the last axis tells 8-bit codes from 4-bit ones.
-func (r *match) tiles(path string, codes, scale tensor.Info) (Operand, *Shortfall) {
+func (r *match) tiles(_ *declare.Read, path string, codes, scale tensor.Info) (Operand, *Shortfall) {
 	n := len(codes.Shape)
 	switch {
 	case scale.DType != tensor.U8 && scale.DType != tensor.F8E8M0:
@@ -179,7 +186,7 @@ func minusEight(scales part) part {
 
 // blocks reads gpt-oss's [… , groups, 16] bytes: viewed as u32 and flattened they
 // are mlx's packing.
-func blocks(path string, packed, scale tensor.Info) (Operand, *Shortfall) {
+func (*match) blocks(_ *declare.Read, path string, packed, scale tensor.Info) (Operand, *Shortfall) {
 	n := len(packed.Shape)
 	if n < 2 || packed.DType != tensor.U8 || packed.Shape[n-1] != 16 {
 		return Operand{}, wrongAt(path, &packed, nil, "blocks are %v %v, not u8 […, groups, 16]", packed.DType, packed.Shape)
@@ -199,30 +206,21 @@ func blocks(path string, packed, scale tensor.Info) (Operand, *Shortfall) {
 }
 
 // awq reads AWQ's column-packed nibbles.
-func (r *match) awq(c *declare.Read, path string, ok bool, role func(string) (tensor.Info, bool), absent func(string) *Shortfall) (Operand, *Shortfall, bool) {
-	qweight, has := role("qweight")
-	scales, hasScales := role("scales")
-	switch {
-	case ok || !has && !hasScales || !has && !strings.HasSuffix(path, ".weight"):
-		return Operand{}, nil, false
-	case !has:
-		return Operand{}, absent("qweight"), true
-	case !hasScales:
-		return Operand{}, absent("scales"), true
-	case len(qweight.Shape) != 2 || len(scales.Shape) != 2 || qweight.Shape[1]*8 != scales.Shape[1] || scales.Shape[0] == 0 || qweight.Shape[0]%scales.Shape[0] != 0:
-		return Operand{}, wrongAt(path, &qweight, nil, "qweight %v and scales %v do not fit: want [in, out/8] and [in/group, out]", qweight.Shape, scales.Shape), true
+func (r *match) awq(c *declare.Read, path string, qweight, scales tensor.Info) (Operand, *Shortfall) {
+	if len(qweight.Shape) != 2 || len(scales.Shape) != 2 || qweight.Shape[1]*8 != scales.Shape[1] || scales.Shape[0] == 0 || qweight.Shape[0]%scales.Shape[0] != 0 {
+		return Operand{}, wrongAt(path, &qweight, nil, "qweight %v and scales %v do not fit: want [in, out/8] and [in/group, out]", qweight.Shape, scales.Shape)
 	}
-	zeros, hasZeros := role("zeros")
+	zeros, hasZeros := r.role(c, path, "zeros")
 	if !hasZeros && r.asymmetric(c) {
-		return Operand{}, absent("zeros"), true
+		return Operand{}, r.absentRole(c, path, "zeros")
 	}
 	in, out, groups := qweight.Shape[0], scales.Shape[1], scales.Shape[0]
 	if hasZeros && !zeros.Shape.Equal(tensor.Shape{groups, out / 8}) {
-		return Operand{}, wrongAt(path, &zeros, nil, "its zeros have shape %v, not %v", zeros.Shape, tensor.Shape{groups, out / 8}), true
+		return Operand{}, wrongAt(path, &zeros, nil, "its zeros have shape %v, not %v", zeros.Shape, tensor.Shape{groups, out / 8})
 	}
 	codes, err := made("weight", op.Step{Op: op.AWQ}, storedPart("", qweight))
 	if err != nil {
-		return Operand{}, wrongAt(path, &qweight, nil, "%v", err), true
+		return Operand{}, wrongAt(path, &qweight, nil, "%v", err)
 	}
 	turned := part{suffix: "scales", Array: op.Array{DType: scales.DType, Shape: tensor.Shape{out, groups}}}
 	turned.make = func() *op.Node {
@@ -234,7 +232,7 @@ func (r *match) awq(c *declare.Read, path string, ok bool, role func(string) (te
 	}
 	biases, err := made("biases", op.Step{Op: op.AWQBias}, from...)
 	if err != nil {
-		return Operand{}, wrongAt(path, &scales, nil, "%v", err), true
+		return Operand{}, wrongAt(path, &scales, nil, "%v", err)
 	}
-	return Operand{bits: 4, group: int(in / groups), Array: op.Array{Shape: tensor.Shape{out, in}}, parts: []part{codes, turned, biases}}, nil, true
+	return Operand{bits: 4, group: int(in / groups), Array: op.Array{Shape: tensor.Shape{out, in}}, parts: []part{codes, turned, biases}}, nil
 }

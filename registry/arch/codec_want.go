@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"slices"
 	"strings"
 
 	"wreg/registry/arch/declare"
@@ -20,32 +21,21 @@ func (r *match) storedAs(path string, w Want) []Want {
 	r.Reads.Matching(&r.Budget, path, func(k int) bool {
 		c := r.Reads.List[k]
 		found := map[string]tensor.Info{}
-		for role, name := range c.Parts {
-			if i, ok := r.stored(sibling(path, name)); ok {
+		for role := range c.Parts {
+			if i, ok := r.role(c, path, role); ok {
 				found[role] = i
 			}
 		}
-		coded := ownCodes(c) && plainly && (own.DType == tensor.F8E4M3 || !own.DType.Float())
-		declared := !plainly && len(found) == 0 && r.declares(c, path)
-		switch {
-		case plainly && !coded:
+		if plainly && (forms[c.Kind].codes != "" || own.DType != tensor.F8E4M3 && own.DType.Float()) {
 			return false
-		case len(found) == 0 && !coded && !declared:
+		}
+		if !plainly && len(found) == 0 && !r.declares(c, path) {
 			return false
 		}
 		wants = r.parts(c, path, w, own, found)
 		return true
 	})
 	return wants
-}
-
-// ownCodes reports a form whose codes have the tensor's own name.
-func ownCodes(c *declare.Read) bool {
-	switch c.Kind {
-	case "fp8", "mxfp8", "nvfp4", "tiles":
-		return true
-	}
-	return false
 }
 
 // declares reports that config.json says the tensor is quantized this way. AWQ
@@ -65,59 +55,43 @@ func (r *match) declares(c *declare.Read, path string) bool {
 // parts lists the stored tensors of one form with their shapes, where the logical
 // shape tells them.
 func (r *match) parts(c *declare.Read, path string, w Want, own tensor.Info, found map[string]tensor.Info) []Want {
-	part := func(name string, dtype tensor.DType, shape ...int64) Want {
-		p := w
-		p.Path, p.DType, p.Shape = r.hfName(sibling(path, name)), dtype, shape
-		return p
-	}
+	form := forms[c.Kind]
 	n := len(w.Shape)
 	if n < 2 || !op.Complete(w.Shape) {
 		return nil
 	}
-	lead, in := w.Shape[:n-1], w.Shape[n-1]
-	over := func(last ...int64) []int64 { return append(append([]int64{}, lead...), last...) }
-	scale := func(group int64) []int64 { return over(in / max(group, 1)) }
-	group := int64(max(c.Group, 32))
-	switch c.Kind {
-	case "fp8":
-		s := part(c.Parts["scale"], tensor.Invalid)
-		s.Shape = nil
-		if c.Rows > 0 {
-			up := func(a, b int64) int64 { return (a + b - 1) / b }
-			s.Shape = append(append(tensor.Shape{}, w.Shape[:n-2]...), up(w.Shape[n-2], c.Rows), up(in, c.Cols))
-		}
-		if i, ok := found["scale"]; ok && op.Broadcasts(i.Shape, w.Shape) { // one for all is as good
-			s.Shape = i.Shape
-		}
-		return []Want{w, s}
-	case "mxfp8", "nvfp4", "tiles":
-		codes := w
-		codes.DType = own.DType
-		if c.Kind != "mxfp8" {
-			codes.Shape = own.Shape
-		}
-		s := part(c.Parts["scale"], tensor.Invalid)
-		s.Shape = nil
-		if i, ok := found["scale"]; ok {
-			s.DType, s.Shape = i.DType, i.Shape
-		}
-		return []Want{codes, s}
-	case "int4", "fp4", "mxfp4":
-		if in%group != 0 { // no group ends a row: cannot be stored so
-			return nil
-		}
+	in, group := w.Shape[n-1], int64(form.grouped(c))
+	part := func(role string, dtype tensor.DType, shape ...int64) Want {
+		p := w
+		p.Path, p.DType, p.Shape = r.hfName(sibling(path, c.Parts[role])), dtype, shape
+		return p
 	}
-	switch c.Kind {
-	case "int4":
-		return []Want{part(c.Parts["packed"], tensor.I32, over(in/8)...), part(c.Parts["scale"], tensor.Invalid, scale(group)...)}
-	case "fp4":
-		return []Want{part(c.Parts["packed"], tensor.U8, over(in/2)...), part(c.Parts["scale"], tensor.U8, scale(group)...)}
-	case "mxfp4":
-		return []Want{part(c.Parts["blocks"], tensor.U8, over(in/32, 16)...), part(c.Parts["scales"], tensor.U8, scale(32)...)}
-	case "awq":
+	switch {
+	case c.Kind == "awq":
 		return r.awqParts(c, part, w.Shape, found)
+	case form.codes != "" && in%group != 0: // no group ends a row: cannot be stored so
+		return nil
+	case form.codes != "":
+		lead := w.Shape[:n-1]
+		return []Want{part(form.codes, form.codeType, slices.Concat(lead, form.row(in))...), part(form.scale, form.scaleType, slices.Concat(lead, tensor.Shape{in / group})...)}
 	}
-	return nil
+	codes, scale := w, part(form.scale, tensor.Invalid)
+	stored, ok := found[form.scale]
+	if c.Kind == "fp8" {
+		if ok && op.Broadcasts(stored.Shape, w.Shape) { // one for all is as good
+			scale.Shape = stored.Shape
+		} else if c.Rows > 0 {
+			scale.Shape = op.Blocks(w.Shape, [2]int64{c.Rows, c.Cols})
+		}
+		return []Want{codes, scale}
+	}
+	if codes.DType = own.DType; c.Kind != "mxfp8" {
+		codes.Shape = own.Shape
+	}
+	if ok {
+		scale.DType, scale.Shape = stored.DType, stored.Shape
+	}
+	return []Want{codes, scale}
 }
 
 // asymmetric reports that AWQ codes have zeros: config.json says so, or some tensor
@@ -148,11 +122,11 @@ func (r *match) awqParts(c *declare.Read, part func(string, tensor.DType, ...int
 		}
 	}
 	wants := []Want{
-		part(c.Parts["qweight"], tensor.I32, in, out/8),
-		part(c.Parts["scales"], tensor.Invalid, in/group, out),
+		part("qweight", tensor.I32, in, out/8),
+		part("scales", tensor.Invalid, in/group, out),
 	}
 	if _, ok := found["zeros"]; ok || r.asymmetric(c) {
-		wants = append(wants, part(c.Parts["zeros"], tensor.I32, in/group, out/8))
+		wants = append(wants, part("zeros", tensor.I32, in/group, out/8))
 	}
 	return wants
 }

@@ -17,32 +17,24 @@ func (v *inverter) join(path string) (*op.Node, error) {
 	case pieces[0].cut == nil:
 		return pieces[0].node, nil
 	}
-	base := v.shapes[path]
-	if base == nil {
+	shapes := []tensor.Shape{v.shapes[path]} // that each step below the cut reads; last, that was cut
+	if shapes[0] == nil {
 		return nil, fmt.Errorf("its shape cannot be inferred from what is made of it; add a source statement")
 	}
-	first := pieces[0]
-	for _, m := range first.below { // the shape that was cut
-		out, err := m.Result(op.Array{Shape: base, DType: tensor.F32})
-		if err != nil {
-			return nil, err
-		}
-		base = out.Shape
-	}
-	node, err := joined(pieces, base)
-	if err != nil {
-		return nil, err
-	}
-	shapes := []tensor.Shape{v.shapes[path]}
-	for _, m := range first.below[:max(0, len(first.below)-1)] {
+	below := pieces[0].below
+	for _, m := range below {
 		out, err := m.Result(op.Array{Shape: shapes[len(shapes)-1], DType: tensor.F32})
 		if err != nil {
 			return nil, err
 		}
 		shapes = append(shapes, out.Shape)
 	}
-	for i := len(first.below) - 1; i >= 0; i-- {
-		if node, err = first.below[i].Undo(node, shapes[i]); err != nil {
+	node, err := joined(pieces, shapes[len(below)])
+	if err != nil {
+		return nil, err
+	}
+	for i := len(below) - 1; i >= 0; i-- {
+		if node, err = below[i].Undo(node, shapes[i]); err != nil {
 			return nil, fmt.Errorf("not invertible: %w", err)
 		}
 	}

@@ -73,7 +73,7 @@ func (v *inverter) packer(path string, bits, group int, scales tensor.DType) *de
 	var found *declare.Read
 	v.Reads.Matching(&v.Budget, path, func(k int) bool {
 		c := v.Reads.List[k]
-		if bits == 4 && scales == tensor.U8 && (c.Kind == "mxfp4" && group == 32 || c.Kind == "fp4" && group == max(c.Group, 32)) {
+		if bits == 4 && scales == tensor.U8 && (c.Kind == "mxfp4" || c.Kind == "fp4") && group == forms[c.Kind].grouped(c) {
 			found = c
 		}
 		return found != nil
@@ -100,9 +100,8 @@ func (v *inverter) packedTargets(w Want, p packer) ([]Target, error) {
 	n := len(shape) - 1
 	shape[n] *= 4
 	codes := &op.Node{Step: op.Step{Op: op.View, To: tensor.U8}, DType: tensor.U8, Shape: shape, In: []*op.Node{weight}}
-	if p.Kind == "fp4" {
-		return []Target{target("packed", codes), target("scale", scales)}, nil
+	if p.Kind == "mxfp4" {
+		codes = codes.Reshaped(append(slices.Clone(shape[:n]), shape[n]/16, 16))
 	}
-	blocks := append(slices.Clone(shape[:n]), shape[n]/16, 16)
-	return []Target{target("blocks", codes.Reshaped(blocks)), target("scales", scales)}, nil
+	return []Target{target(forms[p.Kind].codes, codes), target(forms[p.Kind].scale, scales)}, nil
 }

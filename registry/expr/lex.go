@@ -63,7 +63,10 @@ type Lexer struct {
 func (l *Lexer) Symbols() map[string]lexer.TokenType { return symbols }
 
 // Lex is part of lexer.Definition.
-func (l *Lexer) Lex(file string, r io.Reader) (lexer.Lexer, error) {
+func (l *Lexer) Lex(file string, r io.Reader) (lexer.Lexer, error) { return LexReader(l, file, r) }
+
+// LexReader reads a bounded text for a Lexer, or one made of it.
+func LexReader(l lexer.StringDefinition, file string, r io.Reader) (lexer.Lexer, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxText+1))
 	if err != nil {
 		return nil, err
@@ -77,15 +80,17 @@ func (l *Lexer) LexString(file, text string) (lexer.Lexer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tokenReader{tokens}, nil
+	return &TokenReader{tokens}, nil
 }
 
-type tokenReader struct{ rest []lexer.Token }
+// TokenReader hands out tokens; the last one, the end, again and again.
+type TokenReader struct{ Rest []lexer.Token }
 
-func (t *tokenReader) Next() (lexer.Token, error) {
-	next := t.rest[0]
-	if len(t.rest) > 1 {
-		t.rest = t.rest[1:]
+// Next is part of lexer.Lexer.
+func (t *TokenReader) Next() (lexer.Token, error) {
+	next := t.Rest[0]
+	if len(t.Rest) > 1 {
+		t.Rest = t.Rest[1:]
 	}
 	return next, nil
 }

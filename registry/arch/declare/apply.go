@@ -135,7 +135,7 @@ func (r *Declared) statement(s *scope, st *lang.Statement) error {
 	case st.Use != nil:
 		return r.use(s, st.Use)
 	case st.With != nil:
-		found, _ := s.config.find(st.With.Key)
+		found, _ := dig(s.config, st.With.Key)
 		inner, ok := found.(object)
 		if !ok {
 			return fmt.Errorf("config.json has no object %s", st.With.Key)

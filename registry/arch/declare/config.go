@@ -91,9 +91,7 @@ func (c *Config) ModelType() string {
 	return text
 }
 
-// find walks a dotted key: text_config.rope_parameters, block_configs.3.ffn.
-func (o object) find(key string) (any, bool) { return dig(o, key) }
-
+// dig walks a dotted key: text_config.rope_parameters, block_configs.3.ffn.
 func dig(at any, key string) (any, bool) {
 	for part := range strings.SplitSeq(key, ".") {
 		switch t := at.(type) {
@@ -119,7 +117,7 @@ func dig(at any, key string) (any, bool) {
 // get gives the value of a dotted key. An object or a list of objects is no
 // value, but it is there: it is true.
 func (o object) get(key string) (expr.Value, bool) {
-	found, ok := o.find(key)
+	found, ok := dig(o, key)
 	if !ok {
 		return expr.Null, false
 	}

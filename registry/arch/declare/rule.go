@@ -155,7 +155,7 @@ func (r *Declared) Key(key string) (expr.Value, bool) { return r.config.get(key)
 // Packing is what config.json's quantization says of a module, in mlx's way; ok is
 // false when it says nothing.
 func (r *Declared) Packing(module string) (bits, group int64, ok bool) {
-	found, ok := r.config.find("quantization")
+	found, ok := dig(r.config, "quantization")
 	q, isObject := found.(object)
 	if !isObject {
 		return 0, 0, ok

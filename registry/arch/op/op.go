@@ -70,8 +70,8 @@ func (n *Node) Sources(visit func(path string)) {
 // Result is the dtype and shape that the step makes of its inputs, all of them
 // checked.
 func (s *Step) Result(in ...Array) (Array, error) {
-	r := rows[s.Op]
-	if r == nil || r.result == nil {
+	r := s.Op.row()
+	if r.result == nil {
 		return Array{}, fmt.Errorf("there is no operation %s", s.Op)
 	}
 	if len(in) < r.least || len(in) > r.most {
@@ -86,8 +86,7 @@ func (s *Step) Result(in ...Array) (Array, error) {
 
 // Idle reports that the step, which makes out of in, leaves it as it is.
 func (s *Step) Idle(in, out Array) bool {
-	r := rows[s.Op]
-	return r != nil && r.idle && in.DType == out.DType && in.Shape.Equal(out.Shape)
+	return s.Op.row().idle && in.DType == out.DType && in.Shape.Equal(out.Shape)
 }
 
 // Node makes the Node of a step on inputs that Result accepted; several Nodes, or
@@ -103,8 +102,8 @@ func (s *Step) Node(in ...*Node) (*Node, error) {
 		return nil, err
 	case s.Idle(arrays[0], out):
 		return in[0], nil
-	case rows[s.Op].node != nil:
-		return rows[s.Op].node(s, in[0], out), nil
+	case s.Op.row().node != nil:
+		return s.Op.row().node(s, in[0], out), nil
 	}
 	return &Node{Step: *s, In: in, DType: out.DType, Shape: out.Shape}, nil
 }
@@ -112,7 +111,7 @@ func (s *Step) Node(in ...*Node) (*Node, error) {
 // Input infers the shape of the step's input from that of its result: unknown
 // dimensions are Unknown, the shape is nil when nothing can be inferred.
 func (s *Step) Input(out tensor.Shape) tensor.Shape {
-	if r := rows[s.Op]; r != nil && r.input != nil {
+	if r := s.Op.row(); r.input != nil {
 		return r.input(s, out)
 	}
 	return nil
@@ -121,18 +120,17 @@ func (s *Step) Input(out tensor.Shape) tensor.Shape {
 // KeepsLast reports that the step leaves the last of rank axes alone, so that it
 // can be applied to packed codes and to their scales alike.
 func (s *Step) KeepsLast(rank int) bool {
-	r := rows[s.Op]
-	return r != nil && r.keeps != nil && r.keeps(s, rank)
+	r := s.Op.row()
+	return r.keeps != nil && r.keeps(s, rank)
 }
 
 // Undo reverses the step, whose input had the shape in. A step that rounds cannot
 // be undone.
 func (s *Step) Undo(n *Node, in tensor.Shape) (*Node, error) {
-	r := rows[s.Op]
-	switch {
-	case r != nil && r.undo != nil:
+	switch r := s.Op.row(); {
+	case r.undo != nil:
 		return r.undo(s, n, in)
-	case r != nil && r.lossy != nil:
+	case r.lossy != nil:
 		return nil, fmt.Errorf("%s", r.lossy(s))
 	}
 	return nil, fmt.Errorf("%s cannot be undone", s.Op)

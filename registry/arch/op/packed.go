@@ -24,12 +24,14 @@ func scaledCodes(s *Step, in []Array) (Array, error) {
 
 // Covers reports that there is a scale for each block of the last two axes.
 func Covers(scale, codes tensor.Shape, block [2]int64) bool {
+	return len(codes) >= 2 && block[0] > 0 && block[1] > 0 && scale.Equal(Blocks(codes, block))
+}
+
+// Blocks is the shape of scales, one for each block of the last two axes of codes.
+func Blocks(codes tensor.Shape, block [2]int64) tensor.Shape {
 	n := len(codes) - 2
-	if n < 0 || len(scale) != len(codes) || !slices.Equal(scale[:n], codes[:n]) || block[0] < 1 || block[1] < 1 {
-		return false
-	}
 	up := func(a, b int64) int64 { return (a + b - 1) / b }
-	return scale[n] == up(codes[n], block[0]) && scale[n+1] == up(codes[n+1], block[1])
+	return append(slices.Clone(codes[:n]), up(codes[n], block[0]), up(codes[n+1], block[1]))
 }
 
 // Broadcasts reports that a scale stretches over a shape as numpy stretches it.

@@ -1,6 +1,7 @@
 package op
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -127,12 +128,18 @@ var rows = func() map[Op]*row {
 	return m
 }()
 
+// row is the operation's row, an empty one for a name that is none.
+func (o Op) row() *row {
+	if r := rows[o]; r != nil {
+		return r
+	}
+	return &row{}
+}
+
 // Function gives what a function on tensors takes, and that in words.
 func Function(name string) (args Args, usage string) {
-	if r := rows[Op(name)]; r != nil {
-		return r.args, r.usage
-	}
-	return NoFunction, ""
+	r := Op(name).row()
+	return r.args, r.usage
 }
 
 // Functions lists the functions on tensors.
@@ -148,20 +155,15 @@ func Functions() (names []string) {
 // Shown is the operation under which a step of this name is listed, "" for one that
 // is none.
 func Shown(name Op) Op {
-	switch r := rows[name]; {
-	case r == nil:
-		return ""
-	case r.shown != "":
-		return r.shown
-	}
-	return name
+	r := name.row()
+	return cmp.Or(r.shown, r.op)
 }
 
 // Set takes the numbers that the function was called with; false when they are not
 // what it takes.
 func (s *Step) Set(n []int64) bool {
-	r := rows[s.Op]
-	return r != nil && r.set != nil && r.set(s, n)
+	r := s.Op.row()
+	return r.set != nil && r.set(s, n)
 }
 
 func setDims(s *Step, n []int64) bool {
@@ -218,7 +220,7 @@ func (n *Node) Text() string {
 		return string(n.Op)
 	}
 	text := string(n.Op)
-	if r := rows[n.Op]; r != nil && r.text != nil {
+	if r := n.Op.row(); r.text != nil {
 		text += r.text(n)
 	}
 	var in []string
