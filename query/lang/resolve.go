@@ -261,14 +261,15 @@ func didYouMean(word string, names []string) string {
 
 // nearestOnly is didYouMean without the list.
 func nearestOnly(word string, names []string) string {
-	best, least := "", max(2, len(word)/2)+1
-	for _, n := range names {
-		if d := tensor.EditDistance(word, n); d < least {
-			best, least = n, d
+	near := tensor.Nearest(names, 1, func(name string) int {
+		d := tensor.EditDistance(word, name)
+		if d > max(2, len(word)/2) || d >= len(word) {
+			return -1
 		}
+		return d
+	})
+	if len(near) == 0 {
+		return ""
 	}
-	if best != "" && least < len(word) {
-		return `; did you mean "` + best + `"?`
-	}
-	return ""
+	return `; did you mean "` + near[0] + `"?`
 }

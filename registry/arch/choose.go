@@ -148,8 +148,7 @@ func (r *match) raw(it *declare.Output) bool {
 	module, isWeight := strings.CutSuffix(it.Path, ".weight")
 	never := false
 	if isWeight {
-		r.Quants.Matching(&r.Budget, module, func(k int) bool {
-			n := r.Quants.List[k]
+		r.Quants.Matching(&r.Budget, module, func(_ int, n declare.NameRule) bool {
 			never = n.Never
 			return never
 		})

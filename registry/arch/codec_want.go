@@ -18,8 +18,7 @@ func (r *match) storedAs(path string, w Want) []Want {
 	}
 	own, plainly := r.stored(path)
 	var wants []Want
-	r.Reads.Matching(&r.Budget, path, func(k int) bool {
-		c := r.Reads.List[k]
+	r.Reads.Matching(&r.Budget, path, func(_ int, c *declare.Read) bool {
 		found := map[string]tensor.Info{}
 		for role := range c.Parts {
 			if i, ok := r.role(c, path, role); ok {

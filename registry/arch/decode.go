@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -22,8 +23,7 @@ func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall
 	var f Operand
 	var t *Shortfall
 	mine := false
-	r.Reads.Matching(&r.Budget, path, func(k int) bool {
-		c := r.Reads.List[k]
+	r.Reads.Matching(&r.Budget, path, func(_ int, c *declare.Read) bool {
 		f, t, mine = r.readAs(c, path, i, ok)
 		return mine
 	})

@@ -144,8 +144,7 @@ func (r *match) quantRule(it *declare.Output) QuantRule {
 		return QuantRule{}
 	}
 	q := QuantRule{Eligible: true}
-	r.Quants.Matching(&r.Budget, module, func(k int) bool {
-		n := r.Quants.List[k]
+	r.Quants.Matching(&r.Budget, module, func(_ int, n declare.NameRule) bool {
 		switch {
 		case n.Never:
 			q = QuantRule{}
@@ -197,7 +196,7 @@ func (r *match) dropped(path string) (d declare.NameRule, ok bool) {
 		if name == "" {
 			continue
 		}
-		r.Drops.Matching(&r.Budget, name, func(k int) bool {
+		r.Drops.Matching(&r.Budget, name, func(k int, _ declare.NameRule) bool {
 			first = min(first, k)
 			return true
 		})

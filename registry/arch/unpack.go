@@ -71,8 +71,7 @@ type packer struct {
 // is always 8: only the bytes tell whether mlx's biases are -8 times the scales.
 func (v *inverter) packer(path string, bits, group int, scales tensor.DType) *declare.Read {
 	var found *declare.Read
-	v.Reads.Matching(&v.Budget, path, func(k int) bool {
-		c := v.Reads.List[k]
+	v.Reads.Matching(&v.Budget, path, func(_ int, c *declare.Read) bool {
 		if bits == 4 && scales == tensor.U8 && (c.Kind == "mxfp4" || c.Kind == "fp4") && group == forms[c.Kind].grouped(c) {
 			found = c
 		}

@@ -3,7 +3,6 @@ package record
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -111,27 +110,18 @@ const MaxNearest = 3
 
 // Nearest lists the names that are few edits from what was asked for.
 func Nearest(want string, names []string) []string {
-	type near struct {
-		name     string
-		distance int
-	}
-	var found []near
 	limit := 1 + utf8.RuneCountInString(want)/3
-	for _, n := range names {
-		d := tensor.EditDistance(strings.ToLower(want), strings.ToLower(n))
-		if d > limit && want != "" && strings.HasPrefix(strings.ToLower(n), strings.ToLower(want)) {
-			d = limit
+	want = strings.ToLower(want)
+	return tensor.Nearest(names, MaxNearest, func(name string) int {
+		name = strings.ToLower(name)
+		switch d := tensor.EditDistance(want, name); {
+		case d <= limit:
+			return d
+		case want != "" && strings.HasPrefix(name, want):
+			return limit
 		}
-		if d <= limit {
-			found = append(found, near{n, d})
-		}
-	}
-	slices.SortStableFunc(found, func(a, b near) int { return a.distance - b.distance })
-	var best []string
-	for _, f := range found[:min(len(found), MaxNearest)] {
-		best = append(best, f.name)
-	}
-	return best
+		return -1
+	})
 }
 
 // MatchName reports whether a glob ("*", "hunyuan*", "h?n") matches a whole name.

@@ -1,6 +1,9 @@
 package tensor
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // maxCompared bounds the names that are compared letter by letter.
 const maxCompared = 255
@@ -32,4 +35,18 @@ func EditDistance(a, b string) int {
 		before, last = last, row
 	}
 	return last[len(y)]
+}
+
+// Nearest lists the names of the least distance, at most so many; those of one distance
+// keep their order, and a negative distance leaves a name out.
+func Nearest(names []string, most int, distance func(name string) int) (nearest []string) {
+	distances := make(map[string]int, len(names))
+	for _, n := range names {
+		if d := distance(n); d >= 0 {
+			distances[n] = d
+			nearest = append(nearest, n)
+		}
+	}
+	slices.SortStableFunc(nearest, func(a, b string) int { return distances[a] - distances[b] })
+	return nearest[:min(len(nearest), most)]
 }

@@ -175,22 +175,18 @@ func (s *scope) under(path string) (*scope, error) {
 }
 
 func (r *Declared) when(s *scope, w *lang.When) error {
-	for {
+	for ; w != nil; w = w.ElseWhen {
 		ok, err := s.truth(w.If)
-		if err != nil {
-			return err
-		}
-		if ok {
-			return r.statements(s.child(), w.Then.Statements)
-		}
 		switch {
-		case w.Else == nil:
-			return nil
-		case w.Else.Body != nil:
-			return r.statements(s.child(), w.Else.Body.Statements)
+		case err != nil:
+			return err
+		case ok:
+			return r.statements(s.child(), w.Then.Statements)
+		case w.Else != nil:
+			return r.statements(s.child(), w.Else.Statements)
 		}
-		w = w.Else.When
 	}
+	return nil
 }
 
 func (r *Declared) loop(s *scope, l *lang.Loop) error {

@@ -63,13 +63,13 @@ func (b *ByRoot[R]) Near(path string) []int {
 
 // Matching visits the rules whose patterns match a path, in order, until visit says
 // it has seen enough.
-func (b *ByRoot[R]) Matching(budget *Budget, path string, visit func(k int) (enough bool)) {
+func (b *ByRoot[R]) Matching(budget *Budget, path string, visit func(k int, rule R) (enough bool)) {
 	near := b.Near(path)
 	if budget.Work(int64(len(near))) != nil {
 		return
 	}
 	for _, k := range near {
-		if p := b.patterns[k]; budget.Work(MatchSteps(p, path)) != nil || p.Match(path) && visit(k) {
+		if p := b.patterns[k]; budget.Work(MatchSteps(p, path)) != nil || p.Match(path) && visit(k, b.List[k]) {
 			return
 		}
 	}
@@ -77,6 +77,6 @@ func (b *ByRoot[R]) Matching(budget *Budget, path string, visit func(k int) (eno
 
 // Any reports that a rule's pattern matches a path.
 func (b *ByRoot[R]) Any(budget *Budget, path string) (found bool) {
-	b.Matching(budget, path, func(int) bool { found = true; return true })
+	b.Matching(budget, path, func(int, R) bool { found = true; return true })
 	return found
 }

@@ -150,92 +150,90 @@ func (s *scope) Spend(steps int64) error { return s.run.Work(steps) }
 func (s *scope) Call(n *expr.Node) (v expr.Value, mine bool, err error) {
 	switch n.Text {
 	case "present", "shape", "dtype":
-		if len(n.Args) != 1 {
-			return expr.Null, true, fmt.Errorf("%s takes one tensor", n.Text)
-		}
-		if arg := n.Args[0]; n.Text == "present" && arg.Op == expr.OpConst {
-			text, _ := arg.Value.Text()
-			found, err := s.anyMatch(text)
-			return expr.Bool(found), true, err
-		}
-		path, err := s.path(n.Args[0])
-		if err != nil {
-			return expr.Null, true, err
-		}
-		s.run.asked = true
-		found, ok := op.Array{}, false
-		if s.run.checkpoint != nil {
-			found, ok = s.run.checkpoint.Load(s.run, path)
-		}
-		switch {
-		case !ok:
-			return expr.Bool(false), true, notPresent(n.Text)
-		case n.Text == "shape":
-			dims := make([]expr.Value, len(found.Shape))
-			for i, d := range found.Shape {
-				dims[i] = expr.Int(d)
-			}
-			return expr.List(dims...), true, nil
-		case n.Text == "dtype":
-			return expr.String(found.DType.String()), true, nil
-		}
-		return expr.Bool(true), true, nil
+		v, err = s.ofTensor(n)
 	case "get":
-		return s.get(n)
+		v, err = s.get(n)
 	case "unconverted": // a test of the whole checkpoint; without one it is as hf has it
 		if len(n.Args) != 1 {
-			return expr.Null, true, fmt.Errorf("unconverted takes one condition")
+			return v, true, fmt.Errorf("unconverted takes one condition")
 		}
 		s.run.asked = true
 		if s.run.TowardsHF || s.run.checkpoint == nil {
 			return expr.Bool(true), true, nil
 		}
-		v, err := expr.Eval(n.Args[0], s)
-		return expr.Bool(v.Truth()), true, err
+		v, err = expr.Eval(n.Args[0], s)
+		v = expr.Bool(v.Truth())
 	case "default": // unlike ??, an explicit null stays null
 		if len(n.Args) != 2 || n.Args[0].Op != expr.OpName {
-			return expr.Null, true, fmt.Errorf("default takes a key and a value")
+			return v, true, fmt.Errorf("default takes a key and a value")
 		}
-		if v, ok := s.Lookup(n.Args[0].Text); ok {
-			return v, true, nil
+		known := false
+		if v, known = s.Lookup(n.Args[0].Text); !known {
+			v, err = expr.Eval(n.Args[1], s)
 		}
-		v, err := expr.Eval(n.Args[1], s)
-		return v, true, err
+	default:
+		return v, false, nil
 	}
-	return expr.Null, false, nil
+	return v, true, err
 }
 
-// notPresent makes shape and dtype of an absent tensor unknown, so that ?? can
-// say what to assume; present is simply false.
-func notPresent(function string) error {
-	if function == "present" {
-		return nil
+// ofTensor is present, shape and dtype. Of an absent tensor the latter two are unknown,
+// so that ?? can say what to assume; present is simply false.
+func (s *scope) ofTensor(n *expr.Node) (expr.Value, error) {
+	if len(n.Args) != 1 {
+		return expr.Null, fmt.Errorf("%s takes one tensor", n.Text)
 	}
-	return &expr.EvalError{Message: "the tensor is absent; say with ?? what to assume then", Name: function}
+	if arg := n.Args[0]; n.Text == "present" && arg.Op == expr.OpConst {
+		text, _ := arg.Value.Text()
+		found, err := s.anyMatch(text)
+		return expr.Bool(found), err
+	}
+	path, err := s.path(n.Args[0])
+	if err != nil {
+		return expr.Null, err
+	}
+	s.run.asked = true
+	found, ok := op.Array{}, false
+	if s.run.checkpoint != nil {
+		found, ok = s.run.checkpoint.Load(s.run, path)
+	}
+	switch {
+	case n.Text == "present":
+		return expr.Bool(ok), nil
+	case !ok:
+		return expr.Bool(false), &expr.EvalError{Message: "the tensor is absent; say with ?? what to assume then", Name: n.Text}
+	case n.Text == "dtype":
+		return expr.String(found.DType.String()), nil
+	}
+	dims := make([]expr.Value, len(found.Shape))
+	for i, d := range found.Shape {
+		dims[i] = expr.Int(d)
+	}
+	return expr.List(dims...), nil
 }
 
 // get is get(key, index…, key = value…, key…): a value inside lists of objects, null
 // when any step is absent. A condition takes the first object of a list for which
 // it holds; names in braces in its text are put in.
-func (s *scope) get(n *expr.Node) (expr.Value, bool, error) {
+func (s *scope) get(n *expr.Node) (expr.Value, error) {
 	if len(n.Args) == 0 {
-		return expr.Null, true, fmt.Errorf("get takes a key, and what to look for in it")
+		return expr.Null, fmt.Errorf("get takes a key, and what to look for in it")
 	}
 	var at any = s.config
 	for i, a := range n.Args {
 		if a.Op == "=" && a.Args[0].Op == expr.OpName && i > 0 {
 			want, err := expr.Eval(a.Args[1], s)
 			if err != nil {
-				return expr.Null, true, err
+				return expr.Null, err
 			}
 			if text, ok := want.Text(); ok {
 				if text, err = s.expand(text); err != nil {
-					return expr.Null, true, err
+					return expr.Null, err
 				}
 				want = expr.String(text)
 			}
 			if at, err = s.first(at, a.Args[0].Text, want); at == nil || err != nil {
-				return expr.Null, true, err
+				return expr.Null, err
 			}
 			continue
 		}
@@ -243,7 +241,7 @@ func (s *scope) get(n *expr.Node) (expr.Value, bool, error) {
 		if a.Op != expr.OpName || i > 0 && s.binding(a.Text) != nil {
 			v, err := expr.Eval(a, s)
 			if err != nil {
-				return expr.Null, true, err
+				return expr.Null, err
 			}
 			part = v.String()
 			if text, ok := v.Text(); ok {
@@ -252,13 +250,13 @@ func (s *scope) get(n *expr.Node) (expr.Value, bool, error) {
 		}
 		var ok bool
 		if at, ok = dig(at, part); !ok {
-			return expr.Null, true, nil
+			return expr.Null, nil
 		}
 	}
 	if v, ok := at.(expr.Value); ok {
-		return v, true, nil
+		return v, nil
 	}
-	return expr.Bool(true), true, nil // an object or a list of them is no value, but it is there
+	return expr.Bool(true), nil // an object or a list of them is no value, but it is there
 }
 
 // first is the first object of a list whose key has a value, nil when none has.

@@ -126,15 +126,10 @@ func (s *Statement) bodies() []*Body {
 		return []*Body{s.Block.Body}
 	case s.When != nil:
 		var out []*Body
-		for w := s.When; w != nil; {
-			out = append(out, w.Then)
-			if w.Else == nil {
-				break
+		for w := s.When; w != nil; w = w.ElseWhen {
+			if out = append(out, w.Then); w.Else != nil {
+				out = append(out, w.Else)
 			}
-			if w.Else.Body != nil {
-				out = append(out, w.Else.Body)
-			}
-			w = w.Else.When
 		}
 		return out
 	}

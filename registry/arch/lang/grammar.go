@@ -97,14 +97,10 @@ type At struct {
 }
 
 type When struct {
-	If   *Formula `parser:"'when' @@"`
-	Then *Body    `parser:"@@"`
-	Else *Else    `parser:"('else' @@)?"`
-}
-
-type Else struct {
-	When *When `parser:"  @@"`
-	Body *Body `parser:"| @@"`
+	If       *Formula `parser:"'when' @@"`
+	Then     *Body    `parser:"@@"`
+	ElseWhen *When    `parser:"('else' (@@"`
+	Else     *Body    `parser:" | @@))?"`
 }
 
 type Use struct {
@@ -200,7 +196,7 @@ var parser = sync.OnceValue(func() *participle.Parser[file] {
 
 // words says in errors what the grammar's productions are.
 var words = map[string]string{
-	"Statement": "a statement", "Body": "{", "Expr": "an expression", "Chain": "an expression", "Param": "a parameter", "Formula": "an expression",
+	"Statement": "a statement", "Body": "{", "When": "when", "Expr": "an expression", "Chain": "an expression", "Param": "a parameter", "Formula": "an expression",
 }
 
 // parse reads an .arch text and resolves the precedence in its expressions.
@@ -237,12 +233,8 @@ func (s *Statement) formulas(visit func(...*Formula)) {
 	case s.At != nil:
 		visit(s.At.When)
 	case s.When != nil:
-		for w := s.When; w != nil && w.If != nil; {
+		for w := s.When; w != nil; w = w.ElseWhen {
 			visit(w.If)
-			if w.Else == nil {
-				break
-			}
-			w = w.Else.When
 		}
 	case s.Use != nil && s.Use.Args != nil:
 		visit(s.Use.Args.Args...)

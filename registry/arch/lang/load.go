@@ -2,6 +2,7 @@ package lang
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -161,34 +162,19 @@ func (e *UnknownError) Error() string {
 // maxNearest is how many names an UnknownError suggests.
 const maxNearest = 3
 
-// nearest sorts names by edit distance and keeps those that share at least half.
+// nearest lists the names that share at least half with a name.
 func nearest(name string, known map[string]string) []string {
 	if len(name) > 64 {
 		return nil
 	}
-	type near struct {
-		name     string
-		distance int
-	}
-	var all []near
-	for k := range known {
+	return tensor.Nearest(slices.Sorted(maps.Keys(known)), maxNearest, func(k string) int {
 		d := tensor.EditDistance(name, k)
 		if strings.HasPrefix(k, name) || strings.HasPrefix(name, k) {
 			d = min(d, 1)
 		}
-		if 2*d <= max(len(name), len(k)) {
-			all = append(all, near{k, d})
+		if 2*d > max(len(name), len(k)) {
+			return -1
 		}
-	}
-	sort.Slice(all, func(i, j int) bool {
-		if all[i].distance != all[j].distance {
-			return all[i].distance < all[j].distance
-		}
-		return all[i].name < all[j].name
+		return d
 	})
-	var names []string
-	for _, n := range all[:min(len(all), maxNearest)] {
-		names = append(names, n.name)
-	}
-	return names
 }
