@@ -42,9 +42,8 @@ const (
 	numColumns
 )
 
-// Columns is the one table of columns: what the parser suggests, completion offers
-// and the engine computes. A column that is added is a constant above and a row.
-var columns = [numColumns]struct {
+// column is all there is to know of a column.
+type column struct {
 	name  string
 	kind  expr.Kind
 	about string
@@ -60,7 +59,11 @@ var columns = [numColumns]struct {
 	implied bool // not added to an answer because where mentions it: other columns show it
 	costly  bool // conditions on it are checked last
 	needs   need // what an ingest may have left out
-}{
+}
+
+// Columns is the one table of columns: what the parser suggests, completion offers
+// and the engine computes. A column that is added is a constant above and a row.
+var columns = [numColumns]column{
 	Path: {name: "path", kind: expr.StringKind, about: "the tensor's dotted name", dotted: true, costly: true,
 		of:       func(g *arch.Gap, _ string) expr.Value { return expr.String(g.Path) },
 		load:     loadPaths,
@@ -134,30 +137,12 @@ var columns = [numColumns]struct {
 		of:       have(func(t *tensor.Info) expr.Value { return expr.String(t.Format) }),
 		load:     func(p *part, rows []int32) *vector { return names(p.block.Formats(), rows) },
 		constant: func(p *part) bool { return one(p.block.Formats().Code()) }},
-	Min: {name: "min", kind: expr.FloatKind, about: "least finite value", needs: needsStats,
-		of:       have(extreme(func(s *tensor.Stats) float64 { return s.Min })),
-		load:     func(p *part, rows []int32) *vector { return p.extremes(p.block.Stats().Min, rows) },
-		constant: func(p *part) bool { return p.oneExtreme(p.block.Stats().Min) }},
-	Max: {name: "max", kind: expr.FloatKind, about: "greatest finite value", needs: needsStats,
-		of:       have(extreme(func(s *tensor.Stats) float64 { return s.Max })),
-		load:     func(p *part, rows []int32) *vector { return p.extremes(p.block.Stats().Max, rows) },
-		constant: func(p *part) bool { return p.oneExtreme(p.block.Stats().Max) }},
-	AbsMax: {name: "absmax", kind: expr.FloatKind, about: "greatest magnitude of a finite value", needs: needsStats,
-		of:       have(extreme(func(s *tensor.Stats) float64 { return s.AbsMax })),
-		load:     func(p *part, rows []int32) *vector { return p.extremes(p.block.Stats().AbsMax, rows) },
-		constant: func(p *part) bool { return p.oneExtreme(p.block.Stats().AbsMax) }},
-	NaNs: {name: "nans", kind: expr.IntKind, about: "how many values are NaN", needs: needsStats,
-		of:       have(counter(func(s *tensor.Stats) int64 { return s.NaNs })),
-		load:     func(p *part, rows []int32) *vector { return p.counts(p.block.Stats().NaNs, rows) },
-		constant: func(p *part) bool { return one(p.block.HasStats()) && one(p.block.Stats().NaNs) }},
-	Infs: {name: "infs", kind: expr.IntKind, about: "how many values are infinite", needs: needsStats,
-		of:       have(counter(func(s *tensor.Stats) int64 { return s.Infs })),
-		load:     func(p *part, rows []int32) *vector { return p.counts(p.block.Stats().Infs, rows) },
-		constant: func(p *part) bool { return one(p.block.HasStats()) && one(p.block.Stats().Infs) }},
-	Zeros: {name: "zeros", kind: expr.IntKind, about: "how many values are zero", needs: needsStats,
-		of:       have(counter(func(s *tensor.Stats) int64 { return s.Zeros })),
-		load:     func(p *part, rows []int32) *vector { return p.counts(p.block.Stats().Zeros, rows) },
-		constant: func(p *part) bool { return one(p.block.HasStats()) && one(p.block.Stats().Zeros) }},
+	Min:    extreme("min", "least finite value", func(s *tensor.Stats) float64 { return s.Min }, func(p *part) block.Floats { return p.block.Stats().Min }),
+	Max:    extreme("max", "greatest finite value", func(s *tensor.Stats) float64 { return s.Max }, func(p *part) block.Floats { return p.block.Stats().Max }),
+	AbsMax: extreme("absmax", "greatest magnitude of a finite value", func(s *tensor.Stats) float64 { return s.AbsMax }, func(p *part) block.Floats { return p.block.Stats().AbsMax }),
+	NaNs:   counter("nans", "how many values are NaN", func(s *tensor.Stats) int64 { return s.NaNs }, func(p *part) block.Ints { return p.block.Stats().NaNs }),
+	Infs:   counter("infs", "how many values are infinite", func(s *tensor.Stats) int64 { return s.Infs }, func(p *part) block.Ints { return p.block.Stats().Infs }),
+	Zeros:  counter("zeros", "how many values are zero", func(s *tensor.Stats) int64 { return s.Zeros }, func(p *part) block.Ints { return p.block.Stats().Zeros }),
 	Status: {name: "status", kind: expr.StringKind, about: "missing, extra or changed",
 		of: func(g *arch.Gap, _ string) expr.Value { return expr.String(g.Status) }},
 	ExpectedShape: {name: "expected_shape", kind: expr.ShapeKind, about: "the shape that should be there",
@@ -237,25 +222,31 @@ func have(of func(t *tensor.Info) expr.Value) func(*arch.Gap, string) expr.Value
 }
 
 // extreme is a statistic that a tensor without finite values does not have.
-func extreme(of func(s *tensor.Stats) float64) func(*tensor.Info) expr.Value {
-	return func(t *tensor.Info) expr.Value {
-		if t.Stats == nil {
-			return expr.Null
-		}
-		if n, err := t.Shape.Numel(); err == nil && t.Stats.AbsMax == 0 && t.Stats.NaNs+t.Stats.Infs == n {
-			return expr.Null
-		}
-		return expr.Float(of(t.Stats))
-	}
+func extreme(name, about string, of func(s *tensor.Stats) float64, stored func(p *part) block.Floats) column {
+	return column{name: name, kind: expr.FloatKind, about: about, needs: needsStats,
+		of: have(func(t *tensor.Info) expr.Value {
+			if t.Stats == nil {
+				return expr.Null
+			}
+			if n, err := t.Shape.Numel(); err == nil && t.Stats.AbsMax == 0 && t.Stats.NaNs+t.Stats.Infs == n {
+				return expr.Null
+			}
+			return expr.Float(of(t.Stats))
+		}),
+		load:     func(p *part, rows []int32) *vector { return p.extremes(stored(p), rows) },
+		constant: func(p *part) bool { return p.oneExtreme(stored(p)) }}
 }
 
-func counter(of func(s *tensor.Stats) int64) func(*tensor.Info) expr.Value {
-	return func(t *tensor.Info) expr.Value {
-		if t.Stats == nil {
-			return expr.Null
-		}
-		return expr.Int(of(t.Stats))
-	}
+func counter(name, about string, of func(s *tensor.Stats) int64, stored func(p *part) block.Ints) column {
+	return column{name: name, kind: expr.IntKind, about: about, needs: needsStats,
+		of: have(func(t *tensor.Info) expr.Value {
+			if t.Stats == nil {
+				return expr.Null
+			}
+			return expr.Int(of(t.Stats))
+		}),
+		load:     func(p *part, rows []int32) *vector { return p.counts(stored(p), rows) },
+		constant: func(p *part) bool { return one(p.block.HasStats()) && one(stored(p)) }}
 }
 
 // numberOf is a number in a gap's path.

@@ -128,12 +128,7 @@ func (n *Node) eval(b *batch) (*vector, error) {
 }
 
 func allConstant(args []*vector) bool {
-	for _, a := range args {
-		if !a.constant {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(args, func(v *vector) bool { return !v.constant })
 }
 
 // compareInts is the fast path of layer < 8: integers against one integer.

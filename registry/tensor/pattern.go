@@ -304,10 +304,8 @@ func addAlternative(list [][]Condition, a []Condition) (_ [][]Condition, ok bool
 	if len(a) == 0 {
 		return append(list[:0:0], nil), true
 	}
-	for _, b := range list {
-		if slices.Equal(a, b) {
-			return list, true
-		}
+	if slices.ContainsFunc(list, func(b []Condition) bool { return slices.Equal(a, b) }) {
+		return list, true
 	}
 	if len(list) >= maxConditions {
 		return list, false

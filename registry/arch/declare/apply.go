@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"wreg/registry/arch/lang"
@@ -291,11 +292,7 @@ func (s *scope) pass(b *lang.Block, u *lang.Use, caller *scope) error {
 			} else if i < len(b.Params) {
 				name = b.Params[i].Name
 			}
-			known := false
-			for _, p := range b.Params {
-				known = known || p.Name == name
-			}
-			if !known || given[name] {
+			if given[name] || !slices.ContainsFunc(b.Params, func(p *lang.Param) bool { return p.Name == name }) {
 				return fault(a.Tree, fmt.Errorf("block %s has no parameter for %v", b.Name, a.Tree))
 			}
 			given[name] = true

@@ -1,6 +1,7 @@
 package declare
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,18 +58,10 @@ func (m *TensorExpr) Loads(visit func(path string)) {
 }
 
 func (m *TensorExpr) mentions(path string) bool {
-	if m.Op == op.Load && m.Path == path {
+	if _, ok := m.Number(path); ok || m.Op == op.Load && m.Path == path {
 		return true
 	}
-	if _, ok := m.Number(path); ok {
-		return true
-	}
-	for _, x := range m.In {
-		if x.mentions(path) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.In, func(x *TensorExpr) bool { return x.mentions(path) })
 }
 
 // Inputs infers the shape of each path that an expression reads from the shape of
