@@ -55,6 +55,9 @@ func (out *Sink) Find(ctx context.Context, s *registry.Snapshot, models []*regis
 	return nil
 }
 
+// maxShapes is how many templates a matcher remembers: a large model has some hundreds.
+const maxShapes = 1 << 14
+
 // matcher remembers what the patterns make of each template: a hundred models of
 // a family share their templates.
 type matcher struct {
@@ -82,6 +85,9 @@ func (m *matcher) shape(template string) *shape {
 		s.matches = append(s.matches, t)
 		s.all = s.all || t.All()
 		s.may = s.may || !t.None() || s.slots > 0 && p.Match(template) // a path may hold {layer} as text
+	}
+	if len(m.shapes) >= maxShapes {
+		clear(m.shapes)
 	}
 	m.shapes[template] = s
 	return s
