@@ -40,7 +40,7 @@ func parse(ctx context.Context, text, file string) (*header, error) {
 		h:       &header{file: file, bytes: int64(len(text)), dtypes: map[int]string{}},
 	}
 	p.h.tensors = make([]tensor.Info, 0, min(strings.Count(text, "{"), len(text)/minEntry+1, MaxTensors))
-	if err := p.entries(); err != nil {
+	if err := p.Object(p.entry); err != nil {
 		if errors.As(err, &bad) {
 			return nil, fault(ErrJSON, file, prefixBytes+int64(bad.Pos), "header: %s", bad.Message)
 		}
@@ -66,30 +66,6 @@ func (p *parser) fault(rule error, format string, args ...any) error {
 	return fault(rule, p.h.file, prefixBytes+int64(p.Pos), format, args...)
 }
 
-func (p *parser) entries() error {
-	if err := p.Take('{'); err != nil {
-		return err
-	}
-	for first := true; ; first = false {
-		more, err := p.More('}', first)
-		if err != nil || !more {
-			return err
-		}
-		name, err := p.Key()
-		if err != nil {
-			return err
-		}
-		if name == metadataKey {
-			err = p.metadata()
-		} else {
-			err = p.entry(name)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
 // metadata reads the map of strings after __metadata__.
 func (p *parser) metadata() error {
 	if p.hasMetadata {
@@ -104,16 +80,7 @@ func (p *parser) metadata() error {
 	if p.Peek() != '{' {
 		return p.fault(ErrMetadata, "%s is %s, not an object", metadataKey, p.Here())
 	}
-	p.Pos++
-	for first := true; ; first = false {
-		more, err := p.More('}', first)
-		if err != nil || !more {
-			return err
-		}
-		k, err := p.Key()
-		if err != nil {
-			return err
-		}
+	return p.Object(func(k string) error {
 		if p.Peek() != '"' {
 			return p.fault(ErrMetadata, "%s: %q is %s, not a string", metadataKey, shorten(k), p.Here())
 		}
@@ -128,7 +95,8 @@ func (p *parser) metadata() error {
 			return p.fault(ErrMetadata, "%s holds more than %d entries", metadataKey, MaxMetadata)
 		}
 		p.h.metadata[k] = v
-	}
+		return nil
+	})
 }
 
 // The fields of an entry, as bits of what was seen.
@@ -139,8 +107,11 @@ const (
 	allFields = fieldDType | fieldShape | fieldOffsets
 )
 
-// entry reads one tensor's object.
+// entry reads one tensor's object, or the metadata.
 func (p *parser) entry(name string) error {
+	if name == metadataKey {
+		return p.metadata()
+	}
 	if len(name) > MaxName {
 		return p.fault(ErrName, "tensor name of %d bytes exceeds %d: %q", len(name), MaxName, shorten(name))
 	}

@@ -57,22 +57,8 @@ func (x *Index) parse(ctx context.Context, text string) error {
 		return err
 	}
 	s := &strictjson.Scanner{Text: text, Steps: interrupt.Steps{Context: ctx}}
-	if err := s.Take('{'); err != nil {
-		return err
-	}
 	seen := map[string]bool{}
-	for first := true; ; first = false {
-		more, err := s.More('}', first)
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
-		key, err := s.Key()
-		if err != nil {
-			return err
-		}
+	if err := s.Object(func(key string) error {
 		if seen[key] {
 			return s.Fail("%q is given twice", key)
 		}
@@ -81,15 +67,13 @@ func (x *Index) parse(ctx context.Context, text string) error {
 		}
 		switch key {
 		case "weight_map":
-			err = x.weightMap(s)
+			return x.weightMap(s)
 		case "metadata":
-			err = x.metadata(s)
-		default:
-			err = s.Skip()
+			return x.metadata(s)
 		}
-		if err != nil {
-			return err
-		}
+		return s.Skip()
+	}); err != nil {
+		return err
 	}
 	if !seen["weight_map"] {
 		return s.Fail("no weight_map, so the index names no tensor")
@@ -104,21 +88,9 @@ func (x *Index) weightMap(s *strictjson.Scanner) error {
 	if s.Peek() != '{' {
 		return s.Fail("weight_map is %s, not an object", s.Here())
 	}
-	s.Pos++
 	number := map[string]int{}
 	x.Entries = make([]Entry, 0, min(strings.Count(s.Text, ","), 1<<17))
-	for first := true; ; first = false {
-		more, err := s.More('}', first)
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
-		path, err := s.Key()
-		if err != nil {
-			return err
-		}
+	if err := s.Object(func(path string) error {
 		if s.Peek() != '"' {
 			return s.Fail("weight_map: %q is %s, not the name of a shard", path, s.Here())
 		}
@@ -141,6 +113,9 @@ func (x *Index) weightMap(s *strictjson.Scanner) error {
 			return s.Fail("weight_map: names more than %d tensors", tensor.MaxTensors)
 		}
 		x.Entries = append(x.Entries, Entry{path, n})
+		return nil
+	}); err != nil {
+		return err
 	}
 	return x.sort(s)
 }
@@ -177,16 +152,7 @@ func (x *Index) metadata(s *strictjson.Scanner) error {
 	if s.Peek() != '{' {
 		return s.Skip() // some writers leave null
 	}
-	s.Pos++
-	for first := true; ; first = false {
-		more, err := s.More('}', first)
-		if err != nil || !more {
-			return err
-		}
-		key, err := s.Key()
-		if err != nil {
-			return err
-		}
+	return s.Object(func(key string) error {
 		s.Space()
 		start := s.Pos
 		if err := s.Skip(); err != nil {
@@ -198,7 +164,8 @@ func (x *Index) metadata(s *strictjson.Scanner) error {
 			}
 			x.TotalSize = s.Text[start:s.Pos]
 		}
-	}
+		return nil
+	})
 }
 
 // plainName accepts the name of a file in the same folder and nothing else.

@@ -6,8 +6,8 @@
 // integers into floats; and because the header of 100,000 tensors must be read in
 // tens of milliseconds.
 //
-// Most users need a [Scanner], which they drive: Take('{'), then More('}', first) before
-// each item, Key, and one of Str, Integer or Skip.
+// Most users need a [Scanner], which they drive: Object with what reads each value, or
+// Take('['), then More(']', first) before each item; and one of Str, Integer or Skip.
 //
 // Invariants: Text must be known to be UTF-8 ([Check] says so); strings without escapes
 // share Text's memory; numbers are plain integers from 0 up.
@@ -120,6 +120,26 @@ func (s *Scanner) Key() (string, error) {
 		return "", err
 	}
 	return k, s.Take(':')
+}
+
+// Object reads an object: value reads what stands behind each key.
+func (s *Scanner) Object(value func(key string) error) error {
+	if err := s.Take('{'); err != nil {
+		return err
+	}
+	for first := true; ; first = false {
+		more, err := s.More('}', first)
+		if err != nil || !more {
+			return err
+		}
+		key, err := s.Key()
+		if err == nil {
+			err = value(key)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // Str reads a string. Without escapes it is a part of text, not a copy.
