@@ -51,6 +51,19 @@ func (c *cursor) bytes(n int) ([]byte, error) {
 	return b, nil
 }
 
+// copy gives the next n, to keep.
+func (c *cursor) copy(n int64) ([]byte, error) {
+	b := make([]byte, 0, n)
+	for int64(len(b)) < n {
+		part, err := c.bytes(int(min(n-int64(len(b)), int64(len(c.back)))))
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, part...)
+	}
+	return b, nil
+}
+
 // skip passes over n bytes.
 func (c *cursor) skip(n int64) error {
 	if n > c.left() {
@@ -106,13 +119,9 @@ func (c *cursor) str(what string, limit int64) (string, error) {
 	if n > limit {
 		return "", fmt.Errorf("offset %d: %s of %d bytes exceeds %d", at, what, n, limit)
 	}
-	b := make([]byte, 0, n)
-	for int64(len(b)) < n {
-		part, err := c.bytes(int(min(n-int64(len(b)), int64(len(c.back)))))
-		if err != nil {
-			return "", err
-		}
-		b = append(b, part...)
+	b, err := c.copy(n)
+	if err != nil {
+		return "", err
 	}
 	if !utf8.Valid(b) {
 		return "", fmt.Errorf("offset %d: %s %q is not UTF-8", at, what, b[:min(len(b), 40)])

@@ -124,13 +124,9 @@ func (c *cursor) text() (any, error) {
 		return Array{"byte", n}, c.skip(n)
 	}
 	c.kept += n
-	b := make([]byte, 0, n)
-	for int64(len(b)) < n {
-		part, err := c.bytes(int(min(n-int64(len(b)), int64(len(c.back)))))
-		if err != nil {
-			return nil, err
-		}
-		b = append(b, part...)
+	b, err := c.copy(n)
+	if err != nil {
+		return nil, err
 	}
 	if !utf8.Valid(b) {
 		return nil, fmt.Errorf("string %q is not UTF-8", b[:min(len(b), 40)])

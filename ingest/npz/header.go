@@ -89,8 +89,6 @@ type literal struct {
 	pos  int
 }
 
-func (l *literal) fail(format string, args ...any) error { return fmt.Errorf(format, args...) }
-
 func (l *literal) peek() byte {
 	for l.pos < len(l.text) && strings.IndexByte(" \t\n\r", l.text[l.pos]) >= 0 {
 		l.pos++
@@ -103,7 +101,7 @@ func (l *literal) peek() byte {
 
 func (l *literal) take(c byte) error {
 	if l.peek() != c || l.pos == len(l.text) {
-		return l.fail("want %q, have %s", c, l.here())
+		return fmt.Errorf("want %q, have %s", c, l.here())
 	}
 	l.pos++
 	return nil
@@ -127,7 +125,7 @@ func (l *literal) header() (h header, err error) {
 			return h, err
 		}
 		if seen[key] {
-			return h, l.fail("%q is given twice", key)
+			return h, fmt.Errorf("%q is given twice", key)
 		}
 		seen[key] = true
 		if err := l.take(':'); err != nil {
@@ -141,7 +139,7 @@ func (l *literal) header() (h header, err error) {
 		case "shape":
 			h.shape, err = l.tuple(&h.tight)
 		default:
-			err = l.fail("unknown key %q", key)
+			err = fmt.Errorf("unknown key %q", key)
 		}
 		if err != nil {
 			return h, err
@@ -155,11 +153,11 @@ func (l *literal) header() (h header, err error) {
 	l.pos++
 	for _, key := range []string{"descr", "fortran_order", "shape"} {
 		if !seen[key] {
-			return h, l.fail("no %q", key)
+			return h, fmt.Errorf("no %q", key)
 		}
 	}
 	if l.peek(); l.pos < len(l.text) {
-		return h, l.fail("goes on after its closing }: %s", l.here())
+		return h, fmt.Errorf("goes on after its closing }: %s", l.here())
 	}
 	return h, nil
 }
@@ -168,15 +166,15 @@ func (l *literal) header() (h header, err error) {
 func (l *literal) str() (string, error) {
 	quote := l.peek()
 	if quote != '\'' && quote != '"' {
-		return "", l.fail("want a string, have %s", l.here())
+		return "", fmt.Errorf("want a string, have %s", l.here())
 	}
 	end := strings.IndexByte(l.text[l.pos+1:], quote)
 	if end < 0 {
-		return "", l.fail("string without end")
+		return "", fmt.Errorf("string without end")
 	}
 	s := l.text[l.pos+1 : l.pos+1+end]
 	if strings.Contains(s, `\`) {
-		return "", l.fail("escape in string %.20q", s)
+		return "", fmt.Errorf("escape in string %.20q", s)
 	}
 	l.pos += end + 2
 	return s, nil
@@ -190,7 +188,7 @@ func (l *literal) boolean() (bool, error) {
 			return v, nil
 		}
 	}
-	return false, l.fail("want True or False, have %s", l.here())
+	return false, fmt.Errorf("want True or False, have %s", l.here())
 }
 
 // tuple reads (2, 3), (4,) or (). numpy takes the L of Python 2's long integers,
@@ -203,7 +201,7 @@ func (l *literal) tuple(tight *bool) (tensor.Shape, error) {
 	comma := false
 	for l.peek() != ')' {
 		if len(shape) == tensor.MaxRank {
-			return nil, l.fail("shape has more than %d dimensions", tensor.MaxRank)
+			return nil, fmt.Errorf("shape has more than %d dimensions", tensor.MaxRank)
 		}
 		n, err := l.integer()
 		if err != nil {
@@ -216,12 +214,12 @@ func (l *literal) tuple(tight *bool) (tensor.Shape, error) {
 				*tight = true
 			}
 		} else if l.peek() != ')' {
-			return nil, l.fail("want ',' or ')', have %s", l.here())
+			return nil, fmt.Errorf("want ',' or ')', have %s", l.here())
 		}
 	}
 	l.pos++
 	if len(shape) == 1 && !comma {
-		return nil, l.fail("shape (%d) is a number, not a tuple", shape[0])
+		return nil, fmt.Errorf("shape (%d) is a number, not a tuple", shape[0])
 	}
 	return shape, nil
 }
@@ -231,12 +229,12 @@ func (l *literal) integer() (n int64, err error) {
 	for ; l.pos < len(l.text) && '0' <= l.text[l.pos] && l.text[l.pos] <= '9'; l.pos++ {
 		d := int64(l.text[l.pos] - '0')
 		if n > (math.MaxInt64-d)/10 {
-			return 0, l.fail("dimension overflows 64 bits")
+			return 0, fmt.Errorf("dimension overflows 64 bits")
 		}
 		n = n*10 + d
 	}
 	if l.pos == start {
-		return 0, l.fail("want a dimension from 0 up, have %s", l.here())
+		return 0, fmt.Errorf("want a dimension from 0 up, have %s", l.here())
 	}
 	if l.pos < len(l.text) && l.text[l.pos] == 'L' {
 		l.pos++
@@ -255,14 +253,14 @@ var kinds = map[string]tensor.DType{
 // descr reads an element type.
 func (l *literal) descr(h *header) error {
 	if l.peek() == '[' {
-		return l.fail("a structured type; only arrays of plain numbers are tensors")
+		return fmt.Errorf("a structured type; only arrays of plain numbers are tensors")
 	}
 	s, err := l.str()
 	if err != nil {
 		return err
 	}
 	if strings.HasSuffix(s, "O") {
-		return l.fail("type %q: an array of objects is a pickle, which is not opened", s)
+		return fmt.Errorf("type %q: an array of objects is a pickle, which is not opened", s)
 	}
 	if s != "" {
 		h.dtype = kinds[s[1:]]
@@ -276,7 +274,7 @@ func (l *literal) descr(h *header) error {
 		}
 	}
 	if h.dtype == tensor.Invalid {
-		return l.fail("type %.40q is not a tensor's", s)
+		return fmt.Errorf("type %.40q is not a tensor's", s)
 	}
 	return nil
 }

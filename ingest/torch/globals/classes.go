@@ -46,16 +46,9 @@ func ClassOf(module, name string, inert map[string]bool) (*pickle.Class, error) 
 	switch {
 	case strings.Contains(name, "."):
 		return nil, fmt.Errorf("it names %s.%s: a dotted name reaches through a module into others", module, name)
-	case rebuilds[c.String()] != nil:
-		make := rebuilds[c.String()]
-		c.Keeps = !keepNothing[c.String()]
-		c.Make = func(args []any) (any, error) {
-			v, err := make(args)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c, err)
-			}
-			return v, nil
-		}
+	case rebuilds[c.String()].make != nil:
+		r := rebuilds[c.String()]
+		c.Keeps, c.Make = r.keeps, r.of(c)
 	case module == "torch" && (strided.Storages[name] != 0 || strided.DTypes[name] != 0):
 	case stdlib[top]:
 		if !word(harmless[module], name) {

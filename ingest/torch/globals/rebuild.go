@@ -22,75 +22,83 @@ type Parts struct {
 	Values []any
 }
 
-// rebuilds are the functions by which torch's pickles make tensors, by their
-// global name; torch/_utils.py says what each is given. A nil Make elsewhere
-// leaves a global inert.
-var rebuilds map[string]func(args []any) (any, error)
+// rebuild is a function by which torch's pickles make a tensor.
+type rebuild struct {
+	least, most int  // arguments that it takes; most is 0 where more are passed over
+	keeps       bool // what it gives holds on to its arguments, which may be of any size
+	make        func(args []any) (any, error)
+}
+
+// rebuilds are those functions by their global name; torch/_utils.py says what each is
+// given.
+var rebuilds map[string]rebuild
 
 func init() { // they call one another by way of the table
-	rebuilds = map[string]func(args []any) (any, error){
-		"torch._utils._rebuild_tensor":                        rebuildTensor,
-		"torch._utils._rebuild_tensor_v2":                     rebuildTensor,
-		"torch._utils._rebuild_tensor_v3":                     rebuildTensor3,
-		"torch._utils._rebuild_parameter":                     rebuildParameter,
-		"torch._utils._rebuild_parameter_with_state":          rebuildParameter,
-		"torch._utils._rebuild_qtensor":                       rebuildQuantized,
-		"torch._utils._rebuild_sparse_tensor":                 rebuildSparse,
-		"torch._utils._rebuild_sparse_csr_tensor":             rebuildSparse,
-		"torch._utils._rebuild_nested_tensor":                 rebuildNested,
-		"torch._utils._rebuild_meta_tensor_no_storage":        rebuildMeta,
-		"torch._utils._rebuild_device_tensor_from_numpy":      rebuildOther,
-		"torch._utils._rebuild_device_tensor_from_cpu_tensor": rebuildFirst,
-		"torch._tensor._rebuild_from_type_v2":                 rebuildFromType,
-		"torch._tensor._rebuild_from_type":                    rebuildFromType,
-		"torch.nn.parameter.Parameter":                        rebuildFirst,
-		"torch.serialization._get_layout":                     layout,
-		"torch.storage._load_from_bytes":                      rebuildOther,
+	rebuilds = map[string]rebuild{
+		"torch._utils._rebuild_tensor":                        {4, 7, false, rebuildTensor},
+		"torch._utils._rebuild_tensor_v2":                     {4, 7, false, rebuildTensor},
+		"torch._utils._rebuild_tensor_v3":                     {7, 8, false, rebuildTensor3},
+		"torch._utils._rebuild_parameter":                     {3, 0, true, rebuildParameter},
+		"torch._utils._rebuild_parameter_with_state":          {3, 0, true, rebuildParameter},
+		"torch._utils._rebuild_qtensor":                       {5, 0, true, rebuildQuantized},
+		"torch._utils._rebuild_sparse_tensor":                 {2, 0, true, rebuildSparse},
+		"torch._utils._rebuild_sparse_csr_tensor":             {2, 0, true, rebuildSparse},
+		"torch._utils._rebuild_nested_tensor":                 {4, 0, true, rebuildNested},
+		"torch._utils._rebuild_meta_tensor_no_storage":        {3, 0, false, rebuildMeta},
+		"torch._utils._rebuild_device_tensor_from_numpy":      {0, 0, true, rebuildOther},
+		"torch._utils._rebuild_device_tensor_from_cpu_tensor": {0, 0, true, rebuildFirst},
+		"torch._tensor._rebuild_from_type_v2":                 {3, 0, true, rebuildFromType},
+		"torch._tensor._rebuild_from_type":                    {3, 0, true, rebuildFromType},
+		"torch.nn.parameter.Parameter":                        {0, 0, true, rebuildFirst},
+		"torch.serialization._get_layout":                     {1, 1, false, layout},
+		"torch.storage._load_from_bytes":                      {0, 0, true, rebuildOther},
 	}
 }
 
-// keepNothing are the rebuild functions whose tensors hold on to none of their
-// arguments. The others wrap a value that may be of any size.
-var keepNothing = map[string]bool{
-	"torch._utils._rebuild_tensor": true, "torch._utils._rebuild_tensor_v2": true, "torch._utils._rebuild_tensor_v3": true,
-	"torch._utils._rebuild_meta_tensor_no_storage": true, "torch.serialization._get_layout": true,
+// of makes the function of class c.
+func (r rebuild) of(c *pickle.Class) func(args []any) (any, error) {
+	return func(args []any) (v any, err error) {
+		if len(args) < r.least || r.most > 0 && len(args) > r.most {
+			err = fmt.Errorf("%d arguments", len(args))
+		} else {
+			v, err = r.make(args)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c, err)
+		}
+		return v, nil
+	}
 }
 
 // rebuildTensor serves (storage, offset, size, stride) and what v2 adds:
 // requires_grad, hooks, and metadata with pending conj and neg.
 func rebuildTensor(args []any) (any, error) {
-	if len(args) < 4 || len(args) > 7 {
-		return nil, fmt.Errorf("%d arguments", len(args))
-	}
-	v, err := viewOf(args[:4])
+	v, err := viewOf(args)
 	if err != nil {
 		return nil, err
 	}
 	if v.DType = v.Storage.DType; v.DType == tensor.Invalid {
 		v.DType = tensor.U8
 	}
-	if len(args) == 7 {
-		if err := metadata(v, args[6]); err != nil {
-			return nil, err
-		}
-	}
-	return v, v.Check()
+	return finished(v, args[min(6, len(args)):])
 }
 
 // rebuildTensor3 has the dtype as an argument, its storage counted in bytes.
 func rebuildTensor3(args []any) (any, error) {
-	if len(args) < 7 || len(args) > 8 {
-		return nil, fmt.Errorf("%d arguments", len(args))
-	}
-	v, err := viewOf(args[:4])
+	v, err := viewOf(args)
 	if err != nil {
 		return nil, err
 	}
 	if v.DType, err = DTypeOf(args[6]); err != nil {
 		return nil, err
 	}
-	if len(args) == 8 {
-		if err := metadata(v, args[7]); err != nil {
+	return finished(v, args[7:])
+}
+
+// finished is a view with the metadata that may be the last argument.
+func finished(v *strided.View, last []any) (any, error) {
+	if len(last) > 0 {
+		if err := metadata(v, last[0]); err != nil {
 			return nil, err
 		}
 	}
@@ -98,10 +106,7 @@ func rebuildTensor3(args []any) (any, error) {
 }
 
 func rebuildQuantized(args []any) (any, error) {
-	if len(args) < 5 {
-		return nil, fmt.Errorf("%d arguments", len(args))
-	}
-	v, err := viewOf(args[:4])
+	v, err := viewOf(args)
 	if err != nil {
 		return nil, err
 	}
@@ -118,17 +123,10 @@ func rebuildQuantized(args []any) (any, error) {
 
 // rebuildNested is (buffer, sizes, strides, offsets).
 func rebuildNested(args []any) (any, error) {
-	names := []string{"buffer", "sizes", "strides", "offsets"}
-	if len(args) < len(names) {
-		return nil, fmt.Errorf("%d arguments", len(args))
-	}
-	return &Parts{Names: names, Values: args[:len(names)]}, nil
+	return &Parts{Names: []string{"buffer", "sizes", "strides", "offsets"}, Values: args[:4]}, nil
 }
 
 func rebuildParameter(args []any) (any, error) {
-	if len(args) < 3 {
-		return nil, fmt.Errorf("%d arguments", len(args))
-	}
 	if err := isTensor(args[0]); err != nil {
 		return nil, err
 	}
@@ -147,9 +145,6 @@ func rebuildFirst(args []any) (any, error) {
 
 // rebuildFromType is (function, type, arguments, state): the tensor of a subclass.
 func rebuildFromType(args []any) (any, error) {
-	if len(args) < 3 {
-		return nil, fmt.Errorf("%d arguments", len(args))
-	}
 	fn, ok := args[0].(*pickle.Class)
 	given, ok2 := args[2].(*pickle.Tuple)
 	if !ok || !ok2 {
@@ -164,9 +159,6 @@ func rebuildFromType(args []any) (any, error) {
 
 // rebuildSparse is (layout, (components…, size)).
 func rebuildSparse(args []any) (any, error) {
-	if len(args) < 2 {
-		return nil, fmt.Errorf("%d arguments", len(args))
-	}
 	layout, _ := args[0].(*pickle.Class)
 	if o, ok := args[0].(*pickle.Object); ok && layout == nil {
 		layout = o.Class
@@ -193,9 +185,6 @@ func rebuildSparse(args []any) (any, error) {
 
 // rebuildMeta is (dtype, size, stride, requires_grad).
 func rebuildMeta(args []any) (any, error) {
-	if len(args) < 3 {
-		return nil, fmt.Errorf("%d arguments", len(args))
-	}
 	v := &strided.View{Meta: true}
 	var err error
 	if v.DType, err = DTypeOf(args[0]); err == nil {
@@ -210,12 +199,7 @@ func rebuildMeta(args []any) (any, error) {
 }
 
 // layout is (name): "torch.sparse_coo".
-func layout(args []any) (any, error) {
-	if len(args) != 1 {
-		return nil, fmt.Errorf("%d arguments", len(args))
-	}
-	return args[0], nil
-}
+func layout(args []any) (any, error) { return args[0], nil }
 
 func rebuildOther(args []any) (any, error) {
 	return nil, errors.New("tensors stored so are not read: save them again with torch.save of a state dict")
