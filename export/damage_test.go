@@ -195,7 +195,7 @@ func TestVerifySaysWhatItDidNotCheck(t *testing.T) {
 	} {
 		must(t, change())
 		v, err := receipt.Verify(context.Background(), out, receipt.Options{Receipt: registered})
-		if err != nil || len(v.Faults) != 1 || !strings.Contains(v.Faults[0].String(), "not the receipt that was registered") {
+		if err != nil || len(v.Faults) != 1 || !strings.Contains(v.Faults[0].Message, "not the receipt that was registered") {
 			t.Error(v, err)
 		}
 	}

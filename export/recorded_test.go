@@ -135,7 +135,7 @@ func TestVerifyModel(t *testing.T) {
 			}
 			var all []string
 			for _, f := range v.Faults {
-				all = append(all, f.String())
+				all = append(all, faultText(f))
 			}
 			if got := strings.Join(all, "\n"); c.want == "" && got != "" || !strings.Contains(got, c.want) {
 				t.Errorf("%q, want … %s …", got, c.want)
@@ -252,7 +252,7 @@ func TestReceiptWithoutSums(t *testing.T) {
 				got = err.Error()
 			} else {
 				for _, f := range v.Faults {
-					got += f.String() + "\n"
+					got += faultText(f) + "\n"
 				}
 			}
 			if c.want == "" && got != "" || !strings.Contains(got, c.want) {

@@ -3,6 +3,7 @@ package export_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,9 +41,21 @@ func verify(t testing.TB, dir string) []string {
 	}
 	var out []string
 	for _, f := range v.Faults {
-		out = append(out, f.String())
+		out = append(out, faultText(f))
 	}
 	return out
+}
+
+// faultText is a fault on one line.
+func faultText(f tensor.Finding) string {
+	text := f.File
+	if f.Tensor != "" {
+		text += fmt.Sprintf(": tensor %q", f.Tensor)
+	}
+	if f.Expert > 0 {
+		text += fmt.Sprintf(": expert %d", f.Expert-1)
+	}
+	return text + ": " + f.Message
 }
 
 // flip changes one byte of a tensor in an exported folder: the one in the middle

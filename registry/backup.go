@@ -13,6 +13,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"wreg/registry/disk"
+	"wreg/registry/tensor"
 )
 
 // Backup writes a consistent snapshot of the registry, a registry file itself,
@@ -143,10 +144,10 @@ func (r *Registry) denseCopy(ctx context.Context, mode fs.FileMode) (*Registry, 
 		err = ctx.Err()
 	}
 	if err == nil {
-		var faults []Fault
+		var faults []tensor.Finding
 		faults, err = d.Check(ctx)
 		if err == nil && len(faults) > 0 {
-			err = r.damage(faults[0].Where, "%s", faults[0].Message)
+			err = r.damage(faults[0].File, "%s", faults[0].Message)
 		}
 	}
 	if err == nil {

@@ -14,6 +14,7 @@ import (
 	"wreg/registry/boltfile"
 	"wreg/registry/codec"
 	"wreg/registry/hashindex"
+	"wreg/registry/tensor"
 )
 
 // maxFaults bounds how many faults of one place Check lists; the rest are counted.
@@ -21,7 +22,7 @@ const maxFaults = 100
 
 // Check walks everything: bbolt's pages, keys, blocks, dangling references, the
 // content index both ways. It reports every fault, not the first.
-func (r *Registry) Check(ctx context.Context) ([]Fault, error) {
+func (r *Registry) Check(ctx context.Context) ([]tensor.Finding, error) {
 	c := newChecker(ctx, &Snapshot{r: r})
 	err := r.alone(func(tx *bolt.Tx) error {
 		pages, err := r.walkAll(ctx)
@@ -52,7 +53,7 @@ func (r *Registry) Check(ctx context.Context) ([]Fault, error) {
 
 // CheckFile is Check for a file that may be too damaged to be opened: then its pages
 // are walked alone. It reads only. The error says what kept it from looking.
-func CheckFile(ctx context.Context, path string, o Options) ([]Fault, error) {
+func CheckFile(ctx context.Context, path string, o Options) ([]tensor.Finding, error) {
 	o.ReadOnly = true
 	r, err := Open(path, o)
 	if err == nil {
@@ -103,7 +104,7 @@ type checker struct {
 	r      *Registry
 	ctx    context.Context
 	s      *Snapshot
-	faults []Fault
+	faults []tensor.Finding
 	count  map[string]int
 	known  map[uint32]bool // visible or pending revisions
 }
@@ -115,7 +116,7 @@ func newChecker(ctx context.Context, s *Snapshot) *checker {
 func (c *checker) fault(where, format string, args ...any) {
 	c.count[where]++
 	if c.count[where] <= maxFaults {
-		c.faults = append(c.faults, Fault{where, fmt.Sprintf(format, args...)})
+		c.faults = append(c.faults, tensor.Finding{File: where, Message: fmt.Sprintf(format, args...)})
 	}
 }
 
@@ -139,7 +140,7 @@ func (c *checker) failed(where string, err error) {
 	c.fault(where, "%v", err)
 }
 
-func (c *checker) done() []Fault {
+func (c *checker) done() []tensor.Finding {
 	var wheres []string
 	for where, n := range c.count {
 		if n > maxFaults {
@@ -148,7 +149,7 @@ func (c *checker) done() []Fault {
 	}
 	slices.Sort(wheres)
 	for _, where := range wheres {
-		c.faults = append(c.faults, Fault{where, fmt.Sprintf("and %d more faults", c.count[where]-maxFaults)})
+		c.faults = append(c.faults, tensor.Finding{File: where, Message: fmt.Sprintf("and %d more faults", c.count[where]-maxFaults)})
 	}
 	return c.faults
 }

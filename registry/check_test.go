@@ -142,7 +142,7 @@ func TestCheckFinds(t *testing.T) {
 			}
 			var lines []string
 			for _, f := range faults {
-				lines = append(lines, f.Where+": "+f.Message)
+				lines = append(lines, f.File+": "+f.Message)
 			}
 			text := strings.Join(lines, "\n")
 			for _, want := range c.want {

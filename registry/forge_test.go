@@ -164,7 +164,7 @@ func everyEntryBut(t *testing.T, path, want string, merges bool) {
 			t.Errorf("Check: %v, %v; want a fault", faults, err)
 		}
 		for _, f := range faults {
-			note("Check", fmt.Errorf("%s: %s", f.Where, f.Message))
+			note("Check", fmt.Errorf("%s: %s", f.File, f.Message))
 			if len(f.Message) > 4096 {
 				t.Errorf("a fault of %d bytes", len(f.Message))
 			}

@@ -94,7 +94,7 @@ func (r *Registry) copyRevision(ctx context.Context, s *Snapshot, e modelEntry, 
 		return nil, err
 	}
 	if len(c.faults) > 0 {
-		return nil, s.r.damage(c.faults[0].Where, "%s", c.faults[0].Message)
+		return nil, s.r.damage(c.faults[0].File, "%s", c.faults[0].Message)
 	}
 	st, err := s.stateOf(e)
 	if err != nil {

@@ -64,9 +64,6 @@ type NotFoundError = record.NotFoundError
 // CheckName says why a name cannot be a new model's.
 func CheckName(name string) error { return record.CheckName(name) }
 
-// Fault is something wrong in the file, as Check finds it.
-type Fault struct{ Where, Message string }
-
 // DamagedError says that the registry file holds what wreg did not write. Where
 // names the place: a page, a key, a revision.
 type DamagedError struct {

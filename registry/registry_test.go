@@ -48,7 +48,7 @@ func mustCheck(t testing.TB, r *registry.Registry) {
 		t.Error(err)
 	}
 	for _, f := range faults {
-		t.Errorf("check: %s: %s", f.Where, f.Message)
+		t.Errorf("check: %s: %s", f.File, f.Message)
 	}
 }
 

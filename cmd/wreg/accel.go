@@ -39,13 +39,7 @@ of the plain Go reference. WREG_NOASM=1 leaves out assembly.`,
 			if noMetal != "" {
 				a.say("no Metal: %s", noMetal)
 			}
-			if err := a.print(rep); err != nil {
-				return err
-			}
-			if !ok {
-				return errFindings
-			}
-			return nil
+			return a.conclude(rep, !ok, "", "")
 		},
 	}
 	return describe(c, "0 every byte is the reference's, 1 a device is wrong, 2 trouble")

@@ -13,8 +13,8 @@ import (
 // finding is a row as the machines of continuous integration see it. Rows of a
 // report with a column result are findings unless they pass.
 type finding struct {
-	rule, file, name, message string
-	passed, broken            bool // broken: a check that could not run
+	tensor.Finding
+	passed, broken bool // broken: a check that could not run
 }
 
 // findings reads rows by the names of their columns; what is none of rule, file
@@ -22,7 +22,7 @@ type finding struct {
 func (r *report) findings() []finding {
 	var out []finding
 	for _, row := range r.rows {
-		f := finding{rule: r.ruleName()}
+		f := finding{Finding: tensor.Finding{Rule: r.ruleName()}}
 		var words []string
 		for i, c := range r.columns {
 			text := cell(row[i])
@@ -31,11 +31,11 @@ func (r *report) findings() []finding {
 			}
 			switch c {
 			case "status", "rule":
-				f.rule = text
+				f.Rule = text
 			case "file":
-				f.file = text
+				f.File = text
 			case "path", "tensor", "check":
-				f.name = text
+				f.Tensor = text
 			case "result":
 				f.passed, f.broken = text == "pass", text == "error"
 			case "reason", "message":
@@ -44,9 +44,9 @@ func (r *report) findings() []finding {
 				words = append(words, c+" "+text)
 			}
 		}
-		f.message = strings.Join(words, "; ")
-		if f.name != "" {
-			f.message = strings.TrimSuffix(f.name+": "+f.message, ": ")
+		f.Message = strings.Join(words, "; ")
+		if f.Tensor != "" {
+			f.Message = strings.TrimSuffix(f.Tensor+": "+f.Message, ": ")
 		}
 		out = append(out, f)
 	}
@@ -91,18 +91,18 @@ func printJUnit(w io.Writer, rep *report) error {
 	}
 	s := testsuite{Name: rep.title()}
 	for _, f := range rep.findings() {
-		name := f.name
+		name := f.Tensor
 		if name == "" {
-			name = f.message
+			name = f.Message
 		}
 		c := testcase{Class: s.Name, Name: name}
 		switch {
 		case f.broken:
 			s.Errors++
-			c.Error = &failure{f.rule, f.message}
+			c.Error = &failure{f.Rule, f.Message}
 		case !f.passed:
 			s.Failures++
-			c.Failure = &failure{f.rule, f.message}
+			c.Failure = &failure{f.Rule, f.Message}
 		}
 		s.Cases = append(s.Cases, c)
 	}
@@ -126,18 +126,18 @@ func printSARIF(w io.Writer, rep *report) error {
 		if f.passed {
 			continue
 		}
-		if !seen[f.rule] {
-			seen[f.rule] = true
-			rules = append(rules, object{{"id", f.rule}})
+		if !seen[f.Rule] {
+			seen[f.Rule] = true
+			rules = append(rules, object{{"id", f.Rule}})
 		}
 		where := object{}
-		if f.file != "" {
-			where = append(where, field{"physicalLocation", object{{"artifactLocation", object{{"uri", sarifURI(f.file)}}}}})
+		if f.File != "" {
+			where = append(where, field{"physicalLocation", object{{"artifactLocation", object{{"uri", sarifURI(f.File)}}}}})
 		}
-		if f.name != "" {
-			where = append(where, field{"logicalLocations", []any{object{{"fullyQualifiedName", f.name}}}})
+		if f.Tensor != "" {
+			where = append(where, field{"logicalLocations", []any{object{{"fullyQualifiedName", f.Tensor}}}})
 		}
-		result := object{{"ruleId", f.rule}, {"level", "error"}, {"message", object{{"text", f.message}}}}
+		result := object{{"ruleId", f.Rule}, {"level", "error"}, {"message", object{{"text", f.Message}}}}
 		if len(where) > 0 {
 			result = append(result, field{"locations", []any{where}})
 		}
@@ -175,11 +175,11 @@ func printGitHub(w io.Writer, rep *report) error {
 		if f.passed {
 			continue
 		}
-		where := "title=" + property.Replace(f.rule)
-		if f.file != "" {
-			where = "file=" + property.Replace(f.file) + "," + where
+		where := "title=" + property.Replace(f.Rule)
+		if f.File != "" {
+			where = "file=" + property.Replace(f.File) + "," + where
 		}
-		if _, err := fmt.Fprintf(w, "::error %s::%s\n", where, data.Replace(f.message)); err != nil {
+		if _, err := fmt.Fprintf(w, "::error %s::%s\n", where, data.Replace(f.Message)); err != nil {
 			return err
 		}
 	}

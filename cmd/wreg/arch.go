@@ -191,7 +191,15 @@ func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, fi
 	if err != nil {
 		return nil, err
 	}
-	var all tensor.List
+	all, err := tensorsOf(s, v)
+	if err != nil {
+		return nil, err
+	}
+	return ar.Resolve(ctx, cfg, all)
+}
+
+// tensorsOf lists a revision's tensors by path, for as long as the snapshot is there.
+func tensorsOf(s *registry.Snapshot, v *registry.Revision) (all tensor.List, err error) {
 	for t, err := range s.Tensors(v) {
 		if err != nil {
 			return nil, err
@@ -199,5 +207,5 @@ func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, fi
 		all = append(all, t)
 	}
 	all.Sort()
-	return ar.Resolve(ctx, cfg, all)
+	return all, nil
 }

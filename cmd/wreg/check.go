@@ -30,17 +30,9 @@ first. (wreg verify checks a checkpoint's files.)`,
 			}
 			rep := &report{head: []field{{"registry", path}}, columns: []string{"where", "message"}}
 			for _, f := range faults {
-				rep.rows = append(rep.rows, []any{f.Where, f.Message})
+				rep.rows = append(rep.rows, []any{f.File, f.Message})
 			}
-			if err := a.print(rep); err != nil {
-				return err
-			}
-			if n := len(rep.rows); n > 0 {
-				a.say("%s", count(n, "fault"))
-				return errFindings
-			}
-			a.say("the registry is sound")
-			return nil
+			return a.conclude(rep, len(faults) > 0, count(len(faults), "fault"), "the registry is sound")
 		},
 	}
 	return describe(c, statusFindings)

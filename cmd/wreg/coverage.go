@@ -45,13 +45,7 @@ the consumer's tensor is made from.`,
 			if err != nil {
 				return err
 			}
-			if err := a.print(rep); err != nil {
-				return err
-			}
-			if found {
-				return errFindings
-			}
-			return nil
+			return a.conclude(rep, found, "", "")
 		},
 	}
 	c.Flags().StringVar(&file, "arch", "", "architecture `FILE` instead of the one for model_type")

@@ -45,14 +45,7 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 			for _, f := range found {
 				rep.rows = append(rep.rows, []any{f.Rule, f.File, f.Tensor, strings.TrimSpace(f.Message)})
 			}
-			if err := a.print(rep); err != nil {
-				return err
-			}
-			if len(found) > 0 {
-				return errFindings
-			}
-			a.say("%s: all known readers agree", args[0])
-			return nil
+			return a.conclude(rep, len(found) > 0, "", args[0]+": all known readers agree")
 		},
 	}
 	c.Flags().BoolVar(&rules, "rules", false, "list the rules instead")

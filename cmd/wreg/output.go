@@ -72,6 +72,24 @@ func (a *app) print(rep *report) error {
 	}
 }
 
+// conclude prints a report and says in a sentence, where there is one, what it comes
+// to; a verb that found something ends so.
+func (a *app) conclude(rep *report, found bool, bad, good string) error {
+	if err := a.print(rep); err != nil {
+		return err
+	}
+	if found {
+		good = bad
+	}
+	if good != "" {
+		a.say("%s", good)
+	}
+	if found {
+		return errFindings
+	}
+	return nil
+}
+
 // outputFormat settles auto, and refuses names that are none.
 func (a *app) outputFormat() (string, error) {
 	switch {

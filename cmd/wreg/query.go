@@ -111,13 +111,7 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 	if !o.expand {
 		rep.people = func() *report { return forPeople(res.Fold()) }
 	}
-	if err := a.print(rep); err != nil {
-		return err
-	}
-	if o.exitCode && len(res.Rows) > 0 {
-		return errFindings
-	}
-	return nil
+	return a.conclude(rep, o.exitCode && len(res.Rows) > 0, "", "")
 }
 
 // resultReport is a query's answer, with what JSON says beside the rows.

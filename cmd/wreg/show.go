@@ -9,7 +9,6 @@ import (
 
 	"wreg/ingest/quantized"
 	"wreg/registry"
-	"wreg/registry/tensor"
 )
 
 func showCommand(a *app) *cobra.Command {
@@ -83,14 +82,10 @@ func showRevision(v *registry.Revision) object {
 // showQuantized lists the logical tensors that MLX stores as packed weight, scales
 // and biases.
 func showQuantized(s *registry.Snapshot, v *registry.Revision) ([]any, error) {
-	var all tensor.List
-	for t, err := range s.Tensors(v) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, t)
+	all, err := tensorsOf(s, v)
+	if err != nil {
+		return nil, err
 	}
-	all.Sort()
 	list := []any{}
 	for _, q := range quantized.Find(all, v.Config) {
 		list = append(list, object{{"path", q.Path}, {"shape", q.Shape}, {"dtype", q.DType}, {"bytes", q.Bytes}, {"mode", q.Mode},

@@ -79,20 +79,12 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 	rep := &report{head: []field{{"verified", what}}, columns: []string{"file", "tensor", "expert", "message"}}
 	for _, f := range faults {
 		var expert any
-		if f.Expert >= 0 {
-			expert = int64(f.Expert)
+		if f.Expert > 0 {
+			expert = int64(f.Expert - 1)
 		}
 		rep.rows = append(rep.rows, []any{f.File, f.Tensor, expert, f.Message})
 	}
-	if err := a.print(rep); err != nil {
-		return err
-	}
-	if len(faults) > 0 {
-		a.say("%s: %s", what, count(len(faults), "fault"))
-		return errFindings
-	}
-	a.say("%s: every byte is as recorded", what)
-	return nil
+	return a.conclude(rep, len(faults) > 0, what+": "+count(len(faults), "fault"), what+": every byte is as recorded")
 }
 
 // verifySubject finds a model by its name, or a folder or file by its path. A name
@@ -185,7 +177,7 @@ func (a *app) ingestedFrom(path string) (found *registry.Revision, err error) {
 // verifyBytes checks a folder against its receipt, or a checkpoint against what the
 // registry recorded. Of an export the registry's copy of the receipt counts, so that a
 // changed receipt proves nothing.
-func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision, o verifyOptions) ([]receipt.Fault, error) {
+func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision, o verifyOptions) ([]tensor.Finding, error) {
 	m := a.meter(dir, bytesBelow(dir))
 	opts := receipt.Options{Jobs: o.jobs, Progress: func(done, total int64) { m.set(done, total) }}
 	var res *receipt.Verification
@@ -216,7 +208,7 @@ func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision,
 	return res.Faults, nil
 }
 
-func (a *app) verifyInRuntime(ctx context.Context, dir string, trust bool) ([]receipt.Fault, error) {
+func (a *app) verifyInRuntime(ctx context.Context, dir string, trust bool) ([]tensor.Finding, error) {
 	if trust {
 		a.say("--trust-remote-code: code in %s may run, with your rights", dir)
 	}
@@ -227,9 +219,9 @@ func (a *app) verifyInRuntime(ctx context.Context, dir string, trust bool) ([]re
 	consumer := fmt.Sprintf("mlx_lm %s (mlx %s)", res.MLXLM, res.MLX)
 	switch {
 	case res.Error != "":
-		return []receipt.Fault{{File: dir, Expert: -1, Message: consumer + " refuses it: " + res.Error}}, nil
+		return []tensor.Finding{{File: dir, Message: consumer + " refuses it: " + res.Error}}, nil
 	case !res.Finite:
-		return []receipt.Fault{{File: dir, Expert: -1, Message: consumer + " loads it, but its logits are not finite"}}, nil
+		return []tensor.Finding{{File: dir, Message: consumer + " loads it, but its logits are not finite"}}, nil
 	}
 	a.say("%s loads it strictly; one forward pass gives logits %v", consumer, res.Logits)
 	return nil, nil

@@ -5,7 +5,7 @@
 // ingested checkpoint against what the registry recorded of it) and [Receipt].
 //
 // Invariants: a receipt holds nothing that differs between two runs of one plan; its
-// last line is the SHA-256 of everything before it; what is wrong is a [Fault], an
+// last line is the SHA-256 of everything before it; what is wrong is a [tensor.Finding], an
 // error means that nothing could be checked; what the bytes cannot show is listed in
 // NotChecked, never passed over.
 package receipt

@@ -34,27 +34,8 @@ type Options struct {
 type Verification struct {
 	Tensors    int
 	Bytes      int64
-	Faults     []Fault
+	Faults     []tensor.Finding
 	NotChecked []string // what could not be told from the bytes that are there
-}
-
-// Fault is something that is not as the receipt says.
-type Fault struct {
-	File    string
-	Tensor  string
-	Expert  int // index along axis 0 of a stack; -1 when the fault has none
-	Message string
-}
-
-func (f Fault) String() string {
-	text := f.File
-	if f.Tensor != "" {
-		text += fmt.Sprintf(": tensor %q", f.Tensor)
-	}
-	if f.Expert >= 0 {
-		text += fmt.Sprintf(": expert %d", f.Expert)
-	}
-	return text + ": " + f.Message
 }
 
 // Verify reads every byte of an exported folder and compares it with the receipt:
@@ -131,10 +112,11 @@ type verifier struct {
 	done int64
 }
 
+// fault adds one; expert is -1 when it is about none of a stack's.
 func (v *verifier) fault(file, path string, expert int, format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.out.Faults = append(v.out.Faults, Fault{file, path, expert, fmt.Sprintf(format, args...)})
+	v.out.Faults = append(v.out.Faults, tensor.Finding{File: file, Tensor: path, Expert: expert + 1, Message: fmt.Sprintf(format, args...)})
 }
 
 func (v *verifier) skip(format string, args ...any) {
@@ -179,7 +161,7 @@ func (v *verifier) tensors(ctx context.Context, c *ingest.Checkpoint, all []expe
 }
 
 func (v *verifier) sorted() *Verification {
-	slices.SortStableFunc(v.out.Faults, func(a, b Fault) int {
+	slices.SortStableFunc(v.out.Faults, func(a, b tensor.Finding) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Tensor, b.Tensor), cmp.Compare(a.Expert, b.Expert))
 	})
 	return &v.out

@@ -97,10 +97,12 @@ func Moment(t time.Time) time.Time {
 // keeps times.
 func (f File) ModifiedAs(t time.Time) bool { return Moment(f.ModTime).Equal(Moment(t)) }
 
-// Finding is a disagreement found in a checkpoint: not fatal, never silent.
+// Finding is something that is not as it should be in a checkpoint, an export or a
+// registry: not fatal, never silent.
 type Finding struct {
-	Rule    string // stable id: "stray-shard", "index-missing-tensor"
-	File    string
+	Rule    string // stable id: "stray-shard", "index-missing-tensor"; empty where there are no rules
+	File    string // or the place in a registry: a page, a key, a revision
 	Tensor  string // may be empty
+	Expert  int    // of the tensor, a stack, counted from 1; 0 when it is about none of them
 	Message string // says file, tensor, numbers, and what to do next
 }
