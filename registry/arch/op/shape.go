@@ -61,12 +61,14 @@ func permuted(s *Step, in []Array) (Array, error) {
 	return Array{x.DType, shape}, nil
 }
 
-// permuteNode is a reshape when no element moves.
+// permuteNode is a reshape when no element moves. It keeps the axes all the same: a
+// plan's fingerprint has them, and parts written by an older wreg are found by it.
 func permuteNode(s *Step, in *Node, out Array) *Node {
+	n := &Node{Step: Step{Op: Permute, Perm: s.Perm}, In: []*Node{in}, DType: out.DType, Shape: out.Shape}
 	if inPlace(s.Perm, in.Shape) {
-		return &Node{Step: Step{Op: Reshape}, In: []*Node{in}, DType: out.DType, Shape: out.Shape}
+		n.Op = Reshape
 	}
-	return &Node{Step: Step{Op: Permute, Perm: s.Perm}, In: []*Node{in}, DType: out.DType, Shape: out.Shape}
+	return n
 }
 
 // inPlace reports that a permutation moves only axes of size 1.
