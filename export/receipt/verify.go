@@ -21,7 +21,7 @@ import (
 )
 
 // MaxBytes bounds a receipt that is read: some 300 bytes a tensor.
-const MaxBytes = 256 << 20
+const MaxBytes = 192 << 20
 
 // Options of Verify. The zero value checks a folder against its own receipt.
 type Options struct {
