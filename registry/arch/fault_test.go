@@ -154,3 +154,16 @@ func TestScaleFaults(t *testing.T) {
 		}
 	}
 }
+
+// Zeros of another shape than the scales call for are the tensor that is wrong, not the
+// scales.
+func TestZerosOfAnotherShape(t *testing.T) {
+	c := goldens(t)["qwen2-awq"]
+	list := slices.Clone(c.Source)
+	k := slices.IndexFunc(list, func(i tensor.Info) bool { return strings.HasSuffix(i.Path, "self_attn.q_proj.qzeros") })
+	list[k].Shape = tensor.Shape{list[k].Shape[0], list[k].Shape[1] + 1}
+	_, _, r := resolve(t, c, list)
+	if len(r.Gaps) != 1 || r.Gaps[0].Have == nil || r.Gaps[0].Have.Path != list[k].Path || !strings.Contains(r.Gaps[0].Reason, "its zeros have shape") {
+		t.Errorf("%s: %+v", list[k].Path, first(r.Gaps))
+	}
+}
