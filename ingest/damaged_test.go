@@ -222,8 +222,7 @@ func TestHeldByAll(t *testing.T) {
 // piecemeal is a file whose tensors take many reads.
 type piecemeal struct{ reader }
 
-func (piecemeal) Held() int64   { return 0 }
-func (piecemeal) Pieces() int64 { return zipfile.MaxPieces / 2 }
+func (piecemeal) Budget() zipfile.Budget { return zipfile.Budget{Pieces: zipfile.MaxPieces / 2} }
 
 // TestPiecesOfAll: what takes a read for each element is bounded for all shards of a
 // checkpoint together.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -213,18 +214,12 @@ func inOrder(all []location) bool {
 
 // sealed finishes an opened checkpoint: its files in order, nothing empty.
 func (c *Checkpoint) sealed() error {
-	var held int64
-	var pieces zipfile.Pieces
+	var all zipfile.Budget
 	for _, f := range c.open {
 		c.files = append(c.files, f.info)
-		if h, ok := f.reader.(interface {
-			Held() int64
-			Pieces() int64
-		}); ok {
-			if held += h.Held(); held > zipfile.MaxHeld {
-				return fmt.Errorf("%s: with it, %w", f.info.Name, zipfile.TooMuchHeld(held))
-			}
-			if err := pieces.Add(h.Pieces()); err != nil {
+		if h, ok := f.reader.(interface{ Budget() zipfile.Budget }); ok {
+			b := h.Budget()
+			if err := cmp.Or(all.Hold(b.Held), all.Gather(b.Pieces)); err != nil {
 				return fmt.Errorf("%s: with it, %w", f.info.Name, err)
 			}
 		}

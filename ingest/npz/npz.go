@@ -39,7 +39,6 @@ type File struct {
 	tensors  []tensor.Info
 	findings []tensor.Finding
 	shared   zipfile.Shared
-	pieces   zipfile.Pieces
 	memory   int64 // taken
 }
 
@@ -131,7 +130,7 @@ func (f *File) add(a *array, r io.ReaderAt, size int64, path, file string) (err 
 	}
 	if a.turned() {
 		_, item := a.dtype.Block()
-		if err := f.pieces.Add(newTurned(nil, a.shape, item).pieces()); err != nil {
+		if err := f.shared.Budget.Gather(newTurned(nil, a.shape, item).pieces()); err != nil {
 			return err
 		}
 	}
@@ -200,11 +199,8 @@ func (f *File) Prove(ctx context.Context, i int) error {
 	return nil
 }
 
-// Held is how much memory the tensors' bytes take for as long as the file is open.
-func (f *File) Held() int64 { return f.shared.Held() }
-
-// Pieces is how many reads take the tensors that do not lie in order.
-func (f *File) Pieces() int64 { return int64(f.pieces) }
+// Budget is what reading the tensors takes for as long as the file is open.
+func (f *File) Budget() zipfile.Budget { return f.shared.Budget }
 
 func (f *File) note(rule, file, path, format string, args ...any) {
 	message := file + ": " + fmt.Sprintf(format, args...)

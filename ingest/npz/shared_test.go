@@ -76,7 +76,7 @@ func TestPieces(t *testing.T) {
 		if (err == nil) != c.want || err != nil && !strings.Contains(err.Error(), "more than 536870912 reads") {
 			t.Errorf("%v: %v", c.shape, err)
 		}
-		if err == nil && f.Pieces() == 0 {
+		if err == nil && f.Budget().Pieces == 0 {
 			t.Errorf("%v takes no reads", c.shape)
 		}
 	}

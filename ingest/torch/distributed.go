@@ -25,8 +25,7 @@ import (
 type Distributed struct {
 	tensors []tensor.Info
 	readers []*assembled
-	held    int64
-	pieces  zipfile.Pieces
+	budget  zipfile.Budget
 }
 
 const (
@@ -117,11 +116,8 @@ func (d *Distributed) Prove(ctx context.Context, i int) error {
 	return nil
 }
 
-// Held is how much memory the tensors' bytes take for as long as the file is open.
-func (d *Distributed) Held() int64 { return d.held }
-
-// Pieces is how many reads take the tensors, whose chunks do not lie in order.
-func (d *Distributed) Pieces() int64 { return int64(d.pieces) }
+// Budget is what reading the tensors takes for as long as the files are open.
+func (d *Distributed) Budget() zipfile.Budget { return d.budget }
 
 // place is where a chunk lies.
 type place struct {
@@ -129,7 +125,13 @@ type place struct {
 	offset, length int64
 }
 
-func chunkKey(fqn string, origin []int64) string { return fmt.Sprint(fqn, "\x00", origin) }
+// chunkKey names a chunk. A whole tensor has offset None or zeros.
+func chunkKey(fqn string, origin []int64) string {
+	if !slices.ContainsFunc(origin, func(n int64) bool { return n != 0 }) {
+		origin = nil
+	}
+	return fmt.Sprint(fqn, "\x00", origin)
+}
 
 // storageData reads {MetadataIndex(fqn, offset): StorageInfo(relative_path, offset, length)}.
 func (f *File) storageData(entries []pickle.Pair) (map[string]place, error) {
@@ -169,9 +171,6 @@ func (f *File) storageData(entries []pickle.Pair) (map[string]place, error) {
 		if err != nil {
 			return nil, fmt.Errorf("chunk of %q: %w", plain(fqn), err)
 		}
-		if allZero(origin) {
-			origin = nil // a whole tensor has offset None or zeros
-		}
 		key := chunkKey(fqn, origin)
 		if _, twice := all[key]; twice {
 			return nil, fmt.Errorf("chunk of %q at %v is there twice", plain(fqn), origin)
@@ -183,8 +182,6 @@ func (f *File) storageData(entries []pickle.Pair) (map[string]place, error) {
 	}
 	return all, nil
 }
-
-func allZero(v []int64) bool { return !slices.ContainsFunc(v, func(n int64) bool { return n != 0 }) }
 
 // add reads one tensor's metadata and opens its chunks.
 func (d *Distributed) add(f *File, name, fqn string, meta any, where map[string]place, open func(string) (io.ReaderAt, int64, error)) error {
@@ -223,11 +220,7 @@ func (d *Distributed) add(f *File, name, fqn string, meta any, where map[string]
 		if err != nil {
 			return fmt.Errorf("chunk: %w", err)
 		}
-		key := ch.origin
-		if allZero(key) {
-			key = nil
-		}
-		p, ok := where[chunkKey(fqn, key)]
+		p, ok := where[chunkKey(fqn, ch.origin)]
 		if !ok {
 			return fmt.Errorf("chunk at %v: storage_data does not say where it lies", ch.origin)
 		}
@@ -244,8 +237,8 @@ func (d *Distributed) add(f *File, name, fqn string, meta any, where map[string]
 		if len(*chunks) == 1 {
 			info.Offset = plainAt
 		}
-		if d.held += ch.file.Held(); d.held > zipfile.MaxHeld {
-			return fmt.Errorf("chunk at %v: %s: %w", ch.origin, p.file, zipfile.TooMuchHeld(d.held))
+		if err := d.budget.Hold(ch.file.Budget().Held); err != nil {
+			return fmt.Errorf("chunk at %v: %s: %w", ch.origin, p.file, err)
 		}
 		if err := d.gather(ch, a); err != nil {
 			return fmt.Errorf("chunk at %v: %s: with it, %w", ch.origin, p.file, err)
@@ -266,7 +259,7 @@ func (d *Distributed) gather(ch chunk, a *assembled) error {
 	if run == 0 {
 		return nil
 	}
-	return d.pieces.Add(runs + ch.file.Pieces()) // neither is more than elements
+	return d.budget.Gather(runs + ch.file.Budget().Pieces) // neither is more than elements
 }
 
 // open reads the header of the chunk's own checkpoint and gives the offset of its

@@ -28,7 +28,6 @@ type File struct {
 	limit    int64 // what a file of this size may take
 	memory   int64 // left of it
 	shared   zipfile.Shared
-	pieces   zipfile.Pieces
 	twins    map[int]int // the first tensor that is the same view as another
 
 	steps interrupt.Steps // of opening it
@@ -128,11 +127,8 @@ func (f *File) Twin(i int) int {
 	return i
 }
 
-// Held is how much memory the tensors' bytes take for as long as the file is open.
-func (f *File) Held() int64 { return f.shared.Held() }
-
-// Pieces is how many reads take the tensors that do not lie in order.
-func (f *File) Pieces() int64 { return int64(f.pieces) }
+// Budget is what reading the tensors takes for as long as the file is open.
+func (f *File) Budget() zipfile.Budget { return f.shared.Budget }
 
 // swapped says that v's numbers are stored in the other byte order. torch swaps
 // typed storages only.

@@ -33,7 +33,7 @@ func TestPieces(t *testing.T) {
 			f.views, f.tensors = append(f.views, v), append(f.tensors, tensor.Info{Path: fmt.Sprint("w", i)})
 		}
 		if err := f.settle(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v, want %q; %d pieces", name, err, c.want, f.Pieces())
+			t.Errorf("%s: %v, want %q; %d pieces", name, err, c.want, f.Budget().Pieces)
 		}
 	}
 }
@@ -57,8 +57,8 @@ func TestChunkRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := &Distributed{}
-		if err := d.gather(ch, a); err != nil || d.Pieces() != c.want || data.n != c.want {
-			t.Errorf("%v: %d counted, %d read, want %d, %v", c.shape, d.Pieces(), data.n, c.want, err)
+		if err := d.gather(ch, a); err != nil || d.Budget().Pieces != c.want || data.n != c.want {
+			t.Errorf("%v: %d counted, %d read, want %d, %v", c.shape, d.Budget().Pieces, data.n, c.want, err)
 		}
 	}
 }

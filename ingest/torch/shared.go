@@ -61,7 +61,7 @@ func (f *File) boundViews(limit int64) error {
 			continue
 		}
 		if !v.Empty() {
-			if err := f.pieces.Add(v.Pieces()); err != nil {
+			if err := f.shared.Budget.Gather(v.Pieces()); err != nil {
 				return fmt.Errorf("tensor %q: with it, %w", f.tensors[i].Path, err)
 			}
 		}

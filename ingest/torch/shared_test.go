@@ -48,8 +48,8 @@ func TestInflatedOnce(t *testing.T) {
 	if read := file.N.Load(); read > int64(len(data))+1<<20 {
 		t.Errorf("%d bytes were read of a file of %d", read, len(data))
 	}
-	if f.Held() != 4*n*n {
-		t.Errorf("%d bytes are held", f.Held())
+	if f.Budget().Held != 4*n*n {
+		t.Errorf("%d bytes are held", f.Budget().Held)
 	}
 }
 
@@ -147,8 +147,8 @@ func TestHeldOnce(t *testing.T) {
 	}
 	data := ingesttest.Torch(views, ingesttest.Record{Data: ingesttest.Floats(8), Deflate: true})
 	f, err := Open(t.Context(), bytes.NewReader(data), int64(len(data)), "m.pt")
-	if err != nil || f.Held() != 32 {
-		t.Error(f.Held(), err)
+	if err != nil || f.Budget().Held != 32 {
+		t.Error(f.Budget().Held, err)
 	}
 }
 

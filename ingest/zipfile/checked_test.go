@@ -122,8 +122,8 @@ func TestHeld(t *testing.T) {
 	if n := file.N.Load(); n != int64(len(packed)) {
 		t.Errorf("%d bytes of %d were read", n, len(packed))
 	}
-	if err := shared.Hold(&Record{Name: "s", Deflated: true, Size: MaxHeld - size}); err != nil || shared.Held() != MaxHeld {
-		t.Error(shared.Held(), err)
+	if err := shared.Hold(&Record{Name: "s", Deflated: true, Size: MaxHeld - size}); err != nil || shared.Budget.Held != MaxHeld {
+		t.Error(shared.Budget.Held, err)
 	}
 	if err := shared.Hold(&Record{Name: "t", Size: 1 << 40}); err != nil {
 		t.Error("stored: ", err)

@@ -3,15 +3,9 @@ package zipfile
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"sync"
 )
-
-// MaxHeld bounds the bytes of deflated records that are kept inflated, all together.
-// A deflated record can only be read from its start: to read it in another order is
-// to inflate it again and again, unless all of it is kept.
-const MaxHeld = 256 << 20
 
 // proofBuffer is how much is read at once only for its checksum.
 const proofBuffer = 1 << 20
@@ -20,9 +14,9 @@ const proofBuffer = 1 << 20
 // than from front to back. All readers of a record are one, which knows what was read
 // of it. The zero value is ready to use.
 type Shared struct {
+	Budget  Budget // Hold counts in it
 	mu      sync.Mutex
 	readers map[*Record]io.ReaderAt
-	held    int64
 }
 
 // Hold sets aside the memory to keep a record inflated, if it is deflated. The caller
@@ -31,18 +25,7 @@ func (s *Shared) Hold(rec *Record) error {
 	if !rec.Deflated {
 		return nil
 	}
-	if s.held += rec.Size; s.held > MaxHeld {
-		return TooMuchHeld(s.held)
-	}
-	return nil
-}
-
-// Held is the memory set aside.
-func (s *Shared) Held() int64 { return s.held }
-
-// TooMuchHeld refuses to keep n bytes inflated.
-func TooMuchHeld(n int64) error {
-	return fmt.Errorf("deflated records that are not read from front to back take %d bytes inflated, more than %d: unpack the archive and pack it again without compression (zip -0)", n, MaxHeld)
+	return s.Budget.Hold(rec.Size)
 }
 
 // Open gives the bytes of a record of the archive in r.
