@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,15 +21,14 @@ type LintRule struct {
 	ID     string // stable: it is the Rule of the finding
 	Reader string
 	Does   string // what the reader does
+	takes  error  // what wreg refuses a file for, and the reader does not; else
 	check  func(*linted, *LintRule)
 }
 
-// linted is what rules look at: an open checkpoint, or the error that refused it.
+// linted is what rules look at, an open checkpoint, and what they found.
 type linted struct {
-	c       *Checkpoint
-	refused error
-	name    string // of the file or folder, for a refusal
-	found   []tensor.Finding
+	c     *Checkpoint
+	found []tensor.Finding
 }
 
 // Lint opens the checkpoint at path and says what other readers would do
@@ -40,75 +38,67 @@ type linted struct {
 // there or cannot be read at all.
 func Lint(ctx context.Context, path string, o Options) ([]tensor.Finding, error) {
 	c, err := Open(ctx, path, o)
-	l := &linted{c: c, name: filepath.Base(path)}
-	if err != nil {
-		var format *safetensors.FormatError
-		if !errors.As(err, &format) {
-			return nil, err
-		}
-		l.refused, l.name = err, format.File
-		l.found = []tensor.Finding{finding("refused", format.File, "", "%v", err)}
-	} else {
+	l := &linted{c: c}
+	var format *safetensors.FormatError
+	switch {
+	case err == nil:
 		defer c.Close()
 		l.found = slices.Clone(c.Findings())
+	case errors.As(err, &format):
+		l.found = []tensor.Finding{finding("refused", format.File, "", "%v", err)}
+	default:
+		return nil, err
 	}
 	for i := range LintRules {
-		LintRules[i].check(l, &LintRules[i])
+		switch r := &LintRules[i]; {
+		case err == nil && r.check != nil:
+			r.check(l, r)
+		case r.takes != nil && errors.Is(err, r.takes):
+			l.add(r, format.File, "", "%s", format.File)
+		}
 	}
 	return l.found, nil
 }
 
 // LintRules is the table. It is also the page docs/formats.md.
 var LintRules = []LintRule{
-	refusal("reads-hole", "mlx, ollama", "read a file with bytes that belong to no tensor", safetensors.ErrHole),
-	refusal("reads-overlap", "mlx, ollama", "read a file whose tensors share bytes", safetensors.ErrOverlap),
-	refusal("reads-trailing-data", "mlx, ollama", "read a file with bytes after the last tensor", safetensors.ErrTrailingData),
-	refusal("reads-name-twice", "safetensors, mlx, ollama", "take the last of two tensors with one name, without a word", safetensors.ErrDuplicateName),
-	refusal("reads-field-twice", "ollama", "takes the last of two fields: the shape may then not fit the bytes", safetensors.ErrDuplicateField),
-	refusal("reads-wrong-case", "ollama", "takes fields in any case, so DType for dtype", safetensors.ErrMissingField),
-	refusal("reads-leading-space", "safetensors, mlx, ollama", "read a header that starts with spaces, against the format's own page", safetensors.ErrHeaderStart),
-	refusal("reads-garbage-after-header", "mlx, ollama", "read a header that goes on after its end, with NULs for instance", safetensors.ErrTrailing),
-	refusal("reads-odd-numbers", "mlx", "reads dimensions such as 2.0, -2 or 2^32+2, the last as 2", safetensors.ErrJSON),
-	refusal("reads-overflowing-shape", "mlx, safetensors", "mlx wraps dimensions to 32 bits; safetensors takes an overflow beside a dimension of 0", safetensors.ErrShape),
-	refusal("reads-broken-utf8", "ollama", "replaces the bytes of a name that are not UTF-8, so two names may become one", safetensors.ErrUTF8),
-	refusal("reads-odd-metadata", "ollama", "takes metadata that are not strings", safetensors.ErrMetadata),
+	{"reads-hole", "mlx, ollama", "read a file with bytes that belong to no tensor", safetensors.ErrHole, nil},
+	{"reads-overlap", "mlx, ollama", "read a file whose tensors share bytes", safetensors.ErrOverlap, nil},
+	{"reads-trailing-data", "mlx, ollama", "read a file with bytes after the last tensor", safetensors.ErrTrailingData, nil},
+	{"reads-name-twice", "safetensors, mlx, ollama", "take the last of two tensors with one name, without a word", safetensors.ErrDuplicateName, nil},
+	{"reads-field-twice", "ollama", "takes the last of two fields: the shape may then not fit the bytes", safetensors.ErrDuplicateField, nil},
+	{"reads-wrong-case", "ollama", "takes fields in any case, so DType for dtype", safetensors.ErrMissingField, nil},
+	{"reads-leading-space", "safetensors, mlx, ollama", "read a header that starts with spaces, against the format's own page", safetensors.ErrHeaderStart, nil},
+	{"reads-garbage-after-header", "mlx, ollama", "read a header that goes on after its end, with NULs for instance", safetensors.ErrTrailing, nil},
+	{"reads-odd-numbers", "mlx", "reads dimensions such as 2.0, -2 or 2^32+2, the last as 2", safetensors.ErrJSON, nil},
+	{"reads-overflowing-shape", "mlx, safetensors", "mlx wraps dimensions to 32 bits; safetensors takes an overflow beside a dimension of 0", safetensors.ErrShape, nil},
+	{"reads-broken-utf8", "ollama", "replaces the bytes of a name that are not UTF-8, so two names may become one", safetensors.ErrUTF8, nil},
+	{"reads-odd-metadata", "ollama", "takes metadata that are not strings", safetensors.ErrMetadata, nil},
 
-	{"mlx-lm-only-safetensors", "mlx_lm", "reads model*.safetensors and nothing else: no weights found here", checkNoSafetensors},
-	{"mlx-lm-skips-file", "mlx_lm", "reads only files called model*.safetensors, so not this one", checkSkipped},
-	{"mlx-lm-reads-stray", "mlx_lm", "ignores the index and reads every model*.safetensors; of a tensor given twice the last file's wins", checkStrays},
-	{"mlx-dtype", "mlx", "refuses the dtype", checkMLXDType},
-	{"mlx-fp8-bytes", "mlx", "reads 8-bit floats as uint8: without their scale they stay bytes and no error is raised", checkFP8Bytes},
-	{"fp8-without-scale", "mlx_lm, transformers", "load an 8-bit float weight that has no scale beside it without a word", checkFP8Scale},
-	{"transformers-single-file", "transformers", "loads model.safetensors alone when it lies beside an index", checkSingleFile},
-	{"transformers-no-index", "transformers", "finds no weights in several shards without an index", checkNoIndex},
-	{"transformers-random-init", "transformers", "loads a checkpoint that lacks tensors and fills them at random, with a warning", checkLacking},
-	{"ollama-torch-empty", "ollama", "imports the tensors of a torch file as 0 bytes, without an error", checkTorch},
-	{"mlx-gguf-stops", "mlx", "stops at this type and gives the tensors before it, without an error", checkGGUF(tensor.TQ1_0, tensor.TQ2_0, tensor.MXFP4, tensor.NVFP4, tensor.Q1_0, tensor.Q2_0)},
-	{"mlx-gguf-type", "mlx", "cannot read this type", checkGGUF(tensor.Q5_0, tensor.Q5_1, tensor.Q8_1, tensor.Q3_K, tensor.Q5_K, tensor.Q8_K, tensor.IQ2_XXS, tensor.IQ2_XS,
+	{"mlx-lm-only-safetensors", "mlx_lm", "reads model*.safetensors and nothing else: no weights found here", nil, checkNoSafetensors},
+	{"mlx-lm-skips-file", "mlx_lm", "reads only files called model*.safetensors, so not this one", nil, checkSkipped},
+	{"mlx-lm-reads-stray", "mlx_lm", "ignores the index and reads every model*.safetensors; of a tensor given twice the last file's wins", nil, checkStrays},
+	{"mlx-dtype", "mlx", "refuses the dtype", nil, holds("safetensors", tensor.F64, tensor.F8E5M2, tensor.F8E4M3FNUZ, tensor.F8E5M2FNUZ, tensor.F6E2M3, tensor.F6E3M2, tensor.F4)},
+	{"mlx-fp8-bytes", "mlx", "reads 8-bit floats as uint8: without their scale they stay bytes and no error is raised", nil, holds("safetensors", tensor.F8E4M3, tensor.F8E8M0)},
+	{"fp8-without-scale", "mlx_lm, transformers", "load an 8-bit float weight that has no scale beside it without a word", nil, checkFP8Scale},
+	{"transformers-single-file", "transformers", "loads model.safetensors alone when it lies beside an index", nil, checkSingleFile},
+	{"transformers-no-index", "transformers", "finds no weights in several shards without an index", nil, checkNoIndex},
+	{"transformers-random-init", "transformers", "loads a checkpoint that lacks tensors and fills them at random, with a warning", nil, checkLacking},
+	{"ollama-torch-empty", "ollama", "imports the tensors of a torch file as 0 bytes, without an error", nil, checkTorch},
+	{"mlx-gguf-stops", "mlx", "stops at this type and gives the tensors before it, without an error", nil, holds("gguf", tensor.TQ1_0, tensor.TQ2_0, tensor.MXFP4, tensor.NVFP4, tensor.Q1_0, tensor.Q2_0)},
+	{"mlx-gguf-type", "mlx", "cannot read this type", nil, holds("gguf", tensor.Q5_0, tensor.Q5_1, tensor.Q8_1, tensor.Q3_K, tensor.Q5_K, tensor.Q8_K, tensor.IQ2_XXS, tensor.IQ2_XS,
 		tensor.IQ3_XXS, tensor.IQ1_S, tensor.IQ4_NL, tensor.IQ3_S, tensor.IQ2_S, tensor.IQ4_XS, tensor.IQ1_M, tensor.I64, tensor.F64)},
-	{"mlx-gguf-narrows", "mlx", "turns this type into f16, whose range is smaller", checkGGUF(tensor.BF16)},
-	{"mlx-gguf-dequantizes", "mlx", "turns this type into f16: the quantization is lost", checkGGUF(tensor.Q2_K, tensor.Q4_K, tensor.Q6_K)},
-	{"safetensors-dtype", "safetensors, mlx", "have no such type: an export must cast or refuse", checkNoSafetensorsDType},
+	{"mlx-gguf-narrows", "mlx", "turns this type into f16, whose range is smaller", nil, holds("gguf", tensor.BF16)},
+	{"mlx-gguf-dequantizes", "mlx", "turns this type into f16: the quantization is lost", nil, holds("gguf", tensor.Q2_K, tensor.Q4_K, tensor.Q6_K)},
+	{"safetensors-dtype", "safetensors, mlx", "have no such type: an export must cast or refuse", nil, checkNoSafetensorsDType},
 }
 
 func (l *linted) add(r *LintRule, file, path, format string, args ...any) {
 	l.found = append(l.found, finding(r.ID, file, path, "%s %s: %s", r.Reader, r.Does, fmt.Sprintf(format, args...)))
 }
 
-// refusal is a rule that holds when wreg refuses a file for one reason.
-func refusal(id, reader, does string, rule error) LintRule {
-	return LintRule{id, reader, does, func(l *linted, r *LintRule) {
-		if errors.Is(l.refused, rule) {
-			l.add(r, l.name, "", "%s", l.name)
-		}
-	}}
-}
-
 // tensors adds one finding per file for the tensors that meet a condition.
 func (l *linted) tensors(r *LintRule, is func(*tensor.Info) bool) {
-	if l.c == nil {
-		return
-	}
 	var g groups
 	ts := l.c.Tensors()
 	for i := range ts {
@@ -124,9 +114,6 @@ func (l *linted) tensors(r *LintRule, is func(*tensor.Info) bool) {
 
 // files adds a finding for each open file that meets a condition.
 func (l *linted) files(r *LintRule, is func(*file) bool) {
-	if l.c == nil {
-		return
-	}
 	for _, f := range l.c.open {
 		if is(f) {
 			l.add(r, f.info.Name, "", "%s", f.info.Name)
@@ -138,34 +125,18 @@ func (l *linted) files(r *LintRule, is func(*file) bool) {
 var mlxFile = regexp.MustCompile(`^model.*\.safetensors$`)
 
 func checkNoSafetensors(l *linted, r *LintRule) {
-	if l.c != nil && !slices.ContainsFunc(l.c.open, func(f *file) bool { return mlxFile.MatchString(f.info.Name) }) {
+	if !slices.ContainsFunc(l.c.open, func(f *file) bool { return mlxFile.MatchString(f.info.Name) }) {
 		l.add(r, "", "", "%s", l.c.Path())
 	}
 }
 
 func checkSkipped(l *linted, r *LintRule) {
-	any := l.c != nil && slices.ContainsFunc(l.c.open, func(f *file) bool { return mlxFile.MatchString(f.info.Name) })
+	any := slices.ContainsFunc(l.c.open, func(f *file) bool { return mlxFile.MatchString(f.info.Name) })
 	l.files(r, func(f *file) bool { return any && !f.stray && !mlxFile.MatchString(f.info.Name) })
 }
 
 func checkStrays(l *linted, r *LintRule) {
 	l.files(r, func(f *file) bool { return f.stray && mlxFile.MatchString(f.info.Name) })
-}
-
-func checkMLXDType(l *linted, r *LintRule) {
-	l.tensors(r, func(t *tensor.Info) bool {
-		switch t.DType {
-		case tensor.F64, tensor.F8E5M2, tensor.F8E4M3FNUZ, tensor.F8E5M2FNUZ, tensor.F6E2M3, tensor.F6E3M2, tensor.F4:
-			return t.Format == "safetensors"
-		}
-		return false
-	})
-}
-
-func checkFP8Bytes(l *linted, r *LintRule) {
-	l.tensors(r, func(t *tensor.Info) bool {
-		return t.Format == "safetensors" && (t.DType == tensor.F8E4M3 || t.DType == tensor.F8E8M0)
-	})
 }
 
 // scaleNames are what stands for "weight" in the name of a weight's scale.
@@ -182,14 +153,14 @@ func checkFP8Scale(l *linted, r *LintRule) {
 }
 
 func checkSingleFile(l *linted, r *LintRule) {
-	if l.c == nil || l.c.single != "" || !l.c.hasIndex() {
+	if l.c.single != "" || !l.c.hasIndex() {
 		return
 	}
 	l.files(r, func(f *file) bool { return f.info.Name == "model.safetensors" && len(l.c.open) > 1 })
 }
 
 func checkNoIndex(l *linted, r *LintRule) {
-	if l.c != nil && l.c.single == "" && !l.c.hasIndex() && !slices.ContainsFunc(l.c.open, func(f *file) bool {
+	if l.c.single == "" && !l.c.hasIndex() && !slices.ContainsFunc(l.c.open, func(f *file) bool {
 		return slices.ContainsFunc(shards.Families, func(m shards.Family) bool { return m.Single == f.info.Name })
 	}) && slices.ContainsFunc(l.c.open, func(f *file) bool { return shards.Numbered.MatchString(f.info.Name) && f.info.Format != "gguf" }) {
 		l.add(r, l.c.open[0].info.Name, "", "%s and %d more", l.c.open[0].info.Name, len(l.c.open)-1)
@@ -197,9 +168,6 @@ func checkNoIndex(l *linted, r *LintRule) {
 }
 
 func checkLacking(l *linted, r *LintRule) {
-	if l.c == nil {
-		return
-	}
 	for _, f := range l.c.Findings() {
 		if f.Rule == "index-missing-tensor" {
 			l.add(r, f.File, f.Tensor, "%s", f.Message)
@@ -211,9 +179,10 @@ func checkTorch(l *linted, r *LintRule) {
 	l.files(r, func(f *file) bool { return f.info.Format == "torch" && !f.stray })
 }
 
-func checkGGUF(types ...tensor.DType) func(*linted, *LintRule) {
+// holds is the check for tensors of some types in files of a format.
+func holds(format string, types ...tensor.DType) func(*linted, *LintRule) {
 	return func(l *linted, r *LintRule) {
-		l.tensors(r, func(t *tensor.Info) bool { return t.Format == "gguf" && slices.Contains(types, t.DType) })
+		l.tensors(r, func(t *tensor.Info) bool { return t.Format == format && slices.Contains(types, t.DType) })
 	}
 }
 
