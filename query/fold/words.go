@@ -17,8 +17,8 @@ const maxFoldedWords = 12
 // maxWordSteps is how many bytes of paths and numbers are looked at, once for each
 // segment of each line, to find lines that differ in a word. More lines than that
 // nobody reads, folded or not: 60,000 of a large model's tensors, one on each line,
-// take half.
-const maxWordSteps = 1 << 26
+// take most of it.
+const maxWordSteps = 1 << 25
 
 // mergeWords puts lines together that differ in one segment of the path, and in
 // that word in their texts: {down,gate,up}_proj.
