@@ -22,6 +22,10 @@ import (
 // Count is the column that is added: how many tensors a line represents.
 const Count = "tensors"
 
+// maxNumbers is how many numbers the paths of a table hold that is folded: three for
+// each of a million tensors are fewer. A table of more is returned as it is.
+const maxNumbers = 1 << 22
+
 // Rows puts rows that differ in nothing but the numbers or one word of their path
 // on one line, for people:
 //
@@ -29,7 +33,7 @@ const Count = "tensors"
 //
 // The last column of the result counts the tensors of a line; bytes are added up.
 // Layers and experts are left out, as the path shows them. Without a path column,
-// or rows, everything is returned as it is. The paths are patterns that find the
+// or rows, or with more than maxNumbers numbers, everything is returned as it is. The paths are patterns that find the
 // tensors, but for names that hold a pattern's own characters.
 func Rows(columns []string, rows [][]any) ([]string, [][]any) {
 	at := slices.Index(columns, "path")
@@ -44,7 +48,9 @@ func Rows(columns []string, rows [][]any) ([]string, [][]any) {
 		}
 	}
 	for _, row := range rows {
-		f.add(row)
+		if f.add(row); f.numbers > maxNumbers {
+			return columns, rows
+		}
 	}
 	folded := [][]any{}
 	for _, l := range mergeWords(f.lines()) {
@@ -55,12 +61,13 @@ func Rows(columns []string, rows [][]any) ([]string, [][]any) {
 
 // folder gathers rows that have the same template and the same values.
 type folder struct {
-	path   int   // the path's place in a row of the result
-	keep   []int // places of the columns that stay
-	names  []string
-	groups map[string]*foldGroup
-	order  []*foldGroup
-	seen   map[string]int // how often a path came up with the same values
+	path    int   // the path's place in a row of the result
+	numbers int   // in the paths so far
+	keep    []int // places of the columns that stay
+	names   []string
+	groups  map[string]*foldGroup
+	order   []*foldGroup
+	seen    map[string]int // how often a path came up with the same values
 }
 
 type foldGroup struct {
@@ -85,6 +92,7 @@ type line struct {
 func (f *folder) add(row []any) {
 	path, _ := row[f.path].(string)
 	template, index := tensor.SplitPath(path)
+	f.numbers += len(index)
 	g := &foldGroup{template: template}
 	key := template
 	for i, k := range f.keep {

@@ -38,6 +38,20 @@ func TestFoldIsLinear(t *testing.T) {
 	}
 }
 
+// A table of more numbers than people read is not folded.
+func TestFoldEnds(t *testing.T) {
+	path := strings.Repeat("1.", 1000)
+	for rows, want := range map[int]int{maxNumbers / 1001: 1, maxNumbers/1001 + 2: maxNumbers/1001 + 2} {
+		table := make([][]any, rows)
+		for i := range table {
+			table[i] = []any{fmt.Sprint(path, i)}
+		}
+		if _, got := Rows([]string{"path"}, table); len(got) != want {
+			t.Errorf("%d rows of 1001 numbers are %d lines, want %d", rows, len(got), want)
+		}
+	}
+}
+
 // Where rests are kept once, the grids are those of comparing whole rests.
 func TestFoldIndicesReference(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))

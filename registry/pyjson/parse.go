@@ -65,6 +65,8 @@ func (p *parser) file() (any, error) {
 		return nil, fmt.Errorf("%d bytes exceed the limit of %d", len(p.text), MaxBytes)
 	case strings.HasPrefix(p.text, "\ufeff"):
 		return nil, errors.New("begins with a byte order mark (BOM), where Python's json stops; save the file as UTF-8 without one")
+	case bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xfe\xff")):
+		return nil, errors.New("is UTF-32, by its byte order mark; save the file as UTF-8")
 	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
 		return nil, errors.New("is UTF-16, by its byte order mark; save the file as UTF-8")
 	case !utf8.ValidString(p.text):

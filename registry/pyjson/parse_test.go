@@ -49,7 +49,7 @@ func TestLikePython(t *testing.T) {
 // TestRefuses: what Python refuses too, and what is no JSON at all, by its name.
 func TestRefuses(t *testing.T) {
 	for _, c := range []struct{ in, message string }{
-		{"\ufeff{}", "byte order mark"}, {"\xff\xfe{\x00}\x00", "UTF-16"}, {"{\"a\":\"\xff\"}", "offset 6: byte 0xff is not UTF-8"},
+		{"\ufeff{}", "byte order mark"}, {"\xff\xfe{\x00}\x00", "UTF-16"}, {"\xff\xfe\x00\x00{\x00\x00\x00", "UTF-32"}, {"\x00\x00\xfe\xff\x00\x00\x00{", "UTF-32"}, {"{\"a\":\"\xff\"}", "offset 6: byte 0xff is not UTF-8"},
 		{"{\"a\":\"\xed\xa0\x80\"}", "not UTF-8"},
 		{`{"a":inf}`, "want a value"}, {`{"a":nan}`, "want a value"}, {`{"a":+1}`, "want a value"}, {`{"a":.5}`, "want a value"}, {`{"a":-}`, "want a value"},
 		{`{"a":01}`, "want ','"}, {`{"a":1.}`, "want ','"}, {`{"a":1e}`, "want ','"}, {`{"a":1,}`, "want a key"}, {`[1,]`, "want a value"}, {`{a:1}`, "want a key"},
