@@ -1,12 +1,10 @@
 package arch_test
 
 import (
-	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -99,29 +97,9 @@ func TestNoFamilyInGo(t *testing.T) {
 
 // mlx_lm was asked about every architecture: what testdata/mlx holds covers all.
 func TestEveryFamilyAsked(t *testing.T) {
-	files, err := filepath.Glob("testdata/mlx/*.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	asked := map[string]bool{}
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var c struct{ Config json.RawMessage }
-		if err := json.Unmarshal(text, &c); err != nil {
-			t.Fatal(f, err)
-		}
-		config, err := arch.ParseConfig(c.Config)
-		if err != nil {
-			t.Fatal(f, err)
-		}
-		a, err := arch.Find(config)
-		if err != nil {
-			t.Fatal(f, err)
-		}
-		asked[a.Name] = true
+	for _, c := range everyAsked(t) {
+		asked[c.arch.Name] = true
 	}
 	for _, name := range arch.Names() {
 		if !asked[name] {

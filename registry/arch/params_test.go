@@ -43,35 +43,48 @@ func (p param) rule(t *testing.T) arch.QuantRule {
 	return r
 }
 
-// The mlx side of every .arch file is what mlx_lm expects: names, shapes, order,
-// and the rules of its dtype cast and quantization; and a checkpoint that is
-// already so resolves to itself.
-func TestParams(t *testing.T) {
+// asked is a file of testdata/mlx: a config and what mlx_lm expects for it.
+type asked struct {
+	name   string
+	arch   *arch.Arch
+	config *arch.Config
+	Config json.RawMessage
+	Params []param
+}
+
+func everyAsked(t *testing.T) (all []asked) {
+	t.Helper()
 	files, err := filepath.Glob("testdata/mlx/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no testdata/mlx", err)
 	}
 	for _, f := range files {
+		c := asked{name: strings.TrimSuffix(filepath.Base(f), ".json")}
 		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
+		if err == nil {
+			err = json.Unmarshal(text, &c)
 		}
-		var c struct {
-			Config json.RawMessage
-			Params []param
+		if err == nil {
+			c.config, err = arch.ParseConfig(c.Config)
 		}
-		if err := json.Unmarshal(text, &c); err != nil {
-			t.Fatal(f, err)
+		if err == nil {
+			c.arch, err = arch.Find(c.config)
 		}
-		config, err := arch.ParseConfig(c.Config)
 		if err != nil {
 			t.Fatal(f, err)
 		}
-		a, err := arch.Find(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
+		all = append(all, c)
+	}
+	return all
+}
+
+// The mlx side of every .arch file is what mlx_lm expects: names, shapes, order,
+// and the rules of its dtype cast and quantization; and a checkpoint that is
+// already so resolves to itself.
+func TestParams(t *testing.T) {
+	for _, c := range everyAsked(t) {
+		a, config := c.arch, c.config
+		t.Run(c.name, func(t *testing.T) {
 			declared, err := a.Expect(t.Context(), config, arch.MLX, nil)
 			if err != nil {
 				t.Fatal(err)

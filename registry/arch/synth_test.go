@@ -1,9 +1,6 @@
 package arch_test
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,31 +12,9 @@ import (
 // The hf layout of every config can be made from the config alone, with every
 // shape told, and resolves to the mlx layout with nothing left over.
 func TestHFLayout(t *testing.T) {
-	files, err := filepath.Glob("testdata/mlx/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no testdata/mlx", err)
-	}
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var c struct {
-			Config json.RawMessage
-			Params []param
-		}
-		if err := json.Unmarshal(text, &c); err != nil {
-			t.Fatal(f, err)
-		}
-		config, err := arch.ParseConfig(c.Config)
-		if err != nil {
-			t.Fatal(f, err)
-		}
-		a, err := arch.Find(config)
-		if err != nil {
-			t.Fatal(f, err)
-		}
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".json"), func(t *testing.T) {
+	for _, c := range everyAsked(t) {
+		a, config := c.arch, c.config
+		t.Run(c.name, func(t *testing.T) {
 			want, err := a.Expect(t.Context(), config, arch.HF, nil)
 			if err != nil {
 				t.Fatal(err)
