@@ -1,0 +1,72 @@
+package arch_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// Every stored form of a matrix of 4 rows of 64: what is read whole, and that each of
+// its tensors is missed alone.
+func TestStoredForms(t *testing.T) {
+	of := func(name string, d tensor.DType, shape ...int64) tensor.Info {
+		n, _ := tensor.Shape(shape).Bytes(d)
+		return tensor.Info{Path: name, DType: d, Shape: shape, Bytes: n}
+	}
+	for _, c := range []struct {
+		read   string
+		stored []tensor.Info
+		packed string // bits and group of what it becomes
+		lacks  string // what is missing without the first, and without the second
+	}{
+		{"fp8(scale = scale, block = 2)", []tensor.Info{of("a.weight", tensor.F8E4M3, 4, 64), of("a.scale", tensor.F32, 2, 32)}, "", "a.weight a.scale"},
+		{"mxfp8(scale = scale)", []tensor.Info{of("a.weight", tensor.F8E4M3, 4, 64), of("a.scale", tensor.F8E8M0, 4, 2)}, "8/32", "a.weight a.scale"},
+		{"nvfp4(scale = scale)", []tensor.Info{of("a.weight", tensor.U8, 4, 32), of("a.scale", tensor.F8E4M3, 4, 4)}, "4/16", "a.weight"},
+		{"tiles(scale = scale)", []tensor.Info{of("a.weight", tensor.F8E4M3, 4, 64), of("a.scale", tensor.F8E8M0, 4, 2)}, "8/32", "a.weight"},
+		{"int4(packed = codes, scale = scale)", []tensor.Info{of("a.codes", tensor.I32, 4, 8), of("a.scale", tensor.BF16, 4, 2)}, "4/32", "a.codes a.scale"},
+		{"fp4(packed = codes, scale = scale)", []tensor.Info{of("a.codes", tensor.U8, 4, 32), of("a.scale", tensor.U8, 4, 2)}, "4/32", "a.codes a.scale"},
+		{"mxfp4(blocks = codes, scales = scale)", []tensor.Info{of("a.codes", tensor.U8, 4, 2, 16), of("a.scale", tensor.U8, 4, 2)}, "4/32", "a.codes a.scale"},
+	} {
+		a, err := arch.Parse("x.arch", "arch x\ntensor a.weight [4, 64]\nread a.weight as "+c.read+"\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := arch.ParseConfig([]byte("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := a.Resolve(t.Context(), config, newSource(c.stored))
+		if err != nil {
+			t.Fatal(err)
+		}
+		complain(t, r)
+		if p := r.Targets[0].Packed; c.packed != "" && fmt.Sprintf("%d/%d", p.Bits, p.GroupSize) != c.packed {
+			t.Errorf("%s: packed as %+v, want %s", c.read, p, c.packed)
+		}
+		wants, err := a.Expect(t.Context(), config, arch.HF, newSource(c.stored))
+		if err != nil || len(wants) != 2 {
+			t.Fatalf("%s: hf wants %+v, %v", c.read, wants, err)
+		}
+		var lacks []string
+		for i, have := range c.stored {
+			if w := wants[i]; w.Path != have.Path || !w.Shape.Equal(have.Shape) || w.DType != tensor.Invalid && w.DType != have.DType {
+				t.Errorf("%s: hf wants %+v, stored is %+v", c.read, w, have)
+			}
+			gaps, err := a.Lacks(t.Context(), config, newSource(c.stored[1-i:2-i]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, g := range gaps {
+				if g.Status == arch.Missing {
+					lacks = append(lacks, g.Path)
+				}
+			}
+		}
+		if got := strings.Join(lacks, " "); got != c.lacks {
+			t.Errorf("%s: lacks %q, want %q", c.read, got, c.lacks)
+		}
+	}
+}
