@@ -259,8 +259,7 @@ func dequantizedTargets(targets []arch.Target, dtype tensor.DType, said bool) ([
 		if err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
 		}
-		n := &op.Node{Step: op.Step{Op: op.Dequantize}, In: []*op.Node{t.Make, scales.Make}, DType: tensor.BF16, Shape: slices.Clone(t.Make.Shape)}
-		n.Shape[len(n.Shape)-1] = n.Shape[len(n.Shape)-1] * 32 / int64(spec.Bits)
+		n := &op.Node{Step: op.Step{Op: op.Dequantize}, In: []*op.Node{t.Make, scales.Make}, DType: tensor.BF16, Shape: t.Make.Shape.Unpacked(spec.Bits)}
 		n.Axis, n.Count = spec.Bits, spec.Group
 		if spec.Mode == accel.Affine {
 			biases := byPath[module+".biases"]

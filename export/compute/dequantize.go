@@ -28,8 +28,7 @@ func dequantized(n *op.Node) (out op.Array, err error) {
 	if err != nil || in.DType != tensor.U32 || last < 0 {
 		return out, fmt.Errorf("of %v %v: %v", in.DType, in.Shape, err)
 	}
-	out = op.Array{DType: tensor.BF16, Shape: slices.Clone(in.Shape)}
-	out.Shape[last] = out.Shape[last] * 32 / int64(spec.Bits)
+	out = op.Array{DType: tensor.BF16, Shape: in.Shape.Unpacked(spec.Bits)}
 	groups := slices.Clone(out.Shape)
 	groups[last] /= int64(spec.Group)
 	for _, m := range n.In[1:] {

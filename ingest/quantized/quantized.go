@@ -63,7 +63,7 @@ func Find(tensors tensor.List, config []byte) []Tensor {
 			continue
 		}
 		if settings.fit(strings.TrimSuffix(prefix, "."), &q, w.Shape[len(w.Shape)-1], scales.Shape[len(w.Shape)-1]) {
-			q.Shape = append(slices.Clone(w.Shape[:len(w.Shape)-1]), w.Shape[len(w.Shape)-1]*32/q.Bits)
+			q.Shape = w.Shape.Unpacked(int(q.Bits))
 			list = append(list, q)
 		}
 	}
@@ -117,8 +117,7 @@ var usual = map[bool][]quantizationSetting{
 // fit finds bits and group for words 32-bit words and groups scales a row.
 func (s quantization) fit(base string, q *Tensor, words, groups int64) bool {
 	fits := func(v quantizationSetting) bool {
-		return v.Bits > 0 && v.Bits <= 8 && v.Group > 0 && groups > 0 && v.Group <= 1024 && groups <= 1<<40 && words <= 1<<40 &&
-			words*32 == groups*v.Group*v.Bits
+		return v.Bits <= 8 && v.Group <= 1024 && tensor.Packs(words, groups, v.Bits, v.Group)
 	}
 	fp := q.DType == tensor.BF16 && len(q.Parts) == 2
 	for _, key := range []string{base, ""} {

@@ -112,7 +112,7 @@ func repacked(path string, packed, scale tensor.Info, bits, group int) (Operand,
 	if err != nil {
 		return Operand{}, wrongAt(path, &packed, nil, "%v", err)
 	}
-	f := Operand{bits: bits, group: group, Array: op.Array{Shape: unpackedShape(w.Shape, bits)}}
+	f := Operand{bits: bits, group: group, Array: op.Array{Shape: w.Shape.Unpacked(bits)}}
 	last := len(f.Shape) - 1
 	if len(scale.Shape) != len(f.Shape) || scale.Shape[last]*int64(group) != f.Shape[last] {
 		return Operand{}, wrongAt(path, &scale, nil, "its scales have shape %v, not one for each group of %d of %v", scale.Shape, group, f.Shape)
@@ -198,7 +198,7 @@ func (*match) blocks(_ *declare.Read, path string, packed, scale tensor.Info) (O
 	if err != nil {
 		return Operand{}, wrongAt(path, &packed, nil, "%v", err)
 	}
-	f := Operand{bits: 4, group: 32, Array: op.Array{Shape: unpackedShape(w.Shape, 4)}, parts: []part{w, storedPart("scales", scale)}}
+	f := Operand{bits: 4, group: 32, Array: op.Array{Shape: w.Shape.Unpacked(4)}, parts: []part{w, storedPart("scales", scale)}}
 	if len(scale.Shape) != n-1 || scale.Shape[n-2]*32 != f.Shape[n-2] {
 		return Operand{}, wrongAt(path, &scale, nil, "its scales have shape %v, not one for each group of 32 of %v", scale.Shape, f.Shape)
 	}

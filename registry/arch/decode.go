@@ -1,7 +1,6 @@
 package arch
 
 import (
-	"slices"
 	"strings"
 
 	"wreg/registry/arch/declare"
@@ -50,7 +49,7 @@ func (r *match) packed(path string, weight, scales tensor.Info) (Operand, *Short
 	if bits == 0 {
 		return Operand{}, wrongAt(path, &weight, nil, "packed %v with scales %v: neither config.json nor the shapes give bits and group size", weight.Shape, scales.Shape)
 	}
-	f := Operand{bits: bits, group: group, Array: op.Array{Shape: unpackedShape(weight.Shape, bits)}}
+	f := Operand{bits: bits, group: group, Array: op.Array{Shape: weight.Shape.Unpacked(bits)}}
 	f.parts = append(f.parts, storedPart("weight", weight), storedPart("scales", scales))
 	if biases, ok := r.stored(sibling(path, "biases")); ok {
 		f.parts = append(f.parts, storedPart("biases", biases))
@@ -71,26 +70,8 @@ func (r *match) packing(module string, weight, scales tensor.Info) (bits, group 
 	if n := r.lastAxis; n > 0 && groups > 0 && words*32%n == 0 && n%groups == 0 {
 		return int(words * 32 / n), int(n / groups)
 	}
-	if b, g, _ := r.Packing(module); b > 0 && g > 0 && b <= 32 && g <= words*32 && words*32 == groups*g*b {
+	if b, g, _ := r.Packing(module); tensor.Packs(words, groups, b, g) {
 		return int(b), int(g)
 	}
 	return 0, 0
-}
-
-// unpackedShape is the logical shape of u32 words that hold elements of so many bits;
-// packedShape is the way back.
-func unpackedShape(words tensor.Shape, bits int) tensor.Shape {
-	out := slices.Clone(words)
-	if n := len(out); n > 0 {
-		out[n-1] = out[n-1] * 32 / int64(bits)
-	}
-	return out
-}
-
-func packedShape(logical tensor.Shape, bits int) tensor.Shape {
-	out := slices.Clone(logical)
-	if n := len(out); n > 0 {
-		out[n-1] = out[n-1] * int64(bits) / 32
-	}
-	return out
 }

@@ -40,7 +40,7 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 						w := wantOf(it)
 						w.Path, w.Shape, w.DType = base+p.suffix, p.Shape, p.DType
 						if p.suffix == "weight" {
-							w.Shape = packedShape(it.Shape, f.bits)
+							w.Shape = it.Shape.Packed(f.bits)
 						}
 						wants = append(wants, w)
 					}

@@ -1,0 +1,30 @@
+package tensor
+
+import "slices"
+
+// wordBits are the bits of a word in which mlx packs codes of fewer.
+const wordBits = 32
+
+// Unpacked is the shape of the numbers that words of this shape hold, of so many bits
+// each: the last axis is that of the words.
+func (s Shape) Unpacked(bits int) Shape { return s.lastTimes(wordBits, int64(bits)) }
+
+// Packed is the shape of the words that hold numbers of this shape; see Unpacked.
+func (s Shape) Packed(bits int) Shape { return s.lastTimes(int64(bits), wordBits) }
+
+func (s Shape) lastTimes(n, by int64) Shape {
+	out := slices.Clone(s)
+	if last := len(out) - 1; last >= 0 {
+		out[last] = out[last] * n / by
+	}
+	return out
+}
+
+// Packs reports that a row of so many words is one of so many groups that share a
+// scale each, of group numbers of bits.
+func Packs(words, groups, bits, group int64) bool {
+	if bits <= 0 || bits > wordBits || group <= 0 || words <= 0 || words > 1<<40 || group > words*wordBits {
+		return false
+	}
+	return words*wordBits%(group*bits) == 0 && words*wordBits/(group*bits) == groups
+}
