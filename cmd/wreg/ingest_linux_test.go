@@ -9,11 +9,12 @@ import (
 	"strings"
 	"testing"
 
+	"wreg/ingest/ingesttest"
 	"wreg/registry/tensor"
 )
 
 // peakLimit bounds the memory of one command, whatever the header.
-const peakLimit = 512 << 20
+const peakLimit = ingesttest.Cost * 512 << 20
 
 // largestHeader writes a checkpoint of one file whose header takes 90 MB, which is
 // about what the format allows, for as many weights of experts as a checkpoint may

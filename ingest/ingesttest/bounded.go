@@ -18,7 +18,7 @@ import (
 const (
 	heapFree  = 64 << 20 // bytes of heap,
 	heapTimes = 8        // and as many more for each byte of the file
-	hang      = slower * time.Second
+	hang      = Cost * time.Second
 )
 
 // Bounded runs read, which reads an input of size bytes, and fails t when it takes

@@ -2,5 +2,5 @@
 
 package ingesttest
 
-// slower is how many times longer the same steps take where races are looked for.
-const slower = 10
+// Cost is how many times more time and memory the same steps may take where races are looked for.
+const Cost = 10
