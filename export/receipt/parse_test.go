@@ -33,3 +33,11 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+// TestWrittenIsRead: a receipt that would be refused when it is read is not written.
+func TestWrittenIsRead(t *testing.T) {
+	r := Receipt{Tensors: []Tensor{{Path: "a", Steps: strings.Repeat("x", MaxBytes)}}}
+	if _, err := r.JSON(); err == nil || !strings.Contains(err.Error(), "at most") {
+		t.Error(err)
+	}
+}

@@ -140,7 +140,11 @@ func (r *Receipt) JSON() ([]byte, error) {
 	if err := appendLines(b, "sources", r.Sources); err != nil {
 		return nil, err
 	}
-	return appendSeal(b.Bytes(), b.Bytes()), nil
+	sealed := appendSeal(b.Bytes(), b.Bytes())
+	if len(sealed) > MaxBytes {
+		return nil, fmt.Errorf("the receipt of %d tensors made of %d takes %d bytes; at most %d are read again", len(r.Tensors), len(r.Sources), len(sealed), MaxBytes)
+	}
+	return sealed, nil
 }
 
 func appendLines[T any](b *bytes.Buffer, key string, items []T) error {
