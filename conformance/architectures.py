@@ -81,6 +81,10 @@ def signs(folder):
 def config_file(folder, name):
     config = json.loads((MLX / f"{name}.json").read_text())["config"]
     config.setdefault("torch_dtype", "bfloat16")
+    # synth writes floats: a config that claims codes would be reported, and its block
+    # left out, where mlx_lm.convert keeps it. gpt_oss names codes and synth makes them.
+    if config.get("quantization_config", {}).get("quant_method") != "mxfp4":
+        config.pop("quantization_config", None)
     path = Path(folder, "config.json")
     path.write_text(json.dumps(config))
     return str(path)
