@@ -58,7 +58,7 @@ fuzz:
 torture:
 	WREG_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 4h -v -run Torture ./...
 
-# Data races. For the night: an hour on two cores, so package by package, at low priority.
+# Data races. For the night, since it takes many times as long as go-test: package by package, at low priority.
 race:
 	@for pkg in $$($(GO) list ./...); do nice $(GO) test -race -count=1 -timeout 2h $$pkg || exit 1; done
 
