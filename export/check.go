@@ -17,14 +17,20 @@ import (
 // file system's own.
 const slack = 1 << 20
 
-// check finds what would go wrong before the first byte is written. All faults
-// are reported together.
+// check finds what would go wrong wherever the output will lie. All faults are reported
+// together.
 func (p *Plan) check() error {
 	faults := []error{p.source.unchanged()}
 	faults = append(faults, p.memory()...)
 	faults = append(faults, p.overflow()...)
 	faults = append(faults, p.nonFinite()...)
-	faults = append(faults, p.place()...)
+	p.Disk = slack
+	for _, s := range p.Shards {
+		p.Disk += s.Bytes
+	}
+	for _, x := range p.files {
+		p.Disk += x.Size
+	}
 	return errors.Join(faults...)
 }
 
@@ -85,29 +91,24 @@ func (p *Plan) nonFinite() (faults []error) {
 	return faults
 }
 
-// place checks where the output will lie.
-func (p *Plan) place() (faults []error) {
+// place finds what is wrong where the output will lie, before the first byte is written
+// there. All faults are reported together.
+func (p *Plan) place() error {
 	out := p.o.Out
-	for _, s := range p.Shards {
-		p.Disk += s.Bytes
-	}
-	for _, x := range p.files {
-		p.Disk += x.Size
-	}
-	p.Disk += slack
 	if _, err := os.Lstat(out); err == nil {
-		return []error{fmt.Errorf("%s exists; choose another --out, or remove it", out)}
+		return fmt.Errorf("%s exists; choose another --out, or remove it", out)
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return []error{err}
+		return err
 	}
 	dir := filepath.Dir(out)
 	info, err := os.Stat(dir)
 	if err != nil {
-		return []error{fmt.Errorf("the parent of --out: %w", err)}
+		return fmt.Errorf("the parent of --out: %w", err)
 	}
 	if !info.IsDir() {
-		return []error{fmt.Errorf("%s, the parent of --out, is not a folder", dir)}
+		return fmt.Errorf("%s, the parent of --out, is not a folder", dir)
 	}
+	var faults []error
 	if name, err := twin(dir, filepath.Base(out)); err != nil {
 		faults = append(faults, err)
 	} else if name != "" {
@@ -126,7 +127,7 @@ func (p *Plan) place() (faults []error) {
 	if free, ok := disk.Free(dir); ok && free < p.Disk {
 		faults = append(faults, fmt.Errorf("%s has %d bytes free, the export needs %d", dir, free, p.Disk))
 	}
-	return faults
+	return errors.Join(faults...)
 }
 
 // twin finds an entry whose name differs only in case.

@@ -20,8 +20,9 @@ import (
 	"wreg/registry/tensor"
 )
 
-// A disk too small for the output is said before the first byte, with both sizes.
-// The tensors of this model exist in the registry alone: no disk holds them.
+// A disk too small for the output can be planned for, and is said before the first byte,
+// with both sizes. The tensors of this model exist in the registry alone: no disk holds
+// them.
 func TestDiskSpaceForetold(t *testing.T) {
 	const rows = 1 << 50
 	config := []byte(`{"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 0, "intermediate_size": 96, "num_attention_heads": 4,
@@ -39,10 +40,15 @@ func TestDiskSpaceForetold(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	err = r.View(func(s *registry.Snapshot) error {
-		_, err := export.New(t.Context(), s, v, export.Options{Out: filepath.Join(dir, "out")})
+	var p *export.Plan
+	err = r.View(func(s *registry.Snapshot) (err error) {
+		p, err = export.New(t.Context(), s, v, export.Options{Out: filepath.Join(dir, "out")})
 		return err
 	})
+	if err != nil || p.Disk < rows*64*2 {
+		t.Fatal(p, err)
+	}
+	_, err = p.Run(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "bytes free, the export needs 144115188") {
 		t.Error(err)
 	}

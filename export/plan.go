@@ -35,8 +35,8 @@ const shardLimit = 5 << 30
 const maxParts = 10_000
 
 // New plans an export of v and checks it: gaps (*GapError), unused tensors
-// (*UnusedError), overflow foretold by statistics, disk space, output not an
-// input. It writes nothing.
+// (*UnusedError), overflow foretold by statistics. It writes nothing, and does not
+// look at the disk that the output is for: Run does.
 func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Options) (*Plan, error) {
 	o, err := o.filled()
 	if err != nil {

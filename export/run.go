@@ -16,11 +16,14 @@ import (
 	"wreg/registry/arch"
 )
 
-// Run writes the plan and lands it: temp folder next to the target, read back,
-// fsync, rename. Whatever goes wrong, nothing is left under the final name. With
+// Run checks that the target does not exist and has room, writes the plan and lands it:
+// temp folder next to the target, read back, fsync, rename. Whatever goes wrong, nothing is left under the final name. With
 // Options.Parts it writes one share and returns no receipt; with Options.Finish it
 // lands what the shares wrote.
 func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
+	if err := p.place(); err != nil {
+		return nil, err
+	}
 	src, err := p.source.open(ctx)
 	if err != nil {
 		return nil, err
