@@ -138,21 +138,15 @@ func (r *Registry) denseCopy(ctx context.Context, mode fs.FileMode) (*Registry, 
 	}
 	d.db.AllocSize = allocStep
 	if err = d.markCopy(); err == nil {
-		err = r.guard(func() error { return bolt.Compact(d.db, r.db, int64(batchBytes)) })
+		err = r.guard(func() error { return r.db.View(func(tx *bolt.Tx) error { return copyAll(ctx, d.db, tx) }) })
 	}
 	if err == nil {
-		err = ctx.Err()
-	}
-	if err == nil {
+		d.settle()
 		var faults []tensor.Finding
 		faults, err = d.Check(ctx)
 		if err == nil && len(faults) > 0 {
 			err = r.damage(faults[0].File, "%s", faults[0].Message)
 		}
-	}
-	if err == nil {
-		err = d.unmarkCopy()
-		d.settle()
 	}
 	if err != nil {
 		return nil, errors.Join(err, d.Close(), os.Remove(d.path))
@@ -160,7 +154,8 @@ func (r *Registry) denseCopy(ctx context.Context, mode fs.FileMode) (*Registry, 
 	return d, nil
 }
 
-// replace puts a copy in the registry's place. Both files are locked until the
+// replace puts a copy in the registry's place, under whose name its mark says nothing
+// any more. Both files are locked until the
 // name is the copy's, so no other process can write to the old one; whoever waits
 // for it finds out that the file was replaced.
 func (r *Registry) replace(d *Registry) error {
@@ -176,7 +171,7 @@ func (r *Registry) replace(d *Registry) error {
 	}
 	old := r.db
 	r.db, r.file = d.db, d.file
-	return errors.Join(r.guard(old.Close), disk.SyncDir(filepath.Dir(r.path)))
+	return errors.Join(r.guard(old.Close), disk.SyncDir(filepath.Dir(r.path)), r.unmarkCopy())
 }
 
 // replaceClosed is for systems where an open file cannot be replaced.
@@ -188,5 +183,8 @@ func (r *Registry) replaceClosed(d *Registry) error {
 	if err := os.Rename(d.path, r.path); err != nil {
 		return errors.Join(err, os.Remove(d.path), r.open(false, defaultTimeout))
 	}
-	return r.open(false, defaultTimeout)
+	if err := r.open(false, defaultTimeout); err != nil {
+		return err
+	}
+	return r.unmarkCopy()
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -14,14 +15,13 @@ import (
 // compactSuffix marks copies that a compaction is making.
 const compactSuffix = ".compact-"
 
-// copyBucket is in a copy until it is complete. Its one key is the copy's name: so
-// what a killed compaction left is known from any other file, whatever that is called.
+// copyBucket is in a copy until it has the registry's name. Its one key is the name
+// it had: so what a killed compaction left is known from any other file, whatever that
+// is called.
 var copyBucket = []byte("copy")
 
-// markCopy makes an empty file known as a copy in the making, unmarkCopy a complete
-// one a registry.
+// markCopy makes an empty file known as a copy in the making.
 func (r *Registry) markCopy() error {
-	r.copying = true
 	return r.update(func(tx *bolt.Tx) error {
 		b, err := tx.CreateBucket(copyBucket)
 		if err != nil {
@@ -31,9 +31,64 @@ func (r *Registry) markCopy() error {
 	})
 }
 
+// unmarkCopy makes a registry of a copy that has its name. The caller has it alone.
 func (r *Registry) unmarkCopy() error {
-	r.copying = false
-	return r.update(func(tx *bolt.Tx) error { return tx.DeleteBucket(copyBucket) })
+	return r.guard(func() error {
+		if err := r.db.Update(func(tx *bolt.Tx) error { return tx.DeleteBucket(copyBucket) }); err != nil {
+			return err
+		}
+		return r.db.Update(func(*bolt.Tx) error { return nil }) // as settle does
+	})
+}
+
+// copyAll copies buckets and keys, in order, into an empty file, in transactions of at
+// most batchBytes: bolt.Compact, but one that ends with its context.
+func copyAll(ctx context.Context, file *bolt.DB, from *bolt.Tx) error {
+	to, err := file.Begin(true)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = to.Rollback() }() // of what was committed it does nothing
+	bytes := 0
+	var fill func(path [][]byte, from *bolt.Bucket) error
+	fill = func(path [][]byte, from *bolt.Bucket) error {
+		return from.ForEach(func(k, v []byte) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if bytes += len(k) + len(v); bytes > batchBytes {
+				if err := to.Commit(); err != nil {
+					return err
+				}
+				next, err := file.Begin(true)
+				if err != nil {
+					return err
+				}
+				to, bytes = next, len(k)+len(v)
+			}
+			into := to.Cursor().Bucket()
+			for _, name := range path {
+				into = into.Bucket(name)
+			}
+			into.FillPercent = 1 // nothing comes in between
+			if v != nil {
+				return into.Put(k, v)
+			}
+			below := from.Bucket(k)
+			b, err := into.CreateBucket(k)
+			if err == nil {
+				err = b.SetSequence(below.Sequence())
+			}
+			if err == nil {
+				err = fill(append(path, k), below)
+			}
+			return err
+		})
+	}
+	if err := fill(nil, from.Cursor().Bucket()); err != nil {
+		return err
+	}
+	return to.Commit()
 }
 
 // removeCopies removes what compactions that were killed left. The caller has the
@@ -67,8 +122,10 @@ func (r *Registry) isCopy() (marked bool) {
 		if err := r.checkTops(tx); err != nil {
 			return err
 		}
+		name, _ := tx.Cursor().First()
+		marked = name == nil // nor does it hold anything else
 		if b := tx.Bucket(copyBucket); b != nil {
-			name, _ := b.Cursor().First()
+			name, _ = b.Cursor().First()
 			marked = string(name) == filepath.Base(r.path)
 		}
 		return nil

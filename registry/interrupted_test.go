@@ -42,7 +42,7 @@ func TestInterrupted(t *testing.T) {
 			_, err := into.Merge(ctx, r)
 			return err
 		}},
-		{"compact", 3 * 600, func(ctx context.Context) error { _, _, err := r.Compact(ctx); return err }},
+		{"compact", 2 * 3 * 600, func(ctx context.Context) error { _, _, err := r.Compact(ctx); return err }},
 	} {
 		t.Run(c.name, func(t *testing.T) { ingesttest.Interrupted(t, c.looks, c.work) })
 	}

@@ -147,7 +147,7 @@ func (r *Registry) open(readOnly bool, wait time.Duration) error {
 
 // begin checks the schema and brings it up to date.
 func (r *Registry) begin() error {
-	version := 0
+	version, marked := 0, false
 	err := r.view(func(tx *bolt.Tx) (err error) {
 		if r.readOnly {
 			if err := r.checkTops(tx); err != nil {
@@ -155,8 +155,12 @@ func (r *Registry) begin() error {
 			}
 		}
 		version, err = r.readSchema(tx)
+		marked = tx.Bucket(copyBucket) != nil
 		return err
 	})
+	if err == nil && marked && !r.readOnly {
+		err = r.unmarkCopy()
+	}
 	switch {
 	case err != nil || version == schemaVersion:
 		return err

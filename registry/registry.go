@@ -42,8 +42,6 @@ type Registry struct {
 
 	kept *cache // of a registry open for reading, whose file cannot change
 
-	copying bool // a copy that is not complete: see copyBucket
-
 	swap sync.RWMutex // held by transactions; Compact changes db and file
 
 	mu         sync.Mutex

@@ -3,6 +3,8 @@ package registry
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -250,5 +252,111 @@ func TestMergeKeepsOldNames(t *testing.T) {
 	}
 	if err := r.Remove("evil$(id)@1"); err != nil {
 		t.Error(err)
+	}
+}
+
+// killed is a compaction of a registry that ended, without a chance to tidy up, at a
+// step: with a copy that had no mark yet, with a complete one, once that had the registry's name.
+func killed(t *testing.T, r *Registry, step string) {
+	t.Helper()
+	if step == "not begun" {
+		db, err := bolt.Open(r.path+compactSuffix+"12", 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	d, err := r.denseCopy(t.Context(), 0o600)
+	if err == nil {
+		err = d.Close()
+	}
+	if err == nil && step == "renamed" {
+		if err = r.Close(); err == nil {
+			err = os.Rename(d.path, r.path)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A compaction that was killed, at whatever step, leaves a registry without faults, for
+// readers too, and no copy of it once it is compacted again.
+func TestCompactKilled(t *testing.T) {
+	for _, step := range []string{"not begun", "complete", "renamed"} {
+		t.Run(step, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "r.db")
+			r := mustOpen(t, path)
+			putOne(t, r, "m")
+			killed(t, r, step)
+			r.Close()
+			for _, readOnly := range []bool{true, false} {
+				r, err := Open(path, Options{ReadOnly: readOnly})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if faults, err := r.Check(t.Context()); err != nil || len(faults) > 0 {
+					t.Errorf("read only %v: %v, %v", readOnly, faults, err)
+				}
+				if !readOnly {
+					if _, _, err := r.Compact(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+				err = r.view(func(tx *bolt.Tx) error {
+					if marked := tx.Bucket(copyBucket) != nil; marked && !readOnly {
+						t.Error("the registry is marked as a copy")
+					}
+					return nil
+				})
+				if err := errors.Join(err, r.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+			if left := names(t, dir); left != "r.db" {
+				t.Errorf("left behind: %s", left)
+			}
+		})
+	}
+}
+
+// A page that nothing uses and the free list does not name is a fault of the file that
+// check tells, though nothing is lost by it.
+func TestLostPage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r.db")
+	r := mustOpen(t, path)
+	for _, model := range []string{"a", "b", "c"} {
+		putOne(t, r, model)
+	}
+	r.Close()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	le, size := binary.LittleEndian, os.Getpagesize()
+	for at := 2 * size; at < len(data); at += size {
+		if n := le.Uint16(data[at+10:]); le.Uint16(data[at+8:]) == 0x10 && n > 0 {
+			le.PutUint16(data[at+10:], n-1) // of the newer free list or of the one before
+		}
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, readOnly := range []bool{true, false} {
+		r, err := Open(path, Options{ReadOnly: readOnly})
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults, err := r.Check(t.Context())
+		if err != nil || len(faults) != 1 || faults[0].File != "pages" || !strings.Contains(faults[0].Message, "neither used nor free") {
+			t.Errorf("read only %v: %v, %v", readOnly, faults, err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

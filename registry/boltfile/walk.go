@@ -113,6 +113,19 @@ func (w *Walk) page(id uint64) (head []byte, body *io.SectionReader) {
 	return head, io.NewSectionReader(w.file, start, int64(1+overflow)*w.meta.pageSize)
 }
 
+// Lost is for after All, which went through everything and found no fault: pages that
+// nothing uses and the free list does not name. They only take room.
+func (w *Walk) Lost() {
+	if w.over != nil || len(w.faults) > 0 || w.meta.freelist == noFreelist {
+		return
+	}
+	for id := uint64(2); id < w.meta.pages; id++ {
+		if !w.seen.has(id) {
+			w.fault(id, "is neither used nor free")
+		}
+	}
+}
+
 // pageSet is a set of page ids below a bound, one bit each.
 type pageSet []uint64
 
