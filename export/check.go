@@ -10,6 +10,7 @@ import (
 
 	"wreg/export/compute"
 	"wreg/export/disk"
+	"wreg/export/staging"
 	"wreg/registry/arch/op"
 )
 
@@ -124,10 +125,21 @@ func (p *Plan) place() error {
 	if err := writable(dir); err != nil {
 		faults = append(faults, fmt.Errorf("%s cannot be written to: %w", dir, err))
 	}
-	if free, ok := disk.Free(dir); ok && free < p.Disk {
-		faults = append(faults, fmt.Errorf("%s has %d bytes free, the export needs %d", dir, free, p.Disk))
+	if err := room(out, p.Disk, disk.Free); err != nil {
+		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
+}
+
+// room refuses an output that its disk cannot hold. What an earlier run or another part
+// took is the export's already: the whole output, where files are reserved.
+func room(out string, need int64, free func(dir string) (int64, bool)) error {
+	dir := filepath.Dir(out)
+	left, ok := free(dir)
+	if held := disk.Held(staging.PathOf(out)); ok && left+held < need {
+		return fmt.Errorf("%s has %d bytes free, the export needs %d", dir, left, need-held)
+	}
+	return nil
 }
 
 // twin finds an entry whose name differs only in case.

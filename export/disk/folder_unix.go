@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,6 +20,22 @@ func Free(dir string) (int64, bool) {
 	}
 	free := float64(s.Bavail) * float64(s.Bsize)
 	return int64(math.Min(free, math.MaxInt64/2)), true
+}
+
+// Held is the bytes of the disk that the files of a folder take: those written, and those
+// reserved. A folder that is not there takes none.
+func Held(path string) (held int64) {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return 0
+	}
+	for _, e := range entries {
+		var s unix.Stat_t
+		if unix.Lstat(filepath.Join(path, e.Name()), &s) == nil {
+			held += int64(s.Blocks) * 512 // as POSIX counts, whatever a disk's blocks are
+		}
+	}
+	return held
 }
 
 // Lock opens a folder and locks it against other processes, until it is
