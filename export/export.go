@@ -6,7 +6,7 @@
 //
 // New goes from config.json and the architecture (plan.go, config.go; quantize.go with
 // -q) to one tree of operations for each output tensor, and refuses what would go wrong
-// (check.go, tied.go). Run (run.go) looks at where the output will lie, opens a staging folder and has workers write it:
+// (check.go, dropped.go). Run (run.go) looks at where the output will lie, opens a staging folder and has workers write it:
 // writer.go holds what they share, schedule.go hands out segments, worker.go copies or
 // makes one, readback.go compares what the disk has with what was meant, resume.go finds
 // what an earlier run left, receiptof.go writes down what was done. Below it lie compute

@@ -18,6 +18,7 @@ import (
 	"wreg/accel"
 	"wreg/export/compute"
 	"wreg/export/mlxconfig"
+	"wreg/ingest"
 	"wreg/ingest/claim"
 	"wreg/ingest/safetensors"
 	"wreg/registry"
@@ -79,6 +80,12 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	}
 	if err := p.tied(ctx, r); err != nil {
 		return nil, err
+	}
+	p.recomputed(r.Drops)
+	for _, f := range v.Findings {
+		if f.Rule != ingest.NotFinite && slices.Contains(ingest.ValueRules, f.Rule) { // check tells those of each tensor
+			p.Notes = append(p.Notes, f.Message)
+		}
 	}
 	said, _ := claim.Quantized(doc)
 	p.dropLeftover(doc, said)

@@ -174,7 +174,10 @@ type group struct {
 // fewNames is how many names a finding lists.
 const fewNames = 3
 
-func (g *groups) add(key, name string) {
+func (g *groups) add(key, name string) { g.about(key, name, "") }
+
+// about is add with what is to be said of the name.
+func (g *groups) about(key, name, said string) {
 	at := g.at[key]
 	if at == nil {
 		if g.at == nil {
@@ -184,7 +187,7 @@ func (g *groups) add(key, name string) {
 		g.at[key] = at
 	}
 	if at.n++; at.n <= fewNames {
-		at.few = append(at.few, strconv.Quote(name))
+		at.few = append(at.few, strings.TrimSpace(strconv.Quote(name)+" "+said))
 	}
 }
 

@@ -26,7 +26,8 @@ type HashOptions struct {
 // Hash reads every byte once, in fixed buffers, and returns the tensors of
 // Tensors with Hash, Sum, Slices and Stats filled in. Tensors are hashed in
 // parallel, the largest first; those that are the same bytes of one file under
-// several paths are read once. It fails when a file changed since Open.
+// several paths are read once. It fails when a file changed since Open. What the
+// values say of the weights (not finite, all zero) is in Findings then.
 //
 // Slices are taken of tensors of rank 3 and more with at most 65,536 slices. A
 // second tensor under a path is compared too: see Findings.
@@ -36,10 +37,17 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	}
 	out := slices.Clone(c.tensors)
 	tasks, copies := c.tasks(out)
+	values := newValues(out)
 	if err := interrupt.Each(ctx, o.Jobs, tasks, func() func(context.Context, task) error {
 		debug.SetPanicOnFault(true) // of this goroutine; see window
 		h := sums.NewHasher(sums.Options{NoSHA: o.NoSHA, NoStats: o.NoStats, Progress: o.Progress})
-		return func(ctx context.Context, t task) error { return c.hashOne(ctx, h, &t) }
+		return func(ctx context.Context, t task) error {
+			if err := c.hashOne(ctx, h, &t); err != nil {
+				return err
+			}
+			values.rows(&t, h)
+			return nil
+		}
 	}); err != nil {
 		return nil, err
 	}
@@ -57,6 +65,7 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 		return nil, err
 	}
 	c.settleRivals(tasks, out, o)
+	c.valueFindings(values)
 	return out, nil
 }
 

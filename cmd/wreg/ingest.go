@@ -141,8 +141,11 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 			return nil, "", err
 		}
 	}
-	v.Findings = c.Findings() // with the bytes read, duplicates are told equal or not
-	v.Layout = layout(ctx, v.Config, tensors)
+	var found []tensor.Finding
+	if v.Layout, found, err = matched(ctx, v.Config, tensors); err != nil {
+		return nil, "", err
+	}
+	v.Findings = append(slices.Clone(c.Findings()), found...) // with the bytes read, duplicates are told equal or not
 	var put *registry.Revision
 	err = a.open(registry.Options{}, func(r *registry.Registry) (err error) {
 		put, err = r.Put(ctx, v, tensors)
@@ -230,19 +233,26 @@ func modelName(path string) string {
 	return base
 }
 
-// layout names the layout of a checkpoint, "" when its architecture is unknown.
-func layout(ctx context.Context, config []byte, tensors []tensor.Info) string {
+// matched names the layout of a checkpoint, "" when its architecture is unknown, and
+// says what in config.json keeps the architecture from being made.
+func matched(ctx context.Context, config []byte, tensors []tensor.Info) (layout string, found []tensor.Finding, err error) {
 	cfg, err := arch.ParseConfig(config)
 	if err != nil {
-		return ""
+		return "", nil, nil // said by package ingest
 	}
 	ar, err := arch.Find(cfg)
 	if err != nil {
-		return ""
+		return "", nil, nil
 	}
 	res, err := ar.Resolve(ctx, cfg, tensor.List(tensors))
-	if err != nil {
-		return ""
+	var fault *arch.Error
+	switch {
+	case err == nil:
+		return res.Layout, nil, nil
+	case errors.As(err, &fault) && fault.Refused:
+		return "", nil, nil // which says nothing of the file
+	case ctx.Err() == nil:
+		return "", []tensor.Finding{{Rule: "config-value", File: "config.json", Message: fmt.Sprintf("config.json: no %s can be made of it: %v", cfg.ModelType(), err)}}, nil
 	}
-	return res.Layout
+	return "", nil, err
 }

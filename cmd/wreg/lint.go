@@ -1,11 +1,15 @@
 package main
 
 import (
+	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"wreg/ingest"
+	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 func lintCommand(a *app) *cobra.Command {
@@ -41,6 +45,11 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 			if err != nil {
 				return err
 			}
+			more, err := a.beyondHeaders(c.Context(), path)
+			if err != nil {
+				return err
+			}
+			found = append(found, more...)
 			rep := &report{head: []field{{"lint", args[0]}}, columns: []string{"rule", "file", "tensor", "message"}}
 			for _, f := range found {
 				rep.rows = append(rep.rows, []any{f.Rule, f.File, f.Tensor, strings.TrimSpace(f.Message)})
@@ -50,4 +59,37 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 	}
 	c.Flags().BoolVar(&rules, "rules", false, "list the rules instead")
 	return describe(c, statusFindings)
+}
+
+// beyondHeaders says what package ingest cannot of a checkpoint: what its architecture makes
+// of config.json, and what an ingest of the same files has said of their values.
+func (a *app) beyondHeaders(ctx context.Context, path string) ([]tensor.Finding, error) {
+	c, err := ingest.Open(ctx, path, ingest.Options{})
+	if err != nil {
+		return nil, ctx.Err() // lint has said so
+	}
+	defer c.Close()
+	_, found, err := matched(ctx, c.Config(), c.Tensors())
+	if err != nil {
+		return nil, err
+	}
+	if there, err := a.anyRegistry(); err != nil || !there {
+		return found, err
+	}
+	now := registry.Revision{Root: c.Path(), Config: c.Config(), Files: c.Files()}
+	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+		list, err := s.Models()
+		for _, v := range list {
+			if v.Hashed && unchanged(v, &now) {
+				found = append(found, valueFindings(v)...)
+				break
+			}
+		}
+		return err
+	})
+	return found, err
+}
+
+func valueFindings(v *registry.Revision) []tensor.Finding {
+	return slices.DeleteFunc(slices.Clone(v.Findings), func(f tensor.Finding) bool { return !slices.Contains(ingest.ValueRules, f.Rule) })
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -72,6 +74,7 @@ func TestScript(t *testing.T) {
 			"checkpoint": checkpointCmd,
 			"flip":       flipCmd,
 			"copy":       copyCmd,
+			"fill":       fillCmd,
 			"damage":     damageCmd,
 			"lines":      linesCmd,
 		},
@@ -169,6 +172,30 @@ func damageCmd(ts *testscript.TestScript, neg bool, args []string) {
 	_, err = f.WriteAt(b, at)
 	ts.Check(err)
 	ts.Check(f.Close())
+}
+
+// fill FILE TENSOR SLICE HEX writes an element over and over into one slice along axis
+// 0 of a tensor in a safetensors file, or into all with "all".
+func fillCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: fill file tensor slice hex")
+	}
+	file := ts.MkAbs(args[0])
+	t, err := findTensor(file, args[1])
+	ts.Check(err)
+	value, err := hex.DecodeString(args[3])
+	ts.Check(err)
+	from, n := int64(0), t.Bytes
+	if args[2] != "all" {
+		slice, err := strconv.ParseInt(args[2], 10, 64)
+		ts.Check(err)
+		n = t.Bytes / t.Shape[0]
+		from = n * slice
+	}
+	data, err := os.ReadFile(file)
+	ts.Check(err)
+	copy(data[t.Offset+from:][:n], bytes.Repeat(value, int(n)/len(value)))
+	ts.Check(os.WriteFile(file, data, 0o666))
 }
 
 // copy FILE FROM TO gives a tensor in a safetensors file the bytes of another.

@@ -51,6 +51,7 @@ type Hasher struct {
 	done        int64 // bytes
 	pending     int64 // bytes not yet reported to Progress
 	width, left int64 // of a slice, 0 when none are taken; left of the current one
+	rows        rows
 }
 
 // NewHasher makes the buffers of one worker.
@@ -121,6 +122,10 @@ func (h *Hasher) feed(ctx context.Context, r io.ReaderAt) error {
 	return nil
 }
 
+// ConstantRows counts the rows of the tensor that was last hashed which hold one value
+// over and over, and gives the first of them; 0 where no statistics are taken.
+func (h *Hasher) ConstantRows() (n, first int64) { return h.rows.constant, h.rows.first }
+
 func (h *Hasher) start(t *tensor.Info) {
 	h.sha.Reset()
 	h.slice.Reset()
@@ -136,6 +141,7 @@ func (h *Hasher) start(t *tensor.Info) {
 	if !h.o.NoStats && accel.Scannable(t.DType) {
 		h.stats = &tensor.Stats{}
 	}
+	h.rows.start(t, h.stats != nil)
 }
 
 // write takes all sums of p, a stretch at a time that stays in the nearest cache
@@ -155,6 +161,9 @@ func (h *Hasher) write(p []byte) error {
 		}
 		if h.width > 0 {
 			h.slices(q)
+		}
+		if h.rows.width > 0 {
+			h.rows.write(q)
 		}
 		h.done += int64(len(q))
 		if h.pending += int64(len(q)); h.pending >= hashBuffer || h.done == h.t.Bytes {

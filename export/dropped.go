@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
 
 	"wreg/export/compute"
 	"wreg/export/disk"
+	"wreg/export/mlxconfig"
 	"wreg/ingest"
 	"wreg/ingest/claim"
 	"wreg/registry/arch"
@@ -152,6 +154,57 @@ func equalBytes(ctx context.Context, c *ingest.Checkpoint, a, b string) (bool, e
 		off += n
 	}
 	return true, nil
+}
+
+// recomputed looks at the frequencies of rotary embeddings that rules drop because the
+// consumer computes them from config.json: what is dropped must be what that gives, by
+// the statistics taken at ingest. Those that differ are said, not refused: whether the
+// model was trained with them only its maker knows.
+func (p *Plan) recomputed(drops []arch.Drop) {
+	theta, factor, known := mlxconfig.Rotary(p.doc)
+	var first string
+	unlike, unread := 0, 0
+	for _, d := range drops {
+		t, ok := p.source.Lookup(d.Path)
+		if !ok || !strings.HasSuffix(d.Path, "inv_freq") || !known || len(t.Shape) != 1 || t.Shape[0] < 2 || !t.DType.Float() {
+			continue
+		}
+		if t.Stats == nil {
+			unread++
+			continue
+		}
+		least := math.Pow(theta, -float64(t.Shape[0]-1)/float64(t.Shape[0]))
+		if near(t.Stats.Max, 1, t.DType) && near(t.Stats.Min, least, t.DType) ||
+			near(t.Stats.Max, 1/factor, t.DType) && near(t.Stats.Min, least/factor, t.DType) {
+			continue
+		}
+		if unlike++; unlike == 1 {
+			first = fmt.Sprintf("tensor %q is dropped, for it is computed again, and is not what config.json gives: it goes from %g to %g, rope_theta %g gives 1 to %g",
+				d.Path, t.Stats.Max, t.Stats.Min, theta, least)
+		}
+	}
+	if unlike > 1 {
+		first += fmt.Sprintf("; %d more differ likewise", unlike-1)
+	}
+	if unlike > 0 {
+		p.Notes = append(p.Notes, first+"; if the model was trained so, config.json must say it (rope_theta, rope_scaling)")
+	}
+	if unread > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("%d inv_freq tensors are dropped, for they are computed again, and were not compared with rope_theta: there are no statistics of them; ingest without --no-hash and --no-stats", unread))
+	}
+}
+
+// near reports values equal within the rounding of a type, twice: of the value, and of
+// the power it is.
+func near(have, want float64, dt tensor.DType) bool {
+	tolerance := 1e-5
+	switch dt {
+	case tensor.F16:
+		tolerance = 1.0 / (1 << 10)
+	case tensor.BF16:
+		tolerance = 1.0 / (1 << 7)
+	}
+	return math.Abs(have-want) <= tolerance*math.Abs(want)
 }
 
 // companion matches the names of what a packed weight means other numbers without:

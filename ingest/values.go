@@ -1,0 +1,85 @@
+package ingest
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"wreg/ingest/sums"
+	"wreg/registry/tensor"
+)
+
+// ValueRules are the rules of findings that come from the values of weights, which Hash
+// reads, and not from headers.
+var ValueRules = []string{NotFinite, "all-zero", "constant-rows"}
+
+// NotFinite is the rule of values that are NaN or infinite.
+const NotFinite = "not-finite"
+
+// values is what was learnt of values while the bytes passed by.
+type values struct {
+	tensors  []tensor.Info
+	mu       sync.Mutex
+	constant map[*tensor.Info]constantRows
+}
+
+type constantRows struct{ n, first int64 }
+
+func newValues(tensors []tensor.Info) *values {
+	return &values{tensors: tensors, constant: map[*tensor.Info]constantRows{}}
+}
+
+// rows keeps how many rows of one value the tensor has that h has just hashed.
+func (v *values) rows(t *task, h *sums.Hasher) {
+	if n, first := h.ConstantRows(); n > 0 && t.rival < 0 {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.constant[t.into] = constantRows{n, first}
+	}
+}
+
+// valueFindings turns what was learnt into findings, one for each file and rule.
+func (c *Checkpoint) valueFindings(v *values) {
+	var infinite, zero, constant groups
+	for i := range v.tensors {
+		t := &v.tensors[i]
+		if t.Stats == nil {
+			continue
+		}
+		if bad := t.Stats.NaNs + t.Stats.Infs; bad > 0 {
+			infinite.about(t.File, t.Path, fmt.Sprintf("with %d NaN and %d infinite", t.Stats.NaNs, t.Stats.Infs))
+		}
+		n, err := t.Shape.Numel()
+		switch rows := v.constant[t]; {
+		case err != nil:
+		case isMatrix(t) && t.Stats.Zeros == n:
+			zero.add(t.File, t.Path)
+		case rows.n > 0:
+			constant.about(t.File, t.Path, fmt.Sprintf("with %d of %d, the first of them row %d", rows.n, n/t.Shape[len(t.Shape)-1], rows.first))
+		}
+	}
+	c.settled.Lock()
+	defer c.settled.Unlock()
+	c.findings = slices.DeleteFunc(slices.Clone(c.findings), func(f tensor.Finding) bool { return slices.Contains(ValueRules, f.Rule) })
+	for _, g := range infinite.sorted() {
+		c.note(NotFinite, g.key, g.first, "%s: values that are not finite in %s; whatever is computed with them is NaN: find an earlier copy, or the step that made them", g.key, g.names())
+	}
+	for _, g := range zero.sorted() {
+		c.note("all-zero", g.key, g.first, "%s: every value is 0 in %s; a weight that was trained is not: look at how it was saved", g.key, g.names())
+	}
+	for _, g := range constant.sorted() {
+		c.note("constant-rows", g.key, g.first, "%s: rows of one value in %s; rows that were never trained are so", g.key, g.names())
+	}
+}
+
+// isMatrix reports a float tensor of two or more dimensions that are not 1: biases and
+// norms are all zero in sound models.
+func isMatrix(t *tensor.Info) bool {
+	wide := 0
+	for _, d := range t.Shape {
+		if d > 1 {
+			wide++
+		}
+	}
+	return wide >= 2 && t.DType.Float()
+}
