@@ -22,9 +22,9 @@ type outcome struct {
 // there and give the declared shape wins.
 func (r *match) choose(it *declare.Output) outcome {
 	o := outcome{chosen: -1}
-	r.lastAxis = it.LastAxis()
-	defer func() { r.lastAxis = 0 }()
+	defer func() { r.making = making{} }()
 	for k, m := range it.From {
+		r.making = making{Output: it, way: m}
 		f, t := r.forward(m)
 		if t == nil {
 			t = r.check(it, m, f)

@@ -135,16 +135,16 @@ func bytesPart(scale tensor.Info) part {
 // tiles reads codes with one scale byte per 32 rows, which mlx wants for every row.
 // The declared size of the last axis tells 8-bit codes from 4-bit ones.
 func (r *match) tiles(_ *declare.Read, path string, codes, scale tensor.Info) (Operand, *Shortfall) {
-	n := len(codes.Shape)
+	n, last := len(codes.Shape), r.lastAxis(path)
 	switch {
 	case scale.DType != tensor.U8 && scale.DType != tensor.F8E8M0:
 		return Operand{}, wrongAt(path, &scale, nil, "its scales are %v, not e8m0 bytes: they cannot be re-encoded here; convert with mlx_lm", scale.DType)
-	case n < 2 || len(scale.Shape) != n || r.lastAxis <= 0 || scale.Shape[n-1] <= 0:
+	case n < 2 || len(scale.Shape) != n || last <= 0 || scale.Shape[n-1] <= 0:
 		return Operand{}, wrongAt(path, &scale, nil, "its scales have shape %v, not one for tiles of %v", scale.Shape, codes.Shape)
 	}
 	_, size := codes.DType.Block()
-	bits := int(codes.Shape[n-1] * size * 8 / r.lastAxis)
-	group := int(r.lastAxis / scale.Shape[n-1])
+	bits := int(codes.Shape[n-1] * size * 8 / last)
+	group := int(last / scale.Shape[n-1])
 	if bits != 8 && bits != 4 || scale.Shape[n-2] == codes.Shape[n-2] {
 		return repacked(path, codes, scale, bits, group)
 	}

@@ -45,7 +45,7 @@ func (r *match) packedByConfig() bool {
 
 // packed reads a tensor quantized by mlx: weight, scales and perhaps biases.
 func (r *match) packed(path string, weight, scales tensor.Info) (Operand, *Shortfall) {
-	bits, group := r.packing(strings.TrimSuffix(path, ".weight"), weight, scales)
+	bits, group := r.packing(path, weight, scales)
 	if bits == 0 {
 		return Operand{}, wrongAt(path, &weight, nil, "packed %v with scales %v: neither config.json nor the shapes give bits and group size", weight.Shape, scales.Shape)
 	}
@@ -61,16 +61,16 @@ func (r *match) packed(path string, weight, scales tensor.Info) (Operand, *Short
 
 // packing infers bits and group size as mlx does, from the shapes and the declared
 // size of the last axis; where that is unknown, from config.json.
-func (r *match) packing(module string, weight, scales tensor.Info) (bits, group int) {
+func (r *match) packing(path string, weight, scales tensor.Info) (bits, group int) {
 	if len(weight.Shape) == 0 || len(weight.Shape) != len(scales.Shape) {
 		return 0, 0
 	}
 	words := weight.Shape[len(weight.Shape)-1]
 	groups := scales.Shape[len(scales.Shape)-1]
-	if n := r.lastAxis; n > 0 && groups > 0 && words*32%n == 0 && n%groups == 0 {
+	if n := r.lastAxis(path); n > 0 && groups > 0 && words*32%n == 0 && n%groups == 0 {
 		return int(words * 32 / n), int(n / groups)
 	}
-	if b, g, _ := r.Packing(module); tensor.Packs(words, groups, b, g) {
+	if b, g, _ := r.Packing(strings.TrimSuffix(path, ".weight")); tensor.Packs(words, groups, b, g) {
 		return int(b), int(g)
 	}
 	return 0, 0

@@ -31,9 +31,9 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 		}
 		if src != nil {
 			if i, ok := src.Lookup(it.Path); ok && i.DType == tensor.U32 {
-				r.lastAxis = it.LastAxis()
+				r.making = making{Output: it}
 				f, t := r.load(it.Path)
-				r.lastAxis = 0
+				r.making = making{}
 				if t == nil && f.bits > 0 {
 					base := strings.TrimSuffix(it.Path, "weight")
 					for _, p := range f.parts {
@@ -147,7 +147,10 @@ func (r *match) hfWay(it *declare.Output) *declare.TensorExpr {
 			if k == it.Own && !it.OwnListed && it.Listed > 0 {
 				continue
 			}
-			if f, t := r.forward(m); t == nil && r.check(it, m, f) == nil {
+			r.making = making{Output: it, way: m}
+			f, t := r.forward(m)
+			r.making = making{}
+			if t == nil && r.check(it, m, f) == nil {
 				return m
 			}
 		}

@@ -155,9 +155,9 @@ const Lost = "lost: nothing in the checkpoint makes it"
 // lacksMLX checks one tensor of the mlx layout.
 func (r *match) lacksMLX(it *declare.Output) *Gap {
 	if have, ok := r.src.Lookup(it.Path); ok {
-		r.lastAxis = it.LastAxis()
+		r.making = making{Output: it}
 		f, t := r.load(it.Path)
-		r.lastAxis = 0
+		r.making = making{}
 		if t == nil && f.Shape.Equal(it.Shape) {
 			return nil
 		}

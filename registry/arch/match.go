@@ -18,7 +18,7 @@ type match struct {
 	src        Source          // nil: nothing is known about a checkpoint
 	followed   map[string]bool // what renamings are from: whether there is any
 	endings    map[string]bool // of tensors: whether there is any
-	lastAxis   int64           // what the output being made declares for its last axis, 0: nothing
+	making     making          // what is read for
 	loaderCast tensor.DType    // awq: the loader casts every float to the scales' dtype
 }
 
@@ -50,6 +50,32 @@ func (r *match) Any(d *declare.Declared, p *tensor.Pattern) (found bool) {
 		return !found && d.Work(declare.MatchSteps(p, i.Path)) == nil
 	})
 	return found
+}
+
+// making is the output that tensors are read for, and the way by which it is made of
+// them.
+type making struct {
+	*declare.Output
+	way  *declare.TensorExpr // nil: it is stored as it is
+	told map[string]tensor.Shape
+}
+
+// lastAxis is what the output being made declares for the last axis of a tensor that
+// it is made of; 0 when nothing is known.
+func (r *match) lastAxis(path string) int64 {
+	m := &r.making
+	switch {
+	case m.Output == nil:
+		return 0
+	case m.way == nil || m.way.Op == op.Load || m.way.Op == declare.Each:
+		return m.LastAxis()
+	case m.told == nil:
+		m.told = r.inputShapes(m.way, m.Shape)
+	}
+	if s := m.told[path]; len(s) > 0 {
+		return max(s[len(s)-1], 0)
+	}
+	return 0
 }
 
 // loader does what mlx_lm's loader does to an AWQ checkpoint: it casts all other

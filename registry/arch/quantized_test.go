@@ -2,6 +2,7 @@ package arch_test
 
 import (
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -95,5 +96,49 @@ func TestPackedWhereFloatsAreRead(t *testing.T) {
 	_, _, r := resolve(t, c, list)
 	if len(r.Gaps) != 1 || r.Gaps[0].Path != gate || r.Gaps[0].Status != arch.Changed || !strings.Contains(r.Gaps[0].Reason, "4 bits") {
 		t.Errorf("gaps: %+v", r.Gaps)
+	}
+}
+
+// A reason that speaks of bits speaks of those that the weight is stored in, whatever
+// axis a rule puts last.
+func TestBitsAreThoseStored(t *testing.T) {
+	said := 0
+	number := regexp.MustCompile(`(\d+)[- ]bit`)
+	for name, c := range goldens(t) {
+		var list []tensor.Info
+		for _, i := range c.Source {
+			n := len(i.Shape)
+			base, is := strings.CutSuffix(i.Path, ".weight")
+			if !is || n < 2 || !i.DType.Float() || i.Shape[n-1]%32 != 0 {
+				list = append(list, i)
+				continue
+			}
+			words, groups := slices.Clone(i.Shape), slices.Clone(i.Shape)
+			words[n-1], groups[n-1] = i.Shape[n-1]*6/32, i.Shape[n-1]/32
+			list = append(list, tensor.Info{Path: i.Path, DType: tensor.U32, Shape: words},
+				tensor.Info{Path: base + ".scales", DType: tensor.BF16, Shape: groups}, tensor.Info{Path: base + ".biases", DType: tensor.BF16, Shape: groups})
+		}
+		config, err := arch.ParseConfig(withKey(t, c.Config, "quantization", json.RawMessage(`{"group_size": 32, "bits": 6}`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := arch.Find(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := a.Resolve(t.Context(), config, newSource(list))
+		if err != nil {
+			continue
+		}
+		for _, g := range r.Gaps {
+			for _, m := range number.FindAllStringSubmatch(g.Reason, -1) {
+				if said++; m[1] != "6" {
+					t.Errorf("%s: %s: %s", name, g.Path, g.Reason)
+				}
+			}
+		}
+	}
+	if said < 20 {
+		t.Errorf("only %d reasons speak of bits", said)
 	}
 }

@@ -19,9 +19,9 @@ func (v *inverter) packedBack(it *declare.Output, m *declare.TensorExpr, weight 
 	if !ok || !strings.HasSuffix(it.Path, ".weight") || it.LastAxis() == 0 {
 		return false
 	}
-	v.lastAxis = it.LastAxis()
-	bits, group := v.packing("", weight, scales)
-	v.lastAxis = 0
+	v.making = making{Output: it}
+	bits, group := v.packing(it.Path, weight, scales)
+	v.making = making{}
 	var c *declare.Read
 	var paths []string
 	m.Loads(func(path string) {
