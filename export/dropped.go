@@ -105,7 +105,7 @@ func (p *Plan) keeps(ctx context.Context, path, key string) bool {
 	} else {
 		at.Set(key, false)
 	}
-	r, err := p.resolve(ctx, arch.NewConfig(changed), decoded{&p.source})
+	r, err := p.resolve(ctx, arch.NewConfig(changed), &p.source)
 	return err == nil && len(r.Gaps) == 0 && !slices.Contains(r.Unused, path) &&
 		!slices.ContainsFunc(r.Drops, func(d arch.Drop) bool { return d.Path == path })
 }

@@ -185,7 +185,7 @@ func TestGGUFRefused(t *testing.T) {
 		"a family whose names are not known": {fmt.Sprintf(ggufConfig, "gemma2"), tinyGGUF(kindQ8_0), export.Options{},
 			[]string{`model_type "gemma2"`, "llama, mistral, qwen2, qwen3", "--arch FILE"}},
 		"other blocks": {config, with(func(x *ggufTensor) { x.kind, x.shape, x.data = kindQ4_K, []int{4, 256}, make([]byte, 4*144) }), export.Options{},
-			[]string{"q4_k (blk.0.attn_q.weight)", "q8_0 and q4_0"}},
+			[]string{"changed blk.0.attn_q.weight", "q4_k", "q8_0 and q4_0"}},
 		"a gap":            {config, tinyGGUF(kindQ8_0)[:10], export.Options{}, []string{"missing", "blk.0.ffn_up.weight"}},
 		"a strange tensor": {config, append(tinyGGUF(kindQ8_0), ggufTensor{"blk.0.odd.weight", []int{1}, kindF32, make([]byte, 4)}), export.Options{}, []string{"blk.0.odd.weight", "--allow-unused"}},
 		"a scale that is no number": {config, with(func(x *ggufTensor) { x.data[34*5], x.data[34*5+1] = 1, 0x7e }), export.Options{},

@@ -59,15 +59,12 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	}
 	c := arch.NewConfig(doc)
 	if o.Arch == nil {
-		if o.Arch, err = findArch(c, src); err != nil {
-			return nil, err
+		if o.Arch, err = arch.FindFor(c, src); err != nil {
+			return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 		}
 	}
-	if err := src.opaque(); err != nil {
-		return nil, err
-	}
 	p := &Plan{Model: v.Ref(), Target: o.Target, o: o, source: *src}
-	r, err := p.resolve(ctx, c, decoded{src})
+	r, err := p.resolve(ctx, c, src)
 	if err != nil {
 		return nil, err
 	}
@@ -75,6 +72,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if err := p.complete(r); err != nil {
 		return nil, err
 	}
+	p.noteNames(r)
 	if p.doc, err = pyjson.Parse(v.Config); err != nil { // before mlx_lm's edits
 		return nil, err
 	}
@@ -189,8 +187,7 @@ func (o Options) filled() (Options, error) {
 // hf; one that is in the hf layout already stays as it is, tensor by tensor: in
 // safetensors, and in shards of the usual size, whatever it was before.
 func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*arch.Resolution, error) {
-	_, ggml := src.Lookup(ggufMark)
-	if p.Target == arch.MLX || ggml { // those families have the same names in hf and mlx
+	if p.Target == arch.MLX || arch.LlamaCpp(src) { // those families have the same names in hf and mlx
 		return p.o.Arch.Resolve(ctx, c, src)
 	}
 	back, err := p.o.Arch.Invert(ctx, c, src)
@@ -224,6 +221,25 @@ func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*a
 		}
 	}
 	return r, nil
+}
+
+// noteNames says that tensors were read under llama.cpp's names, and whose rows were
+// put back in hf's order.
+func (p *Plan) noteNames(r *arch.Resolution) {
+	if !arch.LlamaCpp(&p.source) {
+		return
+	}
+	turned := 0
+	for _, t := range r.Targets {
+		if t.Make != nil && t.Make.Op != op.Load {
+			turned++
+		}
+	}
+	note := fmt.Sprintf("%s has llama.cpp's names and order of rows, as a GGUF has: read by %s", p.Model, r.Arch.File)
+	if turned > 0 {
+		note += fmt.Sprintf("; q and k, which lie there in the order of its rotary pairs, are put back in hf's: %d tensors", turned)
+	}
+	p.Notes = append(p.Notes, note)
 }
 
 // same is a tensor as it is.
@@ -337,7 +353,7 @@ func (p *Plan) quantized(t arch.Target, n *op.Node, spec accel.QuantSpec, why st
 // is the dtype that the floats become.
 func (p *Plan) decode(n *op.Node, as tensor.DType) *op.Node {
 	if n.Op == op.Load {
-		if t, ok := p.source.Lookup(n.Path); ok && compute.Decodable(t.DType) {
+		if t, ok := p.source.Lookup(n.Path); ok && op.Decodable(t.DType) {
 			load := *n
 			load.DType = t.DType
 			return &op.Node{Step: op.Step{Op: op.GGML, Scalar: largest[as]}, In: []*op.Node{&load}, DType: tensor.F32, Shape: n.Shape}

@@ -184,16 +184,16 @@ func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, fi
 	if err != nil {
 		return nil, err
 	}
-	ar, err := readArch(file)
-	if err == nil && ar == nil {
-		ar, err = arch.Find(cfg)
-	}
-	if err != nil {
-		return nil, err
-	}
 	all, err := tensorsOf(s, v)
 	if err != nil {
 		return nil, err
+	}
+	ar, err := readArch(file)
+	if err == nil && ar == nil {
+		ar, err = arch.FindFor(cfg, all)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 	}
 	return ar.Resolve(ctx, cfg, all)
 }

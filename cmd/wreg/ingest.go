@@ -240,7 +240,7 @@ func matched(ctx context.Context, config []byte, tensors []tensor.Info) (layout 
 	if err != nil {
 		return "", nil, nil // said by package ingest
 	}
-	ar, err := arch.Find(cfg)
+	ar, err := arch.FindFor(cfg, tensor.List(tensors))
 	if err != nil {
 		return "", nil, nil
 	}

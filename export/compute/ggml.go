@@ -17,21 +17,18 @@ func init() {
 }
 
 func decodedBlocks(n *op.Node) (out op.Array, err error) {
-	if len(n.In) != 1 || !Decodable(n.In[0].DType) {
+	if len(n.In) != 1 || !op.Decodable(n.In[0].DType) {
 		return out, errors.New("only q8_0 and q4_0 become floats")
 	}
 	return op.Array{DType: tensor.F32, Shape: n.In[0].Shape}, nil
 }
 
-// decodable are the block types that become floats; a block is an f16 scale and
+// decodable are the decoders of op.Decodable's types; a block is an f16 scale and
 // its codes.
 var decodable = map[tensor.DType]func(dst, block []byte, scale float32) (largest float32){
 	tensor.Q8_0: decodeQ8,
 	tensor.Q4_0: decodeQ4,
 }
-
-// Decodable reports that the blocks of a type become floats.
-func Decodable(d tensor.DType) bool { return decodable[d] != nil }
 
 // blocks decodes ggml's blocks.
 type blocks struct {

@@ -98,6 +98,11 @@ func TestPackedInRanges(t *testing.T) {
 	}
 	add(&op.Node{Step: op.Step{Op: op.AWQ}, DType: tensor.U32, Shape: tensor.Shape{72, 24}, In: []*op.Node{load("qweight", tensor.I32, 192, 9)}})
 	add(&op.Node{Step: op.Step{Op: op.AWQBias}, DType: tensor.F16, Shape: tensor.Shape{72, 6}, In: []*op.Node{load("scales", tensor.F16, 72, 6), load("zeros", tensor.I32, 6, 9)}})
+	for d := range tensor.DType(255) {
+		if has := decodable[d] != nil; has != op.Decodable(d) {
+			t.Errorf("%v has a decoder: %v; op.Decodable says otherwise", d, has)
+		}
+	}
 	for d := range decodable {
 		add(&op.Node{Step: op.Step{Op: op.GGML}, DType: tensor.F32, Shape: tensor.Shape{7, 96}, In: []*op.Node{load(d.String(), d, 7, 96)}})
 		_, size := d.Block()

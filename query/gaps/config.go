@@ -129,13 +129,18 @@ func (q *Question) architecture(c *modelView) (*arch.Arch, *arch.Config, error) 
 		return nil, nil, fmt.Errorf("%s has no config.json, so its architecture is unknown: compare against layers or against another model", ref)
 	}
 	k, findErr, err := keepConfig(c.revision.Config)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, nil, fmt.Errorf("%s: config.json: %w", ref, err)
+	}
+	a := k.arch
+	if q.Arch == nil && arch.LlamaCpp(c) {
+		a, findErr = arch.FindFor(k.config, c)
+	}
+	switch {
 	case q.Arch != nil:
 		return q.Arch, k.config, nil
 	case findErr != nil:
 		return nil, nil, fmt.Errorf("%s: %w", ref, findErr)
 	}
-	return k.arch, k.config, nil
+	return a, k.config, nil
 }

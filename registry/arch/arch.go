@@ -2,7 +2,7 @@
 // in each layout, as a function of its config.json; what a checkpoint lacks of it;
 // and how each tensor of the mlx layout is made from the hf one, or the other way.
 //
-// Most users need [Find] (the architecture for a config), [Arch.Resolve] (targets,
+// Most users need [FindFor] (the architecture for a config and a checkpoint's names), [Arch.Resolve] (targets,
 // gaps and unused tensors of a checkpoint; [Arch.Lacks] is its gaps alone),
 // [Arch.Expect] (what a layout must hold),
 // [Arch.Against] (what a checkpoint lacks of it, and what would mend that) and
@@ -22,6 +22,7 @@
 package arch
 
 import (
+	"fmt"
 	"strings"
 
 	"wreg/registry/arch/declare"
@@ -62,6 +63,27 @@ func NewConfig(doc *pyjson.Object) *Config { return declare.NewConfig(doc) }
 // Find gives the architecture that serves a config's model_type, mlx_lm's renames
 // included. Unknown: an *UnknownError naming the nearest.
 func Find(c *Config) (*Arch, error) { return wrapped(declare.Find(c)) }
+
+// FindFor is Find for the names that the checkpoint's tensors have: llama.cpp's have
+// architectures of their own.
+func FindFor(c *Config, src Source) (*Arch, error) {
+	if !LlamaCpp(src) {
+		return Find(c)
+	}
+	a, known, err := lang.ByLlamaCpp(c.ModelType())
+	if a == nil && err == nil {
+		err = fmt.Errorf("the tensors have llama.cpp's names; those of model_type %q are not known (known are %s): give --arch FILE, or take the checkpoint the GGUF was made from",
+			c.ModelType(), strings.Join(known, ", "))
+	}
+	return wrapped(a, err)
+}
+
+// LlamaCpp reports that a checkpoint's tensors have llama.cpp's names, by the one that
+// every language model in a GGUF has and no other layout uses.
+func LlamaCpp(src Source) bool {
+	_, ok := src.Lookup("token_embd.weight")
+	return ok
+}
 
 // ByName gives an embedded architecture by its name or alias.
 func ByName(name string) (*Arch, error) { return wrapped(lang.ByName(name)) }

@@ -31,6 +31,8 @@ func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall
 		return f, t
 	case !ok:
 		return Operand{}, &Shortfall{absent: []string{path}, total: 1}
+	case i.DType >= tensor.Q4_0: // ggml's; decoded has none that become floats
+		return Operand{}, wrongAt(path, &i, nil, "stored as %v: of ggml's block types, only q8_0 and q4_0 become floats; take the checkpoint the GGUF was made from", i.DType)
 	case i.DType == tensor.F8E4M3:
 		return Operand{}, wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale, without which the values would be wrong", i.DType, r.Arch.Name)
 	}

@@ -104,7 +104,8 @@ func (r *match) stacked(m *declare.TensorExpr, one Operand) Operand {
 // ranged asks a Source that can answer for all elements at once; only plain floats
 // are answered for that way, anything else needs a look at each.
 func (r *match) ranged(m *declare.TensorExpr) (first tensor.Info, ok bool) {
-	src, can := r.src.(Ranged)
+	d, _ := r.src.(decoded)
+	src, can := d.Source.(Ranged)
 	if !can || m.Op != declare.Each || m.Until <= m.From {
 		return first, false
 	}

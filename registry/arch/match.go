@@ -23,10 +23,10 @@ type match struct {
 }
 
 func (a *Arch) match(ctx context.Context, c *Config, src Source, towardsHF bool) (*match, error) {
-	r := &match{src: src, followed: map[string]bool{}, endings: map[string]bool{}}
+	r := &match{followed: map[string]bool{}, endings: map[string]bool{}}
 	var cp declare.Checkpoint
 	if src != nil {
-		cp = r
+		cp, r.src = r, decoded{src}
 	}
 	d, err := declare.Apply(ctx, a.Arch, c, cp, towardsHF)
 	if err != nil {
@@ -34,6 +34,26 @@ func (a *Arch) match(ctx context.Context, c *Config, src Source, towardsHF bool)
 	}
 	r.Declared = d
 	return r, r.loader()
+}
+
+// decoded is a source whose blocks of ggml's are seen as the floats they become.
+type decoded struct{ Source }
+
+func (d decoded) Lookup(path string) (tensor.Info, bool) {
+	i, ok := d.Source.Lookup(path)
+	return asFloats(i), ok
+}
+
+func (d decoded) All(yield func(tensor.Info) bool) {
+	d.Source.All(func(i tensor.Info) bool { return yield(asFloats(i)) })
+}
+
+func asFloats(i tensor.Info) tensor.Info {
+	if op.Decodable(i.DType) {
+		i.DType = tensor.F32
+		i.Bytes, _ = i.Shape.Bytes(i.DType)
+	}
+	return i
 }
 
 // Load is declare.Checkpoint.

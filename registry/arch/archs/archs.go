@@ -9,7 +9,8 @@ package archs
 
 import "embed"
 
-// Files are NAME.arch and blocks/NAME.arch.
+// Files are NAME.arch and blocks/NAME.arch, and gguf/NAME.arch for checkpoints whose
+// tensors have llama.cpp's names.
 //
-//go:embed *.arch blocks/*.arch
+//go:embed *.arch blocks/*.arch gguf/*.arch
 var Files embed.FS

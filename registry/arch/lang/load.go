@@ -17,14 +17,18 @@ import (
 // parsed when they are needed: a query needs one of a hundred.
 type library struct {
 	arch   map[string]string // name or alias → file
+	gguf   map[string]string // the same, of files for llama.cpp's names
 	names  []string
 	blocks map[string]string
 	parsed sync.Map // file → *Arch
 }
 
+// ggufDir holds the architectures for llama.cpp's names.
+const ggufDir = "gguf"
+
 var lib = sync.OnceValue(func() *library {
-	l := &library{arch: map[string]string{}, blocks: map[string]string{}}
-	for _, dir := range []string{".", "blocks"} {
+	l := &library{arch: map[string]string{}, gguf: map[string]string{}, blocks: map[string]string{}}
+	for _, dir := range []string{".", "blocks", ggufDir} {
 		entries, err := archs.Files.ReadDir(dir)
 		if err != nil {
 			panic(err) // the embedded tree is part of the program
@@ -52,11 +56,16 @@ func (l *library) scan(file, text string) {
 			rest, _, _ = strings.Cut(rest, "#")
 			for i, name := range strings.Split(rest, ",") {
 				name = strings.TrimSpace(name)
+				if path.Dir(file) == ggufDir {
+					l.gguf[name] = file
+					continue
+				}
 				l.arch[name] = file
 				if i == 0 {
 					l.names = append(l.names, name)
 				}
 			}
+		} else if path.Dir(file) == ggufDir { // its blocks are its own
 		} else if rest, ok := strings.CutPrefix(line, "block "); ok {
 			name, _, _ := strings.Cut(rest, "(")
 			l.blocks[strings.TrimSpace(name)] = file
@@ -73,7 +82,7 @@ func (l *library) parse(name string) (*Arch, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := parse(path.Base(name), string(text))
+	a, err := parse(strings.TrimPrefix(name, "blocks/"), string(text))
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +130,17 @@ func ByName(name string) (*Arch, error) {
 		return nil, &UnknownError{ModelType: name, Nearest: nearest(name, l.arch)}
 	}
 	return l.parse(file)
+}
+
+// ByLlamaCpp gives the embedded architecture for checkpoints of a model_type whose
+// tensors have llama.cpp's names; known are the model_types that have one.
+func ByLlamaCpp(name string) (a *Arch, known []string, err error) {
+	l := lib()
+	if file, ok := l.gguf[name]; ok {
+		a, err = l.parse(file)
+		return a, nil, err
+	}
+	return nil, slices.Sorted(maps.Keys(l.gguf)), nil
 }
 
 // Names lists the embedded architectures, sorted, without their aliases.

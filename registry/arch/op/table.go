@@ -37,6 +37,9 @@ const (
 	GGML       Op = "ggml"       // In[0] in blocks of ggml's, to f32
 )
 
+// Decodable reports that GGML makes floats of the blocks of a type.
+func Decodable(d tensor.DType) bool { return d == tensor.Q8_0 || d == tensor.Q4_0 }
+
 // Operations that no Node has: each becomes Reshape once the shapes are known.
 const (
 	Flatten   Op = "flatten"   // Axis, Count: these axes become one
