@@ -42,7 +42,8 @@ func (s *writer) receipt(files []receipt.File) *receipt.Receipt {
 		dropped[d.Path] = d
 	}
 	for _, t := range p.source.tensors {
-		src := receipt.Source{Path: t.Path, Bytes: t.Bytes, XXH3: t.Sum.String(), SHA256: t.Hash.String(), Into: into[t.Path]}
+		stored := s.src.Stored(t.Path)
+		src := receipt.Source{Path: stored, Bytes: t.Bytes, XXH3: t.Sum.String(), SHA256: t.Hash.String(), Into: into[stored]}
 		if d, ok := dropped[t.Path]; ok && src.Into == nil {
 			src.Dropped, src.Rule = d.Because, d.Rule
 		} else if src.Into == nil {
@@ -60,6 +61,9 @@ func (s *writer) receipt(files []receipt.File) *receipt.Receipt {
 		}
 		r.Sources = append(r.Sources, src)
 	}
+	for _, t := range s.src.Left() {
+		r.Sources = append(r.Sources, receipt.Source{Path: t.Path, Bytes: t.Bytes, Dropped: "left out by " + p.source.naming.Flags()})
+	}
 	return r
 }
 
@@ -68,6 +72,9 @@ func (s *writer) tensor(i int, parts []compute.Segment) receipt.Tensor {
 	t := &s.plan.Tensors[i]
 	out := receipt.Tensor{Path: t.Path, DType: t.DType.String(), Shape: t.Shape, File: s.plan.Shards[t.Shard].Name, Offset: t.Offset,
 		Bytes: t.Bytes, Rule: t.Rule, Steps: t.Make.Text(), XXH3: s.whole[i].Sum.String(), From: compute.Loads(t.tree)}
+	for k, path := range out.From {
+		out.From[k] = s.src.Stored(path)
+	}
 	if out.Shape == nil {
 		out.Shape = tensor.Shape{}
 	}
@@ -78,7 +85,7 @@ func (s *writer) tensor(i int, parts []compute.Segment) receipt.Tensor {
 	for k, p := range parts {
 		part := receipt.Part{Bytes: t.bytesFor(p.First+p.N) - t.bytesFor(p.First), XXH3: s.made[i][k].Sum.String(), SHA256: s.known(i, k, p).String()}
 		if from := compute.Loads(p.Node); len(from) == 1 {
-			part.From = from[0]
+			part.From = s.src.Stored(from[0])
 		}
 		out.Parts = append(out.Parts, part)
 	}

@@ -20,7 +20,8 @@ type source struct {
 	root    string // absolute path of the folder or file
 	files   []tensor.File
 	hashed  bool
-	tensors tensor.List // sorted by path
+	naming  tensor.Naming // of the names in the files
+	tensors tensor.List   // sorted by path
 }
 
 func readSource(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*source, error) {
@@ -31,7 +32,7 @@ func readSource(ctx context.Context, s *registry.Snapshot, v *registry.Revision)
 	for i := range tensors {
 		tensors[i].File, tensors[i].Format = "", ""
 	}
-	return &source{ref: v.Ref(), root: v.Root, files: slices.Clone(v.Files), hashed: v.Hashed, tensors: tensors}, nil
+	return &source{ref: v.Ref(), root: v.Root, files: slices.Clone(v.Files), hashed: v.Hashed, naming: v.Naming, tensors: tensors}, nil
 }
 
 // Recorded is what the registry has of the tensors of a revision, sorted by path, to
@@ -97,7 +98,7 @@ func (s *source) open(ctx context.Context) (*ingest.Checkpoint, error) {
 	if err := s.unchanged(); err != nil {
 		return nil, err
 	}
-	c, err := ingest.Open(ctx, s.root, ingest.Options{})
+	c, err := ingest.Open(ctx, s.root, ingest.Options{Naming: s.naming})
 	if err != nil {
 		return nil, err
 	}

@@ -24,10 +24,12 @@ type Checkpoint struct {
 	tensors  tensor.List
 	findings []tensor.Finding
 
-	open  []*file
-	where []location // of tensors[i]
-	rival []rival
-	draft *shards.Draft
+	open   []*file
+	where  []location // of tensors[i]
+	naming tensor.Naming
+	left   tensor.List // what the naming leaves out
+	rival  []rival
+	draft  *shards.Draft
 
 	settled sync.Mutex // guards findings once Open is done
 }
@@ -65,6 +67,17 @@ func (c *Checkpoint) Findings() []tensor.Finding {
 	c.settled.Lock()
 	defer c.settled.Unlock()
 	return c.findings
+}
+
+// Left are the tensors that Options.Naming leaves out.
+func (c *Checkpoint) Left() []tensor.Info { return c.left }
+
+// Stored is a tensor's name in its file, which Options.Naming may have changed.
+func (c *Checkpoint) Stored(path string) string {
+	if i, ok := c.tensors.Find(path); ok {
+		return c.info(c.where[i]).Path
+	}
+	return path
 }
 
 // Tensors lists every tensor, sorted by path; hashes and statistics are absent.

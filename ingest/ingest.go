@@ -21,12 +21,15 @@ import (
 	"wreg/ingest/folder"
 	"wreg/ingest/gguf"
 	"wreg/ingest/shards"
+	"wreg/registry/tensor"
 )
 
 // Options of Open. The zero value works.
 type Options struct {
 	// Jobs is the number of files whose headers are read at once; 0 is one per core.
 	Jobs int
+	// Naming says how the names in the files become those of tensors.
+	Naming tensor.Naming
 }
 
 // Open reads the headers of the checkpoint at path: a file and the config.json
@@ -42,7 +45,7 @@ func Open(ctx context.Context, path string, o Options) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Checkpoint{root: abs}
+	c := &Checkpoint{root: abs, naming: o.Naming.Whole()}
 	switch {
 	case info.IsDir():
 		err = c.openFolder(ctx, o)

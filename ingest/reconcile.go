@@ -214,6 +214,9 @@ func inOrder(all []location) bool {
 
 // sealed finishes an opened checkpoint: its files in order, nothing empty.
 func (c *Checkpoint) sealed() error {
+	if err := c.rename(); err != nil {
+		return err
+	}
 	var all zipfile.Budget
 	for _, f := range c.open {
 		c.files = append(c.files, f.info)
@@ -229,6 +232,36 @@ func (c *Checkpoint) sealed() error {
 		c.note("no-tensors", c.single, "", "%s: holds no tensors", c.Path())
 	}
 	c.noteLeftover()
+	return nil
+}
+
+// rename gives tensors the names that were asked for. Findings about one tensor name
+// it as it is called then; their messages are about files.
+func (c *Checkpoint) rename() error {
+	if c.naming.IsZero() {
+		return nil
+	}
+	renamed, from, left, err := c.naming.Renamed(c.tensors)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Path(), err)
+	}
+	where := make([]location, len(from))
+	for i, k := range from {
+		where[i] = c.where[k]
+	}
+	c.tensors, c.where, c.left = renamed, where, left
+	rivals := c.rival[:0]
+	for _, r := range c.rival {
+		if name, ok := c.naming.Name(r.path); ok {
+			rivals = append(rivals, rival{name, r.at})
+		}
+	}
+	c.rival = rivals
+	for i := range c.findings {
+		if name, ok := c.naming.Name(c.findings[i].Tensor); ok {
+			c.findings[i].Tensor = name
+		}
+	}
 	return nil
 }
 

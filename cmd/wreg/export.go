@@ -29,6 +29,7 @@ type exportOptions struct {
 	dtype, hfPath, arch, memory, name string
 	device, part                      string
 	dryRun, noRegister                bool
+	naming                            tensor.Naming
 	quantizeOptions
 }
 
@@ -79,6 +80,7 @@ ingested first. The result is registered as MODEL-mlx.`,
 	f.StringVar(&o.part, "part", "", "write share `K/N` of the shards only: in any order, on any machine")
 	f.BoolVar(&o.Finish, "finish", false, "check that every part is there, then land them as one folder")
 	f.StringVar(&o.device, "device", "", "where steps compute: auto, cpu or metal (default $WREG_DEVICE, then auto)")
+	namingFlags(f, &o.naming)
 	o.quantizeOptions.flags(c)
 	c.MarkFlagsMutuallyExclusive("part", "finish")
 	c.MarkFlagsMutuallyExclusive("out", "mlx-path")
@@ -87,7 +89,7 @@ ingested first. The result is registered as MODEL-mlx.`,
 }
 
 func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
-	ref, err := a.modelOrPath(c, model)
+	ref, err := a.modelOrPath(c, model, o.naming.Whole())
 	if err != nil {
 		return err
 	}
@@ -215,12 +217,15 @@ func parsePart(text string) (part, parts int, err error) {
 }
 
 // modelOrPath gives the reference of a registered model; a path on disk that is
-// no model's name is ingested first.
-func (a *app) modelOrPath(c *cobra.Command, model string) (ref string, err error) {
+// no model's name is ingested first, with its names as they are to be read.
+func (a *app) modelOrPath(c *cobra.Command, model string, n tensor.Naming) (ref string, err error) {
 	if !isPath(model) {
 		if v, err := a.latest(model); err != nil {
 			return "", err
 		} else if v != nil {
+			if v.Naming != n && !n.IsZero() {
+				return "", fmt.Errorf("%s was ingested with other names: %s is for a path; wreg ingest %s %s", v.Ref(), n.Flags(), v.Root, n.Flags())
+			}
 			return v.Ref(), nil
 		}
 	}
@@ -234,7 +239,7 @@ func (a *app) modelOrPath(c *cobra.Command, model string) (ref string, err error
 	case err != nil:
 		return model, nil // let the registry say that it does not know it
 	}
-	v, state, err := a.ingest(c.Context(), path, ingestOptions{})
+	v, state, err := a.ingest(c.Context(), path, ingestOptions{naming: n})
 	if err != nil {
 		return "", err
 	}

@@ -28,6 +28,7 @@ type ingestOptions struct {
 	noHash  bool
 	noStats bool
 	jobs    int
+	naming  tensor.Naming
 }
 
 func ingestCommand(a *app) *cobra.Command {
@@ -57,6 +58,7 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 			var errs []error
 			rep := &report{columns: []string{"model", "tensors", "bytes", "findings", "state"}}
 			found := false
+			o.naming = o.naming.Whole()
 			for _, path := range args {
 				v, state, err := a.ingest(c.Context(), path, o)
 				if err != nil {
@@ -87,6 +89,7 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 	f.BoolVar(&o.noHash, "no-hash", false, "headers only, at once: no hashes, no statistics")
 	f.BoolVar(&o.noStats, "no-stats", false, "hashes only, no minimum, maximum, NaN counts")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one per core)")
+	namingFlags(f, &o.naming)
 	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree), 2 trouble (refused; nothing was registered)")
 }
 
@@ -107,17 +110,18 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	if err != nil {
 		return nil, "", err
 	}
-	c, err := ingest.Open(ctx, path, ingest.Options{Jobs: o.jobs})
+	c, err := ingest.Open(ctx, path, ingest.Options{Jobs: o.jobs, Naming: o.naming})
 	if err != nil {
 		return nil, "", err
 	}
 	defer c.Close()
+	a.sayLeft(c.Left(), o.naming)
 	if len(c.Tensors()) == 0 {
 		return nil, "", noTensor(path, c.Findings())
 	}
 	v := registry.Revision{
 		Model: cmp.Or(o.name, modelName(c.Path())), Root: c.Path(), Config: c.Config(), Files: c.Files(),
-		Findings: c.Findings(), Created: time.Now().UTC(), Tool: tool, Hashed: !o.noHash,
+		Findings: c.Findings(), Created: time.Now().UTC(), Tool: tool, Hashed: !o.noHash, Naming: o.naming,
 	}
 	if old, err := a.latest(v.Model); err != nil {
 		return nil, "", err
@@ -213,7 +217,7 @@ func isPath(arg string) bool {
 
 // unchanged compares what says whether files are still the same.
 func unchanged(old, now *registry.Revision) bool {
-	return old.Root == now.Root && string(old.Config) == string(now.Config) && slices.EqualFunc(old.Files, now.Files, func(a, b tensor.File) bool {
+	return old.Root == now.Root && old.Naming == now.Naming && string(old.Config) == string(now.Config) && slices.EqualFunc(old.Files, now.Files, func(a, b tensor.File) bool {
 		return a.Name == b.Name && a.Size == b.Size && a.Inode == b.Inode && a.ModifiedAs(b.ModTime)
 	})
 }

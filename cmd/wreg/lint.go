@@ -14,6 +14,7 @@ import (
 
 func lintCommand(a *app) *cobra.Command {
 	var rules bool
+	var o ingest.Options
 	c := &cobra.Command{
 		Use:   "lint PATH",
 		Short: "say what other readers would do differently with a checkpoint",
@@ -41,7 +42,7 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 			if err != nil {
 				return err
 			}
-			found, err := ingest.Lint(c.Context(), path, ingest.Options{})
+			found, err := ingest.Lint(c.Context(), path, o)
 			if err != nil {
 				return err
 			}
@@ -58,6 +59,7 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 		},
 	}
 	c.Flags().BoolVar(&rules, "rules", false, "list the rules instead")
+	namingFlags(c.Flags(), &o.Naming)
 	return describe(c, statusFindings)
 }
 

@@ -71,7 +71,7 @@ func showRevision(v *registry.Revision) object {
 		findings = append(findings, object{{"rule", f.Rule}, {"file", f.File}, {"tensor", f.Tensor}, {"message", f.Message}})
 	}
 	o := object{{"model", v.Ref()}, {"root", v.Root}, {"created", v.Created.UTC().Format(time.RFC3339)}, {"tool", v.Tool}, {"tensors", v.Tensors},
-		{"bytes", v.Bytes}, {"layout", v.Layout}, {"hashed", v.Hashed}, {"source", v.Source},
+		{"bytes", v.Bytes}, {"layout", v.Layout}, {"names", v.Naming.Flags()}, {"hashed", v.Hashed}, {"source", v.Source},
 		{"files", orEmpty(files)}, {"findings", orEmpty(findings)}, {"config", jsonText(v.Config)}}
 	if v.Receipt != nil {
 		o = append(o, field{"receipt", jsonText(v.Receipt)})

@@ -20,7 +20,7 @@ func VerifyModel(ctx context.Context, m *registry.Revision, tensors []tensor.Inf
 	}
 	v := &verifier{o: o}
 	all := fromInfos(tensors) // which are not held while the headers are read
-	c, err := v.open(ctx, m.Root)
+	c, err := v.open(ctx, m.Root, m.Naming)
 	if c == nil {
 		return v.sorted(), err
 	}

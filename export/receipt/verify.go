@@ -76,7 +76,7 @@ func Verify(ctx context.Context, dir string, o Options) (*Verification, error) {
 		return nil, err
 	}
 	v.accounts(&r)
-	c, err := v.open(ctx, dir)
+	c, err := v.open(ctx, dir, tensor.Naming{})
 	if c == nil {
 		return v.sorted(), err
 	}
@@ -137,8 +137,8 @@ func (v *verifier) advance(n int64) {
 
 // open opens the checkpoint to verify. One that cannot be opened is a fault, and nil,
 // unless it could not be asked.
-func (v *verifier) open(ctx context.Context, path string) (*ingest.Checkpoint, error) {
-	c, err := ingest.Open(ctx, path, ingest.Options{Jobs: v.o.Jobs})
+func (v *verifier) open(ctx context.Context, path string, n tensor.Naming) (*ingest.Checkpoint, error) {
+	c, err := ingest.Open(ctx, path, ingest.Options{Jobs: v.o.Jobs, Naming: n})
 	if err == nil {
 		return c, nil
 	}

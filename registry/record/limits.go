@@ -35,6 +35,7 @@ func (v *Revision) Fault() string {
 		{"bytes of config.json", len(v.Config), MaxConfig},
 		{"bytes of a receipt", len(v.Receipt), MaxReceipt},
 		{"bytes of a root", len(v.Root), MaxPath},
+		{"bytes of a prefix", max(len(v.Naming.Strip), len(v.Naming.Add)), MaxPath},
 	} {
 		if x.n < 0 || x.n > x.most {
 			return fmt.Sprintf("%d %s, at most %d are kept", x.n, x.what, x.most)

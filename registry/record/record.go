@@ -33,6 +33,7 @@ type Revision struct {
 	Source   string // "hunyuan@1" when exported from it, else ""
 	Layout   string // "hf", "mlx", … when known
 	Receipt  []byte // wreg-receipt.json of an export, nil otherwise
+	Naming   tensor.Naming
 }
 
 // Ref is "hunyuan@2".
@@ -55,6 +56,9 @@ const (
 	tagSource
 	tagLayout
 	tagReceipt
+	tagStrip
+	tagAdd
+	tagLast = tagAdd
 )
 
 // Encode writes a record.
@@ -99,6 +103,8 @@ func Encode(v *Revision) []byte {
 	if v.Receipt != nil {
 		b = codec.AppendText(binary.AppendUvarint(b, tagReceipt), v.Receipt)
 	}
+	text(tagStrip, v.Naming.Strip)
+	text(tagAdd, v.Naming.Add)
 	return b
 }
 
@@ -115,11 +121,11 @@ func Decode(b []byte) (v *Revision, wrong string) {
 		switch {
 		case tag == tagFile && len(v.Files) == MaxFiles, tag == tagFinding && len(v.Findings) == MaxFindings:
 			return nil, fmt.Sprintf("more than %d files or %d findings", MaxFiles, MaxFindings)
-		case tag != tagFile && tag != tagFinding && tag <= tagReceipt && seen&(1<<tag) != 0:
+		case tag != tagFile && tag != tagFinding && tag <= tagLast && seen&(1<<tag) != 0:
 			return nil, fmt.Sprintf("field %d comes twice", tag)
 		case tag == tagConfig && len(raw) > MaxConfig, tag == tagReceipt && len(raw) > MaxReceipt:
 			return nil, fmt.Sprintf("field %d has %d bytes", tag, len(raw))
-		case tag <= tagReceipt:
+		case tag <= tagLast:
 			seen |= 1 << tag
 		}
 		switch tag {
@@ -156,6 +162,10 @@ func Decode(b []byte) (v *Revision, wrong string) {
 			v.Layout = string(raw)
 		case tagReceipt:
 			v.Receipt = append([]byte{}, raw...)
+		case tagStrip:
+			v.Naming.Strip = string(raw)
+		case tagAdd:
+			v.Naming.Add = string(raw)
 		}
 		if x.Err != "" {
 			d.Fail(x.Err)

@@ -2,6 +2,7 @@ package record
 
 import (
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,5 +31,26 @@ func TestMoments(t *testing.T) {
 		if back := fromUnixNano(unixNano(c.time)); !c.time.IsZero() && !back.Equal(tensor.Moment(c.time)) {
 			t.Errorf("%v comes back as %v, its moment is %v", c.time, back, tensor.Moment(c.time))
 		}
+	}
+}
+
+// What names were taken off and put before is kept; a record from before there was such
+// a thing has none.
+func TestNamingIsKept(t *testing.T) {
+	v := &Revision{Model: "m", Number: 1, Root: "/m"}
+	before := Encode(v)
+	v.Naming = tensor.Naming{Strip: "state_dict.net.", Add: "model."}
+	for _, c := range []struct {
+		raw  []byte
+		want tensor.Naming
+	}{{before, tensor.Naming{}}, {Encode(v), v.Naming}} {
+		got, wrong := Decode(c.raw)
+		if wrong != "" || got.Naming != c.want {
+			t.Errorf("%+v, %s, want %+v", got, wrong, c.want)
+		}
+	}
+	v.Naming.Add = strings.Repeat("x", MaxPath+1)
+	if _, wrong := Decode(Encode(v)); !strings.Contains(wrong, "bytes of a prefix") {
+		t.Errorf("a prefix of %d bytes: %q", MaxPath+1, wrong)
 	}
 }

@@ -1,0 +1,77 @@
+package tensor
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestNaming(t *testing.T) {
+	for _, c := range []struct {
+		naming     Naming
+		path, want string // "": left out
+	}{
+		{Naming{}, "model.x", "model.x"},
+		{Naming{}, "_orig_mod.model.x", "_orig_mod.model.x"},
+		{Naming{Strip: "_orig_mod.module."}, "_orig_mod.module.model.x", "model.x"},
+		{Naming{Strip: "_orig_mod"}, "_orig_mod.model.x", "model.x"},
+		{Naming{Strip: "_orig_mod"}, "_orig_module.x", "_orig_module.x"}, // another segment
+		{Naming{Strip: "state_dict.model."}, "state_dict.model.model.x", "model.x"},
+		{Naming{Strip: "state_dict.model."}, "optimizer_states.0.state.0.exp_avg", ""},
+		{Naming{Strip: "state_dict.model."}, "state_dict.modeling.x", ""},
+		{Naming{Strip: "state_dict.model."}, "state_dict.model.", ""},
+		{Naming{Strip: "transformer."}, "lm_head.weight", "lm_head.weight"},
+		{Naming{Strip: "transformer."}, "transformer.lm_head.weight", "lm_head.weight"},
+		{Naming{Strip: "_checkpoint_wrapped_module."}, "model.layers.0._checkpoint_wrapped_module.x", "model.layers.0.x"},
+		{Naming{Strip: "_checkpoint_wrapped_module."}, "model.norm", "model.norm"},
+		{Naming{Strip: "module."}, "module.layers.0._fsdp_wrapped_module._checkpoint_wrapped_module.x", "layers.0.x"},
+		{Naming{Add: "model."}, "layers.0.x", "model.layers.0.x"},
+		{Naming{Add: "model"}, "layers.0.x", "model.layers.0.x"},
+		{Naming{Add: "model."}, "model.layers.0.x", "model.layers.0.x"},
+		{Naming{Add: "model."}, "lm_head.weight", "lm_head.weight"},
+		{Naming{Strip: "state_dict.net.", Add: "model."}, "state_dict.net.layers.0.x", "model.layers.0.x"},
+		{Naming{Strip: "state_dict.net.", Add: "model."}, "state_dict.net.lm_head.weight", "lm_head.weight"},
+	} {
+		got, ok := c.naming.Whole().Name(c.path)
+		if got != c.want || ok != (c.want != "") {
+			t.Errorf("%s: %s becomes %q, %v, want %q", c.naming.Flags(), c.path, got, ok, c.want)
+		}
+	}
+}
+
+func TestRenamed(t *testing.T) {
+	list := func(paths ...string) (l List) {
+		for _, p := range paths {
+			l = append(l, Info{Path: p})
+		}
+		return l
+	}
+	renamed, from, left, err := Naming{Strip: "m."}.Renamed(list("epoch", "lm_head.w", "m.b", "m.z", "m._orig_mod.a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range renamed {
+		got = append(got, r.Path)
+	}
+	if !slices.Equal(got, []string{"a", "b", "lm_head.w", "z"}) || !slices.Equal(from, []int{4, 2, 1, 3}) || len(left) != 1 || left[0].Path != "epoch" {
+		t.Errorf("%v from %v, left out %v", got, from, left)
+	}
+	for _, c := range []struct {
+		naming Naming
+		list   List
+		want   []string
+	}{
+		{Naming{Strip: "modul."}, list("module.a", "module.b"), []string{"--strip modul.", "did you mean module.?"}},
+		{Naming{Strip: "_orig_mod."}, list("model.a"), []string{"no tensor's name begins with it", `"model.a"`}},
+		{Naming{Strip: "m."}, list("lm_head.w", "m.lm_head.w"), []string{`"lm_head.w" and "m.lm_head.w"`, "--strip m."}},
+		{Naming{Strip: "m."}, list("m._orig_mod.x", "m.x"), []string{`"m._orig_mod.x" and "m.x"`}},
+	} {
+		_, _, _, err := c.naming.Renamed(c.list)
+		for _, text := range c.want {
+			if err == nil || !strings.Contains(err.Error(), text) {
+				t.Errorf("%s: %v, want %q", c.naming.Flags(), err, text)
+			}
+		}
+	}
+}
