@@ -182,19 +182,25 @@ func checkpointPath(arg string) (string, error) {
 // latest is the newest revision of a model, nil when there is none or no
 // registry yet.
 func (a *app) latest(model string) (*registry.Revision, error) {
+	v, _, err := a.find(model)
+	return v, err
+}
+
+var errNoRegistry = errors.New("there is no registry")
+
+// find is latest, and none says why there is no such model.
+func (a *app) find(model string) (v *registry.Revision, none, err error) {
 	if there, err := a.anyRegistry(); err != nil || !there {
-		return nil, err
+		return nil, errNoRegistry, err
 	}
-	var v *registry.Revision
-	err := a.read(func(_ *registry.Registry, s *registry.Snapshot) (err error) {
+	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) (err error) {
 		v, err = s.Find(model)
 		return err
 	})
-	var none *registry.NotFoundError
-	if errors.As(err, &none) {
-		return nil, nil
+	if _, ok := errors.AsType[*registry.NotFoundError](err); ok {
+		return nil, err, nil
 	}
-	return v, err
+	return v, nil, err
 }
 
 // anyRegistry reports whether there is a registry yet.

@@ -124,30 +124,15 @@ func (a *app) verifySubject(what string) (dir string, v *registry.Revision, err 
 	return dir, nil, nil
 }
 
-var errNoRegistry = errors.New("there is no registry")
-
 // named finds a model of the registry; none says why there is no such model. A
 // registry that was named and is not there cannot say so.
 func (a *app) named(model string) (v *registry.Revision, none, err error) {
-	there, err := a.anyRegistry()
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case !there && (a.registry != "" || os.Getenv("WREG_REGISTRY") != ""):
+	v, none, err = a.find(model)
+	if err == nil && errors.Is(none, errNoRegistry) && (a.registry != "" || os.Getenv("WREG_REGISTRY") != "") {
 		path, _ := a.registryPath()
 		return nil, nil, fmt.Errorf("%w; ./%s verifies a folder of that name", mustExist(path), model)
-	case !there:
-		return nil, errNoRegistry, nil
 	}
-	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) (err error) {
-		v, err = s.Find(model)
-		return err
-	})
-	var missing *registry.NotFoundError
-	if errors.As(err, &missing) {
-		return nil, err, nil
-	}
-	return v, nil, err
+	return v, none, err
 }
 
 // ingestedFrom is the newest revision that was read from a path.
