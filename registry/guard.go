@@ -55,8 +55,7 @@ func (r *Registry) update(fn func(*bolt.Tx) error) error {
 		return broken
 	}
 	err := r.guard(func() error { return r.db.Update(fn) })
-	var damaged *DamagedError
-	if errors.As(err, &damaged) {
+	if _, ok := errors.AsType[*DamagedError](err); ok {
 		// What is written after a fault could build on it.
 		r.mu.Lock()
 		r.broken = err

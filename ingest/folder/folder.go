@@ -293,8 +293,7 @@ func Named(name string, err error) error { return fmt.Errorf("%s: %w", name, Cau
 
 // Cause is what an error of the file system says, without the path.
 func Cause(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}
 	return err

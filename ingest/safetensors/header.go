@@ -31,8 +31,7 @@ func parse(ctx context.Context, text, file string) (*header, error) {
 	if text[0] != '{' {
 		return nil, fault(ErrHeaderStart, file, prefixBytes, "header starts with %q, not '{'", text[:1])
 	}
-	var bad *strictjson.Error
-	if errors.As(strictjson.Check(text), &bad) {
+	if bad, ok := errors.AsType[*strictjson.Error](strictjson.Check(text)); ok {
 		return nil, fault(ErrUTF8, file, prefixBytes+int64(bad.Pos), "header: %s", bad.Message)
 	}
 	p := &parser{
@@ -41,7 +40,7 @@ func parse(ctx context.Context, text, file string) (*header, error) {
 	}
 	p.h.tensors = make([]tensor.Info, 0, min(strings.Count(text, "{"), len(text)/minEntry+1, MaxTensors))
 	if err := p.Object(p.entry); err != nil {
-		if errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*strictjson.Error](err); ok {
 			return nil, fault(ErrJSON, file, prefixBytes+int64(bad.Pos), "header: %s", bad.Message)
 		}
 		return nil, err
@@ -155,8 +154,7 @@ func (p *parser) entry(name string) error {
 }
 
 func (p *parser) inTensor(name string, err error) error {
-	var bad *strictjson.Error
-	if errors.As(err, &bad) {
+	if bad, ok := errors.AsType[*strictjson.Error](err); ok {
 		return &strictjson.Error{Pos: bad.Pos, Message: "tensor \"" + shorten(name) + "\": " + bad.Message}
 	}
 	return err

@@ -229,7 +229,7 @@ func checkName(name string) error {
 	case strings.ContainsRune(name, '\\'):
 		return errors.New("its name holds backslashes")
 	}
-	for _, part := range strings.Split(strings.TrimSuffix(name, "/"), "/") {
+	for part := range strings.SplitSeq(strings.TrimSuffix(name, "/"), "/") {
 		if part == "" || part == "." || part == ".." {
 			return errors.New("its name has an empty part or dots for one")
 		}

@@ -91,7 +91,7 @@ func describe(n *rows.Node) string {
 }
 
 func dtypeNames() (names []string) {
-	for d := tensor.DType(0); d < 255; d++ {
+	for d := range tensor.DType(255) {
 		if d.Valid() {
 			names = append(names, d.String())
 		}

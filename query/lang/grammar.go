@@ -82,8 +82,7 @@ func parseSentence(text string) (*sentence, error) {
 		return s, nil
 	}
 	err = expr.Explain(err, text, productions)
-	var syntax *expr.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*expr.SyntaxError](err); ok {
 		lower := *syntax
 		for word := range Clauses {
 			capital := strings.ToUpper(word)

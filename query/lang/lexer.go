@@ -2,6 +2,7 @@ package lang
 
 import (
 	"io"
+	"maps"
 	"strings"
 
 	"github.com/alecthomas/participle/v2/lexer"
@@ -32,9 +33,7 @@ type queryLexer struct{}
 
 func (queryLexer) Symbols() map[string]lexer.TokenType {
 	all := map[string]lexer.TokenType{"Clause": clauseToken}
-	for name, t := range (&expr.Lexer{}).Symbols() {
-		all[name] = t
-	}
+	maps.Copy(all, (&expr.Lexer{}).Symbols())
 	return all
 }
 

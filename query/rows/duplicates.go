@@ -2,6 +2,7 @@ package rows
 
 import (
 	"context"
+	"slices"
 
 	"wreg/registry"
 	"wreg/registry/expr"
@@ -24,12 +25,7 @@ func (q *Spec) byDuplicates(patterns []*tensor.Pattern) bool {
 			return false
 		}
 	}
-	for _, c := range q.Having.conjuncts() {
-		if q.wantsTwo(c) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(q.Having.conjuncts(), q.wantsTwo)
 }
 
 // wantsTwo reports a condition that no group of one tensor meets.

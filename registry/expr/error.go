@@ -77,19 +77,15 @@ func newError(text string, at lexer.Position, message string) *SyntaxError {
 // *SyntaxError; a nil error stays nil. names says in words what a grammar's
 // productions stand for, where expr does not know it: {"Pattern": "a pattern"}.
 func Explain(err error, text string, names map[string]string) error {
-	var syntax *SyntaxError
-	var where participle.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &syntax):
+	if syntax, ok := errors.AsType[*SyntaxError](err); ok {
 		return syntax
-	case !errors.As(err, &where):
+	}
+	where, ok := errors.AsType[participle.Error](err)
+	if !ok {
 		return err
 	}
 	e := newError(text, where.Position(), where.Message())
-	var unexpected *participle.UnexpectedTokenError
-	if errors.As(err, &unexpected) {
+	if unexpected, ok := errors.AsType[*participle.UnexpectedTokenError](err); ok {
 		e.Message = "unexpected " + describe(unexpected.Unexpected)
 		message := where.Message()
 		if _, expected, ok := strings.Cut(message, "(expected "); ok {
@@ -124,7 +120,7 @@ var productions = map[string]string{
 // sequence only the first is shown: Operand Subscript* is an expression.
 func inWords(expected string, names map[string]string) string {
 	var out []string
-	for _, f := range strings.Fields(expected) {
+	for f := range strings.FieldsSeq(expected) {
 		bare := strings.Trim(f, "<>()*+?!")
 		word, known := names[bare]
 		if !known {

@@ -10,6 +10,7 @@
 package pyjson
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -103,9 +104,7 @@ func (o *Object) Sorted() *Object {
 // Clone is a copy; the values are shared.
 func (o *Object) Clone() *Object {
 	c := &Object{slices.Clone(o.keys), make(map[string]any, len(o.values))}
-	for k, v := range o.values {
-		c.values[k] = v
-	}
+	maps.Copy(c.values, o.values)
 	return c
 }
 

@@ -7,7 +7,7 @@ import "strings"
 // few of classes; a pickle that names another wants something run.
 var stdlib = func() map[string]bool {
 	m := map[string]bool{}
-	for _, name := range strings.Fields(stdlibModules) {
+	for name := range strings.FieldsSeq(stdlibModules) {
 		m[name] = true
 	}
 	return m

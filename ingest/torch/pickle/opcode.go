@@ -182,8 +182,7 @@ func satAdd(a, b uint64) uint64 {
 // Truncated reports that err says data ended too early, and how many bytes are
 // needed at least.
 func Truncated(err error) (need uint64, ok bool) {
-	var t *TruncatedError
-	if errors.As(err, &t) {
+	if t, ok := errors.AsType[*TruncatedError](err); ok {
 		return t.Need, true
 	}
 	return 0, false

@@ -159,12 +159,7 @@ func (v *View) Item() int64 {
 }
 
 func (v *View) Empty() bool {
-	for _, d := range v.Shape {
-		if d == 0 {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(v.Shape, 0)
 }
 
 func (v *View) Size() int64 {

@@ -51,8 +51,7 @@ func (r *Declared) what() string {
 // shown adds the line that a fault of this file is on. What a rule refuses needs
 // none: its sentence is for people who never saw the file.
 func shown(a *lang.Arch, err error) error {
-	var e *Error
-	if errors.As(err, &e) && !e.Refused && e.File == a.File && e.Line > 0 {
+	if e, ok := errors.AsType[*Error](err); ok && !e.Refused && e.File == a.File && e.Line > 0 {
 		if lines := strings.Split(a.Text(), "\n"); e.Line <= len(lines) {
 			e.Text = lines[e.Line-1]
 		}

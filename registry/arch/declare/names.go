@@ -100,8 +100,7 @@ func (s *scope) inBraces(text string) (string, error) {
 			return "", err
 		}
 		if v, err = s.eval(n); err != nil {
-			var e *Error
-			if errors.As(err, &e) && e.File == "" { // a place within the braces: the statement's says more
+			if e, ok := errors.AsType[*Error](err); ok && e.File == "" { // a place within the braces: the statement's says more
 				err = errors.New(e.Message)
 			}
 			return "", fmt.Errorf("{%.80s}: %w", text, err)

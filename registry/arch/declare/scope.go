@@ -40,14 +40,12 @@ func faultOf(n *expr.Node, err error) error {
 
 // fault places an error of an expression.
 func fault(n *expr.Node, err error) error {
-	var placed *Error
-	if errors.As(err, &placed) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if _, ok := errors.AsType[*Error](err); ok || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	pos := n.Pos
 	message := err.Error()
-	var e *expr.EvalError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*expr.EvalError](err); ok {
 		if e.Pos.Line > 0 {
 			pos = e.Pos
 		}
@@ -282,8 +280,7 @@ func (s *scope) eval(n *expr.Node) (expr.Value, error) {
 	s.run.pending = nil
 	v, err := expr.Eval(n, s)
 	if err != nil {
-		var e *expr.EvalError
-		if s.run.pending != nil && errors.As(err, &e) && e.Name != "" {
+		if e, ok := errors.AsType[*expr.EvalError](err); ok && s.run.pending != nil && e.Name != "" {
 			return v, fault(n, s.run.pending)
 		}
 		return v, fault(n, err)
