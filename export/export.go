@@ -139,11 +139,7 @@ func (e *GapError) Error() string { return strings.Join(e.Lines(), "\n") }
 
 // Lines are the lines of Error; a line break within one is a name's.
 func (e *GapError) Lines() []string {
-	head := fmt.Sprintf("%s cannot be exported: %d gap", e.Model, len(e.Gaps))
-	if len(e.Gaps) != 1 {
-		head += "s"
-	}
-	lines := []string{head}
+	lines := []string{e.Model + " cannot be exported: " + tensor.Count(len(e.Gaps), "gap")}
 	for i, g := range e.Gaps {
 		if i == shownGaps {
 			lines = append(lines, fmt.Sprintf("  … %d more; wreg query 'missing **' -m %s lists them", len(e.Gaps)-i, e.Model))

@@ -3,6 +3,7 @@ package export
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,14 +167,7 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 var recipes = map[string][2]int{"mixed_2_6": {2, 6}, "mixed_3_4": {3, 4}, "mixed_3_6": {3, 6}, "mixed_4_6": {4, 6}}
 
 // Recipes names the mixed recipes.
-func Recipes() []string {
-	var names []string
-	for name := range recipes {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func Recipes() []string { return slices.Sorted(maps.Keys(recipes)) }
 
 // recipe finds where in a path the layer stands, and how many there are.
 func (q *quantizer) recipe(targets []arch.Target) error {

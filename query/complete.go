@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -104,13 +105,7 @@ func lastClause(fields []string) (clause, last string) {
 	return clause, last
 }
 
-func clauseWords() []string {
-	var words []string
-	for name := range lang.Clauses {
-		words = append(words, name)
-	}
-	return words
-}
+func clauseWords() []string { return slices.Collect(maps.Keys(lang.Clauses)) }
 
 // expressionWords are the columns that the verb knows and all functions.
 func expressionWords(verb string) (words []string) {
@@ -121,19 +116,11 @@ func expressionWords(verb string) (words []string) {
 	return append(words, "not")
 }
 
-func modelNames(s *registry.Snapshot) (names []string) {
+func modelNames(s *registry.Snapshot) []string {
 	if s == nil {
 		return nil
 	}
-	models, err := s.Models()
-	if err != nil {
-		return nil // completion has nowhere to report it
-	}
-	for _, v := range models {
-		if registry.CheckName(v.Model) == nil { // older names may contain what a shell runs
-			names = append(names, v.Model)
-		}
-	}
+	names, _ := s.Names() // completion has nowhere to report an error
 	return names
 }
 

@@ -160,6 +160,18 @@ func (s *Snapshot) Models() ([]*Revision, error) {
 	return s.revisions(latest(all))
 }
 
+// Names lists the models that a shell may be offered: the name of an older one may hold
+// what it runs.
+func (s *Snapshot) Names() (names []string, err error) {
+	models, err := s.Models()
+	for _, v := range models {
+		if CheckName(v.Model) == nil {
+			names = append(names, v.Model)
+		}
+	}
+	return names, err
+}
+
 // latest keeps the last revision of each name.
 func latest(all []modelEntry) []modelEntry {
 	var list []modelEntry

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 func checkCommand(a *app) *cobra.Command {
@@ -32,7 +33,7 @@ first. (wreg verify checks a checkpoint's files.)`,
 			for _, f := range faults {
 				rep.rows = append(rep.rows, []any{f.File, f.Message})
 			}
-			return a.conclude(rep, len(faults) > 0, count(len(faults), "fault"), "the registry is sound")
+			return a.conclude(rep, len(faults) > 0, tensor.Count(len(faults), "fault"), "the registry is sound")
 		},
 	}
 	return describe(c, statusFindings)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -82,17 +84,9 @@ func coverageRows(res *arch.Resolution) (rows [][]any, found bool) {
 			at(g.Path).changed++
 		}
 	}
-	keys := make([]key, 0, len(cells))
-	for k := range cells {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(a, b key) int {
-		if a.layer != b.layer {
-			return int(a.layer - b.layer)
-		}
-		return strings.Compare(a.component, b.component)
-	})
-	for _, k := range keys {
+	for _, k := range slices.SortedFunc(maps.Keys(cells), func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.layer, b.layer), cmp.Compare(a.component, b.component))
+	}) {
 		c := cells[k]
 		var layer any
 		if k.layer >= 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,7 +40,7 @@ func escaped(s string, backslash bool) string {
 		case r == '\\' && backslash:
 			b.WriteString(`\\`)
 		case r == utf8.RuneError && n == 1 || commands(s, i):
-			b.WriteString(`\x` + hex2(s[i]))
+			fmt.Fprintf(&b, `\x%02x`, s[i])
 		case safe(r):
 			b.WriteRune(r)
 		default:
@@ -95,11 +96,6 @@ func safe(r rune) bool {
 		return r >= ' ' && r < 0x7f
 	}
 	return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.In(r, unseen...)
-}
-
-func hex2(b byte) string {
-	const digits = "0123456789abcdef"
-	return string([]byte{digits[b>>4], digits[b&15]})
 }
 
 // errorText is an error as it is printed. Lines end where errors are joined and

@@ -60,13 +60,8 @@ func (a *app) list(s *registry.Snapshot, globs []string) ([]*registry.Revision, 
 // completeModels offers model names to the shell.
 func (a *app) completeModels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	var names []string
-	err := a.glance(func(s *registry.Snapshot) error {
-		models, err := s.Models()
-		for _, v := range models {
-			if registry.CheckName(v.Model) == nil { // an older one may hold what a shell runs
-				names = append(names, v.Model)
-			}
-		}
+	err := a.glance(func(s *registry.Snapshot) (err error) {
+		names, err = s.Names()
 		return err
 	})
 	if err != nil {

@@ -17,5 +17,5 @@ func (a *app) sayLeft(left []tensor.Info, n tensor.Naming) {
 	if len(left) == 0 {
 		return
 	}
-	a.say("%s outside of %s left out: %s", count(len(left), "tensor"), n.Strip, left[0].Path)
+	a.say("%s outside of %s left out: %s", tensor.Count(len(left), "tensor"), n.Strip, left[0].Path)
 }

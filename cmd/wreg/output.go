@@ -215,7 +215,7 @@ type object []field
 func rowObject(columns []string, row []any) object {
 	o := make(object, len(row))
 	for i, v := range row {
-		o[i] = field{columns[i], jsonValue(v)}
+		o[i] = field{columns[i], v}
 	}
 	return o
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wreg/accel"
 	"wreg/export"
 )
 
@@ -21,6 +22,8 @@ type quantizeOptions struct {
 	dequantize   bool
 }
 
+var modes = []string{accel.Affine, accel.MXFP4, accel.NVFP4, accel.MXFP8}
+
 func (q *quantizeOptions) flags(c *cobra.Command) {
 	f := c.Flags()
 	f.BoolVarP(&q.quantize, "quantize", "q", false, "quantize the weights")
@@ -30,7 +33,7 @@ func (q *quantizeOptions) flags(c *cobra.Command) {
 	f.StringVar(&q.recipe, "quant-predicate", "", "mixed bits: "+strings.Join(export.Recipes(), ", "))
 	f.StringArrayVar(&q.overrides, "q-override", nil, "`PATTERN=SPEC` for the modules that match: keep, or BITS, BITS/GROUP, MODE; the last one counts")
 	f.BoolVarP(&q.dequantize, "dequantize", "d", false, "turn quantized weights into floats")
-	must(c.RegisterFlagCompletionFunc("q-mode", cobra.FixedCompletions([]string{"affine", "mxfp4", "nvfp4", "mxfp8"}, cobra.ShellCompDirectiveNoFileComp)))
+	must(c.RegisterFlagCompletionFunc("q-mode", cobra.FixedCompletions(modes, cobra.ShellCompDirectiveNoFileComp)))
 	must(c.RegisterFlagCompletionFunc("quant-predicate", cobra.FixedCompletions(export.Recipes(), cobra.ShellCompDirectiveNoFileComp)))
 	c.MarkFlagsMutuallyExclusive("quantize", "dequantize")
 }
@@ -69,7 +72,7 @@ func parseOverride(text string) (export.Override, error) {
 	case spec == "keep":
 		ov.Keep = true
 		return ov, nil
-	case slices.Contains([]string{"affine", "mxfp4", "nvfp4", "mxfp8"}, spec):
+	case slices.Contains(modes, spec):
 		ov.Mode = spec
 		return ov, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wreg/ingest"
+	"wreg/registry/tensor"
 )
 
 func reindexCommand(a *app) *cobra.Command {
@@ -27,7 +28,7 @@ sets of shards, and leaving out a file that the old index names.`,
 			if r.Changed {
 				what = "written"
 			}
-			a.say("%s: %s: %s in %s, %s", filepath.Join(args[0], r.Name), what, count(r.Tensors, "tensor"), count(r.Shards, "shard"), size(r.TotalSize))
+			a.say("%s: %s: %s in %s, %s", filepath.Join(args[0], r.Name), what, tensor.Count(r.Tensors, "tensor"), tensor.Count(r.Shards, "shard"), size(r.TotalSize))
 			return nil
 		},
 	}

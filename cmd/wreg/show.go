@@ -120,9 +120,6 @@ func (a *app) printObject(o object) error {
 		return err
 	}
 	if format == "json" || format == "ndjson" {
-		for i := range o {
-			o[i].value = jsonValue(o[i].value)
-		}
 		return writeJSON(a.out, o, format == "json")
 	}
 	rep := &report{columns: []string{"field", "value"}}

@@ -53,11 +53,3 @@ func size(n int64) string {
 	}
 	return fmt.Sprintf("%.3g %s", f, unit)
 }
-
-// count is a number and its noun: 1 shard, 2 shards.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}

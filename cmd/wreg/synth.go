@@ -60,7 +60,7 @@ everywhere.`,
 			for _, t := range infos {
 				total += t.Bytes
 			}
-			a.say("%s: %s, %s", o.out, count(len(infos), "tensor"), size(total))
+			a.say("%s: %s, %s", o.out, tensor.Count(len(infos), "tensor"), size(total))
 			return nil
 		},
 	}

@@ -84,7 +84,7 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 		}
 		rep.rows = append(rep.rows, []any{f.File, f.Tensor, expert, f.Message})
 	}
-	return a.conclude(rep, len(faults) > 0, what+": "+count(len(faults), "fault"), what+": every byte is as recorded")
+	return a.conclude(rep, len(faults) > 0, what+": "+tensor.Count(len(faults), "fault"), what+": every byte is as recorded")
 }
 
 // verifySubject finds a model by its name, or a folder or file by its path. A name
@@ -189,7 +189,7 @@ func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision,
 	for _, n := range res.NotChecked {
 		a.say("not checked: %s", n)
 	}
-	a.say("%s: %s, %s read", dir, count(res.Tensors, "tensor"), size(res.Bytes))
+	a.say("%s: %s, %s read", dir, tensor.Count(res.Tensors, "tensor"), size(res.Bytes))
 	return res.Faults, nil
 }
 

@@ -61,7 +61,7 @@ func castDiffers(want, have *tensor.Stats) string {
 	case want.NaNs != have.NaNs:
 		return fmt.Sprintf("%d NaN, should be %d", have.NaNs, want.NaNs)
 	case have.Infs > want.Infs:
-		return counted(int(have.Infs-want.Infs), "value") + " became infinite"
+		return tensor.Count(int(have.Infs-want.Infs), "value") + " became infinite"
 	case !near(want.Min, have.Min):
 		return fmt.Sprintf("min is %v, should be near %v", have.Min, want.Min)
 	case !near(want.Max, have.Max):

@@ -94,7 +94,7 @@ func (q *Question) expectMapped(e *expectation, c, reference *modelView, ours, t
 		}
 	}
 	if quantized > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s quantized on one side only, values not compared", counted(quantized, "weight")))
+		e.notes = append(e.notes, fmt.Sprintf("%s quantized on one side only, values not compared", tensor.Count(quantized, "weight")))
 	}
 	return q.reasons(e, c)
 }
@@ -280,19 +280,11 @@ func (q *Question) noteUncompared(e *expectation, c *modelView) {
 		}
 	}
 	if n > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; wreg ingest --rehash takes those that were not taken", counted(n, "tensor"), andMore(example, n)))
+		e.notes = append(e.notes, fmt.Sprintf("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; wreg ingest --rehash takes those that were not taken", tensor.Count(n, "tensor"), andMore(example, n)))
 	}
 	if casts > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s cast, statistics compared where both sides have them: %s", counted(casts, "tensor"), andMore(cast, casts)))
+		e.notes = append(e.notes, fmt.Sprintf("%s cast, statistics compared where both sides have them: %s", tensor.Count(casts, "tensor"), andMore(cast, casts)))
 	}
-}
-
-// counted is "1 tensor" or "58 tensors".
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // andMore is an example, marked when there are more.

@@ -106,3 +106,11 @@ type Finding struct {
 	Expert  int    // of the tensor, a stack, counted from 1; 0 when it is about none of them
 	Message string // says file, tensor, numbers, and what to do next
 }
+
+// Count is a number and its noun, for messages: 1 shard, 2 shards.
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

@@ -1,6 +1,7 @@
 package lang
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -59,12 +60,7 @@ func (a *Arch) Steps() ([]string, error) {
 	if err := visit(a.Body); err != nil {
 		return nil, err
 	}
-	names := make([]string, 0, len(steps))
-	for s := range steps {
-		names = append(names, s)
-	}
-	slices.Sort(names)
-	return names, nil
+	return slices.Sorted(maps.Keys(steps)), nil
 }
 
 func (a *Arch) used(name string, visit func([]*Statement) error) error {
