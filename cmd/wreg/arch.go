@@ -74,6 +74,9 @@ config.json says; for an architecture, as --config or its small config says.`,
 			if err != nil {
 				return err
 			}
+			if err := ar.Refuses(c.Context(), cfg); err != nil {
+				a.say("no checkpoint with this config.json is taken: %v", err)
+			}
 			rep := &report{head: []field{{"arch", ar.Name}, {"layout", layout}},
 				columns: []string{"path", "dtype", "shape", "optional", "rule"}}
 			for _, w := range wants {

@@ -14,11 +14,17 @@ var configEdits = map[string][]configEdit{
 	"llava":          {{key: "tie_word_embeddings", value: false, keep: true}},
 	"pixtral":        {{key: "tie_word_embeddings", value: false}, {key: "num_attention_heads", value: pyjson.Number("32"), keep: true}},
 	"lfm2-vl":        {{key: "tie_word_embeddings", value: false}},
+	"qwen3_vl":       tied,
+	"qwen3_vl_moe":   tied,
 	"qwen3_5":        ropeType,
 	"qwen3_5_moe":    ropeType,
 
 	"prism_hadamard_qwen35": ropeType,
 }
+
+// tied is what mlx_lm wants in text_config and does not look for beside it: without, it
+// would not load what was exported.
+var tied = []configEdit{{key: "tie_word_embeddings", value: false, top: "tie_word_embeddings", keep: true}}
 
 // ropeType renames rope_parameters.rope_type.
 var ropeType = []configEdit{{key: "rope_type", in: "rope_parameters", rename: "type"}}

@@ -53,6 +53,13 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 	return wants, r.Over()
 }
 
+// Refuses says why the architecture takes no checkpoint with this config, though what
+// mlx_lm would expect of one can be listed: it reads the config as another model's.
+func (a *Arch) Refuses(ctx context.Context, c *Config) error {
+	_, err := a.match(ctx, c, tensor.List{{Path: "any"}}, false)
+	return err
+}
+
 // eachHF lists the hf layout; shapes that several outputs imply for one tensor are
 // merged. visit, if there is one, gets each in the order of the list; outputs for which
 // whole is true are left out.

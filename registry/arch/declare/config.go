@@ -133,7 +133,10 @@ func Find(c *Config) (*lang.Arch, error) {
 	name := c.ModelType()
 	if name == "bailing_hybrid" { // the one rename that also asks for the class
 		if v, ok := c.root.get("architectures"); ok {
-			items, _ := v.Items()
+			items, many := v.Items()
+			if !many {
+				items = []expr.Value{v}
+			}
 			for _, item := range items {
 				if class, _ := item.Text(); class == "BailingMoeV3ForCausalLM" {
 					name = "bailing_moe_v3"
