@@ -28,7 +28,12 @@ func isDistributed(k *shards.Contents) bool {
 
 // openDistributed reads a distributed checkpoint: its tensors belong to .metadata,
 // whose chunks lie in the other files.
-func (c *Checkpoint) openDistributed(ctx context.Context, d *folder.Folder) error {
+func (c *Checkpoint) openDistributed(ctx context.Context, d *folder.Folder, k *shards.Contents) error {
+	for _, f := range shards.Families {
+		if files := k.Weights[f.Name]; len(files) > 0 {
+			c.otherFormat(files, &f, "distributed")
+		}
+	}
 	meta, err := openIn(d, metadataName)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,6 +62,9 @@ type fetched struct {
 	readErr error // it was opened, and its header cannot be read
 	taken   bool
 }
+
+// err is why the file cannot be read, if it cannot.
+func (f *fetched) err() error { return cmp.Or(f.openErr, f.readErr) }
 
 func newFetcher(ctx context.Context, d *folder.Folder, jobs int) *fetcher {
 	if jobs <= 0 {
@@ -124,10 +128,16 @@ func (x *fetcher) start(name string) *fetched {
 	return f
 }
 
-// take waits for a file and hands it over.
-func (x *fetcher) take(name string) *fetched {
+// peek waits for a file, which somebody else may take.
+func (x *fetcher) peek(name string) *fetched {
 	f := x.start(name)
 	<-f.done
+	return f
+}
+
+// take waits for a file and hands it over.
+func (x *fetcher) take(name string) *fetched {
+	f := x.peek(name)
 	f.taken = true
 	return f
 }

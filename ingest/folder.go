@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +29,7 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 	defer x.close()
 	for i := range shards.Families {
 		if names := k.Weights[shards.Families[i].Name]; len(names) > 0 {
-			for _, name := range names {
+			for _, name := range names[:min(len(names), maxSniffed)] {
 				x.start(name) // most likely to be chosen below
 			}
 			break
@@ -44,12 +43,20 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	if len(k.Weights) == 0 && isDistributed(k) {
-		return c.openDistributed(ctx, d)
+	if isDistributed(k) && len(k.Indexes) == 0 {
+		return c.openDistributed(ctx, d, k)
+	}
+	if len(k.Weights) == 0 && len(k.Indexes) == 0 {
+		sortByContent(x, k)
 	}
 	p, err := c.choose(ctx, d, k)
 	if err != nil {
 		return err
+	}
+	if len(p.apart) > 0 {
+		if p.read, err = c.oneModel(x, p); err != nil {
+			return err
+		}
 	}
 	return c.readPlan(ctx, x, p)
 }
@@ -112,7 +119,7 @@ func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 		stray := i >= len(p.read)
 		f := x.take(name)
 		absent := errors.Is(f.openErr, fs.ErrNotExist) && p.index != nil
-		switch err := cmp.Or(f.openErr, f.readErr); {
+		switch err := f.err(); {
 		case err == nil:
 			f.file.stray = stray
 			c.open = append(c.open, f.file)
@@ -138,6 +145,12 @@ func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 	if err := c.adopt(ctx, p.index); err != nil {
 		return err
 	}
+	if p.index == nil {
+		if err := c.pieced(); err != nil {
+			return err
+		}
+	}
+	c.noteParts()
 	c.advise()
 	if p.strict {
 		if err := c.strict(p.index); err != nil {

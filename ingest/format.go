@@ -3,7 +3,7 @@ package ingest
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -23,19 +23,35 @@ const headBytes = 512
 // opening reads a file's header.
 type opening func(ctx context.Context, r io.ReaderAt, size int64, name string) (reader, []tensor.Finding, error)
 
-// formats are tried in order; the first whose sniff says yes reads the file.
-var formats = []struct {
+// format is how a kind of file is known and read.
+type format struct {
 	name  string
 	sniff func(head []byte) bool
 	read  opening
 	named bool // when no sniff says yes, its error helps most with a file of that extension
-}{
+}
+
+// formats are tried in order; the first whose sniff says yes reads the file.
+var formats = []format{
 	{"gguf", func(head []byte) bool { return bytes.HasPrefix(head, []byte("GGUF")) }, with(gguf.Read), true},
 	{"npy", npz.SniffNPY, with(npz.ReadNPY), true},
 	{"npz", npz.Sniff, with(npz.Read), false},
 	{"torch", torch.Sniff, with(torch.Open), false},
-	{"safetensors", sniffSafetensors, with(safetensors.Read), true},
+	{"safetensors", safetensors.Sniff, with(safetensors.Read), true},
 }
+
+// formatOf knows a format by how a file begins; nil when none claims it.
+func formatOf(head []byte) *format {
+	for i := range formats {
+		if formats[i].sniff(head) {
+			return &formats[i]
+		}
+	}
+	return nil
+}
+
+// errNoFormat is why a file cannot be read that begins as no format does.
+var errNoFormat = errors.New("no format wreg knows")
 
 // with makes an opening of a format's own function.
 func with[F interface {
@@ -51,25 +67,17 @@ func with[F interface {
 	}
 }
 
-// sniffSafetensors knows a header by its brace: the format has no magic number.
-func sniffSafetensors(head []byte) bool {
-	return len(head) > 8 && binary.LittleEndian.Uint64(head) <= safetensors.MaxHeader &&
-		bytes.HasPrefix(bytes.TrimLeft(head[8:], " \t\r\n"), []byte("{"))
-}
-
 // read finds out the format of an open file and reads its header.
 func (f *file) read(ctx context.Context) error {
-	head := make([]byte, min(headBytes, f.info.Size))
-	if err := tensor.ReadFull(f.disk, head, 0); err != nil {
-		return folder.Named(f.info.Name, err)
+	head, err := f.head()
+	if err != nil {
+		return err
 	}
 	if size, ok := lfsPointer(head, f.info.Size); ok {
 		return fmt.Errorf("%s: a Git LFS pointer of %d bytes in place of the weights (%s bytes); run git lfs pull", f.info.Name, f.info.Size, size)
 	}
-	for _, format := range formats {
-		if format.sniff(head) {
-			return f.readAs(ctx, format.name, format.read)
-		}
+	if format := formatOf(head); format != nil {
+		return f.readAs(ctx, format.name, format.read)
 	}
 	// No format has claimed the file. What it is called decides nothing but which
 	// error helps most.
@@ -81,7 +89,16 @@ func (f *file) read(ctx context.Context) error {
 	if f.info.Size == 0 {
 		return fmt.Errorf("%s: the file is empty", f.info.Name)
 	}
-	return fmt.Errorf("%s: no format wreg knows: it starts with % x; wreg reads safetensors, torch, gguf, npy and npz", f.info.Name, head[:min(8, len(head))])
+	return fmt.Errorf("%s: %w: it starts with % x; wreg reads safetensors, torch, gguf, npy and npz", f.info.Name, errNoFormat, head[:min(8, len(head))])
+}
+
+// head is how the file begins.
+func (f *file) head() ([]byte, error) {
+	head := make([]byte, min(headBytes, f.info.Size))
+	if err := tensor.ReadFull(f.disk, head, 0); err != nil {
+		return nil, folder.Named(f.info.Name, err)
+	}
+	return head, nil
 }
 
 func (f *file) readAs(ctx context.Context, format string, read opening) (err error) {

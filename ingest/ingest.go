@@ -15,11 +15,9 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"wreg/ingest/folder"
-	"wreg/ingest/gguf"
 	"wreg/ingest/shards"
 	"wreg/registry/tensor"
 )
@@ -96,21 +94,6 @@ func (c *Checkpoint) openSingle(ctx context.Context) error {
 	if err := c.adopt(ctx, nil); err != nil {
 		return err
 	}
-	c.notePart(f)
+	c.noteParts()
 	return c.sealed()
-}
-
-// notePart reports that the one file opened is a part of a checkpoint.
-func (c *Checkpoint) notePart(f *file) {
-	part, of := "", ""
-	if m := shards.Numbered.FindStringSubmatch(c.single); m != nil {
-		part, of = strings.TrimLeft(m[2], "0"), strings.TrimLeft(m[3], "0")
-	} else if g, ok := f.reader.(*gguf.File); ok {
-		if no, count := g.Split(); count > 1 {
-			part, of = strconv.Itoa(no+1), strconv.Itoa(count)
-		}
-	}
-	if of != "" && of != "1" {
-		c.note("part-of-set", c.single, "", "%s: is part %s of %s; name its folder to read them all", c.single, part, of)
-	}
 }

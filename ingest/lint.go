@@ -162,7 +162,7 @@ func checkSingleFile(l *linted, r *LintRule) {
 func checkNoIndex(l *linted, r *LintRule) {
 	if l.c.single == "" && !l.c.hasIndex() && !slices.ContainsFunc(l.c.open, func(f *file) bool {
 		return slices.ContainsFunc(shards.Families, func(m shards.Family) bool { return m.Single == f.info.Name })
-	}) && slices.ContainsFunc(l.c.open, func(f *file) bool { return shards.Numbered.MatchString(f.info.Name) && f.info.Format != "gguf" }) {
+	}) && slices.ContainsFunc(l.c.open, func(f *file) bool { _, _, part := shards.PartOf(f.info.Name); return part && f.info.Format != "gguf" }) {
 		l.add(r, l.c.open[0].info.Name, "", "%s and %d more", l.c.open[0].info.Name, len(l.c.open)-1)
 	}
 }

@@ -46,7 +46,7 @@ func lintCases(t *testing.T) map[string]struct {
 		"not UTF-8":         {fixture("nonutf8.safetensors"), "refused reads-broken-utf8"},
 		"metadata":          {fixture("meta_nonstring.safetensors"), "refused reads-odd-metadata"},
 		"other name":        {map[string]string{"weights.safetensors": shard(t, 1, "a")}, "mlx-lm-only-safetensors"},
-		"one more file":     {map[string]string{"model-a.safetensors": shard(t, 1, "a"), "x.safetensors": shard(t, 1, "b")}, "mlx-lm-skips-file"},
+		"one more file":     {map[string]string{"model-a.safetensors": shard(t, 1, "a"), "x.safetensors": shard(t, 1, "b"), stIdx: indexOf("a model-a.safetensors", "b x.safetensors")}, "mlx-lm-skips-file"},
 		"stray":             {map[string]string{s1: shard(t, 1, "a"), "model-old.safetensors": shard(t, 1, "b"), stIdx: indexOf("a " + s1)}, "stray-shard mlx-lm-reads-stray"},
 		"single and shards": {map[string]string{s1: shard(t, 1, "a"), "model.safetensors": shard(t, 1, "b"), stIdx: indexOf("a " + s1)}, "stray-shard mlx-lm-reads-stray transformers-single-file"},
 		"no index":          {map[string]string{s1: shard(t, 1, "a"), s2: shard(t, 1, "b")}, "transformers-no-index"},

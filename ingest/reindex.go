@@ -46,12 +46,15 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 		return nil, fmt.Errorf("%s: no safetensors or torch weights to index", dir)
 	}
 	f := &shards.Families[i]
-	files := k.Weights[f.Name]
 	r := &Reindexed{Name: f.Single + shards.IndexSuffix}
 	old, err := oldIndex(ctx, d, r.Name)
 	if err != nil {
 		return nil, err
 	}
+	if old != nil {
+		k.Keep(old)
+	}
+	files := k.Weights[f.Name]
 	x := newFetcher(ctx, d, 0)
 	defer x.close()
 	draft := shards.Draw(f, files, old)

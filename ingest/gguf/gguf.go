@@ -90,13 +90,26 @@ func (f *File) Split() (no, count int) {
 	return int(n), int(of)
 }
 
+// SplitTensors is how many tensors all parts of a split checkpoint hold, 0 when the file
+// does not say.
+func (f *File) SplitTensors() int64 {
+	switch n := f.metadata["split.tensors.count"].(type) {
+	case int64:
+		return n
+	case uint64:
+		return int64(min(n, MaxTensors))
+	}
+	return 0
+}
+
 func (f *File) note(rule, file, path, format string, args ...any) {
 	f.findings = append(f.findings, tensor.Finding{Rule: rule, File: file, Tensor: path, Message: file + ": " + fmt.Sprintf(format, args...)})
 }
 
-// minPair and minTensor are the bytes of the shortest metadata pair and tensor
-// entry: they bound what the counts of a file can be.
+// minFile, minPair and minTensor are the bytes of the shortest file, metadata pair and
+// tensor entry: they bound what the counts of a file can be.
 const (
+	minFile   = 4 + 4 + 8 + 8
 	minPair   = 8 + 4 + 1
 	minTensor = 8 + 4 + 4 + 8
 )
@@ -218,6 +231,17 @@ func (f *File) tensor(c *cursor, file string) error {
 	return nil
 }
 
+// another is where another file begins after the last tensor, 0 when none does.
+func (f *File) another(c *cursor, end int64) int64 {
+	for _, at := range []int64{end, (end + f.alignment - 1) / f.alignment * f.alignment} {
+		magic := make([]byte, 4)
+		if at <= c.size-minFile && tensor.ReadFull(c.r, magic, at) == nil && string(magic) == "GGUF" {
+			return at
+		}
+	}
+	return 0
+}
+
 // place finds where the data begin and holds the tensors against the file: none
 // may end past it, share bytes with another or have its name.
 func (f *File) place(c *cursor, file string) error {
@@ -247,8 +271,11 @@ func (f *File) place(c *cursor, file string) error {
 		}
 		end = max(end, t.Offset+t.Bytes)
 	}
-	if rest := c.size - end; rest >= f.alignment {
-		gaps += rest
+	switch next := f.another(c, end); {
+	case next > 0:
+		f.note("another-file", file, "", "another GGUF begins at offset %d, where this one ends: joined with cat, of which the first alone is read; gguf-split --merge of llama.cpp joins the parts of one, and the first %d bytes are one file, the rest another", next, next)
+	case c.size-end >= f.alignment:
+		gaps += c.size - end
 	}
 	if gaps > 0 {
 		f.note("unused-bytes", file, "", "%d bytes belong to no tensor", gaps)

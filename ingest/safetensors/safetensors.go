@@ -12,8 +12,10 @@
 package safetensors
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -73,12 +75,30 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, e
 		return nil, err
 	}
 	if err := validate(ctx, h, size-prefixBytes-int64(n)); err != nil {
-		return nil, err
+		return nil, joined(err, in)
 	}
 	for i := range h.tensors {
 		h.tensors[i].Offset += prefixBytes + int64(n)
 	}
 	return &File{r, h.tensors, h.metadata, h.findings(), int64(n)}, nil
+}
+
+// Sniff reports whether head begins a file. The format has no magic number: a header
+// is known by its brace.
+func Sniff(head []byte) bool {
+	return len(head) > prefixBytes && binary.LittleEndian.Uint64(head) <= MaxHeader &&
+		bytes.HasPrefix(bytes.TrimLeft(head[prefixBytes:], " \t\r\n"), []byte("{"))
+}
+
+// joined says of a file that goes on after its last tensor when what follows is another
+// one: cat makes no file of two.
+func joined(err error, r io.ReaderAt) error {
+	var f *FormatError
+	head := make([]byte, 2*prefixBytes)
+	if errors.As(err, &f) && f.Rule == ErrTrailingData && tensor.ReadFull(r, head, f.Offset) == nil && Sniff(head) {
+		f.Message += fmt.Sprintf("; another safetensors file begins there, as cat joins two: the first %d bytes are one file, the rest another", f.Offset)
+	}
+	return err
 }
 
 // Tensors lists the tensors sorted by path, with offsets counted from the start

@@ -5,11 +5,24 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// Numbered is the name of one of several shards: model-00002-of-00004.safetensors.
-var Numbered = regexp.MustCompile(`^(.*)-(\d{5,6})-of-(\d{5,6})(\.[a-z0-9]+)$`)
+// numbered is the name of one of several shards: model-00002-of-00004.safetensors,
+// a variant's model-00002-of-00004.fp16.bin too.
+var numbered = regexp.MustCompile(`^(.*?)[-_.](\d{1,6})([-_])of[-_](\d{1,6})((?:\.\w+)+)$`)
+
+// PartOf says which shard of how many a name is that of.
+func PartOf(name string) (no, of int, ok bool) {
+	m := numbered.FindStringSubmatch(name)
+	if m == nil {
+		return 0, 0, false
+	}
+	no, _ = strconv.Atoi(m[2]) // of six digits at most
+	of, _ = strconv.Atoi(m[4])
+	return no, of, true
+}
 
 // Set is files whose names say that they belong together.
 type Set struct {
@@ -21,11 +34,11 @@ type Set struct {
 func Sets(files []string) (list []Set) {
 	at := map[string]int{}
 	for _, file := range files {
-		m := Numbered.FindStringSubmatch(file)
+		m := numbered.FindStringSubmatch(file)
 		if m == nil {
 			continue
 		}
-		key := m[1] + "-of-" + m[3] + m[4]
+		key := m[1] + m[3] + "of" + m[3] + m[4] + m[5]
 		i, known := at[key]
 		if !known {
 			i = len(list)
@@ -49,28 +62,44 @@ func (f *Family) Pick(files []string) (chosen []string, rivals []Set) {
 	if len(all) == 0 {
 		return files, nil
 	}
-	usual := slices.DeleteFunc(slices.Clone(all), func(s Set) bool { return s.stem != f.stem })
-	if f.stem == "" || len(usual) == 0 {
+	usual := f.usual(all)
+	if len(usual) == 0 {
 		usual = all
 	}
 	return usual[0].Files, usual[1:]
 }
 
+// usual are the sets called as the family's shards are.
+func (f *Family) usual(sets []Set) []Set {
+	return slices.DeleteFunc(slices.Clone(sets), func(s Set) bool { return f.stem == "" || s.stem != f.stem })
+}
+
+// named reports whether files are called as the family's are: then what other names
+// there are is beside them.
+func (f *Family) named(files []string) bool {
+	return f.Single != "" && slices.Contains(files, f.Single) || len(f.usual(Sets(files))) > 0
+}
+
 // absences finds the first of the numbers that a set of shards lacks, and says how
-// many there are; the rest of a name is that of the first shard.
+// many there are; the rest of a name is that of the first shard. A few writers count
+// from 0.
 func absences(have []string) (first, said string) {
 	if len(have) == 0 {
 		return "", ""
 	}
-	m := Numbered.FindStringSubmatch(have[0])
-	if m == nil {
+	at := numbered.FindStringSubmatchIndex(have[0])
+	if at == nil {
 		return "", ""
 	}
-	var absent, total int
-	fmt.Sscanf(m[3], "%d", &total)
+	from := 1
+	no, total, _ := PartOf(have[0])
+	if no == 0 {
+		from = 0
+	}
+	absent := 0
 	seen := SetOf(have)
-	for n := 1; n <= total; n++ {
-		name := fmt.Sprintf("%s-%0*d-of-%s%s", m[1], len(m[2]), n, m[3], m[4])
+	for n := from; n < from+total; n++ {
+		name := fmt.Sprintf("%s%0*d%s", have[0][:at[4]], at[5]-at[4], n, have[0][at[5]:])
 		if !seen[name] {
 			if absent++; first == "" {
 				first = name

@@ -123,6 +123,9 @@ func (c *cursor) elements(key string, n int64, dt tensor.DType) error {
 	return nil
 }
 
+// ErrOtherPickle is why a pickle cannot be read that torch did not write.
+var ErrOtherPickle = errors.New("not a checkpoint: it begins with a pickle that is not torch's magic number")
+
 func (f *File) openStream() error {
 	c := &cursor{f: f, end: f.size}
 	magic, err := c.pickle("magic number", nil)
@@ -130,7 +133,7 @@ func (f *File) openStream() error {
 		return err
 	}
 	if n, ok := magic.Value.(*big.Int); !ok || n.String() != streamMagic {
-		return errors.New("not a checkpoint: it begins with a pickle that is not torch's magic number")
+		return ErrOtherPickle
 	}
 	protocol, err := c.pickle("protocol", nil)
 	if err != nil {

@@ -1,0 +1,316 @@
+package ingest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"wreg/ingest/folder"
+	"wreg/ingest/gguf"
+	"wreg/ingest/shards"
+	"wreg/ingest/torch"
+	"wreg/registry/tensor"
+)
+
+// maxSniffed is how many files of a folder that has no weights by their names are
+// looked at for what they begin with, how many folders inside it are, and how many
+// headers are read to see whether files are one model.
+const maxSniffed = 256
+
+// sortByContent finds weights among files whose names do not say so: those that begin
+// as one of the formats does, and hold tensors.
+func sortByContent(x *fetcher, k *shards.Contents) {
+	for _, name := range k.Other[:min(len(k.Other), maxSniffed)] {
+		if shards.OfTraining(name) || !begins(x.d, name) {
+			continue
+		}
+		if f := x.peek(name); f.err() == nil && len(f.file.reader.Tensors()) > 0 {
+			of := shards.FamilyNamed(f.file.info.Format).Name
+			k.Weights[of] = append(k.Weights[of], name)
+		}
+	}
+}
+
+// begins reports that a file begins as one of the formats does. Of one that cannot be
+// opened, as a pipe or a link that leads out, nothing says that it is the model's.
+func begins(d *folder.Folder, name string) bool {
+	f, err := openIn(d, name)
+	if err != nil {
+		return false
+	}
+	defer f.disk.Close()
+	head, err := f.head()
+	return err == nil && formatOf(head) != nil
+}
+
+// oneModel reads the headers of files that may be models of their own, and says which
+// are to be read as one: the one that holds tensors; the parts of a split GGUF, by its
+// own count; files in sequence that share no tensor. Else it is for the user to choose.
+func (c *Checkpoint) oneModel(x *fetcher, p *plan) ([]string, error) {
+	var models []string
+	whole := true
+	if len(p.apart) > maxSniffed {
+		return nil, c.several(p.apart)
+	}
+	for _, name := range p.apart {
+		f := x.peek(name)
+		switch err := f.err(); {
+		case err == nil && len(f.file.reader.Tensors()) == 0:
+			c.note("no-tensors", name, "", "%s: holds no tensors; it was passed over", name)
+		case errors.Is(err, errNoFormat), errors.Is(err, torch.ErrOtherPickle):
+			c.note("unreadable-file", name, "", "not read, nor part of the checkpoint: %v", err)
+		default:
+			models, whole = append(models, name), whole && err == nil
+		}
+	}
+	whole = whole && len(models) == len(p.read)
+	switch {
+	case len(models) == 0: // the errors of reading them say why
+		return p.read, nil
+	case len(models) == 1 && slices.Contains(p.read, models[0]):
+		return shards.Without(p.read, shards.Without(p.apart, models)), nil
+	case len(models) == 1, whole && oneSplit(x, models):
+		return models, nil
+	case whole && shards.InSequence(models) && disjoint(x, models):
+		c.note("shards-by-number", models[0], "", "%s and %d more, which are numbered and have no tensor in common, were read as shards of one model; no index says so",
+			models[0], len(models)-1)
+		return models, nil
+	}
+	return nil, c.several(models)
+}
+
+func (c *Checkpoint) several(models []string) error {
+	return fmt.Errorf("%s: holds %d checkpoints of their own: %s; name one", c.root, len(models), listed(models))
+}
+
+// listed names the first of some files, and how many more there are.
+func listed(names []string) string {
+	text := strings.Join(names[:min(len(names), folder.MaxShown)], ", ")
+	if more := len(names) - folder.MaxShown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// oneSplit reports that files are the parts of one split GGUF, by its metadata.
+func oneSplit(x *fetcher, names []string) bool {
+	seen := make([]bool, len(names))
+	for _, name := range names {
+		g, ok := x.peek(name).file.reader.(*gguf.File)
+		if !ok {
+			return false
+		}
+		if no, count := g.Split(); count != len(names) || seen[no] {
+			return false
+		} else {
+			seen[no] = true
+		}
+	}
+	return true
+}
+
+func disjoint(x *fetcher, names []string) bool {
+	seen := map[string]bool{}
+	for _, name := range names {
+		for _, t := range x.peek(name).file.reader.Tensors() {
+			if seen[t.Path] {
+				return false
+			}
+			seen[t.Path] = true
+		}
+	}
+	return true
+}
+
+// noteParts reports files that are parts of a checkpoint of which not all were read: a
+// GGUF says so itself, of the one file that was named its name may.
+func (c *Checkpoint) noteParts() {
+	for _, f := range c.open {
+		name := f.info.Name
+		if g, ok := f.reader.(*gguf.File); ok && !f.stray {
+			if no, count := g.Split(); count > 1 && count != len(c.open) {
+				of := ""
+				if all := g.SplitTensors(); all > 0 {
+					of = fmt.Sprintf(" and holds %d of %d tensors", len(g.Tensors()), all)
+				}
+				c.note("part-of-set", name, "", "%s: is part %d of %d by its split.count%s; read its folder, with all of them in it", name, no+1, count, of)
+				continue
+			}
+		}
+		if no, count, ok := shards.PartOf(name); ok && count > 1 && c.single == name {
+			c.note("part-of-set", name, "", "%s: is part %d of %d; name its folder to read them all", name, no, count)
+		} else if kind, _ := shards.PiecesAmong([]string{name}); kind != nil && c.single == name {
+			c.note("part-of-set", name, "", "%s: by its name one of %s; %s", name, kind.What, kind.Do)
+		}
+	}
+}
+
+// noteVariants says which files hold the model once more.
+func (c *Checkpoint) noteVariants(all []shards.Variant) {
+	for _, v := range all {
+		c.note("variant", v.File, "", "%s: not read: a variant of %s; wreg ingest it by name to index it too", v.File, v.Of)
+	}
+}
+
+// noteZero says that DeepSpeed's optimizer states lie beside weights that are whole, as
+// in ZeRO's stages 1 and 2.
+func (c *Checkpoint) noteZero(read, other []string) {
+	if kind, some := shards.PiecesAmong(other); kind != nil && len(read) == 1 {
+		c.note("optimizer-pieces", read[0], "", "%s: the weights as they are computed with; those in fp32 are in %s, %s, which were not read; %s",
+			read[0], listed(some), kind.What, kind.Do)
+	}
+}
+
+// comparedBytes is how much of a tensor tells whether two are equal, when headers are
+// read.
+const comparedBytes = 64 << 10
+
+// pieced refuses files that no index tells apart, of which one holds most tensors of
+// another with other bytes: pieces of each, of which only the first would be read.
+func (c *Checkpoint) pieced() error {
+	type pair struct{ first, second uint32 }
+	again := map[pair]int{}
+	largest := map[pair]rival{}
+	for _, r := range c.rival {
+		i, _ := c.tensors.Find(r.path)
+		a, b := &c.tensors[i], c.info(r.at)
+		at := pair{c.where[i].file, r.at.file}
+		if c.open[at.second].stray || a.DType != b.DType || !a.Shape.Equal(b.Shape) {
+			continue
+		}
+		again[at]++
+		if l, ok := largest[at]; !ok || c.info(l.at).Bytes < b.Bytes {
+			largest[at] = r
+		}
+	}
+	for at, n := range again {
+		if n < 2 || 2*n < len(c.open[at.second].reader.Tensors()) {
+			continue
+		}
+		r := largest[at]
+		i, _ := c.tensors.Find(r.path)
+		equal, err := c.sameStart(c.where[i], r.at, c.tensors[i].Bytes)
+		if err != nil {
+			return fmt.Errorf("%s: tensor %q: %w", c.open[at.second].info.Name, r.path, err)
+		}
+		if !equal {
+			return fmt.Errorf("%s: %s and %s hold %d tensors of one name and shape, and other bytes (tensor %q): pieces of each, one for each process of model parallelism, or models of their own; join pieces with the software that wrote them, or name one file",
+				c.root, c.open[at.first].info.Name, c.open[at.second].info.Name, n, r.path)
+		}
+	}
+	return nil
+}
+
+// sameStart compares the first bytes of two tensors of n bytes.
+func (c *Checkpoint) sameStart(a, b location, n int64) (bool, error) {
+	n = min(n, comparedBytes)
+	var starts [2][]byte
+	for i, l := range []location{a, b} {
+		r, err := c.at(l)
+		if err != nil {
+			return false, err
+		}
+		starts[i] = make([]byte, n)
+		if err := tensor.ReadFull(r, starts[i], 0); err != nil {
+			return false, err
+		}
+	}
+	return bytes.Equal(starts[0], starts[1]), nil
+}
+
+// pieces refuses files each of which holds a piece of a tensor, which names and
+// headers do not put together.
+func (c *Checkpoint) pieces(names []string) error {
+	if kind, some := shards.PiecesAmong(names); kind != nil {
+		return fmt.Errorf("%s: its %s are %s: not a model that can be read; %s", c.root, listed(some), kind.What, kind.Do)
+	}
+	return nil
+}
+
+// noWeightsHere refuses a folder without weights, and says where some are.
+func (c *Checkpoint) noWeightsHere(k *shards.Contents) error {
+	if err := c.pieces(slices.Concat(k.Other, k.Subfolders)); err != nil {
+		return err
+	}
+	var hints []string
+	if len(k.Incomplete) > 0 {
+		hints = append(hints, fmt.Sprintf("%s is an incomplete download", k.Incomplete[0]))
+	}
+	for _, name := range k.Subfolders {
+		if shards.FamilyOf(name) != nil {
+			hints = append(hints, name+": a folder, not a file")
+		}
+	}
+	found, err := weightsBelow(c.root, k.Subfolders)
+	if err != nil {
+		return err
+	}
+	switch len(found) {
+	case 0:
+	case 1:
+		hints = append(hints, "its folder "+found[0]+" holds some: name that")
+	default:
+		hints = append(hints, "its folders "+listed(found)+" hold some: name one")
+	}
+	if snapshots := filepath.Dir(c.root); filepath.Base(snapshots) == "snapshots" { // of the hf cache
+		others, _ := os.ReadDir(snapshots)
+		for _, e := range others {
+			if name := e.Name(); name != filepath.Base(c.root) && holdsWeights(contents(filepath.Join(snapshots, name))) {
+				hints = append(hints, "the snapshot "+name+" beside it holds some: name that, as org/name@"+name+" or by its path")
+			}
+			if len(hints) > folder.MaxShown {
+				break
+			}
+		}
+	}
+	err = fmt.Errorf("%s: no weights: none of its %d files is called *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz or begins as one", c.root, len(k.Other))
+	if len(hints) > 0 {
+		err = fmt.Errorf("%w (%s)", err, strings.Join(hints, "; "))
+	}
+	return err
+}
+
+// weightsBelow finds the folders inside root that hold weights, the nearest first. In
+// one that does, no more are looked for. It fails with what pieces are there instead.
+func weightsBelow(root string, subs []string) (found []string, err error) {
+	for looked := 0; len(subs) > 0 && looked < maxSniffed; looked++ {
+		sub := subs[0]
+		subs = subs[1:]
+		if shards.OfTraining(filepath.Base(sub)) {
+			continue
+		}
+		k := contents(filepath.Join(root, sub))
+		c := Checkpoint{root: filepath.Join(root, sub)}
+		if err := c.pieces(slices.Concat(k.Weights["torch"], k.Weights["safetensors"], k.Other, k.Subfolders)); err != nil && len(found) == 0 {
+			return nil, err
+		}
+		if holdsWeights(k) {
+			found = append(found, sub)
+			continue
+		}
+		for _, name := range k.Subfolders {
+			subs = append(subs, filepath.Join(sub, name))
+		}
+	}
+	return found, nil
+}
+
+// contents sorts the names of a folder; one that cannot be read has none.
+func contents(dir string) *shards.Contents {
+	d, err := folder.Open(dir)
+	if err != nil {
+		return &shards.Contents{}
+	}
+	defer d.Close()
+	entries, _ := d.List()
+	return shards.Sort(entries)
+}
+
+// holdsWeights reports that files of a folder are called as weights are.
+func holdsWeights(k *shards.Contents) bool {
+	return len(k.Weights) > 0 || len(k.Indexes) > 0 || isDistributed(k)
+}

@@ -1,0 +1,139 @@
+package ingest
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// ggufPart is part no of a GGUF that was split in count, with one tensor.
+func ggufPart(t *testing.T, no, count byte) string {
+	t.Helper()
+	text := func(s string) string { return string(binary.LittleEndian.AppendUint64(nil, uint64(len(s)))) + s }
+	pairs := text("split.no") + "\x02\x00\x00\x00" + string(rune(no)) + "\x00" + text("split.count") + "\x02\x00\x00\x00" + string(rune(count)) + "\x00" +
+		text("split.tensors.count") + "\x05\x00\x00\x00" + "\x03\x00\x00\x00"
+	head := "GGUF\x03\x00\x00\x00" + "\x01" + strings.Repeat("\x00", 7) + "\x03" + strings.Repeat("\x00", 7) + pairs +
+		text("t"+string('0'+rune(no))) + "\x01\x00\x00\x00" + "\x08" + strings.Repeat("\x00", 7) + "\x00\x00\x00\x00" + strings.Repeat("\x00", 8)
+	return head + strings.Repeat("\x00", (32-len(head)%32)%32+32)
+}
+
+// TestApart: which files of a folder make one model, which are several, and which are
+// pieces.
+func TestApart(t *testing.T) {
+	const unet = "diffusion_pytorch_model"
+	a, b, ab := shard(t, 1, "a"), shard(t, 2, "b"), shard(t, 2, "a", "b")
+	of := func(stem string, i, n int, ext string) string {
+		return fmt.Sprintf("%s-%05d-of-%05d%s", stem, i, n, ext)
+	}
+	const zero = "zero_pp_rank_0_mp_rank_00_"
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		want  summary
+		fails []string // parts of the error; the folder is refused
+	}{
+		// A variant is what NAME.WORD.ext is beside NAME.ext.
+		{"variant", map[string]string{unet + ".safetensors": a, unet + ".fp16.safetensors": b},
+			summary{[]string{"a " + unet + ".safetensors"}, []string{"variant " + unet + ".fp16.safetensors"}}, nil},
+		{"variant of the usual name", map[string]string{"model.safetensors": a, "model.bf16.safetensors": b},
+			summary{[]string{"a model.safetensors"}, []string{"variant model.bf16.safetensors"}}, nil},
+		{"two variants, one in two words", map[string]string{"net.pt": a, "net.ema.pt": b, "net.ema.fp16.pt": b},
+			summary{[]string{"a net.pt"}, []string{"variant net.ema.fp16.pt", "variant net.ema.pt"}}, nil},
+		{"variant in shards", map[string]string{of("m", 1, 2, ".safetensors"): a, of("m", 2, 2, ".safetensors"): b, of("m.fp16", 1, 2, ".safetensors"): a, of("m.fp16", 2, 2, ".safetensors"): a},
+			summary{[]string{"a " + of("m", 1, 2, ".safetensors"), "b " + of("m", 2, 2, ".safetensors")}, []string{"variant " + of("m.fp16", 1, 2, ".safetensors"), "variant " + of("m.fp16", 2, 2, ".safetensors")}}, nil},
+		{"variant in shards, as it was once spelled", map[string]string{"m.bin": ab, of("m", 1, 1, ".fp16.bin"): a},
+			summary{[]string{"a m.bin", "b m.bin"}, []string{"variant " + of("m", 1, 1, ".fp16.bin")}}, nil},
+		{"safetensors of the variant alone", map[string]string{"m.bin": ab, "m.fp16.safetensors": a},
+			summary{[]string{"a m.bin", "b m.bin"}, []string{"variant m.fp16.safetensors"}}, nil},
+		{"the variant alone", map[string]string{unet + ".fp16.safetensors": a}, summary{Tensors: []string{"a " + unet + ".fp16.safetensors"}}, nil},
+		{"two variants of nothing", map[string]string{unet + ".fp16.safetensors": a, unet + ".non_ema.safetensors": a}, summary{}, []string{"holds 2 checkpoints of their own", "name one"}},
+		{"shards an index names", map[string]string{"m.safetensors": a, "m.more.safetensors": b, "m.safetensors.index.json": indexOf("a m.safetensors", "b m.more.safetensors")},
+			summary{Tensors: []string{"a m.safetensors", "b m.more.safetensors"}}, nil},
+		{"versions are no variants", map[string]string{"v1.pt": a, "v1.5.pt": a}, summary{}, []string{"v1.5.pt, v1.pt; name one"}},
+
+		// Models of their own.
+		{"three nets", map[string]string{"pnet.pt": a, "rnet.pt": ab, "onet.pt": b}, summary{}, []string{"holds 3 checkpoints of their own: onet.pt, pnet.pt, rnet.pt; name one"}},
+		{"nothing in common", map[string]string{"unet.safetensors": a, "vae.safetensors": b}, summary{}, []string{"unet.safetensors, vae.safetensors; name one"}},
+		{"folds", map[string]string{"fold_0.pth": ab, "fold_1.pth": ab}, summary{}, []string{"fold_0.pth, fold_1.pth; name one"}},
+		{"five more extensions", map[string]string{"a.ckpt": a, "b.pth": b, "c.bin": a}, summary{}, []string{"a.ckpt, b.pth, c.bin; name one"}},
+		{"several formats", map[string]string{"encoder.safetensors": a, "decoder.pt": b}, summary{}, []string{"encoder.safetensors, decoder.pt; name one"}},
+		{"one in two formats", map[string]string{"encoder.safetensors": a, "encoder.pt": b}, summary{[]string{"a encoder.safetensors"}, []string{"other-format encoder.pt"}}, nil},
+		{"sets of two models", map[string]string{of("unet", 1, 1, ".safetensors"): a, of("vae", 1, 1, ".safetensors"): b}, summary{}, []string{"holds 2 checkpoints of their own"}},
+		{"usual name in another format", map[string]string{"vae.safetensors": a, "pytorch_model.bin": b}, summary{[]string{"b pytorch_model.bin"}, []string{"other-format vae.safetensors"}}, nil},
+
+		// One model.
+		{"shards", map[string]string{of("x", 1, 3, ".safetensors"): a, of("x", 2, 3, ".safetensors"): b, of("x", 3, 3, ".safetensors"): shard(t, 3, "c")},
+			summary{Tensors: []string{"a " + of("x", 1, 3, ".safetensors"), "b " + of("x", 2, 3, ".safetensors"), "c " + of("x", 3, 3, ".safetensors")}}, nil},
+		{"shards counted from 0", map[string]string{"x_0_of_2.pt": a, "x_1_of_2.pt": b}, summary{Tensors: []string{"a x_0_of_2.pt", "b x_1_of_2.pt"}}, nil},
+		{"shards by number", map[string]string{"weights.00.safetensors": a, "weights.01.safetensors": b},
+			summary{[]string{"a weights.00.safetensors", "b weights.01.safetensors"}, []string{"shards-by-number weights.00.safetensors"}}, nil},
+		{"a number is absent", map[string]string{"weights.00.safetensors": a, "weights.02.safetensors": b}, summary{}, []string{"name one"}},
+		{"what training leaves", map[string]string{"net.safetensors": a, "optimizer.pt": "x", "optimizer_1.bin": "x", "training_args.bin": "x", "rng_state_0.pth": "x", "scheduler.pt": "x", "custom_checkpoint_0.pkl": "x", "sampler.bin": "x"},
+			summary{Tensors: []string{"a net.safetensors"}}, nil},
+		{"names that begin so", map[string]string{"lossless.pt": a}, summary{Tensors: []string{"a lossless.pt"}}, nil},
+		{"no weights in the other", map[string]string{"net.bin": a, "vocab.bin": "\x00\x01words"}, summary{[]string{"a net.bin"}, []string{"unreadable-file vocab.bin"}}, nil},
+		{"no tensors in the other", map[string]string{"net.pt": a, "labels.pkl": "\x80\x02}."}, summary{[]string{"a net.pt"}, []string{"unreadable-file labels.pkl"}}, nil},
+		{"both torn", map[string]string{"x.bin": "torn", "y.bin": "torn"}, summary{}, []string{"x.bin", "y.bin"}},
+		{"GGUF split by its metadata", map[string]string{"a.gguf": ggufPart(t, 0, 2), "b.gguf": ggufPart(t, 1, 2)}, summary{Tensors: []string{"t0 a.gguf", "t1 b.gguf"}}, nil},
+		{"a part of another GGUF", map[string]string{"a.gguf": ggufPart(t, 0, 2), "b.gguf": ggufPart(t, 1, 3)}, summary{}, []string{"a.gguf, b.gguf; name one"}},
+		{"the same part twice", map[string]string{"a.gguf": ggufPart(t, 0, 2), "b.gguf": ggufPart(t, 0, 2)}, summary{}, []string{"a.gguf, b.gguf; name one"}},
+		{"one part of a GGUF", map[string]string{"a.gguf": ggufPart(t, 0, 2)}, summary{[]string{"t0 a.gguf"}, []string{"part-of-set a.gguf"}}, nil},
+		{"numbered as one more than there are", map[string]string{of("a", 1, 1, ".gguf"): ggufPart(t, 0, 2)}, summary{[]string{"t0 " + of("a", 1, 1, ".gguf")}, []string{"part-of-set " + of("a", 1, 1, ".gguf")}}, nil},
+		{"GGUF joined by cat", map[string]string{"a.gguf": ggufPart(t, 0, 2) + ggufPart(t, 1, 2)}, summary{[]string{"t0 a.gguf"}, []string{"another-file a.gguf", "part-of-set a.gguf"}}, nil},
+		{"safetensors joined by cat", map[string]string{"a.safetensors": a + b}, summary{}, []string{fmt.Sprintf("another safetensors file begins there, as cat joins two: the first %d bytes", len(a))}},
+
+		// Pieces.
+		{"tensor-parallel, Meta's", map[string]string{"consolidated.00.pth": ab, "consolidated.01.pth": ab}, summary{}, []string{"model parallelism", "consolidated.00.pth, consolidated.01.pth"}},
+		{"one of them is the model", map[string]string{"consolidated.00.pth": ab}, summary{Tensors: []string{"a consolidated.00.pth", "b consolidated.00.pth"}}, nil},
+		{"tensor-parallel, DeepSeek's", map[string]string{"model0-mp2.safetensors": ab, "model1-mp2.safetensors": ab}, summary{}, []string{"model parallelism"}},
+		{"ranks", map[string]string{"model_world_size_2_rank_0.pt": a, "model_world_size_2_rank_1.pt": a}, summary{}, []string{"one for each process"}},
+		{"numbered as shards", map[string]string{s1: shard(t, 1, "a", "b"), s2: shard(t, 2, "a", "b")}, summary{}, []string{"pieces of each", `"a"`, s1, s2}},
+		{"copies numbered as shards", map[string]string{s1: shard(t, 1, "a", "b"), s2: shard(t, 1, "a", "b")},
+			summary{[]string{"a " + s1, "b " + s1}, []string{"duplicate-tensor " + s2 + " a"}}, nil},
+		{"DeepSpeed ZeRO-3", map[string]string{zero + "model_states.pt": a, zero + "optim_states.pt": a}, summary{}, []string{"ZeRO-3", "zero_to_fp32.py"}},
+		{"DeepSpeed ZeRO", map[string]string{"bf16_" + zero + "optim_states.pt": a}, summary{}, []string{"DeepSpeed ZeRO", "zero_to_fp32.py"}},
+		{"DeepSpeed ZeRO-2", map[string]string{"mp_rank_00_model_states.pt": a, zero + "optim_states.pt": b},
+			summary{[]string{"a mp_rank_00_model_states.pt"}, []string{"optimizer-pieces mp_rank_00_model_states.pt"}}, nil},
+		{"DeepSpeed, the folder above", map[string]string{"global_step12/" + zero + "model_states.pt": a, "latest": "global_step12"}, summary{}, []string{"global_step12", "zero_to_fp32.py"}},
+		{"Megatron", map[string]string{"iter_1/mp_rank_00/model_optim_rng.pt": a, "iter_1/mp_rank_01/model_optim_rng.pt": a}, summary{}, []string{"mp_rank_00, mp_rank_01", "model parallelism"}},
+		{"Megatron, one process", map[string]string{"iter_1/mp_rank_00/model_optim_rng.pt": a}, summary{}, []string{"iter_1/mp_rank_00 holds some: name that"}},
+
+		// Folders.
+		{"distributed, one further in", map[string]string{"pytorch_model_fsdp_0/.metadata": "x", "pytorch_model_fsdp_0/__0_0.distcp": "x", "optimizer_0/.metadata": "x", "optimizer_0/__0_0.distcp": "x", "scheduler.pt": "x"},
+			summary{}, []string{"its folder pytorch_model_fsdp_0 holds some: name that"}},
+		{"trainer's", map[string]string{"checkpoint-5/model.safetensors": a, "checkpoint-10/model.safetensors": a, "trainer_state.json": "{}"}, summary{}, []string{"its folders checkpoint-10, checkpoint-5 hold some: name one"}},
+		{"two further in", map[string]string{"version_0/checkpoints/last.ckpt": a}, summary{}, []string{"version_0/checkpoints holds some: name that"}},
+		{"folder called as a file", map[string]string{"last.ckpt/checkpoint/" + zero + "model_states.pt": a}, summary{}, []string{"last.ckpt/checkpoint", "zero_to_fp32.py"}},
+
+		// By content.
+		{"no extension", map[string]string{"weights": a, "README": "x", "config.json": "{}"}, summary{Tensors: []string{"a weights"}}, nil},
+		{"any extension", map[string]string{"weights.dat": a, "tokenizer.model": "\x0a\x0e\x0a\x05<unk>"}, summary{Tensors: []string{"a weights.dat"}}, nil},
+		{"a zip of something", map[string]string{"logs.zip": "PK\x03\x04", "sub/x.pt": a}, summary{}, []string{"sub holds some"}},
+		{"two by content", map[string]string{"a.model": a, "b.weights": b}, summary{}, []string{"a.model, b.weights; name one"}},
+		{"names go first", map[string]string{"net.pt": a, "b.weights": b}, summary{Tensors: []string{"a net.pt"}}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			writeFiles(t, dir, c.files)
+			o, err := Open(t.Context(), dir, Options{})
+			for _, part := range c.fails {
+				if err == nil || !strings.Contains(err.Error(), part) {
+					t.Errorf("error %v, want %q in it", err, part)
+				}
+			}
+			if err != nil && len(c.fails) == 0 {
+				t.Fatal(err)
+			}
+			if err != nil {
+				return
+			}
+			defer o.Close()
+			if d := cmp.Diff(c.want, summarize(o)); d != "" && c.fails == nil {
+				t.Error(d)
+			}
+		})
+	}
+}
