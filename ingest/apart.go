@@ -22,17 +22,22 @@ import (
 const maxSniffed = 256
 
 // sortByContent finds weights among files whose names do not say so: those that begin
-// as one of the formats does, and hold tensors.
-func sortByContent(x *fetcher, k *shards.Contents) {
+// as one of the formats does, and hold tensors. unread says of others why they cannot
+// be read.
+func sortByContent(x *fetcher, k *shards.Contents) (unread []string) {
 	for _, name := range k.Other[:min(len(k.Other), maxSniffed)] {
 		if shards.OfTraining(name) || !begins(x.d, name) {
 			continue
 		}
-		if f := x.peek(name); f.err() == nil && len(f.file.reader.Tensors()) > 0 {
+		switch f := x.peek(name); {
+		case f.err() != nil:
+			unread = append(unread, fmt.Sprint(f.err()))
+		case len(f.file.reader.Tensors()) > 0:
 			of := shards.FamilyNamed(f.file.info.Format).Name
 			k.Weights[of] = append(k.Weights[of], name)
 		}
 	}
+	return unread[:min(len(unread), folder.MaxShown)]
 }
 
 // begins reports that a file begins as one of the formats does. Of one that cannot be
@@ -44,7 +49,7 @@ func begins(d *folder.Folder, name string) bool {
 	}
 	defer f.disk.Close()
 	head, err := f.head()
-	return err == nil && formatOf(head) != nil
+	return err == nil && (formatOf(head) != nil || foreign(head) != "")
 }
 
 // oneModel reads the headers of files that may be models of their own, and says which
@@ -232,11 +237,10 @@ func (c *Checkpoint) pieces(names []string) error {
 }
 
 // noWeightsHere refuses a folder without weights, and says where some are.
-func (c *Checkpoint) noWeightsHere(k *shards.Contents) error {
+func (c *Checkpoint) noWeightsHere(k *shards.Contents, hints []string) error {
 	if err := c.pieces(slices.Concat(k.Other, k.Subfolders)); err != nil {
 		return err
 	}
-	var hints []string
 	if len(k.Incomplete) > 0 {
 		hints = append(hints, fmt.Sprintf("%s is an incomplete download", k.Incomplete[0]))
 	}

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"archive/tar"
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -18,6 +20,22 @@ func ggufPart(t *testing.T, no, count byte) string {
 	head := "GGUF\x03\x00\x00\x00" + "\x01" + strings.Repeat("\x00", 7) + "\x03" + strings.Repeat("\x00", 7) + pairs +
 		text("t"+string('0'+rune(no))) + "\x01\x00\x00\x00" + "\x08" + strings.Repeat("\x00", 7) + "\x00\x00\x00\x00" + strings.Repeat("\x00", 8)
 	return head + strings.Repeat("\x00", (32-len(head)%32)%32+32)
+}
+
+// tarOf is a tar of empty files.
+func tarOf(t *testing.T, names ...string) string {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, name := range names {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o600}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
 
 // TestApart: which files of a folder make one model, which are several, and which are
@@ -112,6 +130,9 @@ func TestApart(t *testing.T) {
 		{"no extension", map[string]string{"weights": a, "README": "x", "config.json": "{}"}, summary{Tensors: []string{"a weights"}}, nil},
 		{"any extension", map[string]string{"weights.dat": a, "tokenizer.model": "\x0a\x0e\x0a\x05<unk>"}, summary{Tensors: []string{"a weights.dat"}}, nil},
 		{"a zip of something", map[string]string{"logs.zip": "PK\x03\x04", "sub/x.pt": a}, summary{}, []string{"sub holds some"}},
+		{"an archive of NeMo", map[string]string{"m.nemo": tarOf(t, "./model_config.yaml", "./model_weights.ckpt")}, summary{}, []string{"./model_weights.ckpt", "unpack it"}},
+		{"packed by gzip", map[string]string{"m.nemo": "\x1f\x8b\x08"}, summary{}, []string{"m.nemo: compressed with gzip"}},
+		{"called as weights", map[string]string{"tf.bin": "\x89HDF\r\n\x1a\n"}, summary{}, []string{"tf.bin: an HDF5 file"}},
 		{"two by content", map[string]string{"a.model": a, "b.weights": b}, summary{}, []string{"a.model, b.weights; name one"}},
 		{"names go first", map[string]string{"net.pt": a, "b.weights": b}, summary{Tensors: []string{"a net.pt"}}, nil},
 	} {

@@ -74,7 +74,8 @@ func (c *Checkpoint) otherFormat(files []string, f *shards.Family, chosen string
 		files[0], len(files), f.Name, chosen)
 }
 
-// chooseFamily finds the first family that is there, and its index.
+// chooseFamily finds the first family that is there, and its index. There are weights
+// or indexes.
 func (c *Checkpoint) chooseFamily(ctx context.Context, d *folder.Folder, k *shards.Contents) (*shards.Family, *shards.Index, error) {
 	indexFamily := func(x *shards.Index) *shards.Family {
 		for _, s := range x.Shards {
@@ -105,10 +106,8 @@ func (c *Checkpoint) chooseFamily(ctx context.Context, d *folder.Folder, k *shar
 			of[f] = x
 		}
 	}
-	if f := k.Family(func(f *shards.Family) bool { return of[f] != nil }); f != nil {
-		return f, of[f], nil
-	}
-	return nil, nil, c.noWeightsHere(k)
+	f := k.Family(func(f *shards.Family) bool { return of[f] != nil })
+	return f, of[f], nil
 }
 
 func (c *Checkpoint) loadIndex(ctx context.Context, d *folder.Folder, name string) (*shards.Index, error) {

@@ -47,7 +47,9 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 		return c.openDistributed(ctx, d, k)
 	}
 	if len(k.Weights) == 0 && len(k.Indexes) == 0 {
-		sortByContent(x, k)
+		if unread := sortByContent(x, k); len(k.Weights) == 0 {
+			return c.noWeightsHere(k, unread)
+		}
 	}
 	p, err := c.choose(ctx, d, k)
 	if err != nil {

@@ -50,6 +50,29 @@ func formatOf(head []byte) *format {
 	return nil
 }
 
+// foreignFormats are known by how they begin, too, and not read.
+var foreignFormats = []struct{ magic, what string }{
+	{"\x1f\x8b", "compressed with gzip; unpack it and name the weights inside"},
+	{"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it and name the weights inside"},
+	{"\xfd7zXZ\x00", "compressed with xz; unpack it and name the weights inside"},
+	{"BZh", "compressed with bzip2; unpack it and name the weights inside"},
+	{"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it and name the weights inside"},
+	{"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and TensorFlow write them, which wreg does not read"},
+	{"tjgg", "a file of the GGML formats before GGUF, which wreg does not read; convert the model again"},
+	{"lmgg", "a file of the GGML formats before GGUF, which wreg does not read; convert the model again"},
+	{"fmgg", "a file of the GGML formats before GGUF, which wreg does not read; convert the model again"},
+}
+
+// foreign says what a file is by how it begins, "" when nothing is known of it.
+func foreign(head []byte) string {
+	for _, f := range foreignFormats {
+		if bytes.HasPrefix(head, []byte(f.magic)) {
+			return f.what
+		}
+	}
+	return ""
+}
+
 // errNoFormat is why a file cannot be read that begins as no format does.
 var errNoFormat = errors.New("no format wreg knows")
 
@@ -88,6 +111,9 @@ func (f *file) read(ctx context.Context) error {
 	}
 	if f.info.Size == 0 {
 		return fmt.Errorf("%s: the file is empty", f.info.Name)
+	}
+	if what := foreign(head); what != "" {
+		return fmt.Errorf("%s: %s", f.info.Name, what)
 	}
 	return fmt.Errorf("%s: %w: it starts with % x; wreg reads safetensors, torch, gguf, npy and npz", f.info.Name, errNoFormat, head[:min(8, len(head))])
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"wreg/ingest/torch/globals"
 	"wreg/ingest/torch/pickle"
@@ -30,6 +31,7 @@ func sniffTar(head []byte) bool {
 // are not looked at.
 func (f *File) openTar() error {
 	members := map[string]*cursor{}
+	var others []string
 	section := io.NewSectionReader(f.r, 0, f.size)
 	archive := tar.NewReader(section)
 	for n := 1; ; n++ {
@@ -51,6 +53,9 @@ func (f *File) openTar() error {
 		case h.Typeflag != tar.TypeReg || h.Name != "storages" && h.Name != "tensors" && h.Name != "pickle":
 			if h.Name != "sys_info" && h.Typeflag != tar.TypeDir {
 				f.find("other-member", "", fmt.Sprintf("tar member %q is none of torch's; it is not read", h.Name))
+				if len(others) < 5 {
+					others = append(others, strconv.Quote(h.Name))
+				}
 			}
 		case members[h.Name] != nil:
 			return fmt.Errorf("tar: member %q is there twice", h.Name)
@@ -62,7 +67,10 @@ func (f *File) openTar() error {
 	}
 	for _, name := range []string{"storages", "tensors", "pickle"} {
 		if members[name] == nil {
-			return fmt.Errorf("a tar without the member %q: not one torch wrote", name)
+			if len(others) == 0 {
+				return fmt.Errorf("a tar without the member %q: not one torch wrote", name)
+			}
+			return fmt.Errorf("a tar that torch did not write, with %s in it (a .nemo file is one, too); unpack it (tar -xf) and name the weights inside", strings.Join(others, ", "))
 		}
 	}
 	storages, err := members["storages"].tarStorages()
