@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"wreg/ingest/ingesttest"
 )
 
 // ggufPart is part no of a GGUF that was split in count, with one tensor.
@@ -20,6 +22,10 @@ func ggufPart(t *testing.T, no, count byte) string {
 	head := "GGUF\x03\x00\x00\x00" + "\x01" + strings.Repeat("\x00", 7) + "\x03" + strings.Repeat("\x00", 7) + pairs +
 		text("t"+string('0'+rune(no))) + "\x01\x00\x00\x00" + "\x08" + strings.Repeat("\x00", 7) + "\x00\x00\x00\x00" + strings.Repeat("\x00", 8)
 	return head + strings.Repeat("\x00", (32-len(head)%32)%32+32)
+}
+
+func npyOf(descr string) string {
+	return string(ingesttest.NPY(descr, false, []int64{1}, make([]byte, 4)))
 }
 
 // tarOf is a tar of empty files.
@@ -102,6 +108,9 @@ func TestApart(t *testing.T) {
 		{"numbered as one more than there are", map[string]string{of("a", 1, 1, ".gguf"): ggufPart(t, 0, 2)}, summary{[]string{"t0 " + of("a", 1, 1, ".gguf")}, []string{"part-of-set " + of("a", 1, 1, ".gguf")}}, nil},
 		{"GGUF joined by cat", map[string]string{"a.gguf": ggufPart(t, 0, 2) + ggufPart(t, 1, 2)}, summary{[]string{"t0 a.gguf"}, []string{"another-file a.gguf", "part-of-set a.gguf"}}, nil},
 		{"safetensors joined by cat", map[string]string{"a.safetensors": a + b}, summary{}, []string{fmt.Sprintf("another safetensors file begins there, as cat joins two: the first %d bytes", len(a))}},
+
+		{"arrays, one of text", map[string]string{"w.npy": npyOf("<f4"), "classes.npy": npyOf("<U1")}, summary{[]string{"w w.npy"}, []string{"not-numbers classes.npy"}}, nil},
+		{"an array of text alone", map[string]string{"classes.npy": npyOf("<U1")}, summary{}, []string{"classes.npy", "text"}},
 
 		// Pieces.
 		{"tensor-parallel, Meta's", map[string]string{"consolidated.00.pth": ab, "consolidated.01.pth": ab}, summary{}, []string{"model parallelism", "consolidated.00.pth, consolidated.01.pth"}},

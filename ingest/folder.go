@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"wreg/ingest/folder"
+	"wreg/ingest/npz"
 	"wreg/ingest/shards"
 	"wreg/registry/pyjson"
 )
@@ -128,6 +129,8 @@ func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 			continue
 		case stray:
 			c.note("unreadable-file", name, "", "not read, nor part of the checkpoint: %v", err)
+		case npz.OtherType(err) != "" && len(p.read) > 1:
+			c.note(npz.OtherType(err), name, "", "not read, the others were: %v", err)
 		case absent && p.strict:
 			errs = append(errs, fmt.Errorf("%s: shard %s is absent; download it", p.index.Name, name))
 		case absent:

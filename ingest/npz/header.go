@@ -2,6 +2,7 @@ package npz
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -119,6 +120,7 @@ func (l *literal) header() (h header, err error) {
 		return h, err
 	}
 	seen := map[string]bool{}
+	var other *typeError
 	for l.peek() != '}' {
 		key, err := l.str()
 		if err != nil {
@@ -133,7 +135,9 @@ func (l *literal) header() (h header, err error) {
 		}
 		switch key {
 		case "descr":
-			err = l.descr(&h)
+			if err = l.descr(&h); errors.As(err, &other) {
+				err = nil // what follows must be sound all the same
+			}
 		case "fortran_order":
 			h.fortran, err = l.boolean()
 		case "shape":
@@ -158,6 +162,9 @@ func (l *literal) header() (h header, err error) {
 	}
 	if l.peek(); l.pos < len(l.text) {
 		return h, fmt.Errorf("goes on after its closing }: %s", l.here())
+	}
+	if other != nil {
+		return h, other
 	}
 	return h, nil
 }
@@ -242,6 +249,29 @@ func (l *literal) integer() (n int64, err error) {
 	return n, nil
 }
 
+// list passes over the list of a structured type and gives its text.
+func (l *literal) list() (string, error) {
+	start := l.pos
+	for depth := 0; ; {
+		switch c := l.peek(); {
+		case l.pos == len(l.text):
+			return "", fmt.Errorf("list without end")
+		case c == '\'' || c == '"':
+			if _, err := l.str(); err != nil {
+				return "", err
+			}
+			continue
+		case c == '[' || c == '(':
+			depth++
+		case c == ']' || c == ')':
+			depth--
+		}
+		if l.pos++; depth == 0 {
+			return l.text[start:l.pos], nil
+		}
+	}
+}
+
 // kinds are numpy's type codes that are tensors. V2 is two opaque bytes: how mlx
 // and ml_dtypes write bf16.
 var kinds = map[string]tensor.DType{
@@ -253,14 +283,15 @@ var kinds = map[string]tensor.DType{
 // descr reads an element type.
 func (l *literal) descr(h *header) error {
 	if l.peek() == '[' {
-		return fmt.Errorf("a structured type; only arrays of plain numbers are tensors")
+		text, err := l.list()
+		if err != nil {
+			return err
+		}
+		return &typeError{fmt.Sprintf("%.60s", text), "structured: only arrays of plain numbers are tensors", false}
 	}
 	s, err := l.str()
 	if err != nil {
 		return err
-	}
-	if strings.HasSuffix(s, "O") {
-		return fmt.Errorf("type %q: an array of objects is a pickle, which is not opened", s)
 	}
 	if s != "" {
 		h.dtype = kinds[s[1:]]
@@ -274,7 +305,63 @@ func (l *literal) descr(h *header) error {
 		}
 	}
 	if h.dtype == tensor.Invalid {
-		return fmt.Errorf("type %.40q is not a tensor's", s)
+		e := &typeError{fmt.Sprintf("%.40q", s), "", false}
+		if len(s) > 1 {
+			e.what, e.harmless = otherKinds[s[1]].what, otherKinds[s[1]].harmless
+		}
+		if s == "O" {
+			e.what = otherKinds['O'].what
+		}
+		return e
 	}
 	return nil
+}
+
+// otherKinds are numpy's type codes that are no numbers of a tensor; harmless are those
+// that can hold no weights.
+var otherKinds = map[byte]struct {
+	what     string
+	harmless bool
+}{
+	'S': {"bytes of text", true},
+	'a': {"bytes of text", true},
+	'U': {"text", true},
+	'T': {"text", true},
+	'M': {"dates", true},
+	'm': {"durations", true},
+	'O': {"an array of objects is a pickle, which is not opened", false},
+	'V': {"opaque bytes", false},
+	'f': {"numbers of a size that no tensor has", false},
+	'c': {"numbers of a size that no tensor has", false},
+}
+
+// typeError is why an array is no tensor: its type.
+type typeError struct {
+	descr, what string
+	harmless    bool
+}
+
+// rule is that of the finding where the array is one of several.
+func (e *typeError) rule() string {
+	if e.harmless {
+		return "not-numbers"
+	}
+	return "unread-array"
+}
+
+// OtherType is the rule of the finding for an array of several that is sound and no
+// tensor by its type; "" when err says anything else.
+func OtherType(err error) string {
+	if e := (*typeError)(nil); errors.As(err, &e) {
+		return e.rule()
+	}
+	return ""
+}
+
+func (e *typeError) Error() string {
+	text := fmt.Sprintf("type %s is not a tensor's", e.descr)
+	if e.what != "" {
+		text += ": " + e.what
+	}
+	return text
 }

@@ -12,9 +12,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"wreg/ingest/interrupt"
@@ -40,6 +43,7 @@ type File struct {
 	findings []tensor.Finding
 	shared   zipfile.Shared
 	memory   int64 // taken
+	others   map[typeError]*skipped
 }
 
 // array says where the elements of one tensor are.
@@ -89,6 +93,7 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, e
 		}
 	}
 	f.sort()
+	f.noteOthers(name)
 	if len(f.tensors) == 0 {
 		f.note("no-tensors", name, "", "holds no arrays")
 	}
@@ -104,7 +109,40 @@ func (f *File) member(ctx context.Context, r io.ReaderAt, m *zipfile.Record, fil
 		f.note("not-an-array", file, "", "member %q is not an array; it was skipped", m.Name)
 		return nil
 	}
-	return f.add(&array{r: r, member: m}, m.Open(interrupt.Reader(ctx, r)), m.Size, path, file)
+	err := f.add(&array{r: r, member: m}, m.Open(interrupt.Reader(ctx, r)), m.Size, path, file)
+	var other *typeError
+	if !errors.As(err, &other) {
+		return err
+	}
+	if f.others == nil {
+		f.others = map[typeError]*skipped{}
+	}
+	s := f.others[*other]
+	if s == nil {
+		s = &skipped{first: m.Name}
+		f.others[*other] = s
+		f.memory += foundMemory + int64(len(m.Name)+len(other.descr))
+	}
+	s.n++
+	return nil
+}
+
+// skipped are the members of one type that are no tensors.
+type skipped struct {
+	first string
+	n     int
+}
+
+// noteOthers reports the members that are no tensors, once for each type.
+func (f *File) noteOthers(file string) {
+	for _, e := range slices.SortedFunc(maps.Keys(f.others), func(a, b typeError) int { return strings.Compare(f.others[a].first, f.others[b].first) }) {
+		s := f.others[e]
+		members := fmt.Sprintf("member %q was", s.first)
+		if s.n > 1 {
+			members = fmt.Sprintf("%d members (%q, …) were", s.n, s.first)
+		}
+		f.note(e.rule(), file, "", "%s not read, the others were: %v", members, &e)
+	}
 }
 
 // add reads the header of an array of size bytes in all.

@@ -247,6 +247,45 @@ func TestTiles(t *testing.T) {
 	}
 }
 
+// TestOtherTypes: a member that is no tensor keeps nobody from reading the others, and
+// is said once for each type.
+func TestOtherTypes(t *testing.T) {
+	for _, c := range []struct{ descr, rule, says string }{
+		{"'<U1'", "not-numbers", `"<U1" is not a tensor's: text`},
+		{"'|S3'", "not-numbers", `"|S3" is not a tensor's: bytes of text`},
+		{"'<M8[D]'", "not-numbers", "dates"},
+		{"'<m8[ns]'", "not-numbers", "durations"},
+		{"'|O'", "unread-array", "pickle"},
+		{"'O'", "unread-array", "pickle"},
+		{"[('a', '<i4')]", "unread-array", "[('a', '<i4')]"},
+		{"'<f16'", "unread-array", "numbers of a size"},
+		{"'|V1'", "unread-array", "opaque"},
+		{"'<q9'", "unread-array", "not a tensor's"},
+	} {
+		other := npy(dict(c.descr, "False", "(1,)"), 0, 0, 0, 0)
+		b := ingesttest.Zip(
+			ingesttest.Record{Name: "classes.npy", Data: other},
+			ingesttest.Record{Name: "w.npy", Data: npy(dict("'<f4'", "False", "(1,)"), 1, 2, 3, 4)},
+			ingesttest.Record{Name: "x.npy", Data: other})
+		f, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m.npz")
+		if err != nil {
+			t.Errorf("%s: %v", c.descr, err)
+			continue
+		}
+		found := f.Findings()
+		if len(f.Tensors()) != 1 || f.Tensors()[0].Path != "w" || len(found) != 1 || found[0].Rule != c.rule ||
+			!strings.Contains(found[0].Message, c.says) || !strings.Contains(found[0].Message, `2 members ("classes.npy", …)`) {
+			t.Errorf("%s: %v, %v", c.descr, f.Tensors(), found)
+		}
+	}
+	for _, torn := range []string{"{'descr': '<U1', ", "{'descr': [('a', ", "{'descr': [('a]"} {
+		b := ingesttest.Zip(ingesttest.Record{Name: "w.npy", Data: npy(torn, 0)})
+		if _, err := Read(t.Context(), bytes.NewReader(b), int64(len(b)), "m.npz"); err == nil {
+			t.Errorf("%s: a torn header was passed over", torn)
+		}
+	}
+}
+
 func TestZip(t *testing.T) {
 	build := func(members ...string) []byte {
 		var b bytes.Buffer
