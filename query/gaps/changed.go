@@ -16,13 +16,10 @@ func (w *want) castTo(d tensor.DType) bool {
 // changed compares a tensor with what it should be; nil when nothing differs.
 func changed(w *want, have tensor.Info) *arch.Gap {
 	g := &arch.Gap{Status: arch.Changed, Want: w.Want, Have: &have}
-	same := alike(w.content.stats, have.Stats)
 	switch {
 	case w.Shape != nil && !w.Shape.Equal(have.Shape):
 		g.Reason = fmt.Sprintf("shape is %v, should be %v", have.Shape, w.Shape)
-		if g.Remedy = transposed(w.Shape, have.Shape); g.Remedy != "" && same {
-			g.Reason = "transposed: " + g.Reason + ", statistics are equal"
-		}
+		g.Remedy = transposed(w.Shape, have.Shape)
 	case w.castTo(have.DType):
 		differs := castDiffers(w.content.stats, have.Stats)
 		if differs == "" {
@@ -41,10 +38,6 @@ func changed(w *want, have tensor.Info) *arch.Gap {
 	default:
 		if g.Reason = w.content.differs(have); g.Reason == "" {
 			return nil
-		}
-		if same {
-			g.Reason += ", statistics are equal: the same values in another order?"
-			g.Remedy = transposed(have.Shape, have.Shape)
 		}
 	}
 	return g

@@ -43,10 +43,6 @@ func (c content) differs(have tensor.Info) string {
 	return ""
 }
 
-// alike reports that two tensors have the same statistics, a sign that they hold
-// the same values in another order.
-func alike(a, b *tensor.Stats) bool { return a != nil && b != nil && *a == *b && a.AbsMax != 0 }
-
 // castSlack is how far a value may move when it is cast: bfloat16 keeps 8 bits, so
 // half of 2^-8, and as much again for what float16 does to the very small.
 const castSlack = 1.0 / 256
