@@ -1,17 +1,21 @@
 package export
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"wreg/export/compute"
 	"wreg/export/disk"
 	"wreg/export/staging"
 	"wreg/registry/arch/op"
+	"wreg/registry/tensor"
 )
 
 // slack is disk space asked for beyond the shards: config, index, receipt and the
@@ -25,6 +29,7 @@ func (p *Plan) check() error {
 	faults = append(faults, p.memory()...)
 	faults = append(faults, p.overflow()...)
 	faults = append(faults, p.nonFinite()...)
+	p.casts()
 	p.Disk = slack
 	for _, s := range p.Shards {
 		p.Disk += s.Bytes
@@ -67,6 +72,32 @@ func (p *Plan) overflow() (faults []error) {
 		}
 	}
 	return faults
+}
+
+// casts says which numbers are rounded: what is proven afterwards is equality with what
+// was rounded, so nothing else shows it.
+func (p *Plan) casts() {
+	type pair struct{ from, to tensor.DType }
+	count := map[pair]int{}
+	for i, t := range p.Tensors {
+		if t.tree.Op != op.Cast || t.quant && i > 0 && p.Tensors[i-1].tree == t.tree {
+			continue
+		}
+		if from, to := t.tree.In[0].DType, t.tree.DType; to != tensor.F64 && (to != tensor.F32 || from == tensor.F64) {
+			count[pair{from, to}]++
+		}
+	}
+	asked := "config.json's torch_dtype"
+	if p.o.DType != tensor.Invalid {
+		asked = "--dtype"
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(count), func(a, b pair) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) }) {
+		n := tensor.Count(count[at], "tensor") + " are"
+		if count[at] == 1 {
+			n = "1 tensor is"
+		}
+		p.Notes = append(p.Notes, fmt.Sprintf("%s cast from %v to %v, which rounds: %s asks for it", n, at.from, at.to, asked))
+	}
 }
 
 // nonFinite finds NaN and infinity in the statistics taken at ingest. A copy or a

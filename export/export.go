@@ -95,6 +95,21 @@ type Plan struct {
 	plain     bool           // no weight of the source is stored in codes
 }
 
+// BitsPerWeight is what a number of the model takes in the output, with the scales and
+// biases of its group; 0 without -q.
+func (p *Plan) BitsPerWeight() float64 {
+	var bytes, numbers int64
+	for i, t := range p.Tensors {
+		if bytes += t.Bytes; !t.quant || i == 0 || p.Tensors[i-1].tree != t.tree {
+			numbers += compute.Numel(t.tree.Shape)
+		}
+	}
+	if p.quantizer == nil || numbers == 0 {
+		return 0
+	}
+	return 8 * float64(bytes) / float64(numbers)
+}
+
 // PlanTensor is one output tensor.
 type PlanTensor struct {
 	Path   string

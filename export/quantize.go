@@ -66,6 +66,9 @@ func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*q
 		if err != nil {
 			return nil, fmt.Errorf("override %q: %w", o.Pattern, err)
 		}
+		if err := matchesSome(p, o.Pattern, targets); err != nil {
+			return nil, err
+		}
 		q.overrides = append(q.overrides, p)
 	}
 	if was != nil {
@@ -81,6 +84,23 @@ func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*q
 		return q, q.recipe(targets)
 	}
 	return q, nil
+}
+
+// matchesSome refuses an override that changes nothing: a module misspelled would leave
+// with other bits than were asked for.
+func matchesSome(p *tensor.Pattern, text string, targets []arch.Target) error {
+	example := ""
+	for _, t := range targets {
+		if t.Quant.Eligible {
+			if example = parent(t.Path); p.Match(example) {
+				return nil
+			}
+		}
+	}
+	if example == "" {
+		return fmt.Errorf("override %q: no module of this model is quantized", text)
+	}
+	return fmt.Errorf("override %q matches no module that is quantized, as %s is", text, example)
 }
 
 // decide says whether a weight is quantized and how; why explains it to people.

@@ -162,7 +162,11 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		a.say("%s: part %s is written and proven; --finish lands all of them", o.Out, o.part)
 		return nil
 	}
-	a.say("%s: %s, %s in %s, read back and proven", o.Out, tensor.Count(len(plan.Tensors), "tensor"), size(plan.TotalSize), tensor.Count(len(plan.Shards), "shard"))
+	bits := ""
+	if b := plan.BitsPerWeight(); b > 0 {
+		bits = fmt.Sprintf(" (%.2f bits a weight)", b)
+	}
+	a.say("%s: %s, %s%s in %s, read back and proven", o.Out, tensor.Count(len(plan.Tensors), "tensor"), size(plan.TotalSize), bits, tensor.Count(len(plan.Shards), "shard"))
 	if o.noRegister {
 		return nil
 	}
