@@ -62,6 +62,7 @@ var cases = []struct {
 	{"every scalar of metadata", head(3, 0, 12).str("u8").u32(0).raw("\xff").str("i8").u32(1).raw("\xff").str("u16").u32(2).raw("\xff\xff").str("i16").u32(3).raw("\xff\xff").
 		str("u32").u32(4).u32(7).str("i32").u32(5).u32(1<<32 - 7).str("f32").u32(6).u32(0x3fc00000).str("bool").u32(7).raw("\x01").str("s").u32(8).str("text").
 		str("u64").u32(10).u64(1 << 63).str("i64").u32(11).u64(1<<64 - 1).str("f64").u32(12).u64(0x3ff8000000000000).b, ""},
+	{"texts of bytes", head(3, 0, 2).str("general.author").u32(8).str("caf\xe9").str("tokenizer.ggml.tokens").u32(9).u32(8).u64(2).str("\xe4\xb8").str("\xff").b, ""},
 	{"arrays", head(3, 0, 3).str("a").u32(9).u32(4).u64(2).u32(1).u32(2).str("b").u32(9).u32(8).u64(2).str("x").str("yz").
 		str("c").u32(9).u32(9).u64(1).u32(0).u64(3).raw("abc").b, ""},
 	{"alignment 64", head(3, 2, 1).str(alignmentKey).u32(4).u32(64).entry("a", f32, 0, 4).entry("b", f32, 64, 1).data(64, 68), ""},
@@ -148,6 +149,10 @@ func TestMetadata(t *testing.T) {
 	want := map[string]any{"u8": uint64(255), "i8": int64(-1), "u16": uint64(65535), "i16": int64(-1), "u32": uint64(7), "i32": int64(-7),
 		"f32": 1.5, "bool": true, "s": "text", "u64": uint64(1 << 63), "i64": int64(-1), "f64": 1.5}
 	if d := cmp.Diff(want, read(t, "every scalar of metadata").Metadata()); d != "" {
+		t.Error(d)
+	}
+	want = map[string]any{"general.author": "caf\xe9", "tokenizer.ggml.tokens": Array{"string", 2}}
+	if d := cmp.Diff(want, read(t, "texts of bytes").Metadata()); d != "" {
 		t.Error(d)
 	}
 	want = map[string]any{"a": Array{"uint32", 2}, "b": Array{"string", 2}, "c": Array{"array", 1}}
