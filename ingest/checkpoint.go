@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"wreg/ingest/shards"
+	"wreg/ingest/zipfile"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
@@ -31,6 +32,7 @@ type Checkpoint struct {
 	rival  []rival
 	draft  *shards.Draft
 
+	again   zipfile.Again
 	settled sync.Mutex // guards findings once Open is done
 }
 

@@ -220,11 +220,15 @@ func (c *Checkpoint) sealed() error {
 	var all zipfile.Budget
 	for _, f := range c.open {
 		c.files = append(c.files, f.info)
-		if h, ok := f.reader.(interface{ Budget() zipfile.Budget }); ok {
+		if h, ok := f.reader.(interface {
+			Budget() zipfile.Budget
+			Within(*zipfile.Again)
+		}); ok {
 			b := h.Budget()
 			if err := cmp.Or(all.Hold(b.Held), all.Gather(b.Pieces)); err != nil {
 				return fmt.Errorf("%s: with it, %w", f.info.Name, err)
 			}
+			h.Within(&c.again)
 		}
 	}
 	slices.SortFunc(c.files, func(a, b tensor.File) int { return strings.Compare(a.Name, b.Name) })

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"slices"
 
+	"wreg/export/disk"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -79,7 +81,51 @@ func newStrided(e *Evaluator, n *op.Node, in []Value) (Value, error) {
 		s.dims[i].out = k
 		k *= s.dims[i].n
 	}
+	if v, ok := s.arranged(); ok {
+		return v, nil
+	}
 	return s, nil
+}
+
+// arranger is a source that is gathered whatever order it is read in: it gives its
+// elements in the order that is asked for, and need not be gathered again and again.
+type arranger interface {
+	Arrange(base int64, n, step []int64) (io.ReaderAt, bool)
+}
+
+// arranged is a Load whose elements are read in the order that others asked for.
+type arranged struct {
+	*Load
+	src io.ReaderAt
+}
+
+func (v arranged) Read(dst []byte, first int64) error {
+	if err := disk.ReadFull(v.src, dst, SizeOf(v.Node.DType, first)); err != nil {
+		return fmt.Errorf("tensor %q in another order: %w", v.Node.Path, err)
+	}
+	return nil
+}
+
+// arranged is the same elements as its source gives them, if it can.
+func (s *strided) arranged() (v arranged, ok bool) {
+	switch in := s.in.(type) {
+	case *Load:
+		v = arranged{in, in.src}
+	case arranged:
+		v = in
+	default:
+		return v, false
+	}
+	a, ok := v.src.(arranger)
+	if !ok {
+		return v, false
+	}
+	n, step := make([]int64, len(s.dims)), make([]int64, len(s.dims))
+	for i, d := range s.dims {
+		n[i], step[i] = d.n, d.in
+	}
+	v.src, ok = a.Arrange(s.base, n, step)
+	return v, ok
 }
 
 // merge joins neighbours that one longer dimension can stand for, and leaves out

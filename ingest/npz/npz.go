@@ -22,6 +22,7 @@ import (
 
 	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
+	"wreg/ingest/torch/strided"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
@@ -167,8 +168,7 @@ func (f *File) add(a *array, r io.ReaderAt, size int64, path, file string) (err 
 		}
 	}
 	if a.turned() {
-		_, item := a.dtype.Block()
-		if err := f.shared.Budget.Gather(newTurned(nil, a.shape, item).pieces()); err != nil {
+		if err := f.shared.Budget.Gather(a.view(path).Pieces()); err != nil {
 			return err
 		}
 	}
@@ -217,15 +217,14 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	if !a.big && !a.turned() {
 		return elements, nil
 	}
-	_, size := a.dtype.Block()
 	r = elements
 	if a.big {
 		r = &swapped{r, a.word(), n}
 	}
 	if a.turned() {
-		r = newTurned(r, a.shape, size)
+		r = strided.Gather(a.view(f.tensors[i].Path), r, 0, &f.shared.Again)
 	}
-	return io.NewSectionReader(r, 0, n), nil
+	return r, nil
 }
 
 // Prove fails when the member of tensor i is damaged in a place that reading the
@@ -239,6 +238,9 @@ func (f *File) Prove(ctx context.Context, i int) error {
 
 // Budget is what reading the tensors takes for as long as the file is open.
 func (f *File) Budget() zipfile.Budget { return f.shared.Budget }
+
+// Within makes a budget of several files of what this one reads more than once.
+func (f *File) Within(all *zipfile.Again) { f.shared.Again.Within(all) }
 
 func (f *File) note(rule, file, path, format string, args ...any) {
 	message := file + ": " + fmt.Sprintf(format, args...)

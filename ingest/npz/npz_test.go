@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"wreg/ingest/ingesttest"
+	"wreg/ingest/torch/strided"
 	"wreg/registry/tensor"
 )
 
@@ -226,15 +227,16 @@ func checkOrder(t *testing.T, shape []int64, descr string, fortran, deflate bool
 	}
 }
 
-// TestTiles: an array larger than a tile comes out the same.
-func TestTiles(t *testing.T) {
-	for _, shape := range []tensor.Shape{{2, tileBytes + 5}, {tileBytes/2 + 3, 3}} {
+// TestTurned: an array larger than what is gathered at once comes out the same.
+func TestTurned(t *testing.T) {
+	for _, shape := range []tensor.Shape{{2, 4<<20 + 5}, {2<<20 + 3, 3}, {5 << 20, 2}} {
 		n := shape[0] * shape[1]
 		stored := make([]byte, n)
 		for i := range n {
 			stored[i%shape[1]*shape[0]+i/shape[1]] = byte(i * 31 >> 3)
 		}
-		r := newTurned(bytes.NewReader(stored), shape, 1)
+		h := header{dtype: tensor.U8, shape: shape, fortran: true}
+		r := strided.Gather(h.view("w"), bytes.NewReader(stored), 0, nil)
 		got, err := io.ReadAll(io.NewSectionReader(r, 0, n))
 		if err != nil || int64(len(got)) != n {
 			t.Fatal(len(got), err)

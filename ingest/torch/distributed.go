@@ -119,6 +119,15 @@ func (d *Distributed) Prove(ctx context.Context, i int) error {
 // Budget is what reading the tensors takes for as long as the files are open.
 func (d *Distributed) Budget() zipfile.Budget { return d.budget }
 
+// Within makes a budget of several files of what is read more than once.
+func (d *Distributed) Within(all *zipfile.Again) {
+	for _, a := range d.readers {
+		for _, c := range a.chunks {
+			c.file.Within(all)
+		}
+	}
+}
+
 // place is where a chunk lies.
 type place struct {
 	file           string

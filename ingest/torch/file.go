@@ -97,9 +97,9 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	case v.Dense():
 		r = io.NewSectionReader(f.shared.Open(rec, f.r), v.Storage.Base+v.Offset*v.Item(), v.Size())
 	case rec.Deflated:
-		r = strided.Gather(v, f.shared.Open(rec, f.r), v.Storage.Base)
+		r = strided.Gather(v, f.shared.Open(rec, f.r), v.Storage.Base, &f.shared.Again)
 	default: // back and forth: Prove reads it in order
-		r = strided.Gather(v, io.NewSectionReader(f.r, rec.Offset, rec.Stored), v.Storage.Base)
+		r = strided.Gather(v, io.NewSectionReader(f.r, rec.Offset, rec.Stored), v.Storage.Base, &f.shared.Again)
 	}
 	swap := f.swapped(v)
 	if swap || v.Conj || v.Neg {
@@ -129,6 +129,9 @@ func (f *File) Twin(i int) int {
 
 // Budget is what reading the tensors takes for as long as the file is open.
 func (f *File) Budget() zipfile.Budget { return f.shared.Budget }
+
+// Within makes a budget of several files of what this one reads more than once.
+func (f *File) Within(all *zipfile.Again) { f.shared.Again.Within(all) }
 
 // swapped says that v's numbers are stored in the other byte order. torch swaps
 // typed storages only.

@@ -15,6 +15,7 @@ const proofBuffer = 1 << 20
 // of it. The zero value is ready to use.
 type Shared struct {
 	Budget  Budget // Hold counts in it
+	Again   Again
 	mu      sync.Mutex
 	readers map[*Record]io.ReaderAt
 }

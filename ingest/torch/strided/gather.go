@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
 
@@ -30,15 +31,20 @@ type gatherer struct {
 	block []byte // the tensor's bytes from at on
 	at    int64
 	span  []byte // the storage's bytes they are taken from
+
+	again *zipfile.Again // what gathering a block twice counts in
+	past  int64          // the end of all that was gathered so far
+	spent int64          // on the block
 }
 
 // axis is one dimension of a block: how many elements, and how far apart they are
 // in the storage and in the block, in bytes.
 type axis struct{ n, src, dst int64 }
 
-// Gather gives the logical bytes of a view whose storage lies in r from first on.
-func Gather(v *View, r io.ReaderAt, first int64) io.ReaderAt {
-	return &gatherer{v: v, r: r, first: first}
+// Gather gives the logical bytes of a view whose storage lies in r from first on. What
+// is gathered more than once, since it is not read in order, counts in again.
+func Gather(v *View, r io.ReaderAt, first int64, again *zipfile.Again) io.ReaderAt {
+	return &gatherer{v: v, r: r, first: first, again: again}
 }
 
 func (g *gatherer) ReadAt(p []byte, off int64) (int, error) {
@@ -85,7 +91,15 @@ func (g *gatherer) fill(off int64) error {
 	} else {
 		g.block = g.block[:n]
 	}
-	return g.gather(v.axes(d, rows), item, src, 0)
+	g.spent = 0
+	if err := g.gather(v.axes(d, rows), item, src, 0); err != nil {
+		return err
+	}
+	if g.at < g.past {
+		return g.again.Spend(g.spent)
+	}
+	g.past = g.at + rows*inner
+	return nil
 }
 
 // block is the dimension that blocks are ranges of, and the bytes of one index of it.
@@ -178,6 +192,7 @@ func (g *gatherer) gather(axes []axis, item, src, dst int64) error {
 		g.span = make([]byte, extent)
 	}
 	g.span = g.span[:extent]
+	g.spent += extent + zipfile.ReadCost
 	if err := tensor.ReadFull(g.r, g.span, g.first+src); err != nil {
 		return fmt.Errorf("storage %q: %d bytes at %d: %w", g.v.Storage.Key, extent, g.first+src, err)
 	}
