@@ -43,7 +43,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if err != nil {
 		return nil, err
 	}
-	src, err := readSource(ctx, s, v)
+	src, err := readSource(s, v)
 	if err != nil {
 		return nil, err
 	}

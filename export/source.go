@@ -24,7 +24,7 @@ type source struct {
 	tensors tensor.List   // sorted by path
 }
 
-func readSource(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*source, error) {
+func readSource(s *registry.Snapshot, v *registry.Revision) (*source, error) {
 	tensors, err := Recorded(s, v)
 	if err != nil {
 		return nil, err

@@ -158,7 +158,7 @@ func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 	c.noteParts()
 	c.advise()
 	if p.strict {
-		if err := c.strict(p.index); err != nil {
+		if err := c.strict(); err != nil {
 			return err
 		}
 	}

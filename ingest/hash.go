@@ -64,7 +64,7 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	if err := c.unchanged(); err != nil {
 		return nil, err
 	}
-	c.settleRivals(tasks, out, o)
+	c.settleRivals(tasks, out)
 	c.valueFindings(values)
 	return out, nil
 }
@@ -162,7 +162,7 @@ func (c *Checkpoint) unchanged() error {
 }
 
 // settleRivals replaces each duplicate-tensor finding by what the hashes say.
-func (c *Checkpoint) settleRivals(tasks []task, out []tensor.Info, o HashOptions) {
+func (c *Checkpoint) settleRivals(tasks []task, out []tensor.Info) {
 	if len(c.rival) == 0 {
 		return
 	}

@@ -270,7 +270,7 @@ func (c *Checkpoint) rename() error {
 }
 
 // strict turns what an index claims and is not so into an error.
-func (c *Checkpoint) strict(x *shards.Index) error {
+func (c *Checkpoint) strict() error {
 	var errs []error
 	for _, f := range c.findings {
 		switch f.Rule {

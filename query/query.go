@@ -49,9 +49,6 @@ func Parse(text string) (*Query, error) {
 	return &Query{p}, nil
 }
 
-// Grammar is the language's grammar, as the README shows it.
-func Grammar() string { return lang.Grammar() }
-
 // Result is an answer: rows of values under named columns. A value is nil
 // (absent), bool, int64, float64, string, tensor.Hash or tensor.Shape; dtypes are
 // strings in lower case.

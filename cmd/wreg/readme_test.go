@@ -8,22 +8,19 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"wreg/query"
 )
 
 var update = flag.Bool("update", false, "rewrite what the tests compare with")
 
 const readme = "../../README.md"
 
-// The README shows the parser's own grammar and the demo's own output.
+// The README shows the demo's own output.
 func TestReadme(t *testing.T) {
 	data, err := os.ReadFile(readme)
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := section(t, string(data), "grammar", strings.TrimSpace(query.Grammar()))
-	now = section(t, now, "demo", demoOutput(t))
+	now := section(t, string(data), "demo", demoOutput(t))
 	if now == string(data) {
 		return
 	}

@@ -2,6 +2,7 @@ package gaps
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,7 +41,7 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 			slots[name] = s
 			order = append(order, s)
 		}
-		s.add(t, index[k])
+		s.add(t)
 		return true
 	})
 	enough := false
@@ -64,7 +65,7 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 			continue
 		}
 		f := s.majority(len(layers))
-		for layer := range sorted(layers) {
+		for _, layer := range slices.Sorted(maps.Keys(layers)) {
 			index := slices.Clone(s.index)
 			index[s.layer] = layer
 			w := want{Want: arch.Want{Path: tensor.JoinPath(s.template, index)}, reason: fmt.Sprintf("absent in layer %d; %d of %d layers have it", layer, s.count, len(layers))}
@@ -97,7 +98,7 @@ type form struct {
 	count int
 }
 
-func (s *slot) add(t tensor.Info, layer int64) {
+func (s *slot) add(t tensor.Info) {
 	s.count++
 	key := t.DType.String() + t.Shape.String()
 	if s.forms[key] == nil {
@@ -114,14 +115,4 @@ func (s *slot) majority(layers int) *form {
 		}
 	}
 	return nil
-}
-
-// sorted yields a set's numbers in order.
-func sorted(set map[int64]bool) func(yield func(int64) bool) {
-	list := make([]int64, 0, len(set))
-	for n := range set {
-		list = append(list, n)
-	}
-	slices.Sort(list)
-	return slices.Values(list)
 }

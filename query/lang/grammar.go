@@ -108,12 +108,3 @@ func parseSentence(text string) (*sentence, error) {
 
 // clauseNames are the clauses in the order that most queries have them.
 var clauseNames = []string{"in", "against", "as", "where", "select", "group by", "having", "order by", "limit"}
-
-// Grammar is the grammar of queries in EBNF, as the parser has it.
-func Grammar() string {
-	g := parser.String()
-	for word := range Clauses {
-		g = strings.ReplaceAll(g, `"`+strings.ToUpper(word)+`"`, `"`+word+`"`)
-	}
-	return g
-}

@@ -220,7 +220,7 @@ func (n *Node) apply(args []expr.Value) (expr.Value, error) {
 	case OpNeg:
 		return expr.Negate(args[0])
 	case OpIndex:
-		shape, _ := args[0].Shape()
+		shape := args[0].Shape()
 		i, _ := args[1].Int()
 		if i < 0 {
 			i += int64(len(shape))

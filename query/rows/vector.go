@@ -110,7 +110,7 @@ func (v *vector) set(i int, value expr.Value) {
 	case expr.HashKind:
 		v.hashes[i], _ = value.Hash()
 	case expr.ShapeKind:
-		v.shapes[i], _ = value.Shape()
+		v.shapes[i] = value.Shape()
 	}
 }
 

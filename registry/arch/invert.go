@@ -122,7 +122,7 @@ func (v *inverter) output(it *declare.Output, res *Resolution) {
 		res.Gaps = append(res.Gaps, Gap{Status: Changed, Want: wantOf(it), Have: &stored, Reason: reason})
 	}
 	if reason == "" {
-		if err := v.back(m, op.Stored(stored), nil); err != nil {
+		if err := v.back(m, op.Stored(stored)); err != nil {
 			reason = fmt.Sprintf("not invertible: %v", err)
 			v.used[it.Path] = true
 		}
@@ -132,12 +132,8 @@ func (v *inverter) output(it *declare.Output, res *Resolution) {
 	}
 }
 
-// back undoes an expression, outermost step first. after is the cut above, once one was
-// met, with its piece as node.
-func (v *inverter) back(m *declare.TensorExpr, node *op.Node, after *piecewise) error {
-	if after != nil {
-		return v.below(m, after)
-	}
+// back undoes an expression, outermost step first.
+func (v *inverter) back(m *declare.TensorExpr, node *op.Node) error {
 	switch m.Op {
 	case op.Load:
 		v.add(m.Path, piecewise{node: node, shape: node.Shape})
@@ -149,7 +145,7 @@ func (v *inverter) back(m *declare.TensorExpr, node *op.Node, after *piecewise) 
 		return nil
 	case op.Stack:
 		for i, x := range m.In {
-			if err := v.back(x, element(node, int64(i)), nil); err != nil {
+			if err := v.back(x, element(node, int64(i))); err != nil {
 				return err
 			}
 		}
@@ -167,7 +163,7 @@ func (v *inverter) back(m *declare.TensorExpr, node *op.Node, after *piecewise) 
 				return fmt.Errorf("%v does not fit into %v along axis %d", s, node.Shape, m.Axis)
 			}
 			end := at + s[m.Axis]
-			if err := v.back(x, node.Sliced(m.Axis, at, end), nil); err != nil {
+			if err := v.back(x, node.Sliced(m.Axis, at, end)); err != nil {
 				return err
 			}
 			at = end
@@ -185,7 +181,7 @@ func (v *inverter) back(m *declare.TensorExpr, node *op.Node, after *piecewise) 
 	if err != nil {
 		return err
 	}
-	return v.back(m.In[0], undone, nil)
+	return v.back(m.In[0], undone)
 }
 
 // below collects the steps under a cut down to the hf tensor.

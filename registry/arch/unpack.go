@@ -47,7 +47,7 @@ func (v *inverter) packedBack(it *declare.Output, m *declare.TensorExpr, weight 
 	}
 	for suffix, i := range map[string]tensor.Info{"weight": weight, "scales": scales} {
 		v.part = partMark + suffix
-		err := v.back(m, op.Stored(i), nil)
+		err := v.back(m, op.Stored(i))
 		v.part = ""
 		if err != nil {
 			return false

@@ -160,7 +160,7 @@ func length(args []Value) (Value, error) {
 	case ListKind:
 		return Int(int64(len(args[0].list()))), nil
 	case ShapeKind:
-		return Int(int64(len(args[0].shape()))), nil
+		return Int(int64(len(args[0].Shape()))), nil
 	case StringKind:
 		return Int(int64(utf8.RuneCountInString(args[0].text))), nil
 	}

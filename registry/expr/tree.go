@@ -183,11 +183,7 @@ func (b *builder) operand(o *Operand) *Node {
 		}
 		return constant(v)
 	case o.String != "":
-		text, err := unquote(o.String)
-		if err != nil {
-			return b.fail(o.Pos, "%v", err)
-		}
-		return constant(String(text))
+		return constant(String(unquote(o.String)))
 	case o.Literal == "null":
 		return constant(Null)
 	case o.Literal != "":

@@ -126,8 +126,11 @@ func (v Value) Text() (string, bool) { return v.text, v.kind == StringKind }
 // Items gives a list's values.
 func (v Value) Items() ([]Value, bool) { return v.list(), v.kind == ListKind }
 
-// Shape gives a shape.
-func (v Value) Shape() (tensor.Shape, bool) { return v.shape(), v.kind == ShapeKind }
+// Shape gives a shape, nil when the value is none.
+func (v Value) Shape() tensor.Shape {
+	s, _ := v.more.(tensor.Shape)
+	return s
+}
 
 // Hash gives a hash.
 func (v Value) Hash() (tensor.Hash, bool) {
@@ -138,11 +141,6 @@ func (v Value) Hash() (tensor.Hash, bool) {
 func (v Value) list() []Value {
 	items, _ := v.more.([]Value)
 	return items
-}
-
-func (v Value) shape() tensor.Shape {
-	s, _ := v.more.(tensor.Shape)
-	return s
 }
 
 // Any is the value as nil, bool, int64, float64, string, []Value, tensor.Hash or
@@ -234,7 +232,7 @@ func Compare(a, b Value) (order int, ok bool) {
 		x, y := a.more.(tensor.Hash), b.more.(tensor.Hash)
 		return bytes.Compare(x[:], y[:]), true
 	case a.kind == ShapeKind && b.kind == ShapeKind:
-		return slices.Compare(a.shape(), b.shape()), true
+		return slices.Compare(a.Shape(), b.Shape()), true
 	}
 	return 0, false
 }
@@ -304,10 +302,10 @@ func ParseNumber(text string) (Value, error) {
 
 // unquote reads "…" or '…'; a backslash makes the next character stand for
 // itself, and \n, \t are as in Go.
-func unquote(text string) (string, error) {
+func unquote(text string) string {
 	body := text[1 : len(text)-1]
 	if !strings.Contains(body, `\`) {
-		return body, nil
+		return body
 	}
 	var b strings.Builder
 	for i := 0; i < len(body); i++ {
@@ -323,5 +321,5 @@ func unquote(text string) (string, error) {
 		}
 		b.WriteByte(c)
 	}
-	return b.String(), nil
+	return b.String()
 }
