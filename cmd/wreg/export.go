@@ -82,13 +82,15 @@ ingested first. The result is registered as MODEL-mlx.`,
 	f.StringVar(&o.device, "device", "", "where steps compute: auto, cpu or metal (default $WREG_DEVICE, then auto)")
 	namingFlags(f, &o.naming)
 	o.quantizeOptions.flags(c)
-	c.MarkFlagsMutuallyExclusive("part", "finish")
-	c.MarkFlagsMutuallyExclusive("out", "mlx-path")
-	c.MarkFlagsOneRequired("out", "mlx-path")
+	exclude(c, "part", "finish")
+	exclude(c, "out", "mlx-path")
 	return describe(c, "0 exported and proven, 2 trouble (a gap, a full disk, a changed source; nothing is left under the final name)")
 }
 
 func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
+	if o.Out == "" {
+		return errors.New("--out DIR is missing: say where to write")
+	}
 	ref, err := a.modelOrPath(c, model, o.naming.Whole())
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -25,12 +26,15 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
   wreg lint ./hunyuan --format sarif
   wreg lint --rules`,
 		Args: func(c *cobra.Command, args []string) error {
-			if rules {
-				return cobra.NoArgs(c, args)
+			if rules && len(args) == 0 {
+				return nil
 			}
 			return cobra.ExactArgs(1)(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if rules && len(args) > 0 {
+				return errors.New("--rules lists the rules and takes no PATH")
+			}
 			if rules {
 				rep := &report{columns: []string{"rule", "reader", "does"}}
 				for _, r := range ingest.LintRules {

@@ -35,7 +35,7 @@ func (q *quantizeOptions) flags(c *cobra.Command) {
 	f.BoolVarP(&q.dequantize, "dequantize", "d", false, "turn quantized weights into floats")
 	must(c.RegisterFlagCompletionFunc("q-mode", cobra.FixedCompletions(modes, cobra.ShellCompDirectiveNoFileComp)))
 	must(c.RegisterFlagCompletionFunc("quant-predicate", cobra.FixedCompletions(export.Recipes(), cobra.ShellCompDirectiveNoFileComp)))
-	c.MarkFlagsMutuallyExclusive("quantize", "dequantize")
+	exclude(c, "quantize", "dequantize")
 }
 
 // apply sets what an export does about quantization.

@@ -55,6 +55,7 @@ README.`,
 	c.Flags().BoolVar(&o.expand, "expand", false, "list every row, also on a terminal")
 	c.Flags().BoolVar(&o.exitCode, "exit-code", false, "exit 1 when there is a row")
 	c.Flags().StringVar(&o.file, "file", "", "read the query from `FILE`, - for stdin")
+	annotate(c, oneText, "yes")
 	return describe(c, "0 answered, 1 with --exit-code: there are rows, 2 trouble (syntax, no such model, nothing to expect)")
 }
 
@@ -205,6 +206,7 @@ func explainCommand(a *app) *cobra.Command {
 		},
 	}
 	o.flags(a, c)
+	annotate(c, oneText, "yes")
 	return c
 }
 

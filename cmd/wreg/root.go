@@ -103,8 +103,11 @@ that the consumer needs.`,
 	f.StringVar(&a.format, "format", "auto", "how to print: auto (table on a terminal, else tsv) or "+formatNames())
 	f.BoolVar(&a.json, "json", false, "short for --format json")
 	f.BoolVar(&a.quiet, "quiet", false, "print errors only")
-	c.PersistentPreRunE = func(*cobra.Command, []string) error { // before anything is done
+	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { // before anything is done
 		boundMemory()
+		if err := excluded(c); err != nil {
+			return err
+		}
 		_, err := a.outputFormat()
 		return err
 	}
@@ -130,6 +133,7 @@ that the consumer needs.`,
 	c.InitDefaultCompletionCmd()
 	safeCompletions(c)
 	groups(c)
+	plainUsage(c)
 	return c
 }
 
@@ -219,10 +223,7 @@ func describe(c *cobra.Command, statuses string) *cobra.Command {
 	if c.Long == "" {
 		c.Long = c.Short
 	}
-	if c.Annotations == nil {
-		c.Annotations = map[string]string{}
-	}
-	c.Annotations["statuses"] = statuses
+	annotate(c, "statuses", statuses)
 	c.SetUsageTemplate(c.UsageTemplate() + "\nExit status: " + statuses + "\n")
 	return c
 }
