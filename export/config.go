@@ -99,7 +99,7 @@ func (p *Plan) hoist(doc *pyjson.Object) error {
 // the source is stored in codes: a reader would take floats for codes, or look for
 // scales.
 func (p *Plan) dropLeftover(doc *pyjson.Object, said string) {
-	p.plain = !slices.ContainsFunc(p.source.tensors, func(t tensor.Info) bool { return claim.Coded(&t) })
+	p.plain = !slices.ContainsFunc(p.source.tensors, func(t tensor.Info) bool { return t.Coded() })
 	if said == "" || !p.plain {
 		return
 	}

@@ -263,8 +263,7 @@ func (f *family) try(t *testing.T) (done []string) {
 			done = append(done, what)
 			err = refused(l)
 			var gaps *export.GapError
-			var unused *export.UnusedError
-			if !errors.As(err, &gaps) && !errors.As(err, &unused) {
+			if !errors.As(err, &gaps) {
 				t.Errorf("%s, %s: exported: %v", stack.Path, what, err)
 			}
 		}

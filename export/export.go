@@ -26,6 +26,7 @@ package export
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"wreg/accel"
@@ -91,7 +92,6 @@ type Plan struct {
 	headers   [][]byte
 	files     []staging.Extra
 	doc       *pyjson.Object // config.json of the source
-	heads     []tiedHead     // to be compared by Run
 	plain     bool           // no weight of the source is stored in codes
 }
 
@@ -134,13 +134,6 @@ type Shard struct {
 	Bytes int64  `json:"bytes"` // of the whole file
 }
 
-// tiedHead is a tensor that a rule drops as a copy of the embedding, and those it
-// may be a copy of: used, of the same dtype and shape.
-type tiedHead struct {
-	arch.Drop
-	of []string
-}
-
 // GapError lists every gap that keeps a model from being exported.
 type GapError struct {
 	Model string
@@ -154,10 +147,14 @@ func (e *GapError) Error() string { return strings.Join(e.Lines(), "\n") }
 
 // Lines are the lines of Error; a line break within one is a name's.
 func (e *GapError) Lines() []string {
-	lines := []string{e.Model + " cannot be exported: " + tensor.Count(len(e.Gaps), "gap")}
+	head := tensor.Count(len(e.Gaps), "gap")
+	if len(e.Gaps) > 0 && !slices.ContainsFunc(e.Gaps, func(g arch.Gap) bool { return g.Unless != arch.AllowUnused }) {
+		head = "no rule uses or drops these tensors; --allow-unused leaves them out"
+	}
+	lines := []string{e.Model + " cannot be exported: " + head}
 	for i, g := range e.Gaps {
 		if i == shownGaps {
-			lines = append(lines, fmt.Sprintf("  … %d more; wreg query 'missing **' -m %s lists them", len(e.Gaps)-i, e.Model))
+			lines = append(lines, fmt.Sprintf("  … %d more; wreg query gaps -m %s lists them", len(e.Gaps)-i, e.Model))
 			break
 		}
 		path := g.Path
@@ -168,39 +165,10 @@ func (e *GapError) Lines() []string {
 		if g.Reason != "" {
 			line += ": " + g.Reason
 		}
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// UnusedError lists source tensors that no rule uses or drops.
-type UnusedError struct {
-	Model  string
-	Unused []string
-	Needed []Needed // those of Unused that are never left out
-}
-
-// Needed is a tensor without which the model computes other numbers, and what to do
-// about it.
-type Needed struct{ Path, Why string }
-
-func (e *UnusedError) Error() string { return strings.Join(e.Lines(), "\n") }
-
-// Lines are the lines of Error; a line break within one is a name's.
-func (e *UnusedError) Lines() []string {
-	shown, head := e.Unused, " cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out"
-	if len(e.Needed) > 0 {
-		shown, head = nil, " cannot be exported: no rule uses these tensors, and without them the model computes other numbers, so they are not left out"
-		for _, n := range e.Needed {
-			shown = append(shown, n.Path+": "+n.Why)
+		if g.Remedy != "" && !strings.HasPrefix(g.Remedy, arch.Lost) {
+			line += "; " + g.Remedy
 		}
-	}
-	lines := []string{e.Model + head}
-	for _, path := range shown[:min(len(shown), shownGaps)] {
-		lines = append(lines, "  "+path)
-	}
-	if n := len(shown) - shownGaps; n > 0 {
-		lines = append(lines, fmt.Sprintf("  … %d more", n))
+		lines = append(lines, line)
 	}
 	return lines
 }

@@ -76,9 +76,6 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if p.doc, err = pyjson.Parse(v.Config); err != nil { // before mlx_lm's edits
 		return nil, err
 	}
-	if err := p.tied(ctx, r); err != nil {
-		return nil, err
-	}
 	p.recomputed(r.Drops)
 	for _, f := range v.Findings {
 		if f.Rule != ingest.NotFinite && slices.Contains(ingest.ValueRules, f.Rule) { // check tells those of each tensor
@@ -191,7 +188,7 @@ func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*a
 		return p.o.Arch.Resolve(ctx, c, src)
 	}
 	back, err := p.o.Arch.Invert(ctx, c, src)
-	if err != nil || len(back.Gaps)+len(back.Unused) == 0 {
+	if err != nil || len(back.Gaps) == 0 {
 		return back, err
 	}
 	r, err := p.o.Arch.Resolve(ctx, c, src)
@@ -201,13 +198,18 @@ func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*a
 	if err != nil || r.Layout != arch.HF {
 		return back, nil
 	}
-	if len(r.Gaps) > 0 {
-		if len(back.Gaps) == 0 {
+	left := map[string]bool{}
+	for _, d := range r.Drops { // here nothing is: a tied head may be any
+		left[d.Path] = true
+	}
+	r.Gaps = slices.DeleteFunc(r.Gaps, func(g arch.Gap) bool { return g.Have != nil && left[g.Have.Path] || g.Unless == arch.Dequantize })
+	if needed(r.Gaps) {
+		if !needed(back.Gaps) {
 			return back, nil
 		}
 		return r, nil // what hf lacks, not what mlx would
 	}
-	left := map[string]bool{}
+	clear(left)
 	for _, path := range r.Unused {
 		left[path] = true
 	}
@@ -250,14 +252,16 @@ func same(t tensor.Info) arch.Target {
 	}
 }
 
-// complete refuses a checkpoint with gaps or with tensors no rule knows.
+// needed reports gaps for which no option makes up.
+func needed(gaps []arch.Gap) bool {
+	return slices.ContainsFunc(gaps, func(g arch.Gap) bool { return g.Unless == "" })
+}
+
+// complete refuses a checkpoint with gaps that no option given makes up for.
 func (p *Plan) complete(r *arch.Resolution) error {
-	if len(r.Gaps) > 0 {
-		return &GapError{p.Model, r.Gaps}
-	}
-	needed := p.needed(r)
-	if len(needed) > 0 || len(r.Unused) > 0 && !p.o.AllowUnused {
-		return &UnusedError{p.Model, r.Unused, needed}
+	given := map[string]bool{arch.AllowUnused: p.o.AllowUnused, arch.Dequantize: p.o.Dequantize || p.o.Quantize != nil}
+	if slices.ContainsFunc(r.Gaps, func(g arch.Gap) bool { return !given[g.Unless] }) {
+		return &GapError{p.Model, slices.DeleteFunc(slices.Clone(r.Gaps), func(g arch.Gap) bool { return given[g.Unless] })}
 	}
 	if len(r.Targets) == 0 {
 		return fmt.Errorf("%s: architecture %s has no tensors for this config.json; nothing would be written", p.Model, p.Arch)

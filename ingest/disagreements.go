@@ -294,7 +294,7 @@ func (c *Checkpoint) wroteMLX() bool {
 
 // noteLeftover reports a config.json that says quantized of weights that are not.
 func (c *Checkpoint) noteLeftover() {
-	if c.doc == nil || slices.ContainsFunc(c.tensors, func(t tensor.Info) bool { return claim.Coded(&t) }) {
+	if c.doc == nil || slices.ContainsFunc(c.tensors, func(t tensor.Info) bool { return t.Coded() }) {
 		return
 	}
 	// mlx_lm leaves transformers' block of an fp8 source beside the floats it made of

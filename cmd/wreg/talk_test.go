@@ -10,7 +10,9 @@ import (
 	"testing"
 
 	"wreg/export"
+	"wreg/registry/arch"
 	"wreg/registry/expr"
+	"wreg/registry/tensor"
 	"wreg/synth"
 )
 
@@ -34,8 +36,8 @@ func TestErrorText(t *testing.T) {
 		{errors.Join(context.Canceled, errors.New("disk full"), fmt.Errorf("b: %w", context.Canceled)), "disk full"},
 		{fmt.Errorf("m: %w", errors.Join(context.Canceled, errors.New("disk full"))), "m: disk full"},
 		{errors.Join(context.Canceled, context.Canceled), "context canceled"},
-		{&export.UnusedError{Model: name, Unused: []string{name}},
-			shown + " cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out\n  " + shown},
+		{&export.GapError{Model: name, Gaps: []arch.Gap{{Status: arch.Extra, Unless: arch.AllowUnused, Have: &tensor.Info{Path: name}, Reason: "no rule"}}},
+			shown + " cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out\n  extra " + shown + ": no rule"},
 		{fmt.Errorf("a: %w", &expr.SyntaxError{File: name, Line: 1, Column: 2, Text: "ab", Message: name}), "a: " + shown + ":1:2: " + shown + "\n  ab\n   ^"},
 	} {
 		if got := errorText(c.err); got != c.want {

@@ -46,21 +46,11 @@ func dequantized(n *op.Node) (out op.Array, err error) {
 	return out, err
 }
 
-// Packing tells a stored packing from its numbers: all but affine have U8 scales,
-// and each of them allows one pair of bits and group.
+// Packing tells a stored packing from its numbers.
 func Packing(p arch.Packed, scales tensor.DType) (accel.QuantSpec, error) {
-	spec := accel.QuantSpec{Bits: p.Bits, Group: p.GroupSize, Mode: accel.Affine}
-	if scales == tensor.U8 {
-		switch {
-		case p.Bits == 4 && p.GroupSize == 16:
-			spec.Mode = accel.NVFP4
-		case p.Bits == 4 && p.GroupSize == 32:
-			spec.Mode = accel.MXFP4
-		case p.Bits == 8 && p.GroupSize == 32:
-			spec.Mode = accel.MXFP8
-		default:
-			return spec, fmt.Errorf("%d bits in groups of %d are not a packing with u8 scales", p.Bits, p.GroupSize)
-		}
+	spec := accel.QuantSpec{Bits: p.Bits, Group: p.GroupSize, Mode: tensor.PackingMode(p.Bits, p.GroupSize, scales)}
+	if spec.Mode == "" {
+		return spec, fmt.Errorf("%d bits in groups of %d are not a packing with u8 scales", p.Bits, p.GroupSize)
 	}
 	return spec.Resolve()
 }

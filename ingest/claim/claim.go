@@ -1,8 +1,7 @@
-// Package claim says what a config.json claims of how weights are stored, and which
-// tensors can be what it claims.
+// Package claim says what a config.json claims of how weights are stored.
 //
-// Most users need [Quantized], to learn whether weights are said to be stored in codes,
-// and [Coded], to see whether a tensor bears that out. [Remove] is for what writes a
+// Most users need [Quantized], to learn whether weights are said to be stored in codes;
+// tensor.Info.Coded says whether a tensor bears that out. [Remove] is for what writes a
 // config.json of weights that are not in codes any more.
 //
 // Invariants: mlx's block and transformers' count alike, at the top and one object
@@ -13,7 +12,6 @@ import (
 	"slices"
 
 	"wreg/registry/pyjson"
-	"wreg/registry/tensor"
 )
 
 // quantizationKeys are where a config.json says that weights are stored in codes:
@@ -51,15 +49,4 @@ func eachClaim(config *pyjson.Object, visit func(o *pyjson.Object, at, key strin
 			}
 		}
 	}
-}
-
-// Coded reports that a tensor can be a weight stored in codes. What a GGUF holds in
-// blocks is not: no config.json speaks of it.
-func Coded(t *tensor.Info) bool {
-	switch t.DType {
-	case tensor.F8E4M3, tensor.F8E5M2, tensor.F8E4M3FNUZ, tensor.F8E5M2FNUZ, tensor.F8E8M0, tensor.F6E2M3, tensor.F6E3M2, tensor.F4,
-		tensor.I8, tensor.U8, tensor.I16, tensor.U16, tensor.I32, tensor.U32:
-		return len(t.Shape) >= 2
-	}
-	return false
 }

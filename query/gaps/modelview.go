@@ -181,6 +181,9 @@ func (c *modelView) whole(path string) (tensor.Info, bool) {
 	return r.block.Info(row), true
 }
 
+// Whole is part of arch.Hashed.
+func (c *modelView) Whole(path string) (tensor.Info, bool) { return c.whole(path) }
+
 // Each reports whether prefix+i+suffix is there for every from <= i < to, all of
 // one dtype and shape, which are those of first.
 func (c *modelView) Each(prefix, suffix string, from, to int64) (first tensor.Info, ok bool) {

@@ -28,11 +28,11 @@ func (q *Question) findRemedies(s *registry.Snapshot, c *modelView, against stri
 			return err
 		}
 		g := &gaps[i]
-		then := strings.HasPrefix(g.Remedy, "then ")
-		if g.Status != arch.Missing || g.Remedy != "" && !then && !strings.HasPrefix(g.Remedy, "lost") {
+		then, renamed := strings.HasPrefix(g.Remedy, "then "), strings.HasPrefix(g.Remedy, "rename ") && strings.HasPrefix(against, "spec ") // by the name alone
+		if g.Status != arch.Missing || g.Remedy != "" && !then && !renamed && !strings.HasPrefix(g.Remedy, "lost") {
 			continue
 		}
-		if fetch := shardsToFetch(c.revision.Findings, g.Path); fetch != "" {
+		if fetch := shardsToFetch(c.revision.Findings, g.Path); fetch != "" && !renamed {
 			if then {
 				fetch += ", " + g.Remedy
 			}

@@ -90,33 +90,23 @@ func (q *Question) nothingNamed(a *arch.Arch, layouts string) error {
 // resolved lists what keeps a checkpoint from being whole: what resolving it says,
 // and the tensors that no rule uses.
 func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) ([]arch.Gap, error) {
-	r, err := &arch.Resolution{}, error(nil)
-	if q.asks(arch.Extra) {
-		r, err = a.Resolve(c.ctx, config, c)
-	} else {
-		r.Gaps, err = a.Lacks(c.ctx, config, c)
+	gaps := []arch.Gap{}
+	if !q.asks(arch.Extra) && !q.asks(arch.Changed) { // most checkpoints lack nothing, which is known sooner
+		if lacks, err := a.Lacks(c.ctx, config, c); err != nil || len(lacks) == 0 {
+			return gaps, err
+		}
 	}
+	r, err := a.Resolve(c.ctx, config, c)
 	if err != nil {
 		return nil, err
 	}
-	gaps := []arch.Gap{}
-	add := func(g arch.Gap) {
-		if q.asks(g.Status) && q.matches(g.Path) {
-			g.Have = c.wholeOf(g.Have)
-			gaps = append(gaps, g)
-		}
-	}
-	explained := map[string]bool{}
 	for _, g := range r.Gaps {
 		if g.Status == arch.Extra {
 			g.Path = g.Have.Path
-			explained[g.Path] = true
 		}
-		add(g)
-	}
-	for _, path := range r.Unused {
-		if !explained[path] {
-			add(arch.Gap{Status: arch.Extra, Want: arch.Want{Path: path}, Have: &tensor.Info{Path: path}, Reason: "no rule of " + a.Name + " uses it"})
+		if q.asks(g.Status) && q.matches(g.Path) {
+			g.Have = c.wholeOf(g.Have)
+			gaps = append(gaps, g)
 		}
 	}
 	return gaps, nil
@@ -170,9 +160,6 @@ func (q *Question) extraOnPaper(e *expectation, a *arch.Arch, config *arch.Confi
 		if t.Make != nil {
 			t.Make.Sources(func(path string) { reasons[path] = "becomes part of " + t.Path })
 		}
-	}
-	for _, path := range r.Unused {
-		reasons[path] = "no rule of " + a.Name + " uses it"
 	}
 	for _, g := range r.Gaps {
 		if g.Status == arch.Extra {

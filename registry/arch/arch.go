@@ -3,7 +3,7 @@
 // and how each tensor of the mlx layout is made from the hf one, or the other way.
 //
 // Most users need [FindFor] (the architecture for a config and a checkpoint's names), [Arch.Resolve] (targets,
-// gaps and unused tensors of a checkpoint; [Arch.Lacks] is its gaps alone),
+// gaps and unused tensors of a checkpoint; [Arch.Lacks] is what is missing alone),
 // [Arch.Expect] (what a layout must hold),
 // [Arch.Against] (what a checkpoint lacks of it, and what would mend that) and
 // [Arch.Invert] (the way back from mlx to hf).
@@ -12,9 +12,9 @@
 // [wreg/registry/arch/declare] applies it to the config, this package matches the
 // result with the checkpoint, and the trees it returns are of
 // [wreg/registry/arch/op]. Here, match.go finds stored tensors under their names,
-// forward.go evaluates an expression, decode.go and codec_read.go read packed
-// tensors, choose.go picks the way to make an output and resolve.go puts all
-// together.
+// forward.go evaluates an expression, codec_read.go reads packed tensors, choose.go
+// picks the way to make an output, leftover.go judges what no output needs and
+// resolve.go puts all together.
 //
 // Invariants: what was found never defines what was expected; every source tensor is
 // used by a rule or dropped by a named one, else it is in Unused; no tensor bytes are
@@ -116,6 +116,12 @@ type Ranged interface {
 	Each(prefix, suffix string, from, to int64) (first tensor.Info, ok bool)
 }
 
+// Hashed is implemented by a Source that gives hashes only when they are asked for.
+type Hashed interface {
+	// Whole is Lookup with all that is known.
+	Whole(path string) (tensor.Info, bool)
+}
+
 // Want is one tensor a layout must hold.
 type Want struct {
 	Path     string
@@ -133,7 +139,7 @@ type Resolution struct {
 	Targets []Target // the mlx layout in mlx_lm's module order; complete unless Gaps says otherwise
 	Drops   []Drop   // source tensors a named rule drops
 	Unused  []string // source tensors no rule uses or drops
-	Gaps    []Gap    // missing and changed inputs, each with reason and remedy
+	Gaps    []Gap    // what keeps the checkpoint from being whole, each with reason and remedy
 }
 
 // Target is one output tensor and how it is made.
@@ -161,7 +167,12 @@ type QuantRule struct {
 }
 
 // Drop is a source tensor left out on purpose.
-type Drop struct{ Path, Because, Rule string }
+type Drop struct {
+	Path, Because, Rule string
+
+	// Of a tied head that no hash speaks for: those that it may be a copy of.
+	Of []string `json:"-"`
+}
 
 // Tied reports that the rule drops the tensor as a copy of the embedding, which its
 // reason says and only the bytes prove.
@@ -174,6 +185,12 @@ const (
 	Changed = "changed"
 )
 
+// Options of export that make up for a gap.
+const (
+	AllowUnused = "--allow-unused" // the model is the same without an extra tensor
+	Dequantize  = "-d"             // codes that config.json does not speak of become floats
+)
+
 // Gap is a difference between expected and present.
 type Gap struct {
 	Status string
@@ -181,4 +198,5 @@ type Gap struct {
 	Have   *tensor.Info // what is there, for Extra and Changed
 	Reason string       // "expert 9 of 16 absent in layer 3"
 	Remedy string       // "stackable from mlp.experts.{0..15}.up_proj.weight"
+	Unless string       // the option of export that makes up for it, if one does
 }

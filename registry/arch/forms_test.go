@@ -34,7 +34,7 @@ func TestStoredForms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config, err := arch.ParseConfig([]byte("{}"))
+		config, err := arch.ParseConfig([]byte(`{"quantization_config": {}}`))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -74,6 +74,7 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 		}
 		return true
 	})
+	res.Gaps = r.strays(res.Gaps, res.Unused, inv.used, nil)
 	return res, r.Over()
 }
 

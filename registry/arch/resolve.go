@@ -19,7 +19,19 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 	if err != nil {
 		return nil, err
 	}
-	res, used := &Resolution{Arch: a}, map[string]bool{}
+	res, used, err := a.resolve(r)
+	if err != nil {
+		return nil, err
+	}
+	r.tied(ctx, c, res, used)
+	r.unsaid(res)
+	return res, r.Over()
+}
+
+// resolve is Resolve without a look at what is dropped; used are the tensors that
+// something is made of.
+func (a *Arch) resolve(r *match) (res *Resolution, used map[string]bool, err error) {
+	res, used = &Resolution{Arch: a}, map[string]bool{}
 	outcomes, err := r.chooseAll(func(o *outcome) {
 		for _, p := range o.parts {
 			n := p.node()
@@ -28,11 +40,11 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	res.Layout, res.Why = r.layout(outcomes)
 	if res.Gaps, err = r.gaps(outcomes, res.Layout, used); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for i, it := range r.Outputs {
 		if o := &outcomes[i]; o.chosen >= 0 || lacking(it, o) {
@@ -40,11 +52,12 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 		}
 	}
 	r.leftover(res, used, outcomes)
-	return res, r.Over()
+	return res, used, r.Over()
 }
 
 // Lacks lists what is missing, changed or there twice, as Resolve does, but sooner:
-// what makes the tensors is not built, and unused tensors are not looked for.
+// what makes the tensors is not built, and unused tensors are not looked for, so that
+// none is told to be a missing one's.
 func (a *Arch) Lacks(ctx context.Context, c *Config, src Source) ([]Gap, error) {
 	r, err := a.match(ctx, c, src, false)
 	if err != nil {
@@ -156,55 +169,6 @@ func (r *match) quantRule(it *declare.Output) QuantRule {
 		return n.Never
 	})
 	return q
-}
-
-// leftover sorts the source tensors that nothing used into dropped and unused; a second
-// copy and an index beyond the config's are gaps as well.
-func (r *match) leftover(res *Resolution, used map[string]bool, outcomes []outcome) {
-	r.src.All(func(i tensor.Info) bool {
-		if r.Round() != nil {
-			return false // Resolve looks too
-		}
-		if used[i.Path] {
-			return true
-		}
-		if r.Work(int64(len(r.Ignored))) != nil {
-			return false
-		}
-		if d, ok := r.dropped(i.Path); ok {
-			res.Drops = append(res.Drops, Drop{Path: i.Path, Because: d.Because, Rule: d.Rule})
-			return true
-		}
-		for _, g := range r.Ignored {
-			if strings.HasSuffix(i.Path, g.Suffix) {
-				res.Drops = append(res.Drops, Drop{Path: i.Path, Because: "describes a tensor stored as " + g.Read.Kind, Rule: g.Read.Rule})
-				return true
-			}
-		}
-		res.Unused = append(res.Unused, i.Path)
-		return true
-	})
-	if len(res.Unused) > 0 {
-		res.Gaps = append(res.Gaps, r.extras(res.Unused, outcomes)...)
-	}
-}
-
-// dropped finds the first rule that drops a path, under its own name or renamed.
-func (r *match) dropped(path string) (d declare.NameRule, ok bool) {
-	first := len(r.Drops.List)
-	for _, name := range []string{path, r.renamedPath(path)} {
-		if name == "" {
-			continue
-		}
-		r.Drops.Matching(&r.Budget, name, func(k int, _ declare.NameRule) bool {
-			first = min(first, k)
-			return true
-		})
-	}
-	if first == len(r.Drops.List) {
-		return d, false
-	}
-	return r.Drops.List[first], true
 }
 
 // layout distinguishes hf from mlx by the tensors that they name differently.

@@ -25,6 +25,24 @@ type Info struct {
 	Stats  *Stats // nil when not taken, or when the type has no numbers
 }
 
+// Coded reports that the tensor can be a weight stored in codes. What a GGUF holds in
+// blocks is not: no config.json speaks of it.
+func (i *Info) Coded() bool {
+	switch i.DType {
+	case F8E4M3, F8E5M2, F8E4M3FNUZ, F8E5M2FNUZ, F8E8M0, F6E2M3, F6E3M2, F4, I8, U8, I16, U16, I32, U32:
+		return len(i.Shape) >= 2
+	}
+	return false
+}
+
+// Hashed reports that a hash or a checksum of the bytes was taken.
+func (i *Info) Hashed() bool { return !i.Hash.IsZero() || i.Sum != (Sum{}) }
+
+// SameBytes reports that the hashes or checksums of two tensors are known and equal.
+func (i *Info) SameBytes(other *Info) bool {
+	return !i.Hash.IsZero() && i.Hash == other.Hash || i.Sum != (Sum{}) && i.Sum == other.Sum
+}
+
 // Stats describes a tensor's values. Min, Max and AbsMax are over the numbers
 // that are neither NaN nor infinite; all three are 0 when there are none.
 type Stats struct {

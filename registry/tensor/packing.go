@@ -28,3 +28,12 @@ func Packs(words, groups, bits, group int64) bool {
 	}
 	return words*wordBits%(group*bits) == 0 && words*wordBits/(group*bits) == groups
 }
+
+// PackingMode is what mlx calls a packing: all but affine have scales of one byte, and
+// each of them allows one pair of bits and group. It is "" for a pair that none allows.
+func PackingMode(bits, group int, scales DType) string {
+	if scales != U8 {
+		return "affine"
+	}
+	return map[[2]int]string{{4, 16}: "nvfp4", {4, 32}: "mxfp4", {8, 32}: "mxfp8"}[[2]int{bits, group}]
+}

@@ -2,6 +2,7 @@ package declare
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,6 +39,24 @@ func ParseConfig(data []byte) (*Config, error) {
 
 // NewConfig is ParseConfig of a file that was read.
 func NewConfig(doc *pyjson.Object) *Config { return &Config{root: knownObject(doc)} }
+
+// Without is the config with a switch off: key is its name, or OBJECT.NAME for one that
+// lies deeper. It is nil where there is no such object.
+func (c *Config) Without(key string) *Config {
+	root := maps.Clone(c.root)
+	if outer, inner, deeper := strings.Cut(key, "."); deeper {
+		at, ok := root[outer].(object)
+		if !ok {
+			return nil
+		}
+		at = maps.Clone(at)
+		at[inner] = expr.Bool(false)
+		root[outer] = at
+	} else {
+		root[key] = expr.Bool(false)
+	}
+	return &Config{root: root}
+}
 
 // known turns a value of the file into what expressions know.
 func known(v any) any {

@@ -149,6 +149,12 @@ func (r *Declared) QuantMethod() string {
 	return ""
 }
 
+// Has reports that config.json has a key, whatever its value is.
+func (r *Declared) Has(key string) bool {
+	_, ok := dig(r.config, key)
+	return ok
+}
+
 // Key gives a key of config.json.
 func (r *Declared) Key(key string) (expr.Value, bool) { return r.config.get(key) }
 

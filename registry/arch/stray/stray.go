@@ -1,0 +1,92 @@
+// Package stray tells from their names what the tensors are that no rule of an
+// architecture uses.
+//
+// Most users need [Needed]: whether the model computes other numbers without one; and
+// [Near]: whether two names may be one name, spelled twice.
+//
+// Invariants: a name is judged with what lies beside it, never with the architecture it
+// is strange to.
+package stray
+
+import (
+	"regexp"
+	"strings"
+
+	"wreg/registry/tensor"
+)
+
+// companion matches the names of what a packed weight means other numbers without:
+// scales, zero points, orders and tables, as each method calls them.
+var companion = regexp.MustCompile(`(^|\.)(` + strings.Join([]string{
+	`qweight`, `qzeros`, `g_idx`, `qscales`, // gptq, awq
+	`weight_packed`, `weight_scale`, `weight_zero_point`, `weight_g_idx`, `weight_shape`, `weight_global_scale`, // compressed-tensors
+	`weight_scale_inv`, `scale_inv`, `weight_scale_\d`, `weight_quantizer\..*`, // fp8, modelopt
+	`weight\.(nested_)?(absmax|quant_map)`, `weight\.quant_state\..*`, `(weight\.)?SCB`, `weight_format`, // bitsandbytes
+	`weight\._(data|scale|zeropoint|shift)`, // quanto
+	`W_q`, `weight\.(scale|zero_point)`,     // hqq, torchao
+	`\w+_(blocks|scales)`, // mxfp4
+}, "|") + `)$`)
+
+// Beside a weight that is used, whatever is called so scales or orders it; of
+// activations it does not.
+var (
+	beside     = regexp.MustCompile(`(^|_)(scales?|scale_(inv|weight|\d)|scaling_factor|zeros|zero_?point|zp|scb|absmax|codebooks?|lut|perm)$`)
+	activation = regexp.MustCompile(`^(input|output|in|out|acts?|activations?|q|k|v|kv|prob)_`)
+)
+
+// adapter matches the names of weights that are to be added to others.
+var adapter = regexp.MustCompile(`(^|[._])lora_(A|B|up|down|embedding_A|embedding_B|magnitude_vector)(\.|$)`)
+
+// outputHead matches the names of output heads.
+var outputHead = regexp.MustCompile(`(^|\.)(lm_head|embed_out|output_layer)\.(weight|bias)$|^((language_)?model\.|transformer\.)?(output|head)\.(weight|bias)$`)
+
+// Head reports that a tensor is called as output heads are: whether the model needs it,
+// the bytes say.
+func Head(path string) bool { return outputHead.MatchString(path) }
+
+// Needed says why a model computes other numbers without a tensor, and what to do about
+// it; nothing, where the name does not say so.
+func Needed(path string, lookup func(path string) (tensor.Info, bool), used func(path string) bool) (why, remedy string) {
+	dot := strings.LastIndexByte(path, '.')
+	module, last := path[:max(dot, 0)], path[dot+1:]
+	coded := func() bool {
+		switch last {
+		case "scales", "biases", "scale", "zeros", "zero_point":
+			for _, name := range []string{".weight", ".qweight"} {
+				if w, ok := lookup(module + name); ok && w.Coded() {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	switch {
+	case companion.MatchString(path), coded(), used(module+".weight") && beside.MatchString(last) && !activation.MatchString(last):
+		return "belongs to a packed weight", "dequantize the checkpoint first"
+	case adapter.MatchString(path):
+		return "is part of an adapter", "merge it into the weights first"
+	}
+	return "", ""
+}
+
+// Near reports that two paths with the same numbers differ in one segment only, or in
+// two letters in one place: as people and releases spell one name.
+func Near(a, b string) bool {
+	x, y := strings.Split(a, "."), strings.Split(b, ".")
+	for len(x) > 0 && len(y) > 0 && x[0] == y[0] {
+		x, y = x[1:], y[1:]
+	}
+	for len(x) > 0 && len(y) > 0 && x[len(x)-1] == y[len(y)-1] {
+		x, y = x[:len(x)-1], y[:len(y)-1]
+	}
+	if len(x) <= 1 && len(y) <= 1 {
+		return true
+	}
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for a != "" && b != "" && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	return len(a) <= 2 && len(b) <= 2
+}
