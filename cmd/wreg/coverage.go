@@ -102,9 +102,9 @@ func coverageRows(res *arch.Resolution) (rows [][]any, found bool) {
 func component(path string) (layer int64, name string) {
 	template, index := tensor.SplitPath(path)
 	layer = -1
-	if i := slices.Index(tensor.Placeholders(template), "layer"); i >= 0 {
+	if i, _, end := tensor.LayerOf(template); i >= 0 && i < len(index) {
 		layer = index[i]
-		_, template, _ = strings.Cut(template, ".{layer}.")
+		template = strings.TrimPrefix(template[end:], ".")
 	}
 	parts := strings.Split(template, ".")
 	return layer, strings.Join(parts[:max(1, min(2, len(parts)-2))], ".")

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -22,12 +21,12 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 	var order []*slot
 	c.each(false, func(t tensor.Info) bool {
 		template, index := tensor.SplitPath(t.Path)
-		k := slices.Index(tensor.Placeholders(template), "layer")
+		k, at, _ := tensor.LayerOf(template)
 		if k < 0 || k >= len(index) {
 			e.dropped[t.Path] = true // not of a layer
 			return true
 		}
-		prefix, _, _ := strings.Cut(tensor.JoinPath(template, index[:k]), "{layer}")
+		prefix := tensor.JoinPath(template[:at], index[:k])
 		if stacks[prefix] == nil {
 			stacks[prefix] = map[int64]bool{}
 		}
@@ -53,7 +52,7 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 	}
 	e.extra = func(path string) string {
 		template, index := tensor.SplitPath(path)
-		k := slices.Index(tensor.Placeholders(template), "layer")
+		k, _, _ := tensor.LayerOf(template)
 		index[k] = -1
 		s := slots[tensor.JoinPath(template, index)]
 		return fmt.Sprintf("only %d of %d layers have it", s.count, len(stacks[s.stack]))

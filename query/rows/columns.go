@@ -79,7 +79,7 @@ var columns = [numColumns]column{
 		of:   func(_ *arch.Gap, model string) expr.Value { return expr.String(model) },
 		load: func(p *part, _ []int32) *vector { return constantVector(expr.String(p.revision.Ref())) },
 		code: func(*part) (int64, bool) { return 0, true }}, // and the revision
-	Layer: {name: "layer", kind: expr.IntKind, about: "the number after layers, h, blocks or blk", implied: true,
+	Layer: {name: "layer", kind: expr.IntKind, about: "the number after layers, blocks, h, blk, stages, features and the like", implied: true,
 		of:   numberOf("layer"),
 		load: func(p *part, rows []int32) *vector { return p.numbers(p.layer, rows) },
 		axis: func(s *shape) int { return s.layer }},

@@ -92,7 +92,7 @@ func Absent(path string, expert, of int64) string {
 
 func inLayer(path string) string {
 	template, index := tensor.SplitPath(path)
-	if k := slices.Index(tensor.Placeholders(template), "layer"); k >= 0 && k < len(index) {
+	if k, _, _ := tensor.LayerOf(template); k >= 0 && k < len(index) {
 		return fmt.Sprintf(" in layer %d", index[k])
 	}
 	return ""
@@ -101,11 +101,11 @@ func inLayer(path string) string {
 // relative drops a path's prefix up to its layer number, as people write paths.
 func relative(path string) string {
 	template, _ := tensor.SplitPath(path)
-	k := strings.Index(template, "{layer}.")
-	if k < 0 {
+	_, from, to := tensor.LayerOf(template)
+	if from < 0 || to == len(template) {
 		return path
 	}
-	dots := strings.Count(template[:k], ".") + 1
+	dots := strings.Count(template[:from], ".") + 1
 	for range dots {
 		_, path, _ = strings.Cut(path, ".")
 	}

@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -89,16 +90,78 @@ func JoinPath(template string, index []int64) string {
 	return string(b)
 }
 
-// Placeholders lists what each number of a template counts: "layer", "expert"
-// or "n".
+// Placeholders lists what each number of a template counts: "layer", "expert" or
+// "n". A template that has no {layer} is older, or less sure, than what is known of
+// words: the first {n} behind a word that counts layers is one. So with experts.
 func Placeholders(template string) []string {
+	if !strings.Contains(template, "{") {
+		return nil
+	}
 	var names []string
+	word, layer, expert := "", -1, -1 // the first {n} behind such a word
+	var layers, experts bool          // it says so itself
 	for seg := range strings.SplitSeq(template, ".") {
-		if isPlaceholder(seg) {
-			names = append(names, seg[1:len(seg)-1])
+		switch {
+		case isPlaceholder(seg):
+			name := seg[1 : len(seg)-1]
+			layers, experts = layers || name == "layer", experts || name == "expert"
+			if name == "n" {
+				switch k := len(names); {
+				case layer < 0 && countsLayers(word):
+					layer = k
+				case expert < 0 && placeholder(word) == "{expert}":
+					expert = k
+				}
+			}
+			names = append(names, name)
+			word = ""
+		case !slices.Contains(wrapping, seg):
+			word = seg
 		}
 	}
+	if layer >= 0 && !layers {
+		names[layer] = "layer"
+	}
+	if expert >= 0 && !experts {
+		names[expert] = "expert"
+	}
 	return names
+}
+
+// LayerOf finds the number that counts layers: which of a template's numbers it is,
+// and where its placeholder begins and ends; -1 when there is none.
+func LayerOf(template string) (slot, from, to int) {
+	slot = slices.Index(Placeholders(template), "layer")
+	if slot < 0 {
+		return -1, -1, -1
+	}
+	for k := 0; ; from = to + 1 {
+		to = len(template)
+		if n := strings.IndexByte(template[from:], '.'); n >= 0 {
+			to = from + n
+		}
+		if isPlaceholder(template[from:to]) {
+			if k == slot {
+				return slot, from, to
+			}
+			k++
+		}
+	}
+}
+
+// wrapping are segments that stand between a word and its number: where a module was
+// saved whole, compiled or sharded.
+var wrapping = []string{"_modules", "module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+
+// layerWords are words that count layers, beside those that end in layers or blocks
+// (encoder_layers, _blocks, resblocks): modules in a row that are much alike. What
+// numbers the parts of one layer, as an nn.Sequential does (mlp.0, classifier.6), or
+// heads, is none.
+var layerWords = []string{"features", "stages", "encoders", "decoders", "resnets", "cells", "levels"}
+
+func countsLayers(word string) bool {
+	lower := strings.ToLower(word)
+	return slices.Contains(layerWords, lower) || strings.HasSuffix(lower, "layers") || strings.HasSuffix(lower, "blocks") || placeholder(word) == "{layer}"
 }
 
 func number(seg string) (int64, bool) {
@@ -116,7 +179,8 @@ func number(seg string) (int64, bool) {
 }
 
 // placeholder names a number by the segment before it: the words that stand before
-// a layer or an expert in the checkpoints of the families wreg knows.
+// a layer or an expert in the checkpoints of the families wreg knows. Templates are
+// stored, so what counts layers beyond these words is told by Placeholders.
 func placeholder(prev string) string {
 	switch prev {
 	case "layers", "layer", "h", "blocks", "block", "blk", "resblocks":

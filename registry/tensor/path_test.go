@@ -2,6 +2,8 @@ package tensor
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -25,6 +27,51 @@ func TestSplitPath(t *testing.T) {
 		template, index := SplitPath(c.path)
 		if template != c.template || !slices.Equal(index, c.index) {
 			t.Errorf("SplitPath(%q) = %q %v, want %q %v", c.path, template, index, c.template, c.index)
+		}
+	}
+}
+
+// TestPlaceholders: what numbers count, whatever a template was stored as; L and E are
+// layers and experts.
+func TestPlaceholders(t *testing.T) {
+	for path, want := range map[string]string{
+		"model.layers.3.mlp.experts.9.w":                              "L E",
+		"layers._modules.3._parameters.weight":                        "L",
+		"_modules.layers._modules.3.experts._modules.2._parameters.w": "L E",
+		"net._orig_mod.blocks.module.2.w":                             "L",
+		"angle_layers.1.w":                                            "L",
+		"encoder_layers.1.attn.heads.2.w":                             "L n",
+		"_blocks.4.w":                                                 "L",
+		"resblocks.4.w":                                               "L",
+		"transformer_blocks.4.ff.net.0.proj.weight":                   "L n",
+		"encoder.hiddenLayers.4.w":                                    "L",
+		"features.0.weight":                                           "L",
+		"features.3.0.weight":                                         "L n",
+		"stages.1.downsample.0.weight":                                "L n",
+		"stages.1.blocks.2.w":                                         "n L", // as it always was
+		"blocks.1.0.w":                                                "L n",
+		"layers.1.blocks.2.w":                                         "L L",
+		"encoder.encoders.2.w":                                        "L",
+		"mlp.0.weight":                                                "n",
+		"classifier.6.weight":                                         "n",
+		"0.weight":                                                    "n",
+		"attn.heads.3.w":                                              "n",
+		"_modules.0._parameters.weight":                               "n",
+		"experts.3.0.w":                                               "E n",
+		"layer1.0.conv1.weight":                                       "n", // the number of the layer is in the word
+		"mlp_block.0.weight":                                          "n",
+		"lora_A.0.weight":                                             "n",
+		"conv.weight":                                                 "",
+	} {
+		template, index := SplitPath(path)
+		names := Placeholders(template)
+		got := strings.NewReplacer("layer", "L", "expert", "E").Replace(strings.Join(names, " "))
+		if got != want || len(names) != len(index) {
+			t.Errorf("%s (%s): %q, want %q", path, template, got, want)
+		}
+		k, from, to := LayerOf(template)
+		if k != slices.Index(names, "layer") || k >= 0 && JoinPath(template[:from], index[:k])+strconv.FormatInt(index[k], 10)+JoinPath(template[to:], index[k+1:]) != path {
+			t.Errorf("%s (%s): layer is number %d at %d to %d", path, template, k, from, to)
 		}
 	}
 }
