@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -121,9 +122,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 
 // filled checks options and sets what was left out.
 func (o Options) filled() (Options, error) {
-	if o.Target == "" {
-		o.Target = arch.MLX
-	}
+	o.Target = cmp.Or(o.Target, arch.MLX)
 	switch {
 	case o.Target != arch.MLX && o.Target != arch.HF:
 		return o, fmt.Errorf("target %q: want %s or %s", o.Target, arch.MLX, arch.HF)
@@ -143,11 +142,7 @@ func (o Options) filled() (Options, error) {
 	default:
 		return o, fmt.Errorf("dtype %v: want f16, bf16 or f32", o.DType)
 	}
-	switch o.Prove {
-	case "":
-		o.Prove = ProveXXH3
-	case ProveXXH3, ProveSHA256:
-	default:
+	if o.Prove = cmp.Or(o.Prove, ProveXXH3); o.Prove != ProveXXH3 && o.Prove != ProveSHA256 {
 		return o, fmt.Errorf("prove %q: want %s or %s", o.Prove, ProveXXH3, ProveSHA256)
 	}
 	if o.Parts != 0 && (o.Part < 1 || o.Part > o.Parts) || o.Parts < 0 {
@@ -165,17 +160,11 @@ func (o Options) filled() (Options, error) {
 	if o.Jobs < 0 || o.Memory < 0 {
 		return o, fmt.Errorf("%d jobs, %d bytes of memory: want 0 or more", o.Jobs, o.Memory)
 	}
-	if o.Jobs == 0 {
-		o.Jobs = runtime.GOMAXPROCS(0) + 1 // one waits for its turn to write to a file
-	}
-	if o.Memory == 0 {
-		o.Memory = DefaultMemory
-	}
+	o.Jobs = cmp.Or(o.Jobs, runtime.GOMAXPROCS(0)+1) // one waits for its turn to write to a file
+	o.Memory = cmp.Or(o.Memory, DefaultMemory)
+	o.Tool = cmp.Or(o.Tool, "wreg")
 	if o.Device == nil {
 		o.Device = accel.CPU()
-	}
-	if o.Tool == "" {
-		o.Tool = "wreg"
 	}
 	return o, nil
 }

@@ -1,6 +1,7 @@
 package export
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -56,7 +57,7 @@ type quantizer struct {
 
 // newQuantizer checks what was asked. was is the config's own quantization.
 func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*quantizer, error) {
-	q := &quantizer{asked: asked, modules: pyjson.New()}
+	q := &quantizer{asked: asked}
 	var err error
 	if q.spec, err = (accel.QuantSpec{Mode: asked.Mode, Bits: asked.Bits, Group: asked.Group}).Resolve(); err != nil {
 		return nil, err
@@ -72,11 +73,7 @@ func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*q
 		q.overrides = append(q.overrides, p)
 	}
 	if was != nil {
-		q.partly = true
-		for _, k := range was.Keys() {
-			v, _ := was.Get(k)
-			q.modules.Set(k, v)
-		}
+		q.partly, q.modules = true, was.Clone()
 	} else {
 		q.modules = mlxconfig.Spec(q.spec, true)
 	}
@@ -151,13 +148,7 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 		}
 		spec = accel.QuantSpec{Mode: o.Mode, Bits: o.Bits, Group: o.Group}
 		if o.Mode == "" || o.Mode == q.spec.Mode {
-			spec.Mode = q.spec.Mode
-			if spec.Bits == 0 {
-				spec.Bits = q.spec.Bits
-			}
-			if spec.Group == 0 {
-				spec.Group = q.spec.Group
-			}
+			spec = accel.QuantSpec{Mode: q.spec.Mode, Bits: cmp.Or(o.Bits, q.spec.Bits), Group: cmp.Or(o.Group, q.spec.Group)}
 		}
 		if spec, err = spec.Resolve(); err != nil {
 			return spec, nil, why, false, fmt.Errorf("%s: %w", why, err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"wreg/ingest"
+	"wreg/ingest/folder"
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -64,12 +65,7 @@ func (s *source) Lookup(path string) (tensor.Info, bool) { return s.tensors.Look
 func (s *source) All(yield func(tensor.Info) bool)       { s.tensors.All(yield) }
 
 // folder is where the source's files lie.
-func (s *source) folder() string {
-	if info, err := os.Stat(s.root); err == nil && !info.IsDir() {
-		return filepath.Dir(s.root)
-	}
-	return s.root
-}
+func (s *source) folder() string { return folder.Of(s.root) }
 
 // absent says that files are not where they were ingested.
 func (s *source) absent(err error) error {

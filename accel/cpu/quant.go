@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"cmp"
 	"fmt"
 	"unsafe"
 
@@ -25,21 +26,14 @@ type QuantSpec struct {
 
 // Resolve fills in what was left out and checks the rest.
 func (s QuantSpec) Resolve() (QuantSpec, error) {
-	if s.Mode == "" {
-		s.Mode = Affine
-	}
+	s.Mode = cmp.Or(s.Mode, Affine)
 	standard, known := map[string]QuantSpec{
 		Affine: {Affine, 4, 64}, MXFP4: {MXFP4, 4, 32}, NVFP4: {NVFP4, 4, 16}, MXFP8: {MXFP8, 8, 32},
 	}[s.Mode]
 	if !known {
 		return s, fmt.Errorf("quantization mode %q: want affine, mxfp4, nvfp4 or mxfp8", s.Mode)
 	}
-	if s.Bits == 0 {
-		s.Bits = standard.Bits
-	}
-	if s.Group == 0 {
-		s.Group = standard.Group
-	}
+	s.Bits, s.Group = cmp.Or(s.Bits, standard.Bits), cmp.Or(s.Group, standard.Group)
 	switch {
 	case s.Mode != Affine && s != standard:
 		return s, fmt.Errorf("%s has %d bits and groups of %d, not %d and %d", s.Mode, standard.Bits, standard.Group, s.Bits, s.Group)

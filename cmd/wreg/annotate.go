@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -91,11 +92,7 @@ func printJUnit(w io.Writer, rep *report) error {
 	}
 	s := testsuite{Name: rep.title()}
 	for _, f := range rep.findings() {
-		name := f.Tensor
-		if name == "" {
-			name = f.Message
-		}
-		c := testcase{Class: s.Name, Name: name}
+		c := testcase{Class: s.Name, Name: cmp.Or(f.Tensor, f.Message)}
 		switch {
 		case f.broken:
 			s.Errors++

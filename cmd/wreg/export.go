@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -172,9 +173,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	if o.noRegister {
 		return nil
 	}
-	if o.name == "" {
-		o.name = source.Model + "-" + o.Target
-	}
+	o.name = cmp.Or(o.name, source.Model+"-"+o.Target)
 	v, err := a.register(c.Context(), o, source, receipt)
 	if err != nil {
 		return fmt.Errorf("%s is complete, but was not registered: %w", o.Out, err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"wreg/ingest"
+	"wreg/ingest/folder"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -84,10 +85,7 @@ func (t *Tensor) copies() bool {
 // sources compares the source tensors with the receipt, when they are still there.
 func (v *verifier) sources(ctx context.Context, r *Receipt) error {
 	for _, x := range r.Inputs {
-		path := filepath.Join(r.Root, filepath.FromSlash(x.Name))
-		if info, err := os.Stat(r.Root); err == nil && !info.IsDir() {
-			path = filepath.Join(filepath.Dir(r.Root), filepath.FromSlash(x.Name))
-		}
+		path := filepath.Join(folder.Of(r.Root), filepath.FromSlash(x.Name))
 		info, err := os.Stat(path)
 		if err != nil {
 			v.skip("sources: %v", err)

@@ -29,6 +29,7 @@ type Journal struct {
 // journalName starts the names of journals; a share of an export has its own.
 const journalName = "wreg-journal"
 
+// JournalName is the journal's name of a share of an export, or of all of it.
 func JournalName(part, parts int) string {
 	if parts == 0 {
 		return journalName
@@ -77,17 +78,14 @@ func (b *Folder) OpenJournal(name, plan string) (*Journal, error) {
 		return nil, err
 	}
 	keep, err := eachLine(f, func([]byte) error { return nil })
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	if err == nil {
+		err = f.Truncate(keep) // a line cut short goes
 	}
-	if err := f.Truncate(keep); err != nil { // a line cut short goes
-		return nil, errors.Join(err, f.Close())
-	}
-	if _, err := f.Seek(keep, io.SeekStart); err != nil {
-		return nil, errors.Join(err, f.Close())
+	if err == nil {
+		_, err = f.Seek(keep, io.SeekStart)
 	}
 	j := &Journal{file: f}
-	if keep == 0 {
+	if err == nil && keep == 0 {
 		err = j.write(journalHead{1, plan})
 	}
 	if err != nil {

@@ -41,6 +41,14 @@ const (
 	sharedVersion = "1"
 )
 
+// Of is the folder at path; of a file, the one it lies in.
+func Of(path string) string {
+	if info, err := os.Stat(path); err == nil && !info.IsDir() {
+		return filepath.Dir(path)
+	}
+	return path
+}
+
 // Open opens the folder at abs. For one of the hf cache the root is the
 // repository's cache folder, or the whole cache where blobs are shared.
 func Open(abs string) (*Folder, error) {
