@@ -24,7 +24,7 @@ var rooms = map[string]struct {
 	"registry/expr":    {nil, "query and arch share one expression language, which must not depend on either"},
 	"registry/pyjson":  {nil, "config.json is read and written in one way, which knows no one"},
 	"registry":         {[]string{"registry/boltfile", "registry/block", "registry/codec", "registry/disk", "registry/hashindex", "registry/record"}, "the store keeps what it is given; what a checkpoint or an architecture is, others know"},
-	"registry/arch":    {[]string{"registry/expr", "registry/arch/op", "registry/arch/lang", "registry/arch/declare", "registry/arch/stray", "registry/pyjson"}, "an architecture is judged from metadata alone, without a store or files"},
+	"registry/arch":    {[]string{"registry/expr", "registry/arch/op", "registry/arch/lang", "registry/arch/declare", "registry/arch/stray", "registry/arch/wrap", "registry/pyjson"}, "an architecture is judged from metadata alone, without a store or files"},
 	"query":            {[]string{"registry", "registry/arch", "registry/expr", "query/lang", "query/rows", "query/gaps", "query/fold"}, "a query only reads the registry; it opens no checkpoint and writes none"},
 	"query/lang":       {[]string{"registry/arch", "registry/expr", "query/rows"}, "the language is understood without a registry at hand"},
 	"query/rows":       {[]string{"registry", "registry/block", "registry/arch", "registry/expr"}, "rows are computed the same whatever language asked and whatever found the gaps"},
@@ -49,6 +49,7 @@ var rooms = map[string]struct {
 	"registry/record":    {[]string{"registry/block", "registry/codec"}, "what is kept of a revision is judged without a file at hand"},
 
 	"registry/arch/op":      {nil, "what an operation does to a shape depends on no architecture"},
+	"registry/arch/wrap":    {nil, "what names say is told before anything is looked up by them"},
 	"registry/arch/archs":   {nil, "the files speak for themselves"},
 	"registry/arch/stray":   {nil, "what a name tells, it tells whatever the architecture"},
 	"registry/arch/lang":    {[]string{"registry/arch/op", "registry/arch/archs", "registry/expr"}, "a file is parsed before there is a config"},

@@ -42,6 +42,9 @@ the consumer's tensor is made from.`,
 				}
 				rep.head = []field{{"model", v.Ref()}, {"arch", res.Arch.Name}, {"layout", res.Layout}}
 				rep.rows, found = coverageRows(res)
+				if g := allNames(res); g != nil {
+					a.say("%s: %s; %s", v.Ref(), g.Reason, g.Remedy)
+				}
 				return nil
 			})
 			if err != nil {
@@ -69,6 +72,10 @@ func coverageRows(res *arch.Resolution) (rows [][]any, found bool) {
 			cells[k] = &coverCell{}
 		}
 		return cells[k]
+	}
+	if g := allNames(res); g != nil {
+		n := int64(len(res.Targets))
+		return [][]any{{nil, g.Path, n, int64(0), n, int64(0)}}, true
 	}
 	for _, t := range res.Targets {
 		c := at(t.Path)

@@ -145,9 +145,12 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 			return nil, "", err
 		}
 	}
-	var found []tensor.Finding
-	if v.Layout, found, err = matched(ctx, v.Config, tensors); err != nil {
+	res, found, err := matched(ctx, v.Config, tensors)
+	if err != nil {
 		return nil, "", err
+	}
+	if res != nil {
+		v.Layout = res.Layout
 	}
 	v.Findings = append(slices.Clone(c.Findings()), found...) // with the bytes read, duplicates are told equal or not
 	var put *registry.Revision
@@ -157,6 +160,9 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	})
 	if err != nil {
 		return nil, "", err
+	}
+	if g := allNames(res); g != nil {
+		a.say("%s: %s; %s", put.Ref(), g.Reason, g.Remedy)
 	}
 	return put, "registered", nil
 }
@@ -243,26 +249,26 @@ func modelName(path string) string {
 	return base
 }
 
-// matched names the layout of a checkpoint, "" when its architecture is unknown, and
+// matched matches a checkpoint with its architecture, nil when that is unknown, and
 // says what in config.json keeps the architecture from being made.
-func matched(ctx context.Context, config []byte, tensors []tensor.Info) (layout string, found []tensor.Finding, err error) {
+func matched(ctx context.Context, config []byte, tensors []tensor.Info) (res *arch.Resolution, found []tensor.Finding, err error) {
 	cfg, err := arch.ParseConfig(config)
 	if err != nil {
-		return "", nil, nil // said by package ingest
+		return nil, nil, nil // said by package ingest
 	}
 	ar, err := arch.FindFor(cfg, tensor.List(tensors))
 	if err != nil {
-		return "", nil, nil
+		return nil, nil, nil
 	}
-	res, err := ar.Resolve(ctx, cfg, tensor.List(tensors))
+	res, err = ar.Resolve(ctx, cfg, tensor.List(tensors))
 	var fault *arch.Error
 	switch {
 	case err == nil:
-		return res.Layout, nil, nil
+		return res, nil, nil
 	case errors.As(err, &fault) && fault.Refused:
-		return "", nil, nil // which says nothing of the file
+		return nil, nil, nil // which says nothing of the file
 	case ctx.Err() == nil:
-		return "", []tensor.Finding{{Rule: "config-value", File: "config.json", Message: fmt.Sprintf("config.json: no %s can be made of it: %v", cfg.ModelType(), err)}}, nil
+		return nil, []tensor.Finding{{Rule: "config-value", File: "config.json", Message: fmt.Sprintf("config.json: no %s can be made of it: %v", cfg.ModelType(), err)}}, nil
 	}
-	return "", nil, err
+	return nil, nil, err
 }

@@ -50,7 +50,7 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 			if err != nil {
 				return err
 			}
-			more, err := a.beyondHeaders(c.Context(), path)
+			more, err := a.beyondHeaders(c.Context(), path, o)
 			if err != nil {
 				return err
 			}
@@ -69,20 +69,23 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 
 // beyondHeaders says what package ingest cannot of a checkpoint: what its architecture makes
 // of config.json, and what an ingest of the same files has said of their values.
-func (a *app) beyondHeaders(ctx context.Context, path string) ([]tensor.Finding, error) {
-	c, err := ingest.Open(ctx, path, ingest.Options{})
+func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) ([]tensor.Finding, error) {
+	c, err := ingest.Open(ctx, path, o)
 	if err != nil {
 		return nil, ctx.Err() // lint has said so
 	}
 	defer c.Close()
-	_, found, err := matched(ctx, c.Config(), c.Tensors())
+	res, found, err := matched(ctx, c.Config(), c.Tensors())
 	if err != nil {
 		return nil, err
+	}
+	if g := allNames(res); g != nil {
+		found = append(found, namesFinding(g))
 	}
 	if there, err := a.anyRegistry(); err != nil || !there {
 		return found, err
 	}
-	now := registry.Revision{Root: c.Path(), Config: c.Config(), Files: c.Files()}
+	now := registry.Revision{Root: c.Path(), Config: c.Config(), Files: c.Files(), Naming: o.Naming.Whole()}
 	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 		list, err := s.Models()
 		for _, v := range list {

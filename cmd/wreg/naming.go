@@ -1,8 +1,11 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/pflag"
 
+	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
 
@@ -18,4 +21,23 @@ func (a *app) sayLeft(left []tensor.Info, n tensor.Naming) {
 		return
 	}
 	a.say("%s outside of %s left out: %s", tensor.Count(len(left), "tensor"), n.Strip, left[0].Path)
+}
+
+// allNames is the one gap of a checkpoint whose names are not those that are looked
+// for, nil for any other.
+func allNames(r *arch.Resolution) *arch.Gap {
+	if r == nil || len(r.Gaps) == 0 || !r.Gaps[0].All {
+		return nil
+	}
+	return &r.Gaps[0]
+}
+
+// namesFinding says which readers look for other names: transformers itself writes and
+// finds transformer., and adds the prefix that a decoder by itself lacks.
+func namesFinding(g *arch.Gap) tensor.Finding {
+	readers := "transformers and mlx_lm look"
+	if g.Path == "transformer.*" || strings.Contains(g.Remedy, "--add") && !strings.Contains(g.Remedy, "--strip") {
+		readers = "mlx_lm looks"
+	}
+	return tensor.Finding{Rule: "other-names", Message: readers + " for other names: " + g.Reason + "; " + g.Remedy}
 }

@@ -178,6 +178,21 @@ func damaged(t *testing.T, c *synth.Case) map[string][]tensor.Info {
 		"mlx, one absent": mlx[1:],
 		"mlx, stray":      add(mlx, stray),
 	}
+	named := func(list []tensor.Info, change func(path string) string) []tensor.Info {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i].Path = change(list[i].Path)
+		}
+		return list
+	}
+	compiled := func(path string) string { return "_orig_mod.module." + path }
+	list["wrapped"] = named(c.Source, compiled)
+	list["wrapped, one absent, stray"] = add(named(list["one absent"], compiled), stray)
+	list["bare"] = named(c.Source, func(path string) string { return strings.TrimPrefix(path, "model.") })
+	module := strings.TrimSuffix(c.Source[weight].Path, ".weight")
+	list["unmerged"] = add(named(c.Source, func(path string) string {
+		return "base_model.model." + strings.Replace(path, module+".weight", module+".base_layer.weight", 1)
+	}), tensor.Info{Path: "base_model.model." + module + ".lora_A.default.weight", DType: tensor.F32, Shape: tensor.Shape{2, 4}, Bytes: 32})
 	for _, v := range c.Variants[1:] {
 		if len(v.Quantization) > 0 && list["quantized"] == nil {
 			list["quantized"] = v.Tensors

@@ -75,6 +75,9 @@ func (s *Sink) take(p *part) error {
 // Gaps takes in the gaps of one model.
 func (s *Sink) Gaps(gaps []arch.Gap, model string) error {
 	s.covered.seeGaps(gaps, model)
+	if len(gaps) == 1 && gaps[0].All { // whatever is asked about is among all tensors
+		return s.passGaps(gapBatch(gaps, model))
+	}
 	b := gapBatch(gaps, model)
 	for _, condition := range s.Conditions() {
 		keep, err := b.selected(condition)
@@ -84,6 +87,10 @@ func (s *Sink) Gaps(gaps []arch.Gap, model string) error {
 		gaps = pick(gaps, keep)
 		b = gapBatch(gaps, model)
 	}
+	return s.passGaps(b)
+}
+
+func (s *Sink) passGaps(b *batch) error {
 	if s.groups != nil {
 		return s.groups.add(b, nil)
 	}

@@ -199,4 +199,5 @@ type Gap struct {
 	Reason string       // "expert 9 of 16 absent in layer 3"
 	Remedy string       // "stackable from mlp.experts.{0..15}.up_proj.weight"
 	Unless string       // the option of export that makes up for it, if one does
+	All    bool         // about the names of all tensors: Path is a pattern, Remedy what to do before anything else
 }

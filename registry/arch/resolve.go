@@ -23,6 +23,16 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 	if err != nil {
 		return nil, err
 	}
+	lacking := 0
+	for _, t := range res.Targets {
+		if t.Make == nil {
+			lacking++
+		}
+	}
+	if gaps, err := r.wrapped(lacking, a.onPaper(ctx, c)); gaps != nil || err != nil {
+		res.Gaps, res.Drops, res.Unused = gaps, nil, nil
+		return res, err
+	}
 	r.tied(ctx, c, res, used)
 	r.unsaid(res)
 	return res, r.Over()

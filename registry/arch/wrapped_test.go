@@ -1,0 +1,95 @@
+package arch_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+)
+
+// What training puts before the names of a checkpoint, or into them, is one gap, in
+// every architecture and both layouts, and what that advises makes it whole again.
+func TestWrappedNames(t *testing.T) {
+	prefixed := func(prefix string) func(string) string { return func(path string) string { return prefix + path } }
+	training := []tensor.Info{{Path: "epoch", DType: tensor.I64}, {Path: "optimizer_states.0.state.0.exp_avg", DType: tensor.F32, Shape: tensor.Shape{4}, Bytes: 16}}
+	ways := []struct {
+		name, flags string
+		wrap        func(path string) string
+		beside      []tensor.Info
+	}{
+		{"compile", "--strip _orig_mod.", prefixed("_orig_mod."), nil},
+		{"ddp", "--strip _orig_mod.module.", prefixed("_orig_mod.module."), nil},
+		{"trainer", "--strip net.", prefixed("net."), training},
+		{"lightning", "--strip state_dict.model.", prefixed("state_dict.model."), training},
+		{"peft", "--strip base_model.model.", prefixed("base_model.model."), nil},
+		{"fsdp", "--strip _fsdp_wrapped_module.", func(path string) string {
+			return "_fsdp_wrapped_module." + strings.ReplaceAll(path, ".0.", ".0._checkpoint_wrapped_module.")
+		}, nil},
+	}
+	for name, c := range goldens(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for k, list := range [][]tensor.Info{c.Source, c.Variants[0].Tensors} {
+				_, _, whole := resolve(t, c, list)
+				for _, way := range ways[4*k:] {
+					wrapped := slices.Concat(list, way.beside)
+					for i := range list {
+						wrapped[i].Path = way.wrap(list[i].Path)
+					}
+					a, config, r := resolve(t, c, wrapped)
+					if len(r.Gaps) != 1 || !r.Gaps[0].All || r.Gaps[0].Remedy != "ingest again with "+way.flags || !strings.Contains(r.Gaps[0].Reason, "nothing is missing") {
+						t.Errorf("%s: %d gaps, the first %v", way.name, len(r.Gaps), first(r.Gaps))
+						continue
+					}
+					for _, layout := range []string{arch.HF, arch.MLX} {
+						against, err := a.Against(t.Context(), config, layout, newSource(wrapped))
+						if err != nil || len(against) != 1 || against[0].Reason != r.Gaps[0].Reason {
+							t.Errorf("%s against %s: %d gaps, %v: %v", way.name, layout, len(against), err, first(against))
+						}
+					}
+					naming := tensor.Naming{Strip: strings.TrimPrefix(way.flags, "--strip ")}
+					sorted := newSource(wrapped)
+					renamed, _, left, err := naming.Renamed(sorted.list)
+					if err != nil || len(left) != len(way.beside) {
+						t.Errorf("%s: %v left out, %v", way.name, left, err)
+					}
+					if _, _, r := resolve(t, c, renamed); len(r.Gaps)+len(r.Unused) != len(whole.Gaps)+len(whole.Unused) || len(r.Drops) != len(whole.Drops) {
+						t.Errorf("%s: read with %s it has other gaps: %v", way.name, way.flags, first(r.Gaps))
+					}
+				}
+			}
+		})
+	}
+}
+
+// A decoder by itself lacks the prefix that it has in the whole model; what is missing
+// besides is counted.
+func TestBareNames(t *testing.T) {
+	for name, c := range goldens(t) {
+		if !slices.Contains([]string{"llama", "qwen3", "qwen3_moe", "gemma2", "phi3"}, name) {
+			continue
+		}
+		bare := slices.Clone(c.Source)
+		for i := range bare {
+			bare[i].Path = strings.TrimPrefix(bare[i].Path, "model.")
+		}
+		_, _, r := resolve(t, c, bare)
+		if len(r.Gaps) != 1 || r.Gaps[0].Remedy != "ingest again with --add model." || !strings.Contains(r.Gaps[0].Reason, "the names lack model., which those of "+r.Arch.Name+" begin with; with it nothing is missing") {
+			t.Errorf("%s: %d gaps: %v", name, len(r.Gaps), first(r.Gaps))
+		}
+		for i := range bare {
+			bare[i].Path = "state_dict.net." + bare[i].Path
+		}
+		bare = slices.DeleteFunc(bare, func(i tensor.Info) bool {
+			return strings.HasSuffix(i.Path, "norm.weight") && !strings.Contains(i.Path, "layers")
+		})
+		_, _, r = resolve(t, c, bare)
+		want := fmt.Sprintf("all %d names begin with state_dict.net. where those of %s begin with model.; with that 1 of", len(bare), r.Arch.Name)
+		if len(r.Gaps) != 1 || r.Gaps[0].Remedy != "ingest again with --strip state_dict.net. --add model." || !strings.Contains(r.Gaps[0].Reason, want) {
+			t.Errorf("%s in a trainer: %d gaps: %v", name, len(r.Gaps), first(r.Gaps))
+		}
+	}
+}
