@@ -163,8 +163,11 @@ func (w *worker) compare(ctx context.Context, i int, j staging.Key, d sums.Diges
 			return err
 		}
 	}
-	return fmt.Errorf("%s: were written as %v and read back as %v; the disk or its driver is not to be trusted",
-		s.place(i, j.Segment), s.made[i][j.Segment].Sum, d.Sum)
+	why := "the disk or its driver is not to be trusted"
+	if s.plan.o.Finish { // a part proved it when it was written: long ago, or elsewhere
+		why = "they changed since; run each part again with --part K/N --resume, which writes only what is damaged, and then --finish"
+	}
+	return fmt.Errorf("%s: were written as %v and read back as %v; %s", s.place(i, j.Segment), s.made[i][j.Segment].Sum, d.Sum, why)
 }
 
 // readRange reads what is on disk of segment k of tensor i, and adds it to whole unless

@@ -186,7 +186,7 @@ func (d *Folder) find(name string) (inside string, info fs.FileInfo, err error) 
 	}
 	nowhere := func(err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: symbolic link to %q leads nowhere: that does not exist; download the file again: %w", name, first, fs.ErrNotExist)
+			return absent(err, "%s: symbolic link to %q leads nowhere: that does not exist; download the file again", name, first)
 		}
 		return fmt.Errorf("%s: symbolic link to %q is not followed: %w; copy the file into the folder", name, first, Cause(err))
 	}

@@ -26,8 +26,8 @@ func IsRepoID(text string) bool {
 }
 
 // FindCached finds the snapshot of a repository in the local hf cache, without
-// network: the folder to Open. The cache is $HF_HUB_CACHE, else $HF_HOME/hub, else
-// $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub. The revision is
+// network: the folder to Open. The cache is $HF_HUB_CACHE, else $HUGGINGFACE_HUB_CACHE, else
+// $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub. The revision is
 // what follows an @ (a branch, tag, pull request or commit, whose first digits
 // suffice), else main, else the only one there is. Errors wrap fs.ErrNotExist when
 // the repository or revision is not cached.
@@ -42,7 +42,7 @@ func FindCached(id string) (string, error) {
 	name, revision, _ := strings.Cut(id, "@")
 	repo := filepath.Join(hub, "models--"+strings.ReplaceAll(name, "/", "--"))
 	if _, err := os.Stat(repo); err != nil {
-		return "", fmt.Errorf("%s: not in the hf cache at %s; download it with hf download %s: %w", id, hub, name, Cause(err))
+		return "", absent(err, "%s: not in the hf cache at %s; download it with hf download %s", id, hub, name)
 	}
 	root, err := os.OpenRoot(repo)
 	if err != nil {
@@ -89,6 +89,23 @@ func expanded(dir string) (string, error) {
 // maxRef bounds the text of a ref: a commit has 40 digits.
 const maxRef = 256
 
+// absentError says in full what is not there: that its cause is fs.ErrNotExist is not
+// said once more.
+type absentError string
+
+func (e absentError) Error() string { return string(e) }
+
+func (absentError) Unwrap() error { return fs.ErrNotExist }
+
+// absent words that something is not there, or why that cannot be told.
+func absent(err error, format string, args ...any) error {
+	said := fmt.Errorf(format, args...)
+	if errors.Is(err, fs.ErrNotExist) {
+		return absentError(said.Error())
+	}
+	return fmt.Errorf("%w: %w", said, Cause(err))
+}
+
 // minPrefix is how many digits of a commit must be given at least.
 const minPrefix = 4
 
@@ -97,7 +114,7 @@ const minPrefix = 4
 func cachedCommit(root *os.Root, revision string) (string, error) {
 	entries, err := fs.ReadDir(root.FS(), "snapshots")
 	if err != nil {
-		return "", fmt.Errorf("its cache folder has no snapshots; download it again: %w", Cause(err))
+		return "", absent(err, "its cache folder has no snapshots; download it again")
 	}
 	var names []string
 	for _, e := range entries {
@@ -119,7 +136,7 @@ func cachedCommit(root *os.Root, revision string) (string, error) {
 		case err == nil && slices.Contains(names, commit):
 			return commit, nil
 		case err == nil:
-			return "", fmt.Errorf("refs/%s names snapshot %.40q, which is not there; cached are: %s; name one of them, or download it again: %w", name, commit, there, fs.ErrNotExist)
+			return "", absent(fs.ErrNotExist, "refs/%s names snapshot %.40q, which is not there; cached are: %s; name one of them, or download it again", name, commit, there)
 		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
 			return "", err
 		}
@@ -137,7 +154,7 @@ func cachedCommit(root *os.Root, revision string) (string, error) {
 	case 1:
 		return short[0], nil
 	case 0:
-		return "", fmt.Errorf("revision %q is not cached; cached are: %s: %w", ref, there, fs.ErrNotExist)
+		return "", absent(fs.ErrNotExist, "revision %q is not cached; cached are: %s", ref, there)
 	}
 	return "", fmt.Errorf("revision %q begins several commits: %s; give more digits", ref, strings.Join(short, ", "))
 }
