@@ -280,6 +280,23 @@ var kinds = map[string]tensor.DType{
 	"V2": tensor.BF16,
 }
 
+// DType is the element type of a descr such as "<f4", Invalid where it is no tensor's,
+// and whether its bytes are in big-endian order.
+func DType(descr string) (dt tensor.DType, big bool) {
+	if descr == "" {
+		return tensor.Invalid, false
+	}
+	dt = kinds[descr[1:]]
+	_, size := dt.Block()
+	switch {
+	case descr[0] == '>' && descr != ">V2":
+		return dt, size > 1
+	case descr[0] == '<' || descr[0] == '|' && (size == 1 || descr == "|V2"):
+		return dt, false
+	}
+	return tensor.Invalid, false
+}
+
 // descr reads an element type.
 func (l *literal) descr(h *header) error {
 	if l.peek() == '[' {
@@ -293,17 +310,7 @@ func (l *literal) descr(h *header) error {
 	if err != nil {
 		return err
 	}
-	if s != "" {
-		h.dtype = kinds[s[1:]]
-		_, size := h.dtype.Block()
-		switch {
-		case s[0] == '>' && s != ">V2":
-			h.big = size > 1
-		case s[0] == '<' || s[0] == '|' && (size == 1 || s == "|V2"):
-		default:
-			h.dtype = tensor.Invalid
-		}
-	}
+	h.dtype, h.big = DType(s)
 	if h.dtype == tensor.Invalid {
 		e := &typeError{fmt.Sprintf("%.40q", s), "", false}
 		if len(s) > 1 {

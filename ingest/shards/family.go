@@ -22,7 +22,7 @@ type Family struct {
 // before pickles.
 var Families = []Family{
 	{"safetensors", []string{".safetensors"}, "model.safetensors", "model", true},
-	{"torch", []string{".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}, "pytorch_model.bin", "pytorch_model", true},
+	{"torch", []string{".bin", ".pt", ".pt2", ".pth", ".ckpt", ".pkl", ".pickle"}, "pytorch_model.bin", "pytorch_model", true},
 	{"gguf", []string{".gguf"}, "", "", false},
 	{"npz", []string{".npz", ".npy"}, "weights.npz", "weights", false},
 }

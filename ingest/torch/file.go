@@ -24,7 +24,7 @@ type File struct {
 	views    []*strided.View
 	tensors  []tensor.Info
 	findings []tensor.Finding
-	inert    map[string]bool
+	inert    globals.Seen
 	limit    int64 // what a file of this size may take
 	memory   int64 // left of it
 	shared   zipfile.Shared
@@ -45,7 +45,7 @@ const (
 func memoryOf(size int64) int64 { return min(memoryFree+memoryTimes*min(size, maxMemory), maxMemory) }
 
 func newFile(ctx context.Context, r io.ReaderAt, size int64, name string) *File {
-	f := &File{name: name, r: r, size: size, inert: map[string]bool{}, records: map[string]*zipfile.Record{},
+	f := &File{name: name, r: r, size: size, inert: globals.Seen{}, records: map[string]*zipfile.Record{},
 		steps: interrupt.Steps{Context: ctx}}
 	f.limit = memoryOf(size)
 	f.memory = f.limit
@@ -92,6 +92,10 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 	rec := f.records[v.Storage.Record]
 	var r io.ReaderAt
 	switch {
+	case v.Storage.Data != nil:
+		if r = bytes.NewReader(v.Storage.Data); !v.Dense() {
+			r = strided.Gather(v, r, 0, &f.shared.Again)
+		}
 	case v.Shows(rec):
 		r = rec.Open(f.r) // as it is: it checks the CRC at its end
 	case v.Dense():
@@ -113,7 +117,7 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 // record, or show it turned. What nobody has read of the record is read.
 func (f *File) Prove(ctx context.Context, i int) error {
 	v := f.views[i]
-	if v.Empty() || v.Shows(f.records[v.Storage.Record]) {
+	if v.Empty() || v.Storage.Data != nil || v.Shows(f.records[v.Storage.Record]) {
 		return nil
 	}
 	return f.shared.Prove(ctx, f.records[v.Storage.Record], f.r)
@@ -134,7 +138,11 @@ func (f *File) Budget() zipfile.Budget { return f.shared.Budget }
 func (f *File) Within(all *zipfile.Again) { f.shared.Again.Within(all) }
 
 // swapped says that v's numbers are stored in the other byte order. torch swaps
-// typed storages only.
+// typed storages only; numpy's arrays say it themselves.
 func (f *File) swapped(v *strided.View) bool {
-	return f.big && v.Storage.DType != tensor.Invalid && strided.Component(v.DType) > 1
+	big := f.big
+	if v.Storage.Data != nil {
+		big = v.Storage.Big
+	}
+	return big && v.Storage.DType != tensor.Invalid && strided.Component(v.DType) > 1
 }

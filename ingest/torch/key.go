@@ -38,6 +38,15 @@ func identity(k any) any {
 	return k // pointers
 }
 
+// written is the text of a key that is an object: ColorSpace('rgb'), torch.float32.
+type written string
+
+// numbered is a key that has no text, as a Parameter has none: its number in the dict.
+type numbered struct {
+	n    int
+	kind string
+}
+
 // keyText writes a key as Python's str does, text as it is. Surrogates, which no
 // UTF-8 has, are written \udXXX. What is longer than any path may be is cut, but
 // stays too long.
@@ -47,69 +56,151 @@ func keyText(k any) string {
 		return plain(k[:min(len(k), maxPathBytes+1)])
 	case int:
 		return strconv.Itoa(k)
-	case *big.Int:
-		return k.String()
-	case bool:
-		if k {
-			return "True"
-		}
-		return "False"
-	case nil:
-		return "None"
-	case float64:
-		return floatText(k)
-	case []byte:
-		return fmt.Sprintf("b%+q", k[:min(len(k), maxPathBytes)])
-	case *pickle.Tuple:
-		return tupleText(*k)
+	case numbered:
+		return strconv.Itoa(k.n)
+	case written:
+		return string(k)
 	}
-	return "<" + globals.KindOf(k) + ">"
-}
-
-// floatText writes a float as Python's repr does: with an exponent below 1e-4 and
-// from 1e16 on, else with a point.
-func floatText(k float64) string {
-	switch a := math.Abs(k); {
-	case math.IsNaN(k):
-		return "nan"
-	case math.IsInf(k, 0):
-		return strings.TrimPrefix(strings.ToLower(strconv.FormatFloat(k, 'g', -1, 64)), "+")
-	case a >= 1e16 || a < 1e-4 && a > 0:
-		return strconv.FormatFloat(k, 'e', -1, 64)
-	}
-	s := strconv.FormatFloat(k, 'f', -1, 64)
-	if !strings.Contains(s, ".") {
-		s += ".0"
-	}
-	return s
-}
-
-// tupleText writes a tuple of plain keys: (1, 'x'). One inside another is left
-// out, as it may be inside itself.
-func tupleText(t pickle.Tuple) string {
 	var b strings.Builder
-	b.WriteByte('(')
-	for i, x := range t {
+	if !repr(&b, k, 0) {
+		return "<" + globals.KindOf(k) + ">"
+	}
+	return b.String()
+}
+
+// objectText is the text of a key that is no plain value, if it has one.
+func objectText(k any) (string, bool) {
+	var b strings.Builder
+	ok := repr(&b, k, 0)
+	return b.String(), ok
+}
+
+// maxNested is how deep a key may be nested that has a text.
+const maxNested = 8
+
+// repr writes a key as Python's repr does, as far as that can be known: an object as its
+// class and what it was given and set to. It fails for what has none: a tensor, a list,
+// and whatever holds one.
+func repr(b *strings.Builder, k any, depth int) bool {
+	if depth > maxNested || b.Len() > maxPathBytes {
+		return b.Len() > maxPathBytes // too long is an error of its own
+	}
+	switch k := k.(type) {
+	case nil:
+		b.WriteString("None")
+	case bool:
+		b.WriteString(map[bool]string{false: "False", true: "True"}[k])
+	case int:
+		b.WriteString(strconv.Itoa(k))
+	case *big.Int:
+		b.WriteString(k.String())
+	case float64:
+		b.WriteString(globals.FloatText(k, 64))
+	case string:
+		quote(b, k[:min(len(k), maxPathBytes+1)], false)
+	case []byte:
+		b.WriteByte('b')
+		quote(b, string(k[:min(len(k), maxPathBytes+1)]), true)
+	case *globals.Scalar:
+		b.WriteString(plain(k.Text))
+	case *pickle.Class:
+		b.WriteString(k.String())
+	case *pickle.Tuple:
+		b.WriteByte('(')
+		if !each(b, *k, depth) {
+			return false
+		}
+		if len(*k) == 1 {
+			b.WriteByte(',')
+		}
+		b.WriteByte(')')
+	case *pickle.Object:
+		return reprObject(b, k, depth)
+	default:
+		return false
+	}
+	return true
+}
+
+func each(b *strings.Builder, list []any, depth int) bool {
+	for i, x := range list {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		switch x := x.(type) {
-		case string:
-			b.WriteString("'" + keyText(x) + "'")
-		case *pickle.Tuple:
-			b.WriteString("(…)")
-		default:
-			b.WriteString(keyText(x))
-		}
-		if b.Len() > maxPathBytes {
-			break
+		if !repr(b, x, depth+1) {
+			return false
 		}
 	}
-	if len(t) == 1 {
-		b.WriteByte(',')
+	return true
+}
+
+func reprObject(b *strings.Builder, o *pickle.Object, depth int) bool {
+	class, args := o.Class, o.Args
+	if class.Name == "_reconstructor" && len(args) == 3 { // (class, base, what the base is made of)
+		if c, ok := args[0].(*pickle.Class); ok {
+			class, args = c, nil
+		}
+	}
+	if o.Items != nil || o.Pairs != nil || len(o.State) > 1 {
+		return false
+	}
+	b.WriteString(class.Name)
+	b.WriteByte('(')
+	if !each(b, args, depth) {
+		return false
+	}
+	if len(o.State) == 1 {
+		d, ok := o.State[0].(*pickle.Dict)
+		if !ok {
+			return false
+		}
+		for i, e := range *d {
+			if i > 0 || len(args) > 0 {
+				b.WriteString(", ")
+			}
+			name, ok := e.Key.(string)
+			if !ok {
+				return false
+			}
+			b.WriteString(plain(name[:min(len(name), maxPathBytes)]))
+			b.WriteByte('=')
+			if !repr(b, e.Value, depth+1) {
+				return false
+			}
+		}
 	}
 	b.WriteByte(')')
-	return b.String()
+	return true
+}
+
+// quote writes a text or bytes within another key.
+func quote(b *strings.Builder, s string, bytes bool) {
+	if !bytes {
+		s = plain(s)
+	}
+	q := byte('\'')
+	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
+		q = '"'
+	}
+	b.WriteByte(q)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == q || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c == '\r':
+			b.WriteString(`\r`)
+		case c == '\t':
+			b.WriteString(`\t`)
+		case c < ' ' || c == 0x7f || bytes && c >= 0x80:
+			fmt.Fprintf(b, `\x%02x`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte(q)
 }
 
 // plain is s as UTF-8.
@@ -154,9 +245,12 @@ func brackets(keys []any) string {
 	var b strings.Builder
 	for _, k := range keys {
 		b.WriteByte('[')
-		if s, ok := k.(string); ok {
-			b.WriteString(strconv.Quote(s))
-		} else {
+		switch k := k.(type) {
+		case string:
+			b.WriteString(strconv.Quote(k))
+		case numbered:
+			fmt.Fprintf(&b, "<%s %d>", k.kind, k.n)
+		default:
 			b.WriteString(keyText(k))
 		}
 		b.WriteByte(']')

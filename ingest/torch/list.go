@@ -41,13 +41,33 @@ func (f *File) list(values ...rooted) error {
 	if err := f.walk(values, count); err != nil {
 		return err
 	}
-	clear(count)
-	for _, t := range f.tensors {
-		if count[t.Path]++; count[t.Path] > 1 {
-			return fmt.Errorf("two tensors are called %.200q", t.Path)
-		}
-	}
+	f.number()
 	return nil
+}
+
+// number gives the second tensor of a path, and those after it, a number.
+func (f *File) number() {
+	taken := make(map[string]bool, len(f.tensors))
+	for _, t := range f.tensors {
+		taken[t.Path] = true
+	}
+	last := map[string]int{}
+	for i := range f.tensors {
+		t := &f.tensors[i]
+		n := last[t.Path]
+		if n == 0 {
+			last[t.Path] = 1
+			continue
+		}
+		for name := t.Path; ; {
+			if n++; !taken[fmt.Sprintf("%s#%d", name, n)] {
+				last[name] = n
+				t.Path = fmt.Sprintf("%s#%d", name, n)
+				break
+			}
+		}
+		f.find("path-collision", t.Path, fmt.Sprintf("tensor %.200q has the keys of %d before it", t.Path, n-1))
+	}
 }
 
 // walk lists the tensors of values. count is how many tensors have each plain
@@ -56,9 +76,13 @@ func (f *File) walk(values []rooted, count map[string]int) error {
 	for _, v := range values {
 		w := walker{
 			f: f, count: count, path: v.prefix, length: len(join(v.prefix)),
-			visits: int64(v.Ops)*visitsPerOp + freeVisits, on: map[any]bool{},
+			visits: int64(v.Ops)*visitsPerOp + freeVisits, on: map[any]int{}, cyclic: map[any]any{},
 		}
+		w.low = 1
 		if err := w.walk(v.Value); err != nil {
+			return err
+		}
+		if err := w.walkKeys(); err != nil {
 			return err
 		}
 	}
@@ -76,8 +100,7 @@ func (f *File) add(at string, v *strided.View) error {
 	}
 	info := tensor.Info{Path: at, DType: v.DType, Shape: v.Shape, File: f.name, Offset: -1, Bytes: v.Size(), Format: "torch"}
 	item := v.Item()
-	rec := f.records[v.Storage.Record]
-	if !rec.Deflated && (v.Dense() || v.Empty()) && !v.Conj && !v.Neg && !f.swapped(v) {
+	if rec := f.records[v.Storage.Record]; v.Storage.Data == nil && !rec.Deflated && (v.Dense() || v.Empty()) && !v.Conj && !v.Neg && !f.swapped(v) {
 		info.Offset = rec.Offset + v.Storage.Base + v.Offset*item
 	}
 	if v.Conj || v.Neg {

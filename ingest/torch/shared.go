@@ -12,8 +12,21 @@ import (
 func (f *File) settle() error {
 	used := map[string][]int32{}
 	var stored int64
+	arrays, held := map[*strided.View]int{}, map[*byte]bool{}
 	for i, v := range f.views {
 		if v.Empty() {
+			continue
+		}
+		if v.Storage.Data != nil { // memory: the pickle has it once, at however many paths
+			if first, ok := arrays[v]; ok {
+				f.twin(i, first)
+				continue
+			}
+			arrays[v] = i
+			if data := v.Storage.Data; !held[&data[0]] { // several may be of the same bytes
+				held[&data[0]] = true
+				stored += int64(len(data))
+			}
 			continue
 		}
 		views := used[v.Storage.Record]
@@ -41,15 +54,19 @@ func (f *File) findTwins(used map[string][]int32) {
 		first := sorted[0]
 		for _, i := range sorted[1:] {
 			if f.views[i].Compare(f.views[first]) == 0 {
-				if f.twins == nil {
-					f.twins = map[int]int{}
-				}
-				f.twins[int(i)] = int(first)
+				f.twin(int(i), int(first))
 			} else {
 				first = i
 			}
 		}
 	}
+}
+
+func (f *File) twin(i, first int) {
+	if f.twins == nil {
+		f.twins = map[int]int{}
+	}
+	f.twins[i] = first
 }
 
 // boundViews refuses views that together show more bytes than limit, or from more
@@ -77,7 +94,7 @@ func (f *File) boundViews(limit int64) error {
 func (f *File) hold() error {
 	held := map[string]bool{}
 	for i, v := range f.views {
-		if v.Empty() {
+		if v.Empty() || v.Storage.Data != nil {
 			continue
 		}
 		rec := f.records[v.Storage.Record]

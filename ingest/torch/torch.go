@@ -4,17 +4,16 @@
 //
 // Most users need [Open], [File.Tensors] and [File.Bytes]; [OpenDistributed] for a folder.
 //
-// Invariants: classes are inert, and a pickle that names one of Python's
-// standard library beyond plain containers is refused; every storage, offset and
-// stride is checked against its record; Offset is -1 for a tensor whose bytes do
+// Invariants: classes and functions are inert, and a pickle that names one that acts
+// is refused; every storage, offset and stride is checked against its record; Offset is -1 for a tensor whose bytes do
 // not lie plainly in the file; what a pickle makes is bounded.
 //
 // A tensor's path is its keys joined by dots: {"state_dict": {"conv.weight": t}}
 // gives state_dict.conv.weight. Keys that are not text are written as Python's str
 // writes them, a surrogate as \udXXX. Where two tensors would have one path, or a
 // path would begin with a bracket, it is written with brackets instead,
-// ["a.b"]["c"] and ["a"]["b.c"], and a finding says so: nothing is lost, and which
-// is which can be read back.
+// ["a.b"]["c"] and ["a"]["b.c"], and a finding says so; two that still meet are
+// numbered: nothing is lost, and which is which can be read back.
 package torch
 
 import (
@@ -60,7 +59,14 @@ func openWithin(ctx context.Context, r io.ReaderAt, size int64, name string, mem
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	for _, class := range slices.Sorted(maps.Keys(f.inert)) {
-		f.find("inert-object", "", fmt.Sprintf("holds %s: it stays inert; tensors inside are listed by their attributes", class))
+		switch n := *f.inert[class]; n {
+		case 0:
+			f.find("inert-object", "", fmt.Sprintf("names %s: it stays inert, no tensor needs it", class))
+		case 1:
+			f.find("inert-object", "", fmt.Sprintf("holds an object of %s: it stays inert; tensors inside are listed by their attributes", class))
+		default:
+			f.find("inert-object", "", fmt.Sprintf("holds %d objects of %s: they stay inert; tensors inside are listed by their attributes", n, class))
+		}
 	}
 	if err := f.settle(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

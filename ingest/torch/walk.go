@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"wreg/ingest/torch/globals"
 	"wreg/ingest/torch/pickle"
@@ -28,8 +29,24 @@ type walker struct {
 	path   []any          // keys: strings, ints, and whatever else Python takes as one
 	length int            // of the path, in bytes
 	visits int64          // left
-	on     map[any]bool   // containers above, by identity: one below itself is a cycle
+
+	on     map[any]int // containers above, by identity, and how deep: one below itself is a cycle
+	chain  []any       // the same in order
+	low    int         // the highest of them that what was walked leads back to
+	cyclic map[any]any // those on a cycle, and the highest on it: they are walked once
+
+	keys   []keyAt                // that may hold tensors
+	listed map[*strided.View]bool // while keys are walked: what has a path already
 }
+
+// keyAt is a key of a dict, and the path of its value.
+type keyAt struct {
+	path []any
+	key  any
+}
+
+// cycleMemory is what a container on a cycle takes, a key that is walked more.
+const cycleMemory = 64
 
 var errVisits = errors.New("its values are shared so often that their paths cannot be listed")
 
@@ -47,7 +64,11 @@ func (w *walker) walk(v any) error {
 	}
 	switch v := v.(type) {
 	case *strided.View:
-		return w.f.add(w.name(), v)
+		return w.view(v)
+	case *globals.Array:
+		return w.array(v)
+	case *globals.Unknown:
+		return fmt.Errorf("at %.200q: %w", join(w.path), v)
 	case *strided.Storage:
 		at := w.name()
 		w.f.find("bare-storage", at, fmt.Sprintf("%q is a storage, not a tensor; it is not listed", at))
@@ -80,6 +101,58 @@ func (w *walker) walk(v any) error {
 	return nil
 }
 
+// view lists a tensor; while keys are walked, one that has no path yet.
+func (w *walker) view(v *strided.View) error {
+	if w.listed[v] {
+		return nil
+	}
+	if w.listed != nil {
+		w.listed[v] = true
+	}
+	return w.f.add(w.name(), v)
+}
+
+// array lists an array of numpy's; what holds no numbers is said, and objects are walked.
+func (w *walker) array(a *globals.Array) error {
+	v, err := a.View()
+	switch {
+	case err != nil:
+		return fmt.Errorf("at %.200q: an array: %w", join(w.path), err)
+	case v != nil:
+		return w.view(v)
+	case a.Words: // as good as a list of texts
+		return nil
+	}
+	at := w.name()
+	if err := w.f.spend(listed); err != nil {
+		return err
+	}
+	w.f.find("unread-array", at, fmt.Sprintf("array %q is %s: it is not listed", at, a.Kind))
+	if a.List == nil {
+		return nil
+	}
+	return w.inside(a, func() error { return w.list(*a.List) })
+}
+
+// walkKeys lists the tensors that are keys, or parts of keys, and have no other path: a
+// Parameter that is the key of its optimizer's state has one in param_groups.
+func (w *walker) walkKeys() error {
+	if len(w.keys) == 0 {
+		return nil
+	}
+	w.listed = make(map[*strided.View]bool, len(w.f.views))
+	for _, v := range w.f.views {
+		w.listed[v] = true
+	}
+	for i := 0; i < len(w.keys); i++ { // those of keys come behind
+		w.path, w.length = w.keys[i].path, len(join(w.keys[i].path))
+		if err := w.below("key", w.keys[i].key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // name is the path as the tensor will be called.
 func (w *walker) name() string {
 	plain := join(w.path)
@@ -91,17 +164,35 @@ func (w *walker) name() string {
 	return name
 }
 
-// inside walks a container, unless it is inside itself or too deep.
+// inside walks a container, unless it is too deep. One that is above itself, or was
+// walked and is on such a cycle, as an object that knows its parent, has its paths.
 func (w *walker) inside(v any, fn func() error) error {
-	if w.on[v] {
-		return fmt.Errorf("at %.200q: a value contains itself", join(w.path))
+	if at, above := w.on[v]; above {
+		w.low = min(w.low, at)
+		return nil
 	}
-	if len(w.on) >= maxDepth {
+	if top, ok := w.cyclic[v]; ok {
+		for w.cyclic[top] != nil && w.cyclic[top] != top {
+			top = w.cyclic[top]
+		}
+		if at, above := w.on[top]; above {
+			w.low = min(w.low, at)
+		}
+		return nil
+	}
+	at := len(w.chain)
+	if at >= maxDepth {
 		return fmt.Errorf("at %.200q: values are nested more than %d deep", join(w.path), maxDepth)
 	}
-	w.on[v] = true
+	low := w.low
+	w.on[v], w.chain, w.low = at, append(w.chain, v), at+1
 	err := fn()
 	delete(w.on, v)
+	if w.low <= at && err == nil {
+		w.cyclic[v] = w.chain[w.low]
+		err = w.f.spend(cycleMemory)
+	}
+	w.chain, w.low = w.chain[:at], min(low, w.low)
 	return err
 }
 
@@ -133,7 +224,7 @@ func (w *walker) list(items []any) error {
 // pairs walks a dict; of equal keys the last counts, as in Python.
 func (w *walker) pairs(pairs []pickle.Pair) error {
 	if len(pairs) == 1 {
-		return w.pair(pairs[0])
+		return w.pair(0, pairs[0])
 	}
 	last := make(map[any]int, len(pairs))
 	for i, e := range pairs {
@@ -146,18 +237,33 @@ func (w *walker) pairs(pairs []pickle.Pair) error {
 		if at, ok := last[identity(e.Key)]; ok && at != i { // NaN is not a key of a map: each is one of its own
 			continue
 		}
-		if err := w.pair(e); err != nil {
+		if err := w.pair(i, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *walker) pair(e pickle.Pair) error {
+// pair walks the i-th pair of a dict. A key that has no text is that number.
+func (w *walker) pair(i int, e pickle.Pair) error {
+	key := e.Key
+	if !leaf(key) {
+		if text, ok := objectText(key); ok {
+			key = written(text)
+		} else {
+			key = numbered{i, globals.KindOf(key)}
+		}
+	}
+	if !leaf(e.Key) && !leaves(e.Key) {
+		if err := w.f.spend(cycleMemory + int64(16*len(w.path))); err != nil {
+			return err
+		}
+		w.keys = append(w.keys, keyAt{append(slices.Clone(w.path), key), e.Key})
+	}
 	if leaf(e.Value) {
 		return nil
 	}
-	return w.below(e.Key, e.Value)
+	return w.below(key, e.Value)
 }
 
 // object walks an inert object: what it was given, filled with and set to.
@@ -167,6 +273,9 @@ func (w *walker) object(o *pickle.Object) error {
 			return fmt.Errorf("at %.200q: %s: %w", join(w.path), o.Class, err)
 		}
 		return w.walk(v)
+	}
+	if u := globals.Given(o); u != nil {
+		return fmt.Errorf("at %.200q: %w", join(w.path), u)
 	}
 	if err := w.arguments(o); err != nil {
 		return err
@@ -251,7 +360,7 @@ func attributes(v any) bool {
 // leaf values hold no tensor.
 func leaf(v any) bool {
 	switch v.(type) {
-	case nil, bool, int, float64, string, []byte, *big.Int, *pickle.Class:
+	case nil, bool, int, float64, string, []byte, *big.Int, *pickle.Class, *globals.Scalar:
 		return true
 	}
 	return false

@@ -51,7 +51,7 @@ func TestPaths(t *testing.T) {
 		{dict("None", v, nil, v), []string{`["None"]`, `[None]`}},
 		{dict("x\n\"", v, `["y"]`, v), []string{"x\n\"", `["[\"y\"]"]`}},
 		{dict("\xed\xa0\x80", v, `\ud800`, v), []string{`["\xed\xa0\x80"]`, `["\\ud800"]`}},
-		{dict([]byte("k"), v, &pickle.Tuple{1, "x"}, v), []string{`b"k"`, `(1, 'x')`}},
+		{dict([]byte("k"), v, &pickle.Tuple{1, "x"}, v), []string{`b'k'`, `(1, 'x')`}},
 		// As Python writes floats.
 		{dict(1.0, v, 0.5, v, 1e16, v, 123456789012345680.0, v, 1e15, v, 1e-5, v, 0.0001, v), []string{"1.0", "0.5", "1e+16", "1.2345678901234568e+17", "1000000000000000.0", "1e-05", "0.0001"}},
 		{dict(math.Inf(1), v, math.Inf(-1), v, math.NaN(), v), []string{"inf", "-inf", "nan"}},
@@ -74,9 +74,6 @@ func TestPaths(t *testing.T) {
 
 // TestWalkLimits are values that cannot be listed: each ends with an error, soon.
 func TestWalkLimits(t *testing.T) {
-	cycle := &pickle.List{nil}
-	(*cycle)[0] = &pickle.Tuple{cycle}
-
 	shared := any(leafTensor())
 	for range 60 {
 		shared = &pickle.Tuple{shared, shared} // 2^60 paths
@@ -89,7 +86,6 @@ func TestWalkLimits(t *testing.T) {
 		value any
 		want  string
 	}{
-		"cycle":  {cycle, "contains itself"},
 		"shared": {shared, "shared so often"},
 		"deep":   {deep, fmt.Sprintf("more than %d deep", maxDepth)},
 		"long":   {dict(strings.Repeat("k", maxPathBytes+1), leafTensor()), "a path of more than"},
@@ -138,5 +134,55 @@ func TestLogical(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestCycles: what contains itself is walked once; what is only shared has all its paths.
+func TestCycles(t *testing.T) {
+	v := leafTensor()
+	cycle := &pickle.List{nil}
+	(*cycle)[0] = &pickle.Tuple{cycle, v}
+	object := func() *pickle.Object { return &pickle.Object{Class: &pickle.Class{Module: "m", Name: "C"}} }
+	root, child, shared := object(), object(), dict("w", v)
+	child.State = []any{dict("parent", root, "w", v, "s", shared)}
+	root.State = []any{dict("child", child, "s", shared)}
+	// a ring of objects that all know one another: its paths are more than can be counted
+	ring := make([]any, 40)
+	for i := range ring {
+		ring[i] = object()
+	}
+	for i := range ring {
+		all := pickle.List(slices.Clone(ring))
+		ring[i].(*pickle.Object).State = []any{dict("all", &all, "w", v)}
+	}
+	// two that know each other, the second found by a way that does not come back
+	a, b, c := object(), object(), object()
+	a.State = []any{dict("b", b, "c", c)}
+	b.State = []any{dict("a", a, "w", v)}
+	c.State = []any{dict("b", b)}
+	for name, c := range map[string]struct {
+		value any
+		want  []string
+	}{
+		"list":   {cycle, []string{"0.1"}},
+		"parent": {dict("a", root, "b", child, "s", shared), []string{"a.child.w", "a.child.s.w", "a.s.w", "s.w"}},
+		"shared": {dict("a", shared, "b", shared), []string{"a.w", "b.w"}},
+		"three":  {dict("x", a, "y", c, "z", b), []string{"x.b.w"}},
+	} {
+		f, err := list(c.value, 100)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var got []string
+		for _, info := range f.Tensors() {
+			got = append(got, info.Path)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: paths %q, want %q", name, got, c.want)
+		}
+	}
+	if f, err := list(ring[0], 4000); err != nil || len(f.Tensors()) != len(ring) {
+		t.Errorf("a ring: %d tensors of %d: %v", len(f.Tensors()), len(ring), err)
 	}
 }

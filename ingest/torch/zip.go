@@ -52,7 +52,7 @@ func (f *File) openZip() error {
 		f.find("second-root", "", fmt.Sprintf("%d records lie outside the folder %q of the first; torch reads none of them, nor does wreg", outside, root))
 	}
 	if f.records[root+objectRecord] == nil {
-		return fmt.Errorf("no record %q: a zip file, but not one torch.save wrote", root+objectRecord)
+		return f.otherArchive(root)
 	}
 	if !folder {
 		f.find("no-root-folder", "", "its records lie in no folder; torch refuses the file")
@@ -98,14 +98,7 @@ func (f *File) byteOrder(root string) error {
 // record reads a record that is one pickle, whose storages are records in folder.
 func (f *File) record(root, name, folder string) (*pickle.Result, error) {
 	rec := f.records[root+name]
-	if err := f.spend(rec.Size); err != nil {
-		return nil, fmt.Errorf("record %q of %d bytes: %w", rec.Name, rec.Size, err)
-	}
-	limit := rec.Size
-	if rec.Deflated {
-		limit = inflateFree + inflateTimes*rec.Stored
-	}
-	data, err := rec.Read(f.r, limit)
+	data, err := f.content(rec)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package tensor
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -131,4 +132,21 @@ func Count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// notes are the rules of findings that say how a file was read, and of nothing that it is
+// wrong.
+var notes = []string{"inert-object", "torchscript", "pending-operation", "path-collision", "not-numbers"}
+
+// Note reports a finding that is told, and that no exit status is about.
+func (f Finding) Note() bool { return slices.Contains(notes, f.Rule) }
+
+// Faults is how many findings are more than notes.
+func Faults(findings []Finding) (n int) {
+	for _, f := range findings {
+		if !f.Note() {
+			n++
+		}
+	}
+	return n
 }

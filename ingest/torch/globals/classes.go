@@ -1,87 +1,107 @@
 // Package globals decides what the names mean that a torch pickle calls: functions that
-// rebuild tensors, classes that stay inert, and what is refused. Nothing is ever run.
+// rebuild tensors, numpy's arrays, classes that stay inert, and what is refused. Nothing
+// is ever run.
 //
 // Most users need [ClassOf]; the other functions read what torch's pickles are made of,
 // and say of anything else what it is.
 //
-// Invariants: a name of Python's standard library beyond plain containers is refused,
-// as is what in torch loads, compiles or runs; a value of a file is never printed.
+// Invariants: a name that acts, or that passes through one, is refused; any other name
+// that no tensor needs stays inert; a value of a file is never printed.
 package globals
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"wreg/ingest/torch/pickle"
 	"wreg/ingest/torch/strided"
 )
 
-// harmless are the names of the standard library that checkpoints do hold:
-// containers and plain values. They are made or stay inert; nothing is run.
-var harmless = map[string]string{
-	"builtins":    "list dict set frozenset tuple int float bool str bytes bytearray complex slice object range",
-	"__builtin__": "list dict set frozenset tuple int long float bool str unicode bytes bytearray complex slice object xrange",
-	"collections": "OrderedDict defaultdict Counter deque",
-	"copyreg":     "_reconstructor", "copy_reg": "_reconstructor",
-	"_codecs": "encode", "array": "_array_reconstructor array",
-	"argparse": "Namespace", "types": "SimpleNamespace", "datetime": "datetime date time timedelta timezone",
-	"decimal": "Decimal", "fractions": "Fraction", "uuid": "UUID", "pathlib": "Path PosixPath WindowsPath PurePath PurePosixPath PureWindowsPath",
-	"re": "_compile", "functools": "partial", "enum": "Enum IntEnum", "random": "Random", "logging": "Logger",
-}
+// Seen counts the objects of the classes that are worth a word.
+type Seen map[string]*int
 
-// torchRefused are parts of torch whose functions load, compile or run things.
-var torchRefused = []string{
-	"torch.serialization", "torch.hub", "torch.utils", "torch.package", "torch.multiprocessing", "torch.testing", "torch.jit",
-	"torch._dynamo", "torch._inductor", "torch.fx", "torch.onnx", "torch.cpp_extension", "torch._C", "torch.ops", "torch.library", "torch.compiler",
-}
-
-// torchKept are below torchRefused, and inert all the same.
-var torchKept = []string{"torch.jit._pickle", "torch.utils.data", "torch.fx.immutable_collections"}
+// plain are the names beside the tensors that checkpoints are full of: containers and
+// plain values. They need no word; * is every name of a module.
+var plain = names(`
+builtins bool bytearray bytes complex dict float frozenset int list object range set slice str tuple type
+__builtin__ bool bytearray bytes complex dict float frozenset int list long object set slice str tuple type unicode xrange
+collections *
+copyreg _reconstructor
+copy_reg _reconstructor
+array *
+argparse Namespace
+types *
+typing *
+datetime *
+decimal Decimal
+fractions Fraction
+uuid UUID
+pathlib *
+re _compile
+functools partial
+enum *
+random Random
+logging Logger
+numpy *
+torch.storage *
+torch.jit._pickle *
+`)
 
 // ClassOf decides about a global: a rebuild function, an inert class, or a refusal.
-// inert gets the classes that are worth a finding.
-func ClassOf(module, name string, inert map[string]bool) (*pickle.Class, error) {
+func ClassOf(module, name string, seen Seen) (*pickle.Class, error) {
 	c := &pickle.Class{Module: module, Name: name}
-	top, _, _ := strings.Cut(module, ".")
-	switch {
-	case strings.Contains(name, "."):
-		return nil, fmt.Errorf("it names %s.%s: a dotted name reaches through a module into others", module, name)
-	case rebuilds[c.String()].make != nil:
-		r := rebuilds[c.String()]
-		c.Keeps, c.Make = r.keeps, r.of(c)
-	case module == "torch" && (strided.Storages[name] != 0 || strided.DTypes[name] != 0):
-	case stdlib[top]:
-		if !word(harmless[module], name) {
-			return nil, fmt.Errorf("it names %s: no tensor needs it and nothing is run; the file is not to be trusted", c)
-		}
-	case top == "torch" && under(module, torchRefused) && !under(module, torchKept), module == "torch" && (name == "load" || name == "save" || name == "compile"):
+	if acts(module, name) {
 		return nil, fmt.Errorf("it names %s: no tensor needs it and nothing is run; the file is not to be trusted", c)
-	case inertByNature(module, name):
+	}
+	if f := functionOf(c); f.make != nil {
+		c.Keeps, c.Copies, c.Make = f.keeps, f.copies, f.of(c)
+		return c, nil
+	}
+	switch {
+	case (module == "builtins" || module == "__builtin__") && name == "getattr":
+		c.Names, c.Keeps = true, true
+		c.Make = func(args []any) (any, error) { return attribute(c, args, seen) }
+	case module == "torch" && (strided.Storages[name] != 0 || strided.DTypes[name] != 0 || !strings.HasPrefix(name, "_")),
+		strings.HasPrefix(module, "__torch__"), plain[module]["*"], plain[module][name]:
 	default:
-		inert[c.String()] = true
+		if seen[c.String()] == nil {
+			seen[c.String()] = new(int)
+		}
+		c.Count = seen[c.String()]
 	}
 	return c, nil
 }
 
-// inertByNature are values beside the tensors that need no finding.
-func inertByNature(module, name string) bool {
-	return module == "torch.storage" || module == "torch" && !strings.HasPrefix(name, "_") || module == "torch.jit._pickle" || strings.HasPrefix(module, "__torch__")
-}
-
-func word(words, w string) bool {
-	for s := range strings.FieldsSeq(words) {
-		if s == w {
-			return true
-		}
+// attribute is getattr: of a class or function it is a name, to be judged as one. What
+// an object's is nobody knows without running it: it stays inert and keeps the object.
+func attribute(c *pickle.Class, args []any, seen Seen) (any, error) {
+	if len(args) < 2 || len(args) > 3 {
+		return nil, fmt.Errorf("%s: %d arguments", c, len(args))
 	}
-	return false
-}
-
-func under(module string, parents []string) bool {
-	for _, p := range parents {
-		if module == p || strings.HasPrefix(module, p+".") {
-			return true
-		}
+	name, ok := args[1].(string)
+	if !ok {
+		return nil, fmt.Errorf("%s: an attribute whose name is a %s", c, KindOf(args[1]))
 	}
-	return false
+	if slices.ContainsFunc(strings.Split(name, "."), reaches) {
+		return nil, fmt.Errorf("it names %.100q of a %s: no tensor needs it and nothing is run; the file is not to be trusted", name, KindOf(args[0]))
+	}
+	var to *pickle.Class // whose name the attribute's begins with
+	switch v := args[0].(type) {
+	case *pickle.Class:
+		to = v
+	case *pickle.Object:
+		to = v.Class
+	case *strided.View, *strided.Storage, *Attributed, *Parts, *Array, *Unknown:
+		return &Unknown{Maker: KindOf(v) + "." + name}, nil
+	default:
+		to = c
+	}
+	if len(to.Name)+len(name) >= pickle.MaxName {
+		return nil, fmt.Errorf("%s: a name of more than %d bytes", c, pickle.MaxName)
+	}
+	if to == args[0] {
+		return ClassOf(to.Module, to.Name+"."+name, seen)
+	}
+	return &pickle.Object{Class: &pickle.Class{Module: to.Module, Name: to.Name + "." + name}, State: []any{&pickle.Dict{{Key: "__self__", Value: args[0]}}}}, nil
 }

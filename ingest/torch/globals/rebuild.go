@@ -27,32 +27,58 @@ type rebuild struct {
 	least, most int  // arguments that it takes; most is 0 where more are passed over
 	keeps       bool // what it gives holds on to its arguments, which may be of any size
 	make        func(args []any) (any, error)
+	copies      bool // what it gives is as large as they are
 }
 
 // rebuilds are those functions by their global name; torch/_utils.py says what each is
-// given.
+// given, and numpy's are in numpy.go. numpy._core is numpy.core since numpy 2.
 var rebuilds map[string]rebuild
 
 func init() { // they call one another by way of the table
 	rebuilds = map[string]rebuild{
-		"torch._utils._rebuild_tensor":                        {4, 7, false, rebuildTensor},
-		"torch._utils._rebuild_tensor_v2":                     {4, 7, false, rebuildTensor},
-		"torch._utils._rebuild_tensor_v3":                     {7, 8, false, rebuildTensor3},
-		"torch._utils._rebuild_parameter":                     {3, 0, true, rebuildParameter},
-		"torch._utils._rebuild_parameter_with_state":          {3, 0, true, rebuildParameter},
-		"torch._utils._rebuild_qtensor":                       {5, 0, true, rebuildQuantized},
-		"torch._utils._rebuild_sparse_tensor":                 {2, 0, true, rebuildSparse},
-		"torch._utils._rebuild_sparse_csr_tensor":             {2, 0, true, rebuildSparse},
-		"torch._utils._rebuild_nested_tensor":                 {4, 0, true, rebuildNested},
-		"torch._utils._rebuild_meta_tensor_no_storage":        {3, 0, false, rebuildMeta},
-		"torch._utils._rebuild_device_tensor_from_numpy":      {0, 0, true, rebuildOther},
-		"torch._utils._rebuild_device_tensor_from_cpu_tensor": {0, 0, true, rebuildFirst},
-		"torch._tensor._rebuild_from_type_v2":                 {3, 0, true, rebuildFromType},
-		"torch._tensor._rebuild_from_type":                    {3, 0, true, rebuildFromType},
-		"torch.nn.parameter.Parameter":                        {0, 0, true, rebuildFirst},
-		"torch.serialization._get_layout":                     {1, 1, false, layout},
-		"torch.storage._load_from_bytes":                      {0, 0, true, rebuildOther},
+		"torch._utils._rebuild_tensor":                        {4, 7, false, rebuildTensor, false},
+		"torch._utils._rebuild_tensor_v2":                     {4, 7, false, rebuildTensor, false},
+		"torch._utils._rebuild_tensor_v3":                     {7, 8, false, rebuildTensor3, false},
+		"torch._utils._rebuild_parameter":                     {3, 0, true, rebuildParameter, false},
+		"torch._utils._rebuild_parameter_with_state":          {3, 0, true, rebuildParameter, false},
+		"torch._utils._rebuild_qtensor":                       {5, 0, true, rebuildQuantized, false},
+		"torch._utils._rebuild_sparse_tensor":                 {2, 0, true, rebuildSparse, false},
+		"torch._utils._rebuild_sparse_csr_tensor":             {2, 0, true, rebuildSparse, false},
+		"torch._utils._rebuild_nested_tensor":                 {4, 0, true, rebuildNested, false},
+		"torch._utils._rebuild_meta_tensor_no_storage":        {3, 0, false, rebuildMeta, false},
+		"torch._utils._rebuild_device_tensor_from_numpy":      {2, 0, true, rebuildFromNumpy, false},
+		"torch._utils._rebuild_device_tensor_from_cpu_tensor": {0, 0, true, rebuildFirst, false},
+		"torch._tensor._rebuild_from_type_v2":                 {3, 0, true, rebuildFromType, false},
+		"torch._tensor._rebuild_from_type":                    {3, 0, true, rebuildFromType, false},
+		"torch.nn.parameter.Parameter":                        {0, 0, true, rebuildFirst, false},
+		"torch.serialization._get_layout":                     {1, 1, false, layout, false},
+		"torch.storage._load_from_bytes":                      {0, 0, true, nil, false},
+		"torch.fx.graph_module.reduce_graph_module":           {2, 0, true, rebuildGraph, false},
+		"torch.fx.graph_module.reduce_package_graph_module":   {2, 0, true, rebuildGraph, false},
+		"torch.fx.graph_module.reduce_deploy_graph_module":    {2, 0, true, rebuildGraph, false},
+		"numpy.core.multiarray._reconstruct":                  {3, 0, true, reconstruct, false},
+		"numpy.core.numeric._frombuffer":                      {4, 5, true, fromBuffer, false},
+		"numpy.core.multiarray.scalar":                        {1, 2, true, scalar, false},
+		"numpy.ma.core._mareconstruct":                        {3, 0, true, reconstruct, false},
+		"_codecs.encode":                                      {1, 3, true, encode, true},
+		"builtins.bytes":                                      {0, 0, true, rawBytes, true},
+		"builtins.bytearray":                                  {0, 0, true, rawBytes, true},
 	}
+}
+
+// functionOf is the row of a global. What rebuilds tensors, by its name, and has none
+// makes what is not known.
+func functionOf(c *pickle.Class) rebuild {
+	name := strings.Replace(c.String(), "numpy._core.", "numpy.core.", 1)
+	r, known := rebuilds[strings.Replace(name, "__builtin__.", "builtins.", 1)]
+	switch {
+	case known && r.make != nil:
+		return r
+	case known, (c.Module == "torch._utils" || c.Module == "torch._tensor") && strings.HasPrefix(c.Name, "_rebuild") && c.String() != wrapper,
+		c.Module == "torch.multiprocessing.reductions" && strings.HasPrefix(c.Name, "rebuild"):
+		return rebuild{keeps: true, make: func([]any) (any, error) { return nil, &Unknown{c.String()} }}
+	}
+	return rebuild{}
 }
 
 // of makes the function of class c.
@@ -62,6 +88,9 @@ func (r rebuild) of(c *pickle.Class) func(args []any) (any, error) {
 			err = fmt.Errorf("%d arguments", len(args))
 		} else {
 			v, err = r.make(args)
+		}
+		if u, ok := err.(*Unknown); ok {
+			return u, nil // where it lies is said when it is met there
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", c, err)
@@ -150,6 +179,9 @@ func rebuildFromType(args []any) (any, error) {
 	if !ok || !ok2 {
 		return nil, errors.New("no function and arguments")
 	}
+	if fn.Make == nil && fn.String() != wrapper {
+		return nil, &Unknown{fn.String()}
+	}
 	value, err := fn.Call(items(given)...)
 	if err != nil || len(args) < 4 || args[3] == nil {
 		return value, err
@@ -201,12 +233,34 @@ func rebuildMeta(args []any) (any, error) {
 // layout is (name): "torch.sparse_coo".
 func layout(args []any) (any, error) { return args[0], nil }
 
-func rebuildOther(args []any) (any, error) {
-	return nil, errors.New("tensors stored so are not read: save them again with torch.save of a state dict")
+// rebuildFromNumpy is (array, dtype, device, requires_grad): where torch would convert,
+// the array's bytes are not the tensor's.
+func rebuildFromNumpy(args []any) (any, error) {
+	a, ok := args[0].(*Array)
+	dt, err := DTypeOf(args[1])
+	if !ok || err != nil {
+		return nil, fmt.Errorf("a %s and a %s instead of an array and a dtype", KindOf(args[0]), KindOf(args[1]))
+	}
+	v, err := a.View()
+	if err != nil {
+		return nil, err
+	}
+	if v == nil || v.DType != dt {
+		return nil, &Unknown{"torch._utils._rebuild_device_tensor_from_numpy"}
+	}
+	return v, nil
+}
+
+// rebuildGraph is (attributes, code): a module of torch.fx, whose code is not looked at.
+func rebuildGraph(args []any) (any, error) {
+	return &pickle.Object{Class: &pickle.Class{Module: "torch.fx.graph_module", Name: "GraphModule"}, State: args[:1]}, nil
 }
 
 func viewOf(args []any) (*strided.View, error) {
 	st, ok := args[0].(*strided.Storage)
+	if u := unknown(args[0]); u != nil {
+		return nil, u
+	}
 	if !ok {
 		return nil, fmt.Errorf("its storage is a %s", KindOf(args[0]))
 	}
@@ -245,10 +299,13 @@ func metadata(v *strided.View, m any) error {
 	return nil
 }
 
-// isTensor lets inert objects pass: subclasses of Tensor are such.
+// isTensor lets instances of inert classes pass: subclasses of Tensor are such.
 func isTensor(v any) error {
+	if u := unknown(v); u != nil {
+		return u
+	}
 	switch v.(type) {
-	case *strided.View, *Attributed, *Parts, *pickle.Object:
+	case *strided.View, *Attributed, *Parts, *Array, *pickle.Object:
 		return nil
 	}
 	return fmt.Errorf("want a tensor, have a %s", KindOf(v))
@@ -336,8 +393,12 @@ func KindOf(v any) string {
 		return v.Class.String()
 	case *strided.Storage:
 		return "storage"
-	case *strided.View, *Attributed, *Parts:
+	case *strided.View, *Attributed, *Parts, *Unknown:
 		return "tensor"
+	case *Array:
+		return "numpy.ndarray"
+	case *Scalar:
+		return "numpy scalar"
 	case int:
 		return "int"
 	}
@@ -347,7 +408,7 @@ func KindOf(v any) string {
 // LegacyTensor recognises a tensor as torch 0.1 pickled it: an instance of its class
 // whose state is (storage, offset, size, stride).
 func LegacyTensor(o *pickle.Object) (*strided.View, error) {
-	if o.Class.Module != "torch" && o.Class.Module != "torch.cuda" || !strings.HasSuffix(o.Class.Name, "Tensor") || len(o.State) != 1 {
+	if !isLegacy(o) || len(o.State) != 1 {
 		return nil, nil
 	}
 	t, ok := o.State[0].(*pickle.Tuple)
@@ -359,6 +420,10 @@ func LegacyTensor(o *pickle.Object) (*strided.View, error) {
 		return nil, err
 	}
 	return v.(*strided.View), nil
+}
+
+func isLegacy(o *pickle.Object) bool {
+	return (o.Class.Module == "torch" || o.Class.Module == "torch.cuda") && strings.HasSuffix(o.Class.Name, "Tensor")
 }
 
 // StorageOf reads the class, key and element count of a persistent id.

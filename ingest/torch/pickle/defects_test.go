@@ -67,7 +67,6 @@ func TestRefused(t *testing.T) {
 		"INST":                {"28 69 610a620a 2e", "never writes"},
 		"OBJ":                 {"28 63610a620a 6f 2e", "never writes"},
 		"PERSID":              {"50 310a 2e", "never writes"},
-		"dotted name":         {"63 6f730a706174682e6a6f696e0a 2e", "dots"},
 		"module no UTF-8":     {"63 ff0a610a 2e", "invalid"},
 		"text no UTF-8":       {"8c01ff2e", "not UTF-8"},
 		"protocol 6":          {"80064e2e", "beyond protocol"},

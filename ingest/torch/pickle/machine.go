@@ -23,7 +23,7 @@ const (
 	set
 	global // ref is its index in classes
 	object // what a call or an instantiation gave
-	named  // what a persistent id stands for; the older stream names classes so
+	named  // what a persistent id stands for, or an attribute: it may be a class
 )
 
 // The estimated heap of the values gopickle makes, in bytes, without their
@@ -38,8 +38,9 @@ const (
 	costText   = 24
 	costNumber = 8
 	costObject = 160
-	costMade   = 240 // what a rebuild function makes: a tensor, its shape and strides
-	costMemo   = 96  // a place in the machine's memo
+	costMade   = 240             // what a rebuild function makes: a tensor, its shape and strides
+	costNamed  = 240 + 4*MaxName // a class that an attribute is, and its name
+	costMemo   = 96              // a place in the machine's memo
 )
 
 // slot is a value on the simulated stack.
@@ -256,9 +257,6 @@ func (m *machine) lookup(module, name string) error {
 		if err := checkName("name", name); err != nil {
 			return err
 		}
-		if strings.Contains(name, ".") {
-			return fmt.Errorf("refers to %s of %s: names with dots reach into modules and are refused", name, module)
-		}
 		c, err := m.options.Class(module, name)
 		if err != nil {
 			return err
@@ -279,11 +277,11 @@ func (m *machine) lookup(module, name string) error {
 }
 
 func checkName(what, s string) error {
-	if s == "" || len(s) > maxName || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+	if s == "" || len(s) > MaxName || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
 		return fmt.Errorf("refers to a global with an invalid %s, %.60q", what, s)
 	}
 	return nil
 }
 
-// maxName bounds the module and the name of a global.
-const maxName = 1000
+// MaxName bounds the module and the name of a global, in bytes.
+const MaxName = 1000

@@ -286,7 +286,7 @@ func (m *machine) stackGlobal() error {
 		if err != nil {
 			return err
 		}
-		if len(b) > maxName {
+		if len(b) > MaxName {
 			return fmt.Errorf("with a name of %d bytes", len(b))
 		}
 		names[i] = string(b)

@@ -15,12 +15,14 @@ type (
 )
 
 // Class stands for a global of the pickle: a class or a function. Calling it
-// runs Make; without Make the result is an Object that only remembers. Keeps says
-// that what Make gives holds on to arguments: then their memory still counts.
+// runs Make; without Make the result is an Object that only remembers.
 type Class struct {
 	Module, Name string
 	Make         func(args []any) (any, error)
-	Keeps        bool
+	Keeps        bool // what Make gives holds on to arguments: their memory still counts
+	Copies       bool // what Make gives is as large as the arguments, and they may stay
+	Names        bool // what Make gives may be a Class
+	Count        *int // of the objects made, where someone wants to know
 }
 
 // String is module.name.
@@ -31,12 +33,17 @@ func (c *Class) Call(args ...any) (any, error) {
 	if c.Make != nil {
 		return c.Make(args)
 	}
-	return &Object{Class: c, Args: args}, nil
+	o, err := c.PyNew(args...)
+	o.(*Object).Called = true
+	return o, err
 }
 
 // PyNew serves NEWOBJ. Rebuild functions are functions, so an instance is always
 // inert.
 func (c *Class) PyNew(args ...any) (any, error) {
+	if c.Count != nil {
+		*c.Count++
+	}
 	return &Object{Class: c, Args: args}, nil
 }
 
@@ -48,6 +55,8 @@ type Object struct {
 	State []any  // one for each BUILD
 	Items []any  // appended
 	Pairs []Pair // set by key
+
+	Called bool // what calling the class, or function, gave; else it was instantiated
 }
 
 // PySetState serves BUILD.

@@ -34,7 +34,9 @@ type Storage struct {
 	DType  tensor.DType // Invalid: untyped, counted in bytes
 	Bytes  int64        // as its persistent id claims
 	Numel  int64
-	Base   int64 // bytes into the record, for a view of another storage
+	Base   int64  // bytes into the record, for a view of another storage
+	Data   []byte // what a pickle holds itself, in no record
+	Big    bool   // Data is in big-endian order
 }
 
 // Part is n elements of a storage from first on.
@@ -60,6 +62,20 @@ type View struct {
 	Stride    []int64
 	Conj, Neg bool
 	Meta      bool // a shape without bytes
+}
+
+// Strides are those of elements in row-major order, or, turned, with the first index
+// the fastest; the shape's number of elements was checked.
+func Strides(shape tensor.Shape, turned bool) []int64 {
+	stride, next := make([]int64, len(shape)), int64(1)
+	for i := range shape {
+		if !turned {
+			i = len(shape) - 1 - i
+		}
+		stride[i] = next
+		next *= shape[i]
+	}
+	return stride
 }
 
 // Check refuses a view that leaves its storage. All arithmetic is checked.

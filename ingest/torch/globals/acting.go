@@ -1,0 +1,305 @@
+package globals
+
+import "strings"
+
+// acting are the names that act when Python loads a pickle that calls them: they run
+// something, load code, reach other programs, files or machines, or hand out what does. A
+// line is a module, or a class, and the names of it; * is all of it and of what lies
+// below. What is not here stays inert: nothing is run either way, but no file that
+// needs one of these is to be trusted.
+const acting = `
+builtins __build_class__ __import__ apply breakpoint compile delattr eval exec execfile exit file globals help input locals open quit raw_input reload setattr vars
+__builtin__ __build_class__ __import__ apply breakpoint compile delattr eval exec execfile exit file globals help input locals open quit raw_input reload setattr vars
+copyreg add_extension clear_extension_cache constructor pickle remove_extension
+copy_reg add_extension clear_extension_cache constructor pickle remove_extension
+operator __call__ attrgetter call methodcaller
+_operator __call__ attrgetter call methodcaller
+codecs EncodedFile open register register_error
+_codecs register register_error
+io FileIO OpenWrapper open open_code
+_io FileIO open open_code
+_pyio FileIO OpenWrapper open open_code
+bz2 BZ2File open
+gzip GzipFile open
+lzma LZMAFile open
+logging FileHandler basicConfig
+logging.config *
+logging.handlers *
+threading Thread Timer
+_thread exit exit_thread interrupt_main start_new start_new_thread
+thread exit exit_thread interrupt_main start_new start_new_thread
+typing _eval_type get_type_hints
+platform _syscmd_file _syscmd_processor _syscmd_ver popen
+signal alarm pause pidfd_send_signal pthread_kill raise_signal set_wakeup_fd setitimer siginterrupt signal
+uuid _get_command_stdout _popen
+resource prlimit setrlimit
+site addpackage addsitedir execsitecustomize execusercustomize main
+code InteractiveConsole InteractiveInterpreter compile_command interact
+cmd Cmd
+trace Trace main
+profile Profile main run runctx
+test.support *
+test.libregrtest *
+commands getoutput getstatus getstatusoutput
+compiler compile compileFile
+concurrent.futures.process *
+http.client *
+http.cookiejar *
+http.server *
+httplib *
+urllib FancyURLopener URLopener urlopen urlretrieve
+urllib.request *
+urllib2 *
+_aix_support *
+_bootsubprocess *
+_ctypes *
+_frozen_importlib *
+_frozen_importlib_external *
+_imp *
+_multiprocessing *
+_osx_support *
+_pickle *
+_posixshmem *
+_posixsubprocess *
+_sitebuiltins *
+_socket *
+_sqlite3 *
+_ssl *
+_tkinter *
+_winapi *
+_xxsubinterpreters *
+antigravity *
+asynchat *
+asyncio *
+asyncore *
+atexit *
+bdb *
+cPickle *
+cProfile *
+cgi *
+cgitb *
+codeop *
+compileall *
+ctypes *
+curses *
+dbm *
+distutils *
+doctest *
+ensurepip *
+faulthandler *
+fcntl *
+fileinput *
+ftplib *
+gc *
+getpass *
+glob *
+idlelib *
+ihooks *
+imaplib *
+imp *
+importlib *
+imputil *
+lib2to3 *
+linecache *
+mailbox *
+mailcap *
+marshal *
+mmap *
+modulefinder *
+msilib *
+msvcrt *
+multiprocessing *
+netrc *
+nis *
+nntplib *
+nt *
+os *
+ossaudiodev *
+pdb *
+pickle *
+pickletools *
+pipes *
+pkgutil *
+popen2 *
+poplib *
+posix *
+pstats *
+pty *
+py_compile *
+pyclbr *
+pydoc *
+readline *
+rlcompleter *
+runpy *
+select *
+selectors *
+shelve *
+shutil *
+smtpd *
+smtplib *
+socket *
+socketserver *
+SocketServer *
+spwd *
+sqlite3 *
+ssl *
+subprocess *
+subprocess32 *
+symtable *
+sys *
+sysconfig *
+syslog *
+tabnanny *
+tarfile *
+telnetlib *
+tempfile *
+termios *
+timeit *
+tkinter *
+Tkinter *
+tty *
+turtle *
+turtledemo *
+unittest *
+venv *
+webbrowser *
+winreg *
+_winreg *
+winsound *
+wsgiref *
+xmlrpc *
+xmlrpclib *
+zipapp *
+zipfile *
+zipimport *
+IPython *
+_pytest *
+aiohttp *
+boto3 *
+cloudpickle dump dumps load loads
+cloudpickle.cloudpickle dump dumps dynamic_subimport load loads subimport
+dill dump dump_module dump_session dumps load load_module load_session loads
+dill._dill Unpickler _import_module dump dumps load loads
+docker *
+fabric *
+httpx *
+huggingface_hub hf_hub_download snapshot_download
+hydra._internal *
+hydra.utils *
+invoke *
+joblib dump load
+joblib.numpy_pickle NumpyUnpickler dump load
+jsonpickle *
+jupyter_client *
+keras.models load_model
+nose *
+numpy load loads
+numpy.ctypeslib *
+numpy.distutils *
+numpy.f2py *
+numpy.lib.npyio load
+numpy.testing *
+pandas eval read_pickle
+pandas.core.computation *
+pandas.io.common *
+pandas.io.pickle *
+paramiko *
+pexpect *
+pip *
+pkg_resources *
+plumbum *
+psutil *
+pytest *
+requests *
+setuptools *
+sh *
+tensorflow load_library load_op_library
+torch import_ir_module load save
+torch._C PyTorchFileReader PyTorchFileWriter import_ir_module import_ir_module_from_buffer
+torch._dynamo.guards *
+torch._inductor *
+torch._ops load_library
+torch._weights_only_unpickler *
+torch.classes load_library
+torch.cpp_extension *
+torch.distributed.elastic *
+torch.distributed.launch *
+torch.distributed.nn.jit *
+torch.distributed.rpc *
+torch.distributed.run *
+torch.export load save
+torch.fx.experimental.symbolic_shapes.ShapeEnv evaluate_guards_expression
+torch.fx.graph_module _exec_with_source _forward_from_src _method_from_src
+torch.hub *
+torch.jit load save
+torch.jit._serialization *
+torch.jit.unsupported_tensor_ops *
+torch.multiprocessing Pool Process SpawnContext spawn start_processes
+torch.multiprocessing.spawn *
+torch.onnx export
+torch.ops load_library
+torch.package *
+torch.serialization _legacy_load _legacy_save _load _open_file _open_zipfile_reader _open_zipfile_writer _save load save
+torch.testing._internal *
+torch.utils.bottleneck *
+torch.utils.collect_env *
+torch.utils.cpp_extension *
+torch.utils.data.datapipes.utils.decoder *
+torch.utils.hipify *
+torch.utils.model_dump *
+torch.utils.model_zoo *
+torch.utils.show_pickle *
+transformers.dynamic_module_utils *
+urllib3 *
+win32api *
+win32com *
+yaml full_load full_load_all load load_all unsafe_load unsafe_load_all
+`
+
+// reaching are what a name passes through to get at what acts, wherever it begins: the
+// modules that others have imported, under their own name or with an underscore before
+// it, and how Python's objects hang together.
+const reaching = `
+os posix nt sys subprocess builtins importlib imp runpy ctypes socket shutil pickle cPickle marshal pty webbrowser popen2
+__builtin__ __builtins__ __import__ __globals__ __closure__ __code__ __func__ __dict__ __class__ __base__ __bases__ __mro__ __subclasses__
+__getattribute__ __loader__ __spec__ __reduce__ __reduce_ex__ __setstate__
+`
+
+var actingNames, reachingNames = names(acting), word(reaching)
+
+// names reads the lines of acting.
+func names(lines string) map[string]map[string]bool {
+	m := map[string]map[string]bool{}
+	for line := range strings.Lines(lines) {
+		module, list, _ := strings.Cut(line, " ")
+		m[module] = word(list)
+	}
+	return m
+}
+
+func word(list string) map[string]bool {
+	m := map[string]bool{}
+	for s := range strings.FieldsSeq(list) {
+		m[s] = true
+	}
+	return m
+}
+
+// acts says that a name, which may be dotted, is or passes through one that acts.
+func acts(module, name string) bool {
+	parts := strings.Split(module+"."+name, ".")
+	for i, part := range parts {
+		if i > 0 && reaches(part) {
+			return true
+		}
+		within := actingNames[strings.Join(parts[:i], ".")]
+		if within["*"] || within[part] {
+			return true
+		}
+	}
+	return actingNames[strings.Join(parts, ".")]["*"]
+}
+
+func reaches(part string) bool {
+	return reachingNames[part] || reachingNames[strings.Trim(part, "_")]
+}
