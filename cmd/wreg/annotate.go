@@ -15,7 +15,7 @@ import (
 // report with a column result are findings unless they pass.
 type finding struct {
 	tensor.Finding
-	passed, broken bool // broken: a check that could not run
+	passed, broken bool // passed: or only told, as notes are; broken: a check that could not run
 }
 
 // findings reads rows by the names of their columns; what is none of rule, file
@@ -45,6 +45,7 @@ func (r *report) findings() []finding {
 				words = append(words, c+" "+text)
 			}
 		}
+		f.passed = f.passed || f.Note()
 		f.Message = strings.Join(words, "; ")
 		if f.Tensor != "" {
 			f.Message = strings.TrimSuffix(f.Tensor+": "+f.Message, ": ")

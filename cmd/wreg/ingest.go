@@ -68,9 +68,9 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 					errs = append(errs, err)
 					continue
 				}
-				rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, int64(len(v.Findings)), state})
+				rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, int64(tensor.Faults(v.Findings)), state})
+				found = found || tensor.Faults(v.Findings) > 0
 				for _, f := range v.Findings {
-					found = true
 					a.say("%s: %s: %s", v.Ref(), f.Rule, f.Message)
 				}
 			}
@@ -90,7 +90,7 @@ inode) are not read again. Nothing in a checkpoint is executed.`,
 	f.BoolVar(&o.noStats, "no-stats", false, "hashes only, no minimum, maximum, NaN counts")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one per core)")
 	namingFlags(f, &o.naming)
-	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree), 2 trouble (refused; nothing was registered)")
+	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree, or something is damaged; notes of how a file was read are none), 2 trouble (refused; nothing was registered)")
 }
 
 // What an ingest may hold is bounded by the headers, and the largest take some
@@ -243,7 +243,7 @@ func modelName(path string) string {
 			return repo
 		}
 	}
-	for _, ext := range []string{".safetensors", ".bin", ".pt", ".pth", ".gguf", ".npz", ".npy"} {
+	for _, ext := range []string{".safetensors", ".bin", ".pt", ".pth", ".pt2", ".gguf", ".npz", ".npy"} {
 		base = strings.TrimSuffix(base, ext)
 	}
 	return base

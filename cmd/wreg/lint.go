@@ -59,7 +59,7 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 			for _, f := range found {
 				rep.rows = append(rep.rows, []any{f.Rule, f.File, f.Tensor, strings.TrimSpace(f.Message)})
 			}
-			return a.conclude(rep, len(found) > 0, "", args[0]+": all known readers agree")
+			return a.conclude(rep, tensor.Faults(found) > 0, "", args[0]+": all known readers agree")
 		},
 	}
 	c.Flags().BoolVar(&rules, "rules", false, "list the rules instead")

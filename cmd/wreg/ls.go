@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 func lsCommand(a *app) *cobra.Command {
@@ -26,7 +27,7 @@ func lsCommand(a *app) *cobra.Command {
 				list, err := a.list(s, args)
 				for _, v := range list {
 					rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, v.Layout, v.Hashed,
-						int64(len(v.Findings)), v.Created.UTC().Format("2006-01-02T15:04:05Z"), v.Root})
+						int64(tensor.Faults(v.Findings)), v.Created.UTC().Format("2006-01-02T15:04:05Z"), v.Root})
 				}
 				return err
 			})
