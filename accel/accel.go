@@ -81,6 +81,9 @@ func Scannable(dt tensor.DType) bool { return cpu.Scannable(dt) }
 // CanCast reports whether Cast knows the pair.
 func CanCast(from, to tensor.DType) bool { return cpu.CanCast(from, to) }
 
+// Half is a float16 as float32.
+func Half(h uint16) float32 { return cpu.Half(h) }
+
 // RepackAWQ turns AWQ's qweight, i32 [in, out/8], into affine 4-bit codes, u32
 // [out, in/8]. AWQ's scales [in/group, out] become affine scales by Permute2.
 func RepackAWQ(dst, src []byte, in, out int) error { return cpu.RepackAWQ(dst, src, in, out) }

@@ -43,7 +43,10 @@ func f32ToF16(u uint32) uint16 {
 
 // f16ToF32 is exact. A signalling NaN becomes quiet and keeps its payload, as the
 // conversion instructions of x86 and ARM have it.
-func f16ToF32(h uint16) uint32 { return math.Float32bits(float16.Frombits(h).Float32()) }
+func f16ToF32(h uint16) uint32 { return math.Float32bits(Half(h)) }
+
+// Half is a float16 as float32.
+func Half(h uint16) float32 { return float16.Frombits(h).Float32() }
 
 // f64ToF32 is the conversion instruction, NaNs included. 16-bit results go through
 // it, so they are rounded twice: MLX does the same.

@@ -15,6 +15,7 @@ package compute
 import (
 	"fmt"
 	"io"
+	"math"
 
 	"wreg/accel"
 	"wreg/export/disk"
@@ -68,6 +69,19 @@ func (e *Evaluator) buffer(slot int, n int64) []byte {
 	}
 	return e.buffers[slot][:n]
 }
+
+// floats reads n elements of a type as float32, in the buffers of two slots.
+func (e *Evaluator) floats(in Value, from tensor.DType, slots [2]int, first, n int64) ([]byte, error) {
+	src := e.buffer(slots[0], SizeOf(from, n))
+	if err := in.Read(src, first); err != nil || from == tensor.F32 {
+		return src, err
+	}
+	wide := e.buffer(slots[1], 4*n)
+	return wide, e.device.Cast(wide, tensor.F32, src, from)
+}
+
+// float is element i of float32.
+func float(b []byte, i int) float32 { return math.Float32frombits(le.Uint32(b[4*i:])) }
 
 // operation is how one is computed. What it makes of dtypes and shapes is its row in op.
 type operation struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 
+	"wreg/accel"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -59,7 +60,7 @@ func (v *blocks) Read(dst []byte, first int64) error {
 	decode := decodable[from.DType]
 	for i := range end - begin {
 		block := src[i*size : (i+1)*size]
-		scale := halfToFloat(binary.LittleEndian.Uint16(block))
+		scale := accel.Half(binary.LittleEndian.Uint16(block))
 		most := decode(out[i*elems*4:(i+1)*elems*4], block[2:], scale)
 		if limit := v.node.Scalar; math.IsNaN(float64(scale)) || math.IsInf(float64(scale), 0) || limit != 0 && float64(most) > limit {
 			return fmt.Errorf("source tensor %q: block %d has the scale %g and values up to %g, which do not fit the output's dtype", from.Path, begin+i, scale, most)
@@ -94,16 +95,3 @@ func decodeQ4(dst, codes []byte, scale float32) (largest float32) {
 }
 
 func magnitude(f float32) float32 { return math.Float32frombits(math.Float32bits(f) &^ (1 << 31)) }
-
-// halfToFloat is exact.
-func halfToFloat(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&1023
-	switch exp {
-	case 31:
-		return math.Float32frombits(sign | 255<<23 | frac<<13)
-	case 0:
-		f := float32(frac) * 0x1p-24
-		return math.Float32frombits(sign | math.Float32bits(f))
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
-}

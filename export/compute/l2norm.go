@@ -63,15 +63,8 @@ func newL2Norm(e *Evaluator, n *op.Node, in []Value) (Value, error) {
 
 // floats reads elements as float32.
 func (v *l2norm) floats(first, n int64) ([]byte, error) {
-	src := v.e.buffer(v.slots[0], SizeOf(v.node.DType, n))
-	if err := v.in.Read(src, first); err != nil || v.node.DType == tensor.F32 {
-		return src, err
-	}
-	wide := v.e.buffer(v.slots[1], 4*n)
-	return wide, v.e.device.Cast(wide, tensor.F32, src, v.node.DType)
+	return v.e.floats(v.in, v.node.DType, v.slots, first, n)
 }
-
-func float(b []byte, i int) float32 { return math.Float32frombits(le.Uint32(b[4*i:])) }
 
 func (v *l2norm) Read(dst []byte, first int64) error {
 	cols := v.node.Shape[len(v.node.Shape)-1]

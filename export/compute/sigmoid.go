@@ -38,18 +38,10 @@ func newWeighted(e *Evaluator, n *op.Node, in []Value) (Value, error) {
 }
 
 func (v *weighted) Read(dst []byte, first int64) error {
-	from := v.node.In[0].DType
 	n := Count(tensor.F32, dst)
-	src := v.e.buffer(v.slots[0], SizeOf(from, n))
-	if err := v.in.Read(src, first); err != nil {
+	src, err := v.e.floats(v.in, v.node.In[0].DType, v.slots, first, n)
+	if err != nil {
 		return err
-	}
-	if from != tensor.F32 {
-		wide := v.e.buffer(v.slots[1], 4*n)
-		if err := v.e.device.Cast(wide, tensor.F32, src, from); err != nil {
-			return err
-		}
-		src = wide
 	}
 	by := float32(v.node.Scalar)
 	for i := range int(n) {

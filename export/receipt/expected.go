@@ -96,15 +96,7 @@ func fromReceipt(r *Receipt) ([]expected, error) {
 var errNoSum = errors.New("no checksum is given")
 
 // ParseDigest wants a checksum: without one, whatever is there would be taken.
-func ParseDigest(sum, hash string) (sums.Digest, error) {
-	d, err := parseDigest(sum, hash)
-	if err == nil && d.Sum == (tensor.Sum{}) {
-		err = errNoSum
-	}
-	return d, err
-}
-
-func parseDigest(sum, hash string) (d sums.Digest, err error) {
+func ParseDigest(sum, hash string) (d sums.Digest, err error) {
 	if sum != "" {
 		b, err := hex.DecodeString(strings.TrimPrefix(sum, "xxh3:"))
 		if err != nil || len(b) != len(d.Sum) {
@@ -114,6 +106,9 @@ func parseDigest(sum, hash string) (d sums.Digest, err error) {
 	}
 	if hash != "" {
 		d.Hash, err = tensor.ParseHash(hash)
+	}
+	if err == nil && d.Sum == (tensor.Sum{}) {
+		err = errNoSum
 	}
 	return d, err
 }
