@@ -198,8 +198,8 @@ func (c *checker) models(tx *bolt.Tx) []modelEntry {
 	if b == nil {
 		return nil
 	}
-	cursor, n := b.Cursor(), uint64(0)
-	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
+	n := uint64(0)
+	for k, v := range keys(b) {
 		n++
 		e, err := c.s.entry(k, v)
 		if err != nil {
@@ -215,12 +215,7 @@ func (c *checker) models(tx *bolt.Tx) []modelEntry {
 }
 
 func (c *checker) pending(tx *bolt.Tx) {
-	b := tx.Bucket(pendingBucket)
-	if b == nil {
-		return
-	}
-	cursor := b.Cursor()
-	for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
+	for k := range keys(tx.Bucket(pendingBucket)) {
 		switch {
 		case len(k) != 4:
 			c.fault("pending", "key %.60x is not a revision id", k)
@@ -238,12 +233,10 @@ func (c *checker) numbers(tx *bolt.Tx, visible []modelEntry) {
 	for _, e := range visible {
 		last[e.name] = max(last[e.name], e.number)
 	}
-	b := tx.Bucket(numbersBucket)
-	if b == nil {
-		return
+	if tx.Bucket(numbersBucket) == nil {
+		return // which is a fault already
 	}
-	cursor := b.Cursor()
-	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
+	for k, v := range keys(tx.Bucket(numbersBucket)) {
 		name := string(k)
 		value, err := c.r.unseal(numberPlace(name), v)
 		d := codec.NewReader(value)
@@ -266,23 +259,15 @@ func (c *checker) numbers(tx *bolt.Tx, visible []modelEntry) {
 
 // dangling finds what no model refers to.
 func (c *checker) dangling(tx *bolt.Tx) {
-	if b := tx.Bucket(revisionsBucket); b != nil {
-		cursor := b.Cursor()
-		for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
-			switch {
-			case len(k) != 4 || v != nil:
-				c.fault("revisions", "key %x is not a revision's bucket", k)
-			case !c.known[binary.BigEndian.Uint32(k)]:
-				c.fault(fmt.Sprintf("revisions/%d", binary.BigEndian.Uint32(k)), "no model refers to it")
-			}
+	for k, v := range keys(tx.Bucket(revisionsBucket)) {
+		switch {
+		case len(k) != 4 || v != nil:
+			c.fault("revisions", "key %x is not a revision's bucket", k)
+		case !c.known[binary.BigEndian.Uint32(k)]:
+			c.fault(fmt.Sprintf("revisions/%d", binary.BigEndian.Uint32(k)), "no model refers to it")
 		}
 	}
-	b := tx.Bucket(contentBucket)
-	if b == nil {
-		return
-	}
-	cursor := b.Cursor()
-	for k, _ := cursor.First(); k != nil; k, _ = cursor.Next() {
+	for k := range keys(tx.Bucket(contentBucket)) {
 		if len(k) != 9 || !c.known[binary.BigEndian.Uint32(k)] {
 			c.fault(contentPlace(k), "no revision refers to it")
 		}

@@ -53,9 +53,8 @@ func (s *Snapshot) stateOf(e modelEntry) (*state, error) {
 	if blocks == nil {
 		return nil, s.r.damage(st.ref, "the bucket of blocks is absent")
 	}
-	c := blocks.Cursor()
 	var count block.RowCount
-	for k, value := c.First(); k != nil; k, value = c.Next() {
+	for k, value := range keys(blocks) {
 		x := rawBlock{string(k), value}
 		st.raw = append(st.raw, x)
 		rows, err := block.Rows(x.key, x.value)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"strconv"
 
 	bolt "go.etcd.io/bbolt"
@@ -114,6 +115,18 @@ func (r *Registry) bucket(tx *bolt.Tx, name []byte) (*bolt.Bucket, error) {
 		return b, nil
 	}
 	return nil, r.damage(string(name), "the bucket is absent")
+}
+
+// keys yields what is in a bucket, in order: nothing when there is no such bucket.
+func keys(b *bolt.Bucket) iter.Seq2[[]byte, []byte] {
+	return func(yield func(k, v []byte) bool) {
+		if b == nil {
+			return
+		}
+		c := b.Cursor()
+		for k, v := c.First(); k != nil && yield(k, v); k, v = c.Next() {
+		}
+	}
 }
 
 func idKey(id uint32) []byte { return binary.BigEndian.AppendUint32(nil, id) }

@@ -69,8 +69,7 @@ func (s *Snapshot) readEntries() ([]modelEntry, error) {
 		return nil, err
 	}
 	list := []modelEntry{}
-	c := b.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.Next() {
+	for k, v := range keys(b) {
 		e, err := s.entry(k, v)
 		if err != nil {
 			return nil, err
