@@ -91,6 +91,11 @@ var LintRules = []LintRule{
 	{"mlx-gguf-narrows", "mlx", "turns this type into f16, whose range is smaller", nil, holds("gguf", tensor.BF16)},
 	{"mlx-gguf-dequantizes", "mlx", "turns this type into f16: the quantization is lost", nil, holds("gguf", tensor.Q2_K, tensor.Q4_K, tensor.Q6_K)},
 	{"safetensors-dtype", "safetensors, mlx", "have no such type: an export must cast or refuse", nil, checkNoSafetensorsDType},
+
+	// Of gaps, which the architecture finds.
+	{"architecture-missing", "wreg export", "refuses a checkpoint without what a tensor of the architecture is made of", nil, nil},
+	{"architecture-changed", "wreg export", "refuses a tensor whose shape, dtype or packing is not what config.json gives", nil, nil},
+	{"architecture-extra", "wreg export", "refuses a tensor that no rule of the architecture uses or drops", nil, nil},
 }
 
 func (l *linted) add(r *LintRule, file, path, format string, args ...any) {

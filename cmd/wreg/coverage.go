@@ -14,22 +14,23 @@ import (
 )
 
 // A cell of the coverage: what of one component one layer has.
-type coverCell struct{ expected, missing, changed int64 }
+type coverCell struct{ expected, missing, changed, extra int64 }
 
 func coverageCommand(a *app) *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use:   "coverage MODEL",
-		Short: "layer by component: what is present, missing, changed",
+		Short: "layer by component: what is present, missing, changed, extra",
 		Long: `Lays a model against its architecture and counts, for each layer and component,
-the tensors expected and those missing or changed. Gaps count the inputs that
-the consumer's tensor is made from.`,
+the consumer's tensors that are expected, and those that cannot be made of what
+is there; of what is there, what is changed and what is extra. It finds
+something if and only if wreg query gaps has rows and wreg export refuses.`,
 		Example: `  wreg coverage hunyuan
   wreg coverage hunyuan --json`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeModels,
 		RunE: func(c *cobra.Command, args []string) error {
-			rep := &report{columns: []string{"layer", "component", "expected", "present", "missing", "changed"}}
+			rep := &report{columns: []string{"layer", "component", "expected", "present", "missing", "changed", "extra"}}
 			found := false
 			err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 				v, err := s.Find(args[0])
@@ -41,7 +42,7 @@ the consumer's tensor is made from.`,
 					return err
 				}
 				rep.head = []field{{"model", v.Ref()}, {"arch", res.Arch.Name}, {"layout", res.Layout}}
-				rep.rows, found = coverageRows(res)
+				rep.rows, found = coverageRows(res), len(res.Gaps) > 0
 				if g := allNames(res); g != nil {
 					a.say("%s: %s; %s", v.Ref(), g.Reason, g.Remedy)
 				}
@@ -57,9 +58,9 @@ the consumer's tensor is made from.`,
 	return describe(c, statusFindings)
 }
 
-// coverageRows counts the mlx layout's tensors by layer and component; a target
-// that a gap prevents is missing or changed.
-func coverageRows(res *arch.Resolution) (rows [][]any, found bool) {
+// coverageRows counts the mlx layout's tensors by layer and component: a target that a
+// gap prevents is missing; what is changed and what is extra counts where it lies.
+func coverageRows(res *arch.Resolution) (rows [][]any) {
 	type key struct {
 		layer     int64
 		component string
@@ -75,20 +76,21 @@ func coverageRows(res *arch.Resolution) (rows [][]any, found bool) {
 	}
 	if g := allNames(res); g != nil {
 		n := int64(len(res.Targets))
-		return [][]any{{nil, g.Path, n, int64(0), n, int64(0)}}, true
+		return [][]any{{nil, g.Path, n, int64(0), n, int64(0), int64(0)}}
 	}
 	for _, t := range res.Targets {
 		c := at(t.Path)
 		c.expected++
 		if t.Make == nil {
 			c.missing++
-			found = true
 		}
 	}
 	for _, g := range res.Gaps {
-		found = true
-		if g.Status == arch.Changed {
+		switch g.Status {
+		case arch.Changed:
 			at(g.Path).changed++
+		case arch.Extra:
+			at(g.Have.Path).extra++
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(cells), func(a, b key) int {
@@ -99,9 +101,9 @@ func coverageRows(res *arch.Resolution) (rows [][]any, found bool) {
 		if k.layer >= 0 {
 			layer = k.layer
 		}
-		rows = append(rows, []any{layer, k.component, c.expected, c.expected - c.missing, c.missing, c.changed})
+		rows = append(rows, []any{layer, k.component, c.expected, c.expected - c.missing, c.missing, c.changed, c.extra})
 	}
-	return rows, found
+	return rows
 }
 
 // component splits a path into its layer, -1 for none, and the part of the model

@@ -249,8 +249,8 @@ func modelName(path string) string {
 	return base
 }
 
-// matched matches a checkpoint with its architecture, nil when that is unknown, and
-// says what in config.json keeps the architecture from being made.
+// matched lays a checkpoint against its architecture, nil when that is unknown, and says
+// what in config.json keeps the architecture from being made.
 func matched(ctx context.Context, config []byte, tensors []tensor.Info) (res *arch.Resolution, found []tensor.Finding, err error) {
 	cfg, err := arch.ParseConfig(config)
 	if err != nil {

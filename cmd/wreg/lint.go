@@ -10,6 +10,7 @@ import (
 
 	"wreg/ingest"
 	"wreg/registry"
+	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
 
@@ -21,7 +22,9 @@ func lintCommand(a *app) *cobra.Command {
 		Short: "say what other readers would do differently with a checkpoint",
 		Long: `Opens a checkpoint without registering it and lists, by rules with stable names,
 where safetensors, MLX, transformers, llama.cpp or torch would read it
-differently from wreg: take what is broken, skip what is there, fail late.`,
+differently from wreg: take what is broken, skip what is there, fail late.
+With a config.json whose architecture is known, the gaps that keep it from
+being exported are listed as well.`,
 		Example: `  wreg lint ./model.safetensors
   wreg lint ./hunyuan --format sarif
   wreg lint --rules`,
@@ -68,7 +71,8 @@ differently from wreg: take what is broken, skip what is there, fail late.`,
 }
 
 // beyondHeaders says what package ingest cannot of a checkpoint: what its architecture makes
-// of config.json, and what an ingest of the same files has said of their values.
+// of config.json, the gaps for which export refuses it, and what an ingest of the same files
+// has said of their values.
 func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) ([]tensor.Finding, error) {
 	c, err := ingest.Open(ctx, path, o)
 	if err != nil {
@@ -81,6 +85,8 @@ func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) 
 	}
 	if g := allNames(res); g != nil {
 		found = append(found, namesFinding(g))
+	} else if res != nil {
+		found = append(found, gapFindings(res.Gaps)...)
 	}
 	if there, err := a.anyRegistry(); err != nil || !there {
 		return found, err
@@ -97,6 +103,25 @@ func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) 
 		return err
 	})
 	return found, err
+}
+
+// gapFindings are gaps as lint tells them: by the rules architecture-missing,
+// architecture-changed and architecture-extra.
+func gapFindings(gaps []arch.Gap) (found []tensor.Finding) {
+	for _, g := range gaps {
+		f := tensor.Finding{Rule: "architecture-" + g.Status, Tensor: g.Path, Message: g.Reason}
+		if g.Have != nil {
+			f.File = g.Have.File
+		}
+		if g.Status == arch.Extra {
+			f.Tensor = g.Have.Path
+		}
+		if g.Remedy != "" {
+			f.Message += "; " + g.Remedy
+		}
+		found = append(found, f)
+	}
+	return found
 }
 
 func valueFindings(v *registry.Revision) []tensor.Finding {
