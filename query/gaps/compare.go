@@ -43,8 +43,11 @@ func (q *Question) compare(c *modelView, e *expectation) []arch.Gap {
 	findSwapped(e, wanted, gaps)
 	if q.asks(arch.Extra) {
 		side.each(true, func(t tensor.Info) bool {
-			if wanted[t.Path] == nil && !e.dropped[t.Path] && q.matches(t.Path) {
-				gaps = append(gaps, arch.Gap{Status: arch.Extra, Want: arch.Want{Path: t.Path}, Have: &t, Reason: e.whyExtra(t.Path)})
+			if wanted[t.Path] != nil || !q.matches(t.Path) {
+				return true
+			}
+			if why := e.whyExtra(t.Path); why != "" {
+				gaps = append(gaps, arch.Gap{Status: arch.Extra, Want: arch.Want{Path: t.Path}, Have: &t, Reason: why})
 			}
 			return true
 		})

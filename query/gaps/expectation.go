@@ -20,11 +20,10 @@ type expectation struct {
 	against string // "spec hunyuan", "layers", "hunyuan@1"
 	layout  string
 	wants   []want
-	found   []arch.Gap      // the answer, where nothing is left to be compared; else nil
-	dropped map[string]bool // tensors that may be there all the same
+	found   []arch.Gap // the answer, where nothing is left to be compared; else nil
 	notes   []string
 	present present                  // what is there, when not simply the model's tensors
-	extra   func(path string) string // why a tensor is extra; nil: the usual
+	extra   func(path string) string // why a tensor is extra, "": it is not; nil: the usual
 }
 
 // present is the side that is measured.

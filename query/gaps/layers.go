@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -15,7 +16,7 @@ const leastLayers = 3
 // expectLayers is the consensus of a model's own layers: what more than half of
 // them hold, with the shape and dtype that more than half have, all must hold.
 func (q *Question) expectLayers(c *modelView) (*expectation, error) {
-	e := &expectation{against: "layers", dropped: map[string]bool{}}
+	e := &expectation{against: "layers"}
 	stacks := map[string]map[int64]bool{} // text before the layer's number: layers there
 	slots := map[string]*slot{}
 	var order []*slot
@@ -23,8 +24,7 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 		template, index := tensor.SplitPath(t.Path)
 		k, at, _ := tensor.LayerOf(template)
 		if k < 0 || k >= len(index) {
-			e.dropped[t.Path] = true // not of a layer
-			return true
+			return true // not of a layer
 		}
 		prefix := tensor.JoinPath(template[:at], index[:k])
 		if stacks[prefix] == nil {
@@ -43,18 +43,29 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 		s.add(t)
 		return true
 	})
-	enough := false
-	for _, layers := range stacks {
-		enough = enough || len(layers) >= leastLayers
+	var short []string // stacks of too few layers: no majority, no claim
+	for _, prefix := range slices.Sorted(maps.Keys(stacks)) {
+		if n := len(stacks[prefix]); n < leastLayers {
+			short = append(short, fmt.Sprintf("%s has %s", strings.TrimSuffix(prefix, "."), tensor.Count(n, "layer")))
+		}
 	}
-	if !enough {
+	if len(short) == len(stacks) {
 		return nil, fmt.Errorf("%s has fewer than %d layers, too few for a majority to compare with", c.revision.Ref(), leastLayers)
+	}
+	if len(short) > 0 {
+		e.notes = append(e.notes, fmt.Sprintf("not compared, too few for a majority: %s", andMore(short[0], len(short))))
 	}
 	e.extra = func(path string) string {
 		template, index := tensor.SplitPath(path)
 		k, _, _ := tensor.LayerOf(template)
+		if k < 0 || k >= len(index) {
+			return ""
+		}
 		index[k] = -1
 		s := slots[tensor.JoinPath(template, index)]
+		if len(stacks[s.stack]) < leastLayers {
+			return ""
+		}
 		return fmt.Sprintf("only %d of %d layers have it", s.count, len(stacks[s.stack]))
 	}
 	named := false
