@@ -167,7 +167,8 @@ func TestCompanions(t *testing.T) {
 	}
 	const at = "model.layers.0.self_attn.q_proj."
 	for _, name := range []string{"qzeros", "g_idx", "qweight", "weight_scale", "weight_zero_point", "weight_g_idx", "weight_shape", "weight_packed", "weight_scale_inv", "weight_scale_2",
-		"weight.absmax", "weight.nested_absmax", "weight.quant_map", "weight.quant_state.bitsandbytes__nf4", "SCB", "weight._scale", "W_q",
+		"weight.absmax", "weight.nested_absmax", "weight.quant_map", "weight.quant_state.bitsandbytes__nf4", "SCB", "weight._scale", "weight._data", "W_q",
+		"_weight_qdata", "_weight_scale", "weight_scales", "weight_global_scale", "qbiases", "q_perm", "trellis", "suh", "Qidxs", "dense_weights", "weight.tensor_impl.scale", "weight.zero_point", "qscales", "weight_format",
 		"scale_weight", "pre_quant_scale", "weights_scaling_factor", "weight_quantizer._amax", "weight_zp", "codebook", "lora_A.weight", "lora_B.default.weight"} {
 		src := filepath.Join(t.TempDir(), "m")
 		extra := tensor.Info{Path: at + name, DType: tensor.BF16, Shape: tensor.Shape{4}}

@@ -152,6 +152,7 @@ func (e *GapError) Lines() []string {
 		head = "no rule uses or drops these tensors; --allow-unused leaves them out"
 	}
 	lines := []string{e.Model + " cannot be exported: " + head}
+	said := map[string]bool{}
 	for i, g := range e.Gaps {
 		if i == shownGaps {
 			lines = append(lines, fmt.Sprintf("  … %d more; wreg query gaps -m %s lists them", len(e.Gaps)-i, e.Model))
@@ -165,8 +166,9 @@ func (e *GapError) Lines() []string {
 		if g.Reason != "" {
 			line += ": " + g.Reason
 		}
-		if g.Remedy != "" && !strings.HasPrefix(g.Remedy, arch.Lost) {
+		if g.Remedy != "" && !said[g.Remedy] && !strings.HasPrefix(g.Remedy, arch.Lost) {
 			line += "; " + g.Remedy
+			said[g.Remedy] = true // once is enough
 		}
 		lines = append(lines, line)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -193,6 +194,23 @@ func damaged(t *testing.T, c *synth.Case) map[string][]tensor.Info {
 	list["unmerged"] = add(named(c.Source, func(path string) string {
 		return "base_model.model." + strings.Replace(path, module+".weight", module+".base_layer.weight", 1)
 	}), tensor.Info{Path: "base_model.model." + module + ".lora_A.default.weight", DType: tensor.F32, Shape: tensor.Shape{2, 4}, Bytes: 32})
+	for name, parts := range map[string]map[string]tensor.DType{ // beside q_proj.weight, as its software calls them
+		"bitsandbytes":       {"weight": tensor.U8, "weight.absmax": tensor.U8, "weight.quant_map": tensor.F32, "weight.quant_state.bitsandbytes__nf4": tensor.U8},
+		"compressed-tensors": {"weight_packed": tensor.I32, "weight_scale": tensor.BF16, "weight_zero_point": tensor.I32, "weight_shape": tensor.I64},
+		"quanto":             {"weight._data": tensor.I8, "weight._scale": tensor.BF16, "input_scale": tensor.F32},
+		"fp8, scales":        {"weight": tensor.F8E5M2, "weight_scale": tensor.F32, "input_scale": tensor.F32},
+	} {
+		for _, i := range c.Source {
+			module, ok := strings.CutSuffix(i.Path, ".weight")
+			if !ok || len(i.Shape) != 2 || !i.DType.Float() {
+				list[name] = append(list[name], i)
+				continue
+			}
+			for _, part := range slices.Sorted(maps.Keys(parts)) {
+				list[name] = append(list[name], tensor.Info{Path: module + "." + part, DType: parts[part], Shape: tensor.Shape{i.Shape[0], 1}, Bytes: i.Shape[0] * 2})
+			}
+		}
+	}
 	for _, v := range c.Variants[1:] {
 		if len(v.Quantization) > 0 && list["quantized"] == nil {
 			list["quantized"] = v.Tensors

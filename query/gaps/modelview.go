@@ -218,6 +218,16 @@ func (c *modelView) Each(prefix, suffix string, from, to int64) (first tensor.In
 	return r.metadata(path, row), r.block.Err() == nil
 }
 
+// Templates is part of arch.Templated.
+func (c *modelView) Templates(yield func(template string) bool) {
+	c.open()
+	for _, r := range c.blocks {
+		if !yield(r.block.Template()) {
+			return
+		}
+	}
+}
+
 // All is part of arch.Source: sorted by path, without hashes and statistics.
 func (c *modelView) All(yield func(tensor.Info) bool) {
 	var list []tensor.Info

@@ -116,6 +116,12 @@ type Ranged interface {
 	Each(prefix, suffix string, from, to int64) (first tensor.Info, ok bool)
 }
 
+// Templated is implemented by a Source that knows its paths with their numbers left
+// out, without listing every one.
+type Templated interface {
+	Templates(yield func(template string) bool)
+}
+
 // Hashed is implemented by a Source that gives hashes only when they are asked for.
 type Hashed interface {
 	// Whole is Lookup with all that is known.

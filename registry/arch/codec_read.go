@@ -2,11 +2,13 @@ package arch
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 
 	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
+	"wreg/registry/method"
 	"wreg/registry/tensor"
 )
 
@@ -242,7 +244,11 @@ func (r *match) awq(c *declare.Read, path string, qweight, scales tensor.Info) (
 func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall) {
 	if ok && i.DType == tensor.U32 && strings.HasSuffix(path, ".weight") && !r.Words[path] {
 		if scales, has := r.stored(sibling(path, "scales")); has {
-			return r.packed(path, i, scales)
+			f, t := r.packed(path, i, scales)
+			if t != nil {
+				t = r.elsewhere(path, nil, t)
+			}
+			return f, t
 		}
 		if r.packedByConfig() {
 			return Operand{}, &Shortfall{absent: []string{sibling(i.Path, "scales")}, total: 2}
@@ -250,22 +256,49 @@ func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall
 	}
 	var f Operand
 	var t *Shortfall
-	mine := false
+	var by *declare.Read
 	r.Reads.Matching(&r.Budget, path, func(_ int, c *declare.Read) bool {
-		f, t, mine = r.readAs(c, path, i, ok)
+		var mine bool
+		if f, t, mine = r.readAs(c, path, i, ok); mine {
+			by = c
+		}
 		return mine
 	})
 	switch {
-	case mine:
-		return f, t
+	case by != nil && t == nil:
+		return f, r.unread(path, by)
+	case by != nil:
 	case !ok:
-		return Operand{}, &Shortfall{absent: []string{path}, total: 1}
+		t = &Shortfall{absent: []string{path}, total: 1}
 	case i.DType >= tensor.Q4_0: // ggml's; decoded has none that become floats
-		return Operand{}, wrongAt(path, &i, nil, "stored as %v: of ggml's block types, only q8_0 and q4_0 become floats; take the checkpoint the GGUF was made from", i.DType)
+		t = wrongAt(path, &i, nil, "stored as %v: of ggml's block types, only q8_0 and q4_0 become floats; take the checkpoint the GGUF was made from", i.DType)
 	case i.DType == tensor.F8E4M3:
-		return Operand{}, wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale, without which the values would be wrong", i.DType, r.Arch.Name)
+		t = wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale, without which the values would be wrong", i.DType, r.Arch.Name)
+	case wide(i.DType) || r.Words[path] || !i.DType.Float() && (r.making.Output == nil || r.making.DType == i.DType):
+		return plain(i), nil
+	case i.DType == tensor.F8E5M2:
+		f, t = widened(path, i)
+	case i.DType.Float():
+		t = wrongAt(path, &i, i.Shape, "stored as %v, a type that mlx does not have; take a checkpoint of bf16", i.DType)
+	default:
+		f = plain(i)
 	}
-	return plain(i), nil
+	return f, r.elsewhere(path, by, t)
+}
+
+// wide reports floats that are numbers without a scale beside them, in mlx as well.
+func wide(d tensor.DType) bool {
+	return d == tensor.BF16 || d == tensor.F16 || d == tensor.F32 || d == tensor.F64
+}
+
+// widened reads e5m2 without a scale, which mlx has no type for, as the bf16 that has
+// all its numbers.
+func widened(path string, i tensor.Info) (Operand, *Shortfall) {
+	p, err := made("", op.Step{Op: op.Cast, To: tensor.BF16}, storedPart("", i))
+	if err != nil {
+		return Operand{}, wrongAt(path, &i, nil, "%v", err)
+	}
+	return Operand{Array: p.Array, parts: []part{p}}, nil
 }
 
 // packedByConfig reports that config.json says mlx quantized the checkpoint.
@@ -305,4 +338,140 @@ func (r *match) packing(path string, weight, scales tensor.Info) (bits, group in
 		return int(b), int(g)
 	}
 	return 0, 0
+}
+
+// foreign is a weight that is stored in a form that no rule reads.
+type foreign struct {
+	path string // of the weight, as the expression calls it
+	method.Stored
+	why  string       // what a rule that reads the form says; "": there is none
+	have *tensor.Info // and of which tensor; nil: of the codes
+}
+
+// storedBy finds the method that left the weight of a path.
+func (r *match) storedBy(path string) (s method.Stored, ok bool) {
+	if r.src == nil || r.TowardsHF {
+		return s, false
+	}
+	if f := r.methods(); f.Any() && r.Work(1) == nil {
+		s, ok = f.Of(path, r.stored)
+	}
+	return s, ok
+}
+
+// methods finds what methods of quantization leave, once.
+func (r *match) methods() *method.Finder {
+	if r.finder == nil {
+		r.finder = method.In(func(yield func(string) bool) {
+			d, _ := r.src.(decoded)
+			if src, ok := d.Source.(Templated); ok {
+				src.Templates(yield)
+				return
+			}
+			r.src.All(func(i tensor.Info) bool { return yield(i.Path) })
+		})
+	}
+	return r.finder
+}
+
+// elsewhere looks for what a path lacks, or should be, in the forms of methods that no
+// rule reads. A form all of which a rule knows is the rule's to judge.
+func (r *match) elsewhere(path string, by *declare.Read, t *Shortfall) *Shortfall {
+	s, ok := r.storedBy(path)
+	if !ok {
+		return t
+	}
+	out := foreign{path: path, Stored: s}
+	if by != nil && t != nil && !slices.ContainsFunc(s.Marks, func(i tensor.Info) bool { return !r.reads(by, path, i.Path) }) {
+		if len(t.wrong) == 0 {
+			return t
+		}
+		out.why, out.have = t.wrong[0].Reason, t.wrong[0].Have
+	}
+	return &Shortfall{foreign: []foreign{out}, total: 1}
+}
+
+// reads reports that a statement knows a stored tensor beside path.
+func (r *match) reads(by *declare.Read, path, stored string) bool {
+	if slices.ContainsFunc(r.Ignored, func(g declare.Ignored) bool { return g.Read == by && strings.HasSuffix(stored, g.Suffix) }) {
+		return true
+	}
+	for role := range by.Parts {
+		if i, ok := r.role(by, path, role); ok && i.Path == stored {
+			return true
+		}
+	}
+	return false
+}
+
+// unread finds what changes the values of a weight and is not known to the statement
+// that reads it.
+func (r *match) unread(path string, by *declare.Read) *Shortfall {
+	if r.src == nil || r.TowardsHF {
+		return nil
+	}
+	name := r.methods().Unread(path, r.stored, func(name string) bool { return r.reads(by, path, name) })
+	if name == "" {
+		return nil
+	}
+	s, ok := r.storedBy(path)
+	if !ok {
+		return nil
+	}
+	return &Shortfall{foreign: []foreign{{path: path, Stored: s, why: "with " + name + ", which the rule for it does not read"}}, total: 1}
+}
+
+// foreignGap is what is said of a weight in a form that no rule reads.
+func (r *match) foreignGap(f *foreign, it *declare.Output, shape tensor.Shape) Gap {
+	if !op.Complete(shape) {
+		shape = nil
+	}
+	r.foreign[f.Weight] = true
+	said := r.quantMethod()
+	name, detail := f.Name(said), ""
+	if shape != nil {
+		detail = f.Detail(shape, r.stored)
+	}
+	g := Gap{Status: Changed, Want: Want{Path: f.Weight, Shape: shape, Optional: it.Optional, Rule: it.Rule}, Have: &f.Codes}
+	if f.have != nil {
+		g.Have = f.have
+	}
+	if f.why == "" {
+		g.Reason = fmt.Sprintf("%v %v, expected floats", f.Codes.DType, f.Codes.Shape)
+		if shape != nil && !shape.Equal(f.Codes.Shape) {
+			g.Reason += fmt.Sprintf(" %v", shape)
+		}
+		g.Reason += ": "
+	}
+	g.Reason += "stored by " + name
+	if detail != "" {
+		g.Reason += " (" + detail + ")"
+	}
+	g.Remedy = "export the checkpoint that it was quantized from, or dequantize it first"
+	switch {
+	case f.why != "":
+		g.Reason += ": " + f.why
+	case said == "" && f.Mine("awq") && f.Codes.DType == tensor.I32:
+		g.Reason += ", which config.json does not say"
+		g.Remedy = "put back the quantization_config that its config.json had, or " + g.Remedy
+	default:
+		g.Reason += ", which wreg does not read for " + r.Arch.Name
+	}
+	return g
+}
+
+// quantMethod is what config.json, anywhere, calls the method that quantized it.
+func (r *match) quantMethod() string {
+	for _, at := range []string{"", "text_config.", "language_config.", "llm_config."} {
+		for _, key := range []string{"quantization_config", "quantization", "compression_config"} {
+			for _, name := range []string{"quant_method", "quantization.quant_method", "quant_algo"} {
+				if v, ok := r.Key(at + key + "." + name); ok {
+					if said, ok := v.Text(); ok && said != "" {
+						return said
+					}
+				}
+			}
+		}
+	}
+	return ""
 }

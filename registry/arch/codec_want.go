@@ -25,7 +25,7 @@ func (r *match) storedAs(path string, w Want) []Want {
 				found[role] = i
 			}
 		}
-		if plainly && (forms[c.Kind].codes != "" || own.DType != tensor.F8E4M3 && own.DType.Float()) {
+		if plainly && (forms[c.Kind].codes != "" || wide(own.DType)) {
 			return false
 		}
 		if !plainly && len(found) == 0 && !r.declares(c, path) {

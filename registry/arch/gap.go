@@ -19,8 +19,14 @@ func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *d
 	k := nearestWay(it, o.shortfalls, layout)
 	t, m := o.shortfalls[k], it.From[k]
 	gaps := slices.Clone(t.wrong)
+	told := r.inputShapes(m, it.Shape)
+	if len(t.wrong) > 0 {
+		gaps, t = r.wronglyRead(it, m, t, told)
+	}
+	for i := range t.foreign {
+		gaps = append(gaps, r.foreignGap(&t.foreign[i], it, told[t.foreign[i].path]))
+	}
 	if len(t.absent) > 0 {
-		told := r.inputShapes(m, it.Shape)
 		for _, path := range t.absent {
 			g := Gap{Status: Missing, Want: Want{Path: r.hfName(path), Shape: told[path], DType: tensor.Invalid, Optional: it.Optional, Rule: it.Rule}}
 			if !op.Complete(g.Shape) {
@@ -42,6 +48,39 @@ func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *d
 		}
 	}
 	return gaps, m
+}
+
+// wronglyRead takes out of what is wrong with a way what is so because its inputs are
+// stored in forms that were taken for others.
+func (r *match) wronglyRead(it *declare.Output, m *declare.TensorExpr, t *Shortfall, told map[string]tensor.Shape) ([]Gap, *Shortfall) {
+	out := *t
+	known := map[string]bool{it.Path: true, "": true}
+	for _, f := range t.foreign {
+		known[f.path], known[f.Weight], known[f.Codes.Path] = true, true, true
+	}
+	r.making = making{Output: it, way: m}
+	defer func() { r.making = making{} }()
+	m.Loads(func(path string) {
+		s, ok := r.storedBy(path)
+		if !ok || known[path] && path != it.Path {
+			return
+		}
+		why := ""
+		if f, failed := r.load(path); failed == nil && f.Shape.Equal(told[path]) && (f.bits > 0 || f.DType.Float()) {
+			k := slices.IndexFunc(t.wrong, func(g Gap) bool { return g.Path == path })
+			if k < 0 {
+				return // read as it should be
+			}
+			why = t.wrong[k].Reason // but not what is then done to it
+		}
+		known[path], known[s.Weight], known[s.Codes.Path] = true, true, true
+		out.foreign = append(out.foreign, foreign{path: path, Stored: s, why: why})
+	})
+	gaps := slices.Clone(t.wrong)
+	if len(out.foreign) > 0 {
+		gaps = slices.DeleteFunc(gaps, func(g Gap) bool { return known[g.Path] })
+	}
+	return gaps, &out
 }
 
 // nearestWay picks the way most of whose inputs are there; on a tie, the one that the
@@ -146,6 +185,10 @@ func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source
 		have, ok := r.src.Lookup(w.Path)
 		switch {
 		case !ok && !w.Optional:
+			if s, stored := r.storedBy(w.Path); stored {
+				gaps = append(gaps, r.foreignGap(&foreign{path: w.Path, Stored: s}, it, w.Shape))
+				return
+			}
 			absent++
 			gaps = append(gaps, Gap{Status: Missing, Want: w, Reason: r.absence(w.Path, m)})
 		case ok && w.Shape != nil && !w.Shape.Equal(have.Shape) && have.DType.Float():
@@ -177,6 +220,10 @@ func (r *match) lacksMLX(it *declare.Output) *Gap {
 		if t == nil && f.Shape.Equal(it.Shape) {
 			return nil
 		}
+		if t != nil && len(t.foreign) > 0 {
+			g := r.foreignGap(&t.foreign[0], it, it.Shape)
+			return &g
+		}
 		return &Gap{Status: Changed, Want: wantOf(it), Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, it.Shape)}
 	}
 	g := &Gap{Status: Missing, Want: wantOf(it), Reason: "absent"}
@@ -190,6 +237,11 @@ func (r *match) lacksMLX(it *declare.Output) *Gap {
 	}
 	k := nearestWay(it, o.shortfalls, HF)
 	t := o.shortfalls[k]
+	gaps, _ := r.gapsOf(it, &o, HF)
+	if i := slices.IndexFunc(gaps, func(g Gap) bool { return r.foreign[g.Path] }); i >= 0 {
+		g.Reason, g.Remedy = gaps[i].Path+": "+gaps[i].Reason, gaps[i].Remedy
+		return g
+	}
 	switch {
 	case len(t.absent) == t.total && len(t.wrong) == 0 && it.From[k].Op != declare.Each:
 		g.Reason, g.Remedy = r.absence(it.Path, it.From[k]), Lost

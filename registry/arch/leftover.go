@@ -8,6 +8,7 @@ import (
 
 	"wreg/registry/arch/declare"
 	"wreg/registry/arch/stray"
+	"wreg/registry/method"
 	"wreg/registry/tensor"
 )
 
@@ -27,6 +28,9 @@ func (r *match) leftover(res *Resolution, used map[string]bool, outcomes []outco
 		if d, ok := r.dropped(i.Path); ok {
 			res.Drops = append(res.Drops, Drop{Path: i.Path, Because: d.Because, Rule: d.Rule})
 			return true
+		}
+		if len(r.foreign) > 0 && slices.ContainsFunc(method.Weights(i.Path), func(p method.Part) bool { return r.foreign[p.Weight] }) {
+			return true // its weight is a gap
 		}
 		for _, g := range r.Ignored {
 			if strings.HasSuffix(i.Path, g.Suffix) {

@@ -2,12 +2,12 @@ package arch
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
+	"wreg/registry/method"
 	"wreg/registry/tensor"
 )
 
@@ -18,12 +18,14 @@ type match struct {
 	src        Source          // nil: nothing is known about a checkpoint
 	followed   map[string]bool // what renamings are from: whether there is any
 	endings    map[string]bool // of tensors: whether there is any
+	finder     *method.Finder  // nil: not asked for yet
+	foreign    map[string]bool // weights in forms that no rule reads
 	making     making          // what is read for
 	loaderCast tensor.DType    // awq: the loader casts every float to the scales' dtype
 }
 
 func (a *Arch) match(ctx context.Context, c *Config, src Source, towardsHF bool) (*match, error) {
-	r := &match{followed: map[string]bool{}, endings: map[string]bool{}}
+	r := &match{followed: map[string]bool{}, endings: map[string]bool{}, foreign: map[string]bool{}}
 	var cp declare.Checkpoint
 	if src != nil {
 		cp, r.src = r, decoded{src}
@@ -33,7 +35,8 @@ func (a *Arch) match(ctx context.Context, c *Config, src Source, towardsHF bool)
 		return nil, err
 	}
 	r.Declared = d
-	return r, r.loader()
+	r.loader()
+	return r, nil
 }
 
 // decoded is a source whose blocks of ggml's are seen as the floats they become.
@@ -100,22 +103,18 @@ func (r *match) lastAxis(path string) int64 {
 
 // loader does what mlx_lm's loader does to an AWQ checkpoint: it casts all other
 // floats to the dtype of the scales.
-func (r *match) loader() (err error) {
+func (r *match) loader() {
 	if method := r.QuantMethod(); r.src == nil || method != "awq" && method != "gptq" {
-		return nil
+		return
 	}
 	r.src.All(func(i tensor.Info) bool {
-		switch {
-		case strings.HasSuffix(i.Path, ".g_idx"):
-			err = fmt.Errorf("%s: GPTQ with group indices cannot be converted; give an unquantized checkpoint", i.Path)
-		case strings.HasSuffix(i.Path, ".qweight"): // of several the last counts, as in mlx_lm
+		if strings.HasSuffix(i.Path, ".qweight") { // of several the last counts, as in mlx_lm
 			if scales, ok := r.src.Lookup(sibling(i.Path, "scales")); ok {
 				r.loaderCast = scales.DType
 			}
 		}
-		return err == nil
+		return true
 	})
-	return err
 }
 
 // cast puts the loader's cast behind a plain float.

@@ -35,17 +35,19 @@ func (p part) node() *op.Node {
 
 // Shortfall is what an expression lacks on a checkpoint.
 type Shortfall struct {
-	absent []string // stored tensors that are not there
-	wrong  []Gap
-	total  int // how many it looked for
+	absent  []string // stored tensors that are not there
+	wrong   []Gap
+	foreign []foreign // there, in a form that no rule reads
+	total   int       // how many it looked for
 }
 
-func (t *Shortfall) empty() bool { return len(t.absent) == 0 && len(t.wrong) == 0 }
+func (t *Shortfall) empty() bool { return len(t.absent)+len(t.wrong)+len(t.foreign) == 0 }
 
 // add collects what another input lacks.
 func (t *Shortfall) add(other *Shortfall) {
 	t.absent = append(t.absent, other.absent...)
 	t.wrong = append(t.wrong, other.wrong...)
+	t.foreign = append(t.foreign, other.foreign...)
 }
 
 func wrongAt(path string, have *tensor.Info, want tensor.Shape, format string, args ...any) *Shortfall {

@@ -10,22 +10,12 @@ package stray
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
+	"wreg/registry/method"
 	"wreg/registry/tensor"
 )
-
-// companion matches the names of what a packed weight means other numbers without:
-// scales, zero points, orders and tables, as each method calls them.
-var companion = regexp.MustCompile(`(^|\.)(` + strings.Join([]string{
-	`qweight`, `qzeros`, `g_idx`, `qscales`, // gptq, awq
-	`weight_packed`, `weight_scale`, `weight_zero_point`, `weight_g_idx`, `weight_shape`, `weight_global_scale`, // compressed-tensors
-	`weight_scale_inv`, `scale_inv`, `weight_scale_\d`, `weight_quantizer\..*`, // fp8, modelopt
-	`weight\.(nested_)?(absmax|quant_map)`, `weight\.quant_state\..*`, `(weight\.)?SCB`, `weight_format`, // bitsandbytes
-	`weight\._(data|scale|zeropoint|shift)`, // quanto
-	`W_q`, `weight\.(scale|zero_point)`,     // hqq, torchao
-	`\w+_(blocks|scales)`, // mxfp4
-}, "|") + `)$`)
 
 // Beside a weight that is used, whatever is called so scales or orders it; of
 // activations it does not.
@@ -60,8 +50,11 @@ func Needed(path string, lookup func(path string) (tensor.Info, bool), used func
 		}
 		return false
 	}
+	part := func(p method.Part) bool {
+		return p.Use == method.Weight || p.Use == method.Other && method.Packed(p.Weight, lookup)
+	}
 	switch {
-	case companion.MatchString(path), coded(), used(module+".weight") && beside.MatchString(last) && !activation.MatchString(last):
+	case slices.ContainsFunc(method.Weights(path), part), coded(), used(module+".weight") && beside.MatchString(last) && !activation.MatchString(last):
 		return "belongs to a packed weight", "dequantize the checkpoint first"
 	case adapter.MatchString(path):
 		return "is part of an adapter", "merge it into the weights first"
