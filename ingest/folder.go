@@ -44,6 +44,9 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 			return err
 		}
 	}
+	if err := c.readBeside(ctx, d, entries, !o.whole); err != nil {
+		return err
+	}
 	if isDistributed(k) && len(k.Indexes) == 0 {
 		return c.openDistributed(ctx, d, k)
 	}
@@ -103,6 +106,29 @@ func (c *Checkpoint) readConfig(ctx context.Context, d *folder.Folder) error {
 	c.config, c.files = []byte(text), append(c.files, info)
 	if c.doc, err = pyjson.Parse(c.config); err != nil {
 		c.note("unreadable-config", "config.json", "", "config.json: %v; without it nothing says what the checkpoint should hold, and transformers and mlx_lm stop there", err)
+	}
+	return nil
+}
+
+// maxBeside bounds the files beside the weights that are looked at.
+const maxBeside = 1000
+
+// readBeside reports files beside the weights that are not what their names say.
+func (c *Checkpoint) readBeside(ctx context.Context, d *folder.Folder, entries []fs.DirEntry, glance bool) error {
+	names := 0
+	for _, e := range entries {
+		if !folder.Beside(e.Name()) {
+			continue
+		}
+		if names++; names > maxBeside {
+			break
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := d.Intact(e.Name(), glance); err != nil {
+			c.note("broken-file", e.Name(), "", "%v; an export would refuse it", err)
+		}
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"wreg/ingest/npz"
 	"wreg/ingest/safetensors"
 	"wreg/ingest/torch"
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
@@ -99,8 +100,14 @@ func (f *file) read(ctx context.Context) error {
 	if size, ok := lfsPointer(head, f.info.Size); ok {
 		return fmt.Errorf("%s: a Git LFS pointer of %d bytes in place of the weights (%s bytes); run git lfs pull", f.info.Name, f.info.Size, size)
 	}
+	if what := pyjson.Instead(head); what != "" {
+		return fmt.Errorf("%s: %s", f.info.Name, what)
+	}
 	if format := formatOf(head); format != nil {
 		return f.readAs(ctx, format.name, format.read)
+	}
+	if text, ok := printable(head); ok {
+		return fmt.Errorf("%s: text in place of the weights, %q; download it again", f.info.Name, text)
 	}
 	// No format has claimed the file. What it is called decides nothing but which
 	// error helps most.
@@ -131,6 +138,18 @@ func (f *file) readAs(ctx context.Context, format string, read opening) (err err
 	f.info.Format = format
 	f.reader, f.findings, err = read(ctx, f.disk, f.info.Size, f.info.Name)
 	return err
+}
+
+// printable is the beginning of a text, as servers send it where they refuse a file.
+func printable(head []byte) (text string, ok bool) {
+	const least, most = 9, 80 // no header length reads like this many letters
+	text = strings.TrimSpace(string(head))
+	for _, r := range text {
+		if r < ' ' && !strings.ContainsRune("\t\r\n", r) || r >= 0x7f {
+			return "", false
+		}
+	}
+	return text[:min(len(text), most)], len(text) >= least
 }
 
 // lfsPointer recognises the text that git leaves in place of a large file, and

@@ -26,6 +26,9 @@ import (
 type Options struct {
 	// Jobs is the number of files whose headers are read at once; 0 is one per core.
 	Jobs int
+	// whole reads JSON beside the weights to its end, of which Open else sees large
+	// files' beginning and end.
+	whole bool
 	// Naming says how the names in the files become those of tensors.
 	Naming tensor.Naming
 }

@@ -37,6 +37,7 @@ type linted struct {
 // readers that take it all the same. The error is only for a path that is not
 // there or cannot be read at all.
 func Lint(ctx context.Context, path string, o Options) ([]tensor.Finding, error) {
+	o.whole = true
 	c, err := Open(ctx, path, o)
 	l := &linted{c: c}
 	var format *safetensors.FormatError

@@ -6,13 +6,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
 	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
-	"wreg/registry/pyjson"
 )
 
 // maxExtras and maxExtra bound what is copied next to the weights.
@@ -37,7 +35,7 @@ func Extras(root *folder.Folder) ([]Extra, error) {
 	var out []Extra
 	for _, e := range entries {
 		name := e.Name()
-		if !isCopied(name) {
+		if !folder.Beside(name) {
 			continue
 		}
 		info, err := root.Stat(name)
@@ -56,7 +54,7 @@ func Extras(root *folder.Folder) ([]Extra, error) {
 		if i := slices.IndexFunc(out, func(x Extra) bool { return strings.EqualFold(x.Name, name) }); i >= 0 {
 			return nil, fmt.Errorf("%s and %s differ only in case; many file systems cannot hold both: remove one from the source", out[i].Name, name)
 		}
-		if err := intact(root, name, info.Size()); err != nil {
+		if err := root.Intact(name, false); err != nil {
 			return nil, err
 		}
 		out = append(out, Extra{name, info.Size()})
@@ -65,37 +63,6 @@ func Extras(root *folder.Folder) ([]Extra, error) {
 		}
 	}
 	return out, nil
-}
-
-// maxIntact bounds the JSON files that are read whole to see that they are.
-const maxIntact = 64 << 20
-
-// intact refuses a file that is not what its name says: what git or a server left
-// in its place, or JSON that ends half-way. It would be copied and proven, and fail
-// only where the model is used.
-func intact(root *folder.Folder, name string, size int64) error {
-	f, err := root.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	whole, most := path.Ext(name) == ".json" && size <= maxIntact, int64(1024)
-	if whole {
-		most = size
-	}
-	data, err := io.ReadAll(io.LimitReader(f, most))
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	if what := pyjson.Instead(data); what != "" {
-		return fmt.Errorf("%s: %s", name, what)
-	}
-	if whole {
-		if err := pyjson.Check(data); err != nil {
-			return fmt.Errorf("%s: is not JSON: %w; download it again", name, err)
-		}
-	}
-	return nil
 }
 
 // Copy copies one file and gives its bytes to also.

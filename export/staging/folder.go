@@ -23,6 +23,7 @@ import (
 
 	"wreg/export/disk"
 	"wreg/export/receipt"
+	"wreg/ingest/folder"
 )
 
 // Folder is where an export is written to before it lands.
@@ -152,7 +153,7 @@ func discard(path string, made bool) error {
 
 // ours reports names of files that an export writes.
 func ours(name string) bool {
-	return name == journalName || isCopied(name) || reserved(name) && !strings.HasPrefix(name, journalName)
+	return name == journalName || folder.Beside(name) || reserved(name) && !strings.HasPrefix(name, journalName)
 }
 
 // Write writes a small file and reads it back.
