@@ -210,3 +210,13 @@ def check_runtime_finds_what_mlx_lm_refuses(folder, wreg):
     config["num_hidden_layers"] += 1
     path.write_text(json.dumps(config))
     wreg("verify", f"{folder}/ours", "--runtime", status=1)
+
+
+def check_runtime_loads_the_tokenizer(folder, wreg):
+    """A tokenizer that is JSON and no tokenizer is found where it is loaded."""
+    source(folder, wreg, "llama")
+    path = Path(f"{folder}/m/tokenizer.json")
+    path.write_text(path.read_text().replace("WordLevel", "Letters"))
+    wreg("ingest", f"{folder}/m")
+    wreg("export", "m", "--out", f"{folder}/ours")
+    assert "tokenizer.json" in wreg("verify", f"{folder}/ours", "--runtime", status=1)

@@ -30,6 +30,10 @@ type runtimeResult struct {
 	Finite      bool   `json:"finite"`
 	Error       string `json:"error"`
 	Unavailable string `json:"unavailable"`
+
+	Tokenizer      *string `json:"tokenizer"` // its class, "" when there is none; nil when it was not asked
+	TokenizerFile  string  `json:"tokenizer_file"`
+	TokenizerError string  `json:"tokenizer_error"`
 }
 
 // verifyRuntime loads dir in the installed mlx_lm and runs one forward pass. An

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,7 @@ compared with its receipt; a model, with what the registry recorded. A word is a
 model's name before it is a folder's; ./DIR is a path. Every
 fault is reported, with the tensor and, in a stack, the expert; what could not
 be checked is said. --runtime also loads the folder in the installed mlx_lm and
-runs one forward pass. Python is WREG_PYTHON, else the active VIRTUAL_ENV's, else
+runs one forward pass, and its tokenizer, where there is one. Python is WREG_PYTHON, else the active VIRTUAL_ENV's, else
 python3 on PATH, never one in the folder; it runs isolated, in an empty folder. A
 folder with code of its own (*.py, model_file or auto_map in a *config.json) is
 refused: --trust-remote-code lets that code run, with all the rights that you have.`,
@@ -43,7 +44,7 @@ refused: --trust-remote-code lets that code run, with all the rights that you ha
 		ValidArgsFunction: a.completeModels,
 		RunE:              func(c *cobra.Command, args []string) error { return a.verify(c.Context(), args[0], o) },
 	}
-	c.Flags().BoolVar(&o.runtime, "runtime", false, "also load it in mlx_lm and run one forward pass")
+	c.Flags().BoolVar(&o.runtime, "runtime", false, "also load it and its tokenizer in mlx_lm and run one forward pass")
 	c.Flags().BoolVar(&o.trust, "trust-remote-code", false, "with --runtime: let code in the folder run, with your rights")
 	c.Flags().IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one per core)")
 	return describe(c, "0 everything is as recorded, 1 faults, 2 trouble (unreadable, nothing recorded, or --runtime could not run)")
@@ -202,14 +203,25 @@ func (a *app) verifyInRuntime(ctx context.Context, dir string, trust bool) ([]te
 		return nil, err
 	}
 	consumer := fmt.Sprintf("mlx_lm %s (mlx %s)", res.MLXLM, res.MLX)
+	var faults []tensor.Finding
 	switch {
 	case res.Error != "":
-		return []tensor.Finding{{File: dir, Message: consumer + " refuses it: " + res.Error}}, nil
+		faults = append(faults, tensor.Finding{File: dir, Message: consumer + " refuses it: " + res.Error})
 	case !res.Finite:
-		return []tensor.Finding{{File: dir, Message: consumer + " loads it, but its logits are not finite"}}, nil
+		faults = append(faults, tensor.Finding{File: dir, Message: consumer + " loads it, but its logits are not finite"})
+	default:
+		a.say("%s loads it strictly; one forward pass gives logits %v", consumer, res.Logits)
 	}
-	a.say("%s loads it strictly; one forward pass gives logits %v", consumer, res.Logits)
-	return nil, nil
+	switch t := res.Tokenizer; {
+	case res.TokenizerError != "":
+		faults = append(faults, tensor.Finding{File: cmp.Or(res.TokenizerFile, dir), Message: fmt.Sprintf("%s cannot use the tokenizer (%s): %s",
+			consumer, cmp.Or(res.TokenizerFile, "which of its files is to blame was not found"), res.TokenizerError)})
+	case t == nil || *t == "":
+		a.say("not checked: the folder has no tokenizer to load")
+	default:
+		a.say("%s loads its tokenizer, a %s", consumer, *t)
+	}
+	return faults, nil
 }
 
 // bytesBelow is the size of a folder's files, for the meter.
