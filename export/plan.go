@@ -67,7 +67,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	p := &Plan{Model: v.Ref(), Target: o.Target, o: o, source: *src}
 	r, err := p.resolve(ctx, c, src)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 	}
 	p.Arch, p.Drops, p.Unused = r.Arch.Name, r.Drops, r.Unused
 	if err := p.complete(r); err != nil {

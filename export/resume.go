@@ -143,7 +143,7 @@ func (w *worker) remake(ctx context.Context, j staging.Key) error {
 	for k := range u.n {
 		made := s.made[u.first+k][j.Segment]
 		if !slices.ContainsFunc(s.claims[j], func(claim []sums.Digest) bool { return claim[k].Same(made) }) {
-			return fmt.Errorf("%s: were written as %v, their sources here give %v: they were made from other bytes, or the journal was changed; run all parts again, on the same source",
+			return fmt.Errorf("%s: were written as %v, their sources here give %v: they were made from other bytes, or the journal was changed; run each part again with --part K/N --resume, on the same source, and then --finish",
 				s.place(u.first+k, j.Segment), s.claims[j][0][k].Sum, made.Sum)
 		}
 	}

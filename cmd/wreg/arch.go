@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ config.json says; for an architecture, as --config or its small config says.`,
 			}
 			wants, err := ar.Expect(c.Context(), cfg, layout, nil)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", cmp.Or(config, args[0]), err)
 			}
 			if err := ar.Refuses(c.Context(), cfg); err != nil {
 				a.say("no checkpoint with this config.json is taken: %v", err)
@@ -155,7 +156,7 @@ func archCheck(a *app) *cobra.Command {
 					for i, layout := range []string{arch.HF, arch.MLX} {
 						wants, err := ar.Expect(c.Context(), cfg, layout, nil)
 						if err != nil {
-							return err
+							return fmt.Errorf("%s: %w", config, err)
 						}
 						row[2+i] = int64(len(wants))
 					}
@@ -198,7 +199,11 @@ func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, fi
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 	}
-	return ar.Resolve(ctx, cfg, all)
+	res, err := ar.Resolve(ctx, cfg, all)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
+	}
+	return res, nil
 }
 
 // tensorsOf lists a revision's tensors by path, for as long as the snapshot is there.

@@ -268,7 +268,11 @@ func matched(ctx context.Context, config []byte, tensors []tensor.Info) (res *ar
 	case errors.As(err, &fault) && fault.Refused:
 		return nil, nil, nil // which says nothing of the file
 	case ctx.Err() == nil:
-		return nil, []tensor.Finding{{Rule: "config-value", File: "config.json", Message: fmt.Sprintf("config.json: no %s can be made of it: %v", cfg.ModelType(), err)}}, nil
+		why := err.Error()
+		if fault != nil {
+			why = strings.TrimPrefix(fault.Lines()[0], "config.json: ")
+		}
+		return nil, []tensor.Finding{{Rule: "config-value", File: "config.json", Message: fmt.Sprintf("config.json: no %s can be made of it: %s", cfg.ModelType(), why)}}, nil
 	}
 	return nil, nil, err
 }

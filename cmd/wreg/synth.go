@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,7 +121,7 @@ func (o synthOptions) plan(ctx context.Context) ([]tensor.Info, synth.Options, e
 	}
 	wants, err := ar.Expect(ctx, cfg, o.layout, nil)
 	if err != nil {
-		return nil, opts, err
+		return nil, opts, fmt.Errorf("%s: %w", cmp.Or(o.config, o.arch), err)
 	}
 	patterns := make([]*tensor.Pattern, len(o.without))
 	for i, w := range o.without {

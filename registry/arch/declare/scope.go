@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"wreg/registry/arch/lang"
@@ -20,6 +21,7 @@ type Error struct {
 	Column  int
 	Message string
 	Refused bool   // by a refuse statement
+	Config  bool   // a value of config.json is what is wrong, not the file
 	Text    string // the line it is on, for a caret; may be empty
 }
 
@@ -27,7 +29,11 @@ func (e *Error) Error() string { return strings.Join(e.Lines(), "\n") }
 
 // Lines are the lines of Error; a line break within one is a name's.
 func (e *Error) Lines() []string {
-	return (&expr.SyntaxError{File: e.File, Line: e.Line, Column: e.Column, Text: e.Text, Message: e.Message}).Lines()
+	lines := (&expr.SyntaxError{File: e.File, Line: e.Line, Column: e.Column, Text: e.Text, Message: e.Message}).Lines()
+	if e.Config {
+		lines[0] = fmt.Sprintf("config.json: %s (%s:%d:%d)", e.Message, e.File, e.Line, e.Column)
+	}
+	return lines
 }
 
 // faultOf is fault, and nil for nil.
@@ -36,6 +42,20 @@ func faultOf(n *expr.Node, err error) error {
 		return nil
 	}
 	return fault(n, err)
+}
+
+// wrong is fault for what an expression made of the values of config.json.
+func wrong(n *expr.Node, err error) error {
+	err = fault(n, err)
+	if e, ok := errors.AsType[*Error](err); ok && asks(n) {
+		e.Config = true
+	}
+	return err
+}
+
+// asks reports whether a value that has a name is in an expression.
+func asks(n *expr.Node) bool {
+	return n != nil && (n.Op == expr.OpName || slices.ContainsFunc(n.Args, asks))
 }
 
 // fault places an error of an expression.
@@ -282,6 +302,8 @@ func (s *scope) eval(n *expr.Node) (expr.Value, error) {
 	if err != nil {
 		if e, ok := errors.AsType[*expr.EvalError](err); ok && s.run.pending != nil && e.Name != "" {
 			return v, fault(n, s.run.pending)
+		} else if ok && e.Name == "" && e.Err == nil {
+			return v, wrong(n, err)
 		}
 		return v, fault(n, err)
 	}
@@ -296,7 +318,7 @@ func (s *scope) integer(n *expr.Node) (int64, error) {
 	}
 	i, ok := v.Int()
 	if !ok {
-		return 0, fault(n, fmt.Errorf("%v is %v, not a whole number", n, v))
+		return 0, wrong(n, fmt.Errorf("%v is %v, not a whole number", n, v))
 	}
 	return i, nil
 }
