@@ -25,6 +25,7 @@ import (
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
+	"wreg/registry/arch/wrap"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
@@ -50,6 +51,9 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	}
 	if _, err := os.Stat(src.root); err != nil {
 		return nil, src.absent(err)
+	}
+	if v.Adapter != nil {
+		return nil, wrap.NoModel(v.Ref(), v.Adapter)
 	}
 	if v.Config == nil {
 		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown; put that of the model into a folder with the weights (and its tokenizer files) and ingest the folder", v.Ref())

@@ -20,6 +20,7 @@ type Checkpoint struct {
 	root     string
 	single   string // the file that was opened, "" for a folder
 	config   []byte
+	adapter  []byte         // adapter_config.json
 	doc      *pyjson.Object // config.json, nil when there is none or it cannot be read
 	files    []tensor.File
 	tensors  tensor.List
@@ -59,6 +60,10 @@ func (c *Checkpoint) Path() string { return filepath.Join(c.root, c.single) }
 
 // Config is config.json as it is on disk, nil when there is none.
 func (c *Checkpoint) Config() []byte { return c.config }
+
+// Adapter is adapter_config.json as it is on disk where the tensors are those of an
+// adapter, {} where there is none beside them, and nil for a model.
+func (c *Checkpoint) Adapter() []byte { return c.adapter }
 
 // Files are the files that hold weights, index and config, sorted by name.
 func (c *Checkpoint) Files() []tensor.File { return c.files }

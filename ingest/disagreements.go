@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -290,6 +291,33 @@ func (c *Checkpoint) wroteMLX() bool {
 		s, ok := f.reader.(interface{ Metadata() map[string]string })
 		return ok && s.Metadata()["format"] == "mlx"
 	})
+}
+
+// weightName matches the last segment of what models multiply or add: there something
+// must be. Of other tensors nothing is known.
+var weightName = regexp.MustCompile(`^(weight|bias|.*_(weight|bias|proj))$`)
+
+// noteEmpty reports weights without elements.
+func (c *Checkpoint) noteEmpty() {
+	var empty groups
+	flat := true // as ZeRO-3 has them
+	for i := range c.tensors {
+		t := &c.tensors[i]
+		if !slices.Contains(t.Shape, 0) {
+			continue
+		}
+		if _, _, part := tensor.AdapterPart(t.Path); part || weightName.MatchString(t.Path[strings.LastIndexByte(t.Path, '.')+1:]) {
+			empty.add(t.File, t.Path)
+			flat = flat && len(t.Shape) == 1
+		}
+	}
+	for _, g := range empty.sorted() {
+		how := "look at how it was saved"
+		if flat {
+			how = "ZeRO-3 leaves them so when one rank saves its share: gather first (stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py), and save again"
+		}
+		c.note("no-elements", g.key, g.first, "%s: no elements in %d of %d tensors (%s); %s", g.key, g.n, len(c.tensors), strings.Join(g.few, ", "), how)
+	}
 }
 
 // noteLeftover reports a config.json that says quantized of weights that are not.

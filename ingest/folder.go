@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"wreg/ingest/folder"
 	"wreg/ingest/npz"
 	"wreg/ingest/shards"
 	"wreg/registry/pyjson"
+	"wreg/registry/tensor"
 )
 
 // openFolder reads the folder at c.root: it decides which files are the weights,
@@ -39,6 +41,7 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 	for _, name := range k.Incomplete {
 		c.note("incomplete-download", name, "", "%s: an incomplete download; download the checkpoint again", name)
 	}
+	c.readAdapter(ctx, d)
 	if k.Config {
 		if err := c.readConfig(ctx, d); err != nil {
 			return err
@@ -89,10 +92,37 @@ func (c *Checkpoint) openIndex(ctx context.Context, o Options) error {
 // readConfigBeside reads the config.json beside the one file that was named, if
 // there is one.
 func (c *Checkpoint) readConfigBeside(ctx context.Context, d *folder.Folder) error {
+	c.readAdapter(ctx, d)
 	if !d.Has("config.json") {
 		return nil
 	}
 	return c.readConfig(ctx, d)
+}
+
+// readAdapter reads what says of an adapter which model it is for. It decides nothing:
+// one that cannot be read is none.
+func (c *Checkpoint) readAdapter(ctx context.Context, d *folder.Folder) {
+	const name = "adapter_config.json"
+	if !d.Has(name) {
+		return
+	}
+	if text, _, err := readText(ctx, d, name, maxConfig); err == nil {
+		c.adapter = []byte(text)
+	}
+}
+
+// noteAdapter settles whether the tensors are those of an adapter: by their names, or
+// because a file that only adapters have holds them and adapter_config.json is there.
+func (c *Checkpoint) noteAdapter() {
+	named := c.adapter != nil && len(c.open) > 0 && !slices.ContainsFunc(c.open, func(f *file) bool {
+		return !f.stray && !strings.HasPrefix(f.info.Name, "adapter_model.") && f.info.Name != "adapters.safetensors"
+	})
+	switch is := named || tensor.IsAdapter(c.tensors); {
+	case !is:
+		c.adapter = nil
+	case c.adapter == nil:
+		c.adapter = []byte("{}")
+	}
 }
 
 // maxConfig bounds the bytes of config.json, as arch parses them.

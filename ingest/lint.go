@@ -131,7 +131,7 @@ func (l *linted) files(r *LintRule, is func(*file) bool) {
 var mlxFile = regexp.MustCompile(`^model.*\.safetensors$`)
 
 func checkNoSafetensors(l *linted, r *LintRule) {
-	if !slices.ContainsFunc(l.c.open, func(f *file) bool { return mlxFile.MatchString(f.info.Name) }) {
+	if l.c.adapter == nil && !slices.ContainsFunc(l.c.open, func(f *file) bool { return mlxFile.MatchString(f.info.Name) }) {
 		l.add(r, "", "", "%s", l.c.Path())
 	}
 }

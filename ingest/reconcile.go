@@ -235,7 +235,9 @@ func (c *Checkpoint) sealed() error {
 	if len(c.tensors) == 0 && !slices.ContainsFunc(c.findings, func(f tensor.Finding) bool { return f.Rule == "no-tensors" }) {
 		c.note("no-tensors", c.single, "", "%s: holds no tensors", c.Path())
 	}
+	c.noteAdapter()
 	c.noteLeftover()
+	c.noteEmpty()
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"wreg/ingest/regular"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/arch/wrap"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -172,6 +173,9 @@ func archCheck(a *app) *cobra.Command {
 
 // configOf is a model's config.json.
 func configOf(v *registry.Revision) (*arch.Config, error) {
+	if v.Adapter != nil {
+		return nil, wrap.NoModel(v.Ref(), v.Adapter)
+	}
 	if len(v.Config) == 0 {
 		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown; put that of the model into a folder with the weights and ingest the folder", v.Ref())
 	}

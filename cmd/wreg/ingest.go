@@ -18,6 +18,7 @@ import (
 	"wreg/ingest/folder"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/arch/wrap"
 	"wreg/registry/tensor"
 )
 
@@ -121,7 +122,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	}
 	v := registry.Revision{
 		Model: cmp.Or(o.name, modelName(c.Path())), Root: c.Path(), Config: c.Config(), Files: c.Files(),
-		Findings: c.Findings(), Created: time.Now().UTC(), Tool: tool, Hashed: !o.noHash, Naming: o.naming,
+		Findings: c.Findings(), Created: time.Now().UTC(), Tool: tool, Hashed: !o.noHash, Naming: o.naming, Adapter: c.Adapter(),
 	}
 	if old, err := a.latest(v.Model); err != nil {
 		return nil, "", err
@@ -145,7 +146,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 			return nil, "", err
 		}
 	}
-	res, found, err := matched(ctx, v.Config, tensors)
+	res, found, err := matched(ctx, c, tensors)
 	if err != nil {
 		return nil, "", err
 	}
@@ -161,7 +162,9 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 	if err != nil {
 		return nil, "", err
 	}
-	if g := allNames(res); g != nil {
+	if put.Adapter != nil {
+		a.say("%s: %s, not a model", put.Ref(), wrap.ReadTrained(put.Adapter).Text())
+	} else if g := allNames(res); g != nil {
 		a.say("%s: %s; %s", put.Ref(), g.Reason, g.Remedy)
 	}
 	return put, "registered", nil
@@ -229,7 +232,7 @@ func isPath(arg string) bool {
 
 // unchanged compares what says whether files are still the same.
 func unchanged(old, now *registry.Revision) bool {
-	return old.Root == now.Root && old.Naming == now.Naming && string(old.Config) == string(now.Config) && slices.EqualFunc(old.Files, now.Files, func(a, b tensor.File) bool {
+	return old.Root == now.Root && old.Naming == now.Naming && string(old.Config) == string(now.Config) && string(old.Adapter) == string(now.Adapter) && slices.EqualFunc(old.Files, now.Files, func(a, b tensor.File) bool {
 		return a.Name == b.Name && a.Size == b.Size && a.Inode == b.Inode && a.ModifiedAs(b.ModTime)
 	})
 }
@@ -251,8 +254,11 @@ func modelName(path string) string {
 
 // matched lays a checkpoint against its architecture, nil when that is unknown, and says
 // what in config.json keeps the architecture from being made.
-func matched(ctx context.Context, config []byte, tensors []tensor.Info) (res *arch.Resolution, found []tensor.Finding, err error) {
-	cfg, err := arch.ParseConfig(config)
+func matched(ctx context.Context, c *ingest.Checkpoint, tensors []tensor.Info) (res *arch.Resolution, found []tensor.Finding, err error) {
+	if c.Adapter() != nil { // a config.json beside it is its base model's
+		return nil, nil, nil
+	}
+	cfg, err := arch.ParseConfig(c.Config())
 	if err != nil {
 		return nil, nil, nil // said by package ingest
 	}

@@ -11,6 +11,7 @@ import (
 	"wreg/ingest"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/arch/wrap"
 	"wreg/registry/tensor"
 )
 
@@ -79,7 +80,10 @@ func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) 
 		return nil, ctx.Err() // lint has said so
 	}
 	defer c.Close()
-	res, found, err := matched(ctx, c.Config(), c.Tensors())
+	if c.Adapter() != nil {
+		a.say("%s: %s, not a model", path, wrap.ReadTrained(c.Adapter()).Text())
+	}
+	res, found, err := matched(ctx, c, c.Tensors())
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +95,7 @@ func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) 
 	if there, err := a.anyRegistry(); err != nil || !there {
 		return found, err
 	}
-	now := registry.Revision{Root: c.Path(), Config: c.Config(), Files: c.Files(), Naming: o.Naming.Whole()}
+	now := registry.Revision{Root: c.Path(), Config: c.Config(), Files: c.Files(), Naming: o.Naming.Whole(), Adapter: c.Adapter()}
 	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 		list, err := s.Models()
 		for _, v := range list {

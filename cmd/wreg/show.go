@@ -9,6 +9,7 @@ import (
 
 	"wreg/ingest/quantized"
 	"wreg/registry"
+	"wreg/registry/arch/wrap"
 )
 
 func showCommand(a *app) *cobra.Command {
@@ -73,6 +74,10 @@ func showRevision(v *registry.Revision) object {
 	o := object{{"model", v.Ref()}, {"root", v.Root}, {"created", v.Created.UTC().Format(time.RFC3339)}, {"tool", v.Tool}, {"tensors", v.Tensors},
 		{"bytes", v.Bytes}, {"layout", v.Layout}, {"names", v.Naming.Flags()}, {"hashed", v.Hashed}, {"source", v.Source},
 		{"files", orEmpty(files)}, {"findings", orEmpty(findings)}, {"config", jsonText(v.Config)}}
+	if v.Adapter != nil {
+		t := wrap.ReadTrained(v.Adapter)
+		o = append(o, field{"adapter", t.Kind}, field{"base", t.Base}, field{"rank", t.Rank}, field{"alpha", t.Alpha}, field{"targets", t.Targets})
+	}
 	if v.Receipt != nil {
 		o = append(o, field{"receipt", jsonText(v.Receipt)})
 	}

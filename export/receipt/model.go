@@ -45,6 +45,9 @@ func (v *verifier) recorded(m *registry.Revision, c *ingest.Checkpoint) {
 	default:
 		v.fault(configFile, "", -1, "is not what was ingested (%d bytes, had %d)", len(is), len(was))
 	}
+	if m.Adapter != nil && !bytes.Equal(m.Adapter, c.Adapter()) {
+		v.fault("adapter_config.json", "", -1, "is not what was ingested (%d bytes, had %d)", len(c.Adapter()), len(m.Adapter))
+	}
 	there := map[string]tensor.File{}
 	for _, f := range c.Files() {
 		there[f.Name] = f

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"wreg/registry/arch"
+	"wreg/registry/arch/wrap"
 	"wreg/registry/tensor"
 )
 
@@ -125,6 +126,9 @@ func keepConfig(text []byte) (k *keptConfig, findErr, err error) {
 // architecture finds what a model should be: the architecture and its config.
 func (q *Question) architecture(c *modelView) (*arch.Arch, *arch.Config, error) {
 	ref := c.revision.Ref()
+	if c.revision.Adapter != nil {
+		return nil, nil, wrap.NoModel(ref, c.revision.Adapter)
+	}
 	if c.revision.Config == nil {
 		return nil, nil, fmt.Errorf("%s has no config.json, so its architecture is unknown: compare against layers or against another model", ref)
 	}

@@ -33,6 +33,7 @@ func (v *Revision) Fault() string {
 		{"files", len(v.Files), MaxFiles},
 		{"findings", len(v.Findings), MaxFindings},
 		{"bytes of config.json", len(v.Config), MaxConfig},
+		{"bytes of adapter_config.json", len(v.Adapter), MaxConfig},
 		{"bytes of a receipt", len(v.Receipt), MaxReceipt},
 		{"bytes of a root", len(v.Root), MaxPath},
 		{"bytes of a prefix", max(len(v.Naming.Strip), len(v.Naming.Add)), MaxPath},

@@ -34,6 +34,7 @@ type Revision struct {
 	Layout   string // "hf", "mlx", … when known
 	Receipt  []byte // wreg-receipt.json of an export, nil otherwise
 	Naming   tensor.Naming
+	Adapter  []byte // adapter_config.json of an adapter, {} without one, nil for a model
 }
 
 // Ref is "hunyuan@2".
@@ -58,7 +59,8 @@ const (
 	tagReceipt
 	tagStrip
 	tagAdd
-	tagLast = tagAdd
+	tagAdapter
+	tagLast = tagAdapter
 )
 
 // Encode writes a record.
@@ -105,6 +107,9 @@ func Encode(v *Revision) []byte {
 	}
 	text(tagStrip, v.Naming.Strip)
 	text(tagAdd, v.Naming.Add)
+	if v.Adapter != nil {
+		b = codec.AppendText(binary.AppendUvarint(b, tagAdapter), v.Adapter)
+	}
 	return b
 }
 
@@ -123,7 +128,7 @@ func Decode(b []byte) (v *Revision, wrong string) {
 			return nil, fmt.Sprintf("more than %d files or %d findings", MaxFiles, MaxFindings)
 		case tag != tagFile && tag != tagFinding && tag <= tagLast && seen&(1<<tag) != 0:
 			return nil, fmt.Sprintf("field %d comes twice", tag)
-		case tag == tagConfig && len(raw) > MaxConfig, tag == tagReceipt && len(raw) > MaxReceipt:
+		case (tag == tagConfig || tag == tagAdapter) && len(raw) > MaxConfig, tag == tagReceipt && len(raw) > MaxReceipt:
 			return nil, fmt.Sprintf("field %d has %d bytes", tag, len(raw))
 		case tag <= tagLast:
 			seen |= 1 << tag
@@ -166,6 +171,8 @@ func Decode(b []byte) (v *Revision, wrong string) {
 			v.Naming.Strip = string(raw)
 		case tagAdd:
 			v.Naming.Add = string(raw)
+		case tagAdapter:
+			v.Adapter = append([]byte{}, raw...)
 		}
 		if x.Err != "" {
 			d.Fail(x.Err)

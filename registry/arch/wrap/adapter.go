@@ -2,36 +2,15 @@ package wrap
 
 import (
 	"fmt"
-	"slices"
+	"strconv"
 	"strings"
 
+	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
 
-// own are the segments of the tensors that an adapter adds to a module, as peft and
-// mlx_lm call them.
-var own = []string{"lora_A", "lora_B", "lora_a", "lora_b", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector",
-	"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "lokr_w1", "lokr_w2", "lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b",
-	"ia3_l", "oft_r", "oft_R", "boft_R", "boft_s", "vera_lambda_b", "vera_lambda_d", "original_module"}
-
-// bases are the segments that stand between a module's name and the weight an adapter
-// is added to.
-var bases = []string{"base_layer", "linear", "embedding"}
-
 // saved is where peft keeps modules that it trains whole.
 const saved = "modules_to_save"
-
-// Own gives the module that an adapter's tensor is added to; ok is false for any other.
-func Own(path string) (module, segment string, ok bool) {
-	at := 0
-	for segment := range strings.SplitSeq(path, ".") {
-		if slices.Contains(own, segment) && at > 0 {
-			return path[:at-1], segment, true
-		}
-		at += len(segment) + 1
-	}
-	return "", "", false
-}
 
 // Adapter is what of a checkpoint is an adapter's.
 type Adapter struct {
@@ -47,7 +26,7 @@ func Adapted(list tensor.List) Adapter {
 	var a Adapter
 	modules := map[string]bool{}
 	for i := range list {
-		if module, part, ok := Own(list[i].Path); ok {
+		if module, part, ok := tensor.AdapterPart(list[i].Path); ok {
 			if a.N++; a.N == 1 {
 				a.First, a.Part = list[i].Path, part
 			}
@@ -59,7 +38,7 @@ func Adapted(list tensor.List) Adapter {
 		return a
 	}
 	for _, t := range list {
-		if _, _, ok := Own(t.Path); ok {
+		if _, _, ok := tensor.AdapterPart(t.Path); ok {
 			continue
 		}
 		t.Path = before(t.Path, modules)
@@ -71,8 +50,8 @@ func Adapted(list tensor.List) Adapter {
 
 // before is a path without what an adapter put into it.
 func before(path string, modules map[string]bool) string {
-	for _, base := range bases {
-		if module, rest, ok := strings.Cut(path, "."+base+"."); ok && (modules[module] || base == bases[0]) {
+	for _, base := range tensor.AdapterBases {
+		if module, rest, ok := strings.Cut(path, "."+base+"."); ok && (modules[module] || base == tensor.AdapterBases[0]) {
 			return module + "." + rest
 		}
 	}
@@ -91,4 +70,89 @@ func (a *Adapter) Says(of int, missing string) (path, reason, remedy string) {
 		merge = "merge it with mlx_lm.fuse, and ingest what that writes"
 	}
 	return a.Part + ".*", fmt.Sprintf("%d of %d tensors are those of an adapter that was not merged (%s); once it is, %s", a.N, of, a.First, missing), merge
+}
+
+// Trained is what an adapter_config.json says of an adapter: peft's, or mlx_lm's.
+type Trained struct {
+	Kind    string // "lora", "dora", "ia3"
+	Base    string // the model it was trained on
+	Rank    string // a number; "" when it does not say, as for the others
+	Alpha   string
+	Targets []string
+}
+
+// ReadTrained reads an adapter_config.json. Whatever it does not say is left out: what
+// is an adapter is told by its tensors.
+func ReadTrained(config []byte) (t Trained) {
+	doc, err := pyjson.Parse(config)
+	if err != nil {
+		return t
+	}
+	t.Base = text(doc, "base_model_name_or_path", "model")
+	t.Kind = strings.ToLower(text(doc, "peft_type", "fine_tune_type"))
+	if dora, _ := doc.Get("use_dora"); dora == true {
+		t.Kind = "dora"
+	}
+	settings := doc
+	if own := doc.Object("lora_parameters"); own != nil { // mlx_lm's
+		settings = own
+	}
+	t.Rank, t.Alpha = number(settings, "r", "rank"), number(settings, "lora_alpha", "alpha")
+	for _, key := range []string{"target_modules", "keys"} {
+		switch v, _ := settings.Get(key); v := v.(type) {
+		case string:
+			t.Targets = append(t.Targets, v)
+		case []any:
+			for _, x := range v {
+				if s, ok := x.(string); ok {
+					t.Targets = append(t.Targets, s)
+				}
+			}
+		}
+	}
+	return t
+}
+
+func text(o *pyjson.Object, keys ...string) string {
+	for _, key := range keys {
+		if s, ok := o.Text(key); ok && s != "" {
+			return s
+		}
+	}
+	return ""
+}
+
+func number(o *pyjson.Object, keys ...string) string {
+	for _, key := range keys {
+		if v, ok := o.Get(key); ok {
+			if n, ok := v.(pyjson.Number); ok {
+				return strconv.FormatFloat(n.Float(), 'g', -1, 64)
+			}
+		}
+	}
+	return ""
+}
+
+// Text is "an adapter for some/llama (lora, rank 8)".
+func (t Trained) Text() string {
+	s := "an adapter"
+	if t.Base != "" {
+		s += " for " + t.Base
+	}
+	var known []string
+	if t.Kind != "" {
+		known = append(known, t.Kind)
+	}
+	if t.Rank != "" {
+		known = append(known, "rank "+t.Rank)
+	}
+	if known != nil {
+		s += " (" + strings.Join(known, ", ") + ")"
+	}
+	return s
+}
+
+// NoModel says that an adapter was taken for a model, and what makes one of it.
+func NoModel(ref string, config []byte) error {
+	return fmt.Errorf("%s is %s, not a model: merge it into that model first (peft: merge_and_unload() and save_pretrained(); mlx_lm.fuse), and ingest what that writes", ref, ReadTrained(config).Text())
 }
