@@ -84,18 +84,18 @@ func (p *Plan) recomputed(drops []arch.Drop) {
 			continue
 		}
 		if unlike++; unlike == 1 {
-			first = fmt.Sprintf("tensor %q is dropped, for it is computed again, and is not what config.json gives: it goes from %g to %g, rope_theta %g gives 1 to %g",
+			first = fmt.Sprintf("tensor %q is dropped because it is computed again, but it is not what config.json gives: it goes from %g to %g, rope_theta %g gives 1 to %g",
 				d.Path, t.Stats.Max, t.Stats.Min, theta, least)
 		}
 	}
 	if unlike > 1 {
-		first += fmt.Sprintf("; %d more differ likewise", unlike-1)
+		first += fmt.Sprintf("; %d more differ too", unlike-1)
 	}
 	if unlike > 0 {
 		p.Notes = append(p.Notes, first+"; if the model was trained so, config.json must say it (rope_theta, rope_scaling)")
 	}
 	if unread > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("%d inv_freq tensors are dropped, for they are computed again, and were not compared with rope_theta: there are no statistics of them; ingest without --no-hash and --no-stats", unread))
+		p.Notes = append(p.Notes, fmt.Sprintf("%d inv_freq tensors are dropped because they are computed again, and were not compared with rope_theta: no statistics were taken of them; ingest without --no-hash and --no-stats", unread))
 	}
 }
 

@@ -232,7 +232,7 @@ func (p *Plan) noteNames(r *arch.Resolution) {
 	}
 	note := fmt.Sprintf("%s has llama.cpp's names and order of rows, as a GGUF has: read by %s", p.Model, r.Arch.File)
 	if turned > 0 {
-		note += fmt.Sprintf("; q and k, which lie there in the order of its rotary pairs, are put back in hf's: %d tensors", turned)
+		note += fmt.Sprintf("; q and k are put back from the order of its rotary pairs into hf's: %d tensors", turned)
 	}
 	p.Notes = append(p.Notes, note)
 }

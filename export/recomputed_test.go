@@ -22,7 +22,7 @@ func TestRecomputed(t *testing.T) {
 		says         string
 	}{
 		{"plain", plain + `}`, 1e4, 1, tensor.F32, 0, ""},
-		{"a quarter", plain + `}`, 1e4, 4, tensor.F32, 0, `"a.inv_freq" is dropped, for it is computed again, and is not what config.json gives: it goes from 0.25`},
+		{"a quarter", plain + `}`, 1e4, 4, tensor.F32, 0, `"a.inv_freq" is dropped because it is computed again, but it is not what config.json gives: it goes from 0.25`},
 		{"another base", plain + `}`, 5e5, 1, tensor.F32, 0, "rope_theta 10000 gives 1 to"},
 		{"bf16", plain + `}`, 1e4, 1, tensor.BF16, 1. / 256, ""},
 		{"f16", plain + `}`, 1e4, 1, tensor.F16, 1. / 2048, ""},
@@ -56,7 +56,7 @@ func TestRecomputed(t *testing.T) {
 			if !strings.Contains(said, c.says) || (c.says == "") != (said == "") || len(p.Notes) > 1 {
 				t.Errorf("notes %q, want %q", p.Notes, c.says)
 			}
-			if c.says != "" && !strings.Contains(said, "1 more differ likewise") {
+			if c.says != "" && !strings.Contains(said, "1 more differ too") {
 				t.Errorf("the second is not told of: %s", said)
 			}
 			for i := range p.source.tensors {

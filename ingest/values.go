@@ -68,7 +68,7 @@ func (c *Checkpoint) valueFindings(v *values) {
 		c.note("all-zero", g.key, g.first, "%s: every value is 0 in %s; a weight that was trained is not: look at how it was saved", g.key, g.names())
 	}
 	for _, g := range constant.sorted() {
-		c.note("constant-rows", g.key, g.first, "%s: rows of one value in %s; rows that were never trained are so", g.key, g.names())
+		c.note("constant-rows", g.key, g.first, "%s: rows of one value in %s; rows that were never trained look like that", g.key, g.names())
 	}
 }
 

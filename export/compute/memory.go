@@ -28,7 +28,7 @@ func ChunkFor(tree *op.Node, quant bool, bound int64) (chunk, peak int64, err er
 			return chunk, peak, nil
 		}
 	}
-	return 0, peak, fmt.Errorf("needs %d bytes of buffers a worker, only %d are allowed; give more --memory or fewer --jobs", peak, bound)
+	return 0, peak, fmt.Errorf("needs %d bytes of buffers for each worker, only %d are allowed; give more --memory or fewer --jobs", peak, bound)
 }
 
 // scratch is the bytes that making out bytes of a tree takes besides these, with

@@ -243,7 +243,7 @@ func (v *verifier) bytes(ctx context.Context, c *ingest.Checkpoint, e expected, 
 		v.fault(e.file, e.path, -1, "%v", err)
 	}
 	if got := whole.Digest(); len(parts) > 1 && wrong == 0 && !got.Same(e.whole) {
-		v.fault(e.file, e.path, -1, "its parts are right, all of it is not: %v", mismatch(got, e.whole))
+		v.fault(e.file, e.path, -1, "its parts are right, but the whole is not: %v", mismatch(got, e.whole))
 	}
 	return nil
 }

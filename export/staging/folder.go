@@ -31,7 +31,7 @@ type Folder struct {
 	Path string // "" after landing
 	Root *os.Root
 	lock *os.File
-	kept bool // what was there is gone on with: it is not removed when that fails
+	kept bool // what was there is continued: it is not removed when that fails
 }
 
 // partial ends the name of a staging folder: .NAME.wreg-partial

@@ -124,7 +124,7 @@ func (j *Journal) Close() error { return j.file.Close() }
 type Claims map[Key][][]sums.Digest
 
 // Claims reads what all journals of a folder say of the segments of a plan; tensors says
-// how many a segment has, 0 for one that is none of the plan's.
+// how many a segment has, 0 for one that is not in the plan.
 func (b *Folder) Claims(plan string, tensors func(Key) int) (Claims, error) {
 	names, err := b.journals()
 	if err != nil {

@@ -80,7 +80,7 @@ func (f *File) Bytes(i int) (io.ReaderAt, error) {
 func (f *File) Findings() []tensor.Finding { return f.findings }
 
 // Split says which part of a split checkpoint the file is: part no (from 0) of
-// count; count is 0 when it is none.
+// count; count is 0 when it is not a part.
 func (f *File) Split() (no, count int) {
 	n, _ := f.metadata["split.no"].(uint64)
 	of, _ := f.metadata["split.count"].(uint64)

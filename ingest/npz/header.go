@@ -280,7 +280,7 @@ var kinds = map[string]tensor.DType{
 	"V2": tensor.BF16,
 }
 
-// DType is the element type of a descr such as "<f4", Invalid where it is no tensor's,
+// DType is the element type of a descr such as "<f4", Invalid where tensors do not have it,
 // and whether its bytes are in big-endian order.
 func DType(descr string) (dt tensor.DType, big bool) {
 	if descr == "" {
@@ -324,7 +324,7 @@ func (l *literal) descr(h *header) error {
 	return nil
 }
 
-// otherKinds are numpy's type codes that are no numbers of a tensor; harmless are those
+// otherKinds are numpy's type codes that are not numbers of a tensor; harmless are those
 // that can hold no weights.
 var otherKinds = map[byte]struct {
 	what     string
@@ -342,7 +342,7 @@ var otherKinds = map[byte]struct {
 	'c': {"numbers of a size that no tensor has", false},
 }
 
-// typeError is why an array is no tensor: its type.
+// typeError is why an array is not a tensor: its type.
 type typeError struct {
 	descr, what string
 	harmless    bool

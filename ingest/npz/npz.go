@@ -128,13 +128,13 @@ func (f *File) member(ctx context.Context, r io.ReaderAt, m *zipfile.Record, fil
 	return nil
 }
 
-// skipped are the members of one type that are no tensors.
+// skipped are the members of one type that are not tensors.
 type skipped struct {
 	first string
 	n     int
 }
 
-// noteOthers reports the members that are no tensors, once for each type.
+// noteOthers reports the members that are not tensors, once for each type.
 func (f *File) noteOthers(file string) {
 	for _, e := range slices.SortedFunc(maps.Keys(f.others), func(a, b typeError) int { return strings.Compare(f.others[a].first, f.others[b].first) }) {
 		s := f.others[e]
@@ -159,7 +159,7 @@ func (f *File) add(a *array, r io.ReaderAt, size int64, path, file string) (err 
 	case rest < 0:
 		return fmt.Errorf("%v %v takes %d bytes and %d follow the header; the file was cut", a.dtype, a.shape, n, size-a.skip)
 	case rest > 0:
-		f.note("trailing-bytes", file, path, "array %q: %d bytes after its elements belong to none", path, rest)
+		f.note("trailing-bytes", file, path, "array %q: %d bytes after its elements are not part of it", path, rest)
 	}
 	if a.member != nil && (a.turned() || size > a.skip+n) {
 		a.loose = true
@@ -173,7 +173,7 @@ func (f *File) add(a *array, r io.ReaderAt, size int64, path, file string) (err 
 		}
 	}
 	if a.tight {
-		f.note("npy-tight-shape", file, path, "array %q: no space between the dimensions of %v: mlx 0.32 reads the first alone", path, a.shape)
+		f.note("npy-tight-shape", file, path, "array %q: no space between the dimensions of %v: mlx 0.32 reads only the first", path, a.shape)
 	}
 	f.memory += arrayMemory + 2*int64(len(path)) + 8*int64(len(a.shape))
 	f.arrays = append(f.arrays, *a)

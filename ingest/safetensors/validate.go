@@ -82,7 +82,7 @@ func cover(h *header, data int64, bad *faults) {
 		next, prev = max(next, t.Offset+t.Bytes), t
 	}
 	if next < data {
-		bad.add(fault(ErrTrailingData, h.file, prefixBytes+h.bytes+next, "%d bytes after the last tensor belong to none", data-next))
+		bad.add(fault(ErrTrailingData, h.file, prefixBytes+h.bytes+next, "%d bytes after the last tensor belong to no tensor", data-next))
 	}
 }
 

@@ -148,7 +148,7 @@ func Draw(f *Family, files []string, old *Index) *Draft {
 		for _, r := range rivals {
 			names = append(names, r.Files[0])
 		}
-		errs = append(errs, fmt.Errorf("%d sets of shards lie here, as two uploads leave them (%s): which one is meant, their names do not say; remove the others",
+		errs = append(errs, fmt.Errorf("%d sets of shards lie here, as two uploads leave them (%s): their names do not say which one is meant; remove the others",
 			len(names), strings.Join(names[:min(len(names), 5)], ", ")))
 	}
 	if d.Lacking != "" {

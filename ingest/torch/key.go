@@ -68,7 +68,7 @@ func keyText(k any) string {
 	return b.String()
 }
 
-// objectText is the text of a key that is no plain value, if it has one.
+// objectText is the text of a key that is not a plain value, if it has one.
 func objectText(k any) (string, bool) {
 	var b strings.Builder
 	ok := repr(&b, k, 0)

@@ -212,7 +212,7 @@ func symbol(s *strictjson.Scanner) (n int64, err error) {
 		return err
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("a size that is no number")
+		err = fmt.Errorf("a size that is not a number")
 	}
 	return n, err
 }

@@ -52,7 +52,7 @@ func (f *File) openTar() error {
 		switch {
 		case h.Typeflag != tar.TypeReg || h.Name != "storages" && h.Name != "tensors" && h.Name != "pickle":
 			if h.Name != "sys_info" && h.Typeflag != tar.TypeDir {
-				f.find("other-member", "", fmt.Sprintf("tar member %q is none of torch's; it is not read", h.Name))
+				f.find("other-member", "", fmt.Sprintf("tar member %q is not one of torch's; it is not read", h.Name))
 				if len(others) < 5 {
 					others = append(others, strconv.Quote(h.Name))
 				}
@@ -187,7 +187,7 @@ func (c *cursor) tarStorages() (map[string]*strided.Storage, error) {
 			return nil, c.errorf("storage view: %w", err)
 		}
 		if all[root] == nil || all[key] != nil {
-			return nil, c.errorf("storage view %q of %q: the one must be new, the other known", key, root)
+			return nil, c.errorf("storage view %q of %q: the first must be new and the second known", key, root)
 		}
 		if all[key], err = all[root].Part(first, numel); err == nil {
 			err = c.f.spend(storageMemory + int64(len(key)))

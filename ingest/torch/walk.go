@@ -324,7 +324,7 @@ func (w *walker) constructor(list []any) error {
 			kv = *x
 		}
 		if len(kv) != 2 {
-			return fmt.Errorf("at %.200q: an OrderedDict of something else than pairs", join(w.path))
+			return fmt.Errorf("at %.200q: an OrderedDict of something other than pairs", join(w.path))
 		}
 		pairs = append(pairs, pickle.Pair{Key: kv[0], Value: kv[1]})
 	}

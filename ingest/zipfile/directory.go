@@ -78,7 +78,7 @@ func findDirectory(r io.ReaderAt, size int64) (directory, error) {
 	}
 	switch {
 	case len(found) > 1:
-		return directory{}, errors.New("two end records fit the file: which directory is meant is unclear")
+		return directory{}, errors.New("two end records fit the file, so it is unclear which directory is meant")
 	case len(found) == 1:
 		return found[0], nil
 	case first != nil:
@@ -107,7 +107,7 @@ func endRecord(tail []byte, at int, base int64) (directory, error) {
 			return directory{}, fmt.Errorf("no ZIP64 end record at %d", at64)
 		}
 		if n := le.Uint64(z[4:]); n != uint64(end)-lenLocator-at64-12 {
-			return directory{}, fmt.Errorf("its ZIP64 end record at %d has %d bytes, up to its locator are %d", at64, n, uint64(end)-lenLocator-at64-12)
+			return directory{}, fmt.Errorf("its ZIP64 end record at %d has %d bytes, but there are %d up to its locator", at64, n, uint64(end)-lenLocator-at64-12)
 		}
 		here64, total64, size64, offset64 := le.Uint64(z[24:]), le.Uint64(z[32:]), le.Uint64(z[40:]), le.Uint64(z[48:])
 		for _, c := range []struct {
@@ -172,7 +172,7 @@ func centralEntry(b []byte, dirOffset int64) (Record, int, error) {
 	le := binary.LittleEndian
 	var rec Record
 	if len(b) < lenCentral || le.Uint32(b) != sigCentral {
-		return rec, 0, errors.New("is cut off or none")
+		return rec, 0, errors.New("is cut off, or is not a record")
 	}
 	nameLen, extraLen, commentLen := int(le.Uint16(b[28:])), int(le.Uint16(b[30:])), int(le.Uint16(b[32:]))
 	n := lenCentral + nameLen + extraLen + commentLen

@@ -211,7 +211,7 @@ func TestDirectoryMemory(t *testing.T) {
 		{8_000_000, 500 << 20, 320 << 20, "8000000 records in 524288000 bytes"},
 		{2_000_000, 100 << 20, 320 << 20, "2000000 records"},
 		{1000, 46_000, 200_000, "1000 records"},
-		{1000, 46_000, 46_000 + 1000*recordMemory, "cut off or none"},
+		{1000, 46_000, 46_000 + 1000*recordMemory, "cut off, or is not a record"},
 	} {
 		end := make([]byte, lenEnd64+lenLocator+lenEnd)
 		le := binary.LittleEndian

@@ -34,7 +34,7 @@ func Read(ctx context.Context, r io.ReaderAt, size, memory int64) ([]Record, err
 		return nil, err
 	}
 	if dir.size > memory || int64(dir.count) > (memory-dir.size)/recordMemory {
-		return nil, fmt.Errorf("its directory, %d records in %d bytes, takes more memory than the %d bytes it may: %d bytes a record and its own", dir.count, dir.size, memory, recordMemory)
+		return nil, fmt.Errorf("its directory, %d records in %d bytes, takes more memory than the %d bytes allowed: %d bytes for each record, and its own", dir.count, dir.size, memory, recordMemory)
 	}
 	records, err := readDirectory(ctx, r, dir)
 	if err != nil {

@@ -96,7 +96,7 @@ func apply(s *op.Step, ins []Operand) (Operand, error) {
 	first := ins[0]
 	for k, in := range ins[1:] {
 		if len(in.parts) != len(first.parts) || in.bits != first.bits {
-			return Operand{}, fmt.Errorf("%v: input %d is packed otherwise than the first", s.Op, k+1)
+			return Operand{}, fmt.Errorf("%v: input %d is not packed as the first is", s.Op, k+1)
 		}
 	}
 	if first.bits > 0 && !s.KeepsLast(len(first.Shape)) {

@@ -122,7 +122,7 @@ func decimal(s []byte) (*big.Int, error) {
 	}
 	for _, c := range digits {
 		if c < '0' || c > '9' {
-			return nil, errors.New("a number with something else than digits")
+			return nil, errors.New("a number with something other than digits")
 		}
 	}
 	v, ok := new(big.Int).SetString(string(s), 10)

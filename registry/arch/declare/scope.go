@@ -274,7 +274,7 @@ func (s *scope) get(n *expr.Node) (expr.Value, error) {
 	if v, ok := at.(expr.Value); ok {
 		return v, nil
 	}
-	return expr.Bool(true), nil // an object or a list of them is no value, but it is there
+	return expr.Bool(true), nil // an object or a list of them is not a value, but it is there
 }
 
 // first is the first object of a list whose key has a value, nil when none has.

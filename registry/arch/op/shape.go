@@ -54,7 +54,7 @@ func permuted(s *Step, in []Array) (Array, error) {
 	shape := make(tensor.Shape, len(x.Shape))
 	for i, p := range s.Perm {
 		if p < 0 || p >= len(shape) || slices.Contains(s.Perm[:i], p) {
-			return x, fmt.Errorf("permute of the axes %v, which are not each axis once", s.Perm)
+			return x, fmt.Errorf("permute by %v: want each axis once", s.Perm)
 		}
 		shape[i] = x.Shape[p]
 	}

@@ -131,7 +131,7 @@ var rows = func() map[Op]*row {
 	return m
 }()
 
-// row is the operation's row, an empty one for a name that is none.
+// row is the operation's row, an empty one for an unknown name.
 func (o Op) row() *row {
 	if r := rows[o]; r != nil {
 		return r
@@ -155,8 +155,8 @@ func Functions() (names []string) {
 	return names
 }
 
-// Shown is the operation under which a step of this name is listed, "" for one that
-// is none.
+// Shown is the operation under which a step of this name is listed, "" for an unknown
+// one.
 func Shown(name Op) Op {
 	r := name.row()
 	return cmp.Or(r.shown, r.op)
