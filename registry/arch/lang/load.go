@@ -154,7 +154,7 @@ func Parse(file, text string) (*Arch, error) {
 		return nil, err
 	}
 	if a.Name == "" {
-		return nil, fmt.Errorf("%s: not an architecture: such a file begins with arch NAME, ALIAS…", file)
+		return nil, fmt.Errorf("%s: not an architecture: the file begins with arch NAME, ALIAS…", file)
 	}
 	if err := a.static(); err != nil {
 		return nil, err
