@@ -33,8 +33,9 @@ def checks():
     import convert
     import formats
     import ggufs
+    import pickles
     import queries
-    for module in (convert, formats, ggufs, queries, architectures):
+    for module in (convert, formats, ggufs, pickles, queries, architectures):
         for name, fn in list(vars(module).items()):
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):

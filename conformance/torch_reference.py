@@ -34,8 +34,12 @@ class Stub(metaclass=Missing):
     def __setstate__(self, state):
         self.__dict__["stub_state"] = state
 
+    def __setitem__(self, key, value):
+        self.__dict__.setdefault("stub_items", {})[key] = value
+
     def __reduce_ex__(self, protocol):
-        return Stub, (), self.__dict__.get("stub_state", {}), None, None
+        state = self.__dict__.get("stub_state", {})
+        return Stub, (), {**self.__dict__.get("stub_items", {}), **state} if isinstance(state, dict) else state
 
     def __call__(self, *args, **kwargs):
         return self

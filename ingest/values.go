@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"sync"
 
@@ -51,7 +52,7 @@ func (c *Checkpoint) valueFindings(v *values) {
 		}
 		n, err := t.Shape.Numel()
 		switch rows := v.constant[t]; {
-		case err != nil:
+		case err != nil, optimizerState.MatchString(t.Path):
 		case isMatrix(t) && t.Stats.Zeros == n:
 			zero.add(t.File, t.Path)
 		case rows.n > 0:
@@ -71,6 +72,10 @@ func (c *Checkpoint) valueFindings(v *values) {
 		c.note("constant-rows", g.key, g.first, "%s: rows of one value in %s; rows that were never trained look like that", g.key, g.names())
 	}
 }
+
+// optimizerState matches what optimizers keep beside each weight: of one that no step has
+// reached, or of its rows, it is zero.
+var optimizerState = regexp.MustCompile(`(?i)(^|\.)[^.]*optim[^.]*\.|(^|\.)(exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer|square_avg)$`)
 
 // isMatrix reports a float tensor of two or more dimensions that are not 1: biases and
 // norms are all zero in sound models.

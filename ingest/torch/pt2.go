@@ -75,12 +75,12 @@ func (f *File) otherArchive(root string) error {
 	case f.records[root+".data/extern_modules"] != nil:
 		where, pickled := "PACKAGE", "NAME.pkl"
 		for _, name := range names {
-			if dir, file := path.Split(strings.TrimPrefix(name, root)); dir != "" && path.Ext(file) == ".pkl" {
+			if dir, file := path.Split(strings.TrimPrefix(name, root)); dir != "" && dir[0] != '.' && path.Ext(file) != ".py" {
 				where, pickled = strings.ReplaceAll(strings.TrimSuffix(dir, "/"), "/", "."), file
 				break
 			}
 		}
-		return fmt.Errorf(`an archive of torch.package, which brings code of its own: in Python, if you trust it, torch.save(torch.package.PackageImporter(%q).load_pickle(%q, %q).state_dict(), "weights.pt"), and read that`, path.Base(f.name), where, pickled)
+		return fmt.Errorf(`an archive of torch.package, which brings code of its own: in Python, if you trust it, torch.package.PackageImporter(%q).load_pickle(%q, %q) gives what was saved: torch.save the tensors in it, and read that`, path.Base(f.name), where, pickled)
 	}
 	return fmt.Errorf("no record %q: a zip file, but not one torch.save wrote", root+objectRecord)
 }

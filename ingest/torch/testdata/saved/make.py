@@ -64,6 +64,17 @@ torch.save({'model': m.state_dict(), 'optimizer': o}, 'optimizer_object.pt')
 torch.save({'model': m.state_dict(), 'scheduler': torch.optim.lr_scheduler.StepLR(o, 2)}, 'scheduler_object.pt')
 
 
+# A training checkpoint as loops write it, of an embedding that has seen half of its rows.
+import argparse, pathlib, random
+m = nn.Embedding(6, 16)
+o = torch.optim.AdamW(m.parameters())
+s = torch.optim.lr_scheduler.CosineAnnealingLR(o, 10)
+m(torch.tensor([0, 1, 2])).sum().backward()
+o.step()
+torch.save({'model': m.state_dict(), 'optimizer': o.state_dict(), 'scheduler': s.state_dict(), 'epoch': 3, 'best': np.float32(0.25), 'scaler': {}, 'names': np.array(['a', 'bc']),
+            'args': argparse.Namespace(lr=1e-3, out=pathlib.PosixPath('out')), 'rng': [torch.random.get_rng_state(), np.random.get_state(), random.getstate()]}, 'routine.pt')
+
+
 # Keys of every kind.
 @dataclasses.dataclass(frozen=True)
 class Point:
