@@ -238,6 +238,7 @@ func (c *Checkpoint) sealed() error {
 	c.noteAdapter()
 	c.noteLeftover()
 	c.noteEmpty()
+	c.noteFlat()
 	return nil
 }
 

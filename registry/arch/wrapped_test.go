@@ -93,3 +93,24 @@ func TestBareNames(t *testing.T) {
 		}
 	}
 }
+
+// Flat parameters of one process are one gap, not everything lost.
+func TestFlatParameters(t *testing.T) {
+	c := goldens(t)["llama"]
+	for _, at := range []string{"_fsdp_wrapped_module._flat_param", "fp32_flat_groups.0"} {
+		var list []tensor.Info
+		for _, before := range []string{"", "model.layers.0.", "model.layers.1."} {
+			list = append(list, tensor.Info{Path: before + at, DType: tensor.F32, Shape: tensor.Shape{8224}, Bytes: 4 * 8224})
+		}
+		a, config, r := resolve(t, c, list)
+		for _, layout := range []string{arch.HF, arch.MLX} {
+			against, err := a.Against(t.Context(), config, layout, newSource(list))
+			if err != nil || len(against) != 1 {
+				t.Errorf("%s: %d gaps against %s, %v", at, len(against), layout, err)
+			}
+		}
+		if len(r.Gaps) != 1 || !r.Gaps[0].All || !strings.Contains(r.Gaps[0].Reason, "3 of 3 tensors are ") || !strings.Contains(r.Gaps[0].Reason, "of one process") {
+			t.Errorf("%s: %d gaps, the first %v", at, len(r.Gaps), first(r.Gaps))
+		}
+	}
+}
