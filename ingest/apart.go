@@ -65,8 +65,10 @@ func (c *Checkpoint) oneModel(x *fetcher, p *plan) ([]string, error) {
 		f := x.peek(name)
 		switch err := f.err(); {
 		case err == nil && len(f.file.reader.Tensors()) == 0:
-			c.note("no-tensors", name, "", "%s: holds no tensors; it was passed over", name)
-		case errors.Is(err, errNoFormat), errors.Is(err, torch.ErrOtherPickle):
+			c.note("passed-over", name, "", "%s: holds no tensors, so it is not the model", name)
+		case errors.Is(err, torch.ErrOtherPickle):
+			c.note("passed-over", name, "", "not read: %v", err)
+		case errors.Is(err, errNoFormat):
 			c.note("unreadable-file", name, "", "not read, nor part of the checkpoint: %v", err)
 		default:
 			models, whole = append(models, name), whole && err == nil
