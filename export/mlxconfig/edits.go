@@ -14,6 +14,8 @@ var configEdits = map[string][]configEdit{
 	"llava":          {{key: "tie_word_embeddings", value: false, keep: true}},
 	"pixtral":        {{key: "tie_word_embeddings", value: false}, {key: "num_attention_heads", value: pyjson.Number("32"), keep: true}},
 	"lfm2-vl":        {{key: "tie_word_embeddings", value: false}},
+	"qwen2_vl":       {{key: "tie_word_embeddings", top: "tie_word_embeddings", keep: true}},
+	"qwen2_5_vl":     {{key: "tie_word_embeddings", top: "tie_word_embeddings", keep: true}},
 	"qwen3_vl":       tied,
 	"qwen3_vl_moe":   tied,
 	"qwen3_5":        ropeType,
@@ -22,8 +24,8 @@ var configEdits = map[string][]configEdit{
 	"prism_hadamard_qwen35": ropeType,
 }
 
-// tied is what mlx_lm wants in text_config and does not look for beside it: without, it
-// would not load what was exported.
+// tied is what mlx_lm wants in text_config and does not look for beside it, as it has
+// another default than transformers' class: without, it would not load what was exported.
 var tied = []configEdit{{key: "tie_word_embeddings", value: false, top: "tie_word_embeddings", keep: true}}
 
 // ropeType renames rope_parameters.rope_type.
@@ -32,7 +34,7 @@ var ropeType = []configEdit{{key: "rope_type", in: "rope_parameters", rename: "t
 // configEdit sets or renames a key of text_config.
 type configEdit struct {
 	key    string
-	value  any
+	value  any    // nil: none of its own
 	top    string // the value comes from this key of config.json when that is there
 	keep   bool   // only when the key is absent
 	rename string // instead of a value: the key's new name, unless that is there
@@ -73,7 +75,9 @@ func Edit(o *pyjson.Object) {
 			if top, ok := o.Get(e.top); ok {
 				v = top
 			}
-			at.Set(e.key, v)
+			if v != nil {
+				at.Set(e.key, v)
+			}
 		}
 	}
 }

@@ -20,6 +20,8 @@ func TestConfigEdits(t *testing.T) {
 		{`{"model_type":"qwen3_5","rope_parameters":{"rope_type":"a"}}`, `{"model_type":"qwen3_5","rope_parameters":{"type":"a"}}`},
 		{`{"model_type":"qwen3_vl","tie_word_embeddings":true,"text_config":{}}`, `{"model_type":"qwen3_vl","tie_word_embeddings":true,"text_config":{"tie_word_embeddings":true}}`},
 		{`{"model_type":"qwen3_vl_moe","tie_word_embeddings":true,"text_config":{"tie_word_embeddings":false}}`, `{"model_type":"qwen3_vl_moe","tie_word_embeddings":true,"text_config":{"tie_word_embeddings":false}}`},
+		{`{"model_type":"qwen2_vl","tie_word_embeddings":false,"text_config":{}}`, `{"model_type":"qwen2_vl","tie_word_embeddings":false,"text_config":{"tie_word_embeddings":false}}`},
+		{`{"model_type":"qwen2_vl","text_config":{}}`, `{"model_type":"qwen2_vl","text_config":{}}`},
 		{`{"model_type":"qwen3_vl","text_config":{}}`, `{"model_type":"qwen3_vl","text_config":{"tie_word_embeddings":false}}`},
 		{`{"model_type":"llama"}`, `{"model_type":"llama"}`},
 	} {

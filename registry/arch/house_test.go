@@ -26,6 +26,8 @@ var familiesInGo = map[string]string{
 	"export/mlxconfig/edits.go: llava":                 "the same",
 	"export/mlxconfig/edits.go: pixtral":               "the same",
 	"export/mlxconfig/edits.go: lfm2-vl":               "the same",
+	"export/mlxconfig/edits.go: qwen2_vl":              "the same",
+	"export/mlxconfig/edits.go: qwen2_5_vl":            "the same",
 	"export/mlxconfig/edits.go: qwen3_vl":              "the same",
 	"export/mlxconfig/edits.go: qwen3_vl_moe":          "the same",
 	"export/mlxconfig/edits.go: qwen3_5":               "the same",
