@@ -10,6 +10,7 @@ import (
 
 	"wreg/ingest/safetensors"
 	"wreg/ingest/shards"
+	"wreg/registry/method"
 	"wreg/registry/tensor"
 )
 
@@ -80,7 +81,7 @@ var LintRules = []LintRule{
 	{"mlx-lm-skips-file", "mlx_lm", "reads only files called model*.safetensors, so not this one", nil, checkSkipped},
 	{"mlx-lm-reads-stray", "mlx_lm", "ignores the index and reads every model*.safetensors; of a tensor given twice the last file's wins", nil, checkStrays},
 	{"mlx-dtype", "mlx", "refuses the dtype", nil, holds("safetensors", tensor.F64, tensor.F8E5M2, tensor.F8E4M3FNUZ, tensor.F8E5M2FNUZ, tensor.F6E2M3, tensor.F6E3M2, tensor.F4)},
-	{"mlx-fp8-bytes", "mlx", "reads 8-bit floats as uint8: without their scale they stay bytes and no error is raised", nil, holds("safetensors", tensor.F8E4M3, tensor.F8E8M0)},
+	{"mlx-fp8-bytes", "mlx", "reads 8-bit floats as uint8: without their scale they stay bytes and no error is raised", nil, checkFP8Bytes},
 	{"fp8-without-scale", "mlx_lm, transformers", "load an 8-bit float weight that has no scale beside it without a word", nil, checkFP8Scale},
 	{"transformers-single-file", "transformers", "loads model.safetensors alone when it lies beside an index", nil, checkSingleFile},
 	{"transformers-no-index", "transformers", "finds no weights in several shards without an index", nil, checkNoIndex},
@@ -145,17 +146,26 @@ func checkStrays(l *linted, r *LintRule) {
 	l.files(r, func(f *file) bool { return f.stray && mlxFile.MatchString(f.info.Name) })
 }
 
-// scaleNames are what stands for "weight" in the name of a weight's scale.
-var scaleNames = []string{"weight_scale_inv", "weight_scale", "scale_weight", "scale_inv", "scale", "scales", "weight.scale"}
-
 func checkFP8Scale(l *linted, r *LintRule) {
 	l.tensors(r, func(t *tensor.Info) bool {
-		base, isWeight := strings.CutSuffix(t.Path, "weight")
-		if !isWeight || t.DType != tensor.F8E4M3 && t.DType != tensor.F8E5M2 || len(t.Shape) < 2 {
-			return false
-		}
-		return !slices.ContainsFunc(scaleNames, func(s string) bool { _, ok := l.c.tensors.Find(base + s); return ok })
+		return strings.HasSuffix(t.Path, "weight") && (t.DType == tensor.F8E4M3 || t.DType == tensor.F8E5M2) && len(t.Shape) >= 2 && !method.Packed(t.Path, l.find)
 	})
+}
+
+// checkFP8Bytes looks for weights: scales are read as bytes by whoever wants bytes.
+func checkFP8Bytes(l *linted, r *LintRule) {
+	l.tensors(r, func(t *tensor.Info) bool {
+		return t.Format == "safetensors" && (t.DType == tensor.F8E4M3 || t.DType == tensor.F8E8M0) && !slices.ContainsFunc(method.Weights(t.Path), func(p method.Part) bool {
+			return p.Use == method.Weight || method.Packed(p.Weight, l.find)
+		})
+	})
+}
+
+func (l *linted) find(path string) (t tensor.Info, ok bool) {
+	if i, ok := l.c.tensors.Find(path); ok {
+		return l.c.tensors[i], true
+	}
+	return t, false
 }
 
 func checkSingleFile(l *linted, r *LintRule) {

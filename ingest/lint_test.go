@@ -31,6 +31,10 @@ func lintCases(t *testing.T) map[string]struct {
 		}
 		return map[string]string{"model.safetensors": string(text)}
 	}
+	scaled := func(weight, scale string) map[string]string { // a weight of 1 x 4 bytes and its scale of 1 x 1
+		h := `{"w.weight":{"dtype":"` + weight + `","shape":[1,4],"data_offsets":[0,4]},"w.weight_scale":{"dtype":"` + scale + `","shape":[1,1],"data_offsets":[4,5]}}`
+		return map[string]string{"model.safetensors": string([]byte{byte(len(h))}) + "\x00\x00\x00\x00\x00\x00\x00" + h + "\x00\x00\x00\x00\x00"}
+	}
 	return map[string]c{
 		"sound":             {map[string]string{"model.safetensors": shard(t, 1, "a")}, ""},
 		"hole":              {fixture("hole.safetensors"), "refused reads-hole"},
@@ -53,6 +57,8 @@ func lintCases(t *testing.T) map[string]struct {
 		"lacking":           {map[string]string{s1: shard(t, 1, "a"), stIdx: indexOf("a "+s1, "b "+s1)}, "index-missing-tensor transformers-random-init"},
 		"f64":               {one("F64", 1, 8), "mlx-dtype"},
 		"fp8":               {one("F8_E4M3", 4, 4), "mlx-fp8-bytes fp8-without-scale"},
+		"nvfp4":             {scaled("U8", "F8_E4M3"), ""}, // bytes are what the scales should be read as
+		"mxfp8":             {scaled("F8_E4M3", "F8_E8M0"), "mlx-fp8-bytes"},
 		"gguf":              {map[string]string{"m.gguf": ggufOf(t, 30, 39, 12, 6)}, "mlx-lm-only-safetensors mlx-gguf-stops mlx-gguf-type mlx-gguf-narrows mlx-gguf-dequantizes safetensors-dtype"},
 	}
 }
