@@ -45,6 +45,9 @@ func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 // weights are stored quantized, and prepares -q.
 func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
 	mlxconfig.Edit(doc)
+	for _, key := range claim.Nulls(doc) {
+		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is null, as if it were not there: left out", key))
+	}
 	if err := p.hoist(doc); err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package export_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +84,38 @@ func TestFilesBeside(t *testing.T) {
 		_, err := plan(t, src, export.Options{Out: filepath.Join(t.TempDir(), "out")})
 		if (err == nil) != (c.fails == "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 			t.Errorf("%s %.30q: %v, want %q", c.file, c.text, err, c.fails)
+		}
+	}
+}
+
+// A quantization block that is null is none, which is said; one that is no object stops
+// mlx_lm and transformers, and so stops the export, and gaps as well.
+func TestQuantizationBlocksOfOtherTypes(t *testing.T) {
+	for _, key := range []string{"quantization_config", "quantization", "text_config"} {
+		for _, value := range []string{"null", `"fp8"`, "[]", `["fp8", {"bits": 4}]`, "true", "false", "8"} {
+			more := fmt.Sprintf(`, %q: %s`, key, value)
+			name := key
+			if key == "text_config" {
+				more = fmt.Sprintf(`, "text_config": {"quantization_config": %s}`, value)
+				name = "text_config.quantization_config"
+			}
+			src := reconfigured(t, "llama", more)
+			if value != "null" {
+				_, err := plan(t, src, export.Options{Out: filepath.Join(t.TempDir(), "out")})
+				if err == nil || !strings.Contains(err.Error(), "config.json: "+name+" is a") {
+					t.Errorf("%s: %v", more, err)
+				}
+				continue
+			}
+			p, err := plan(t, src, export.Options{Out: filepath.Join(t.TempDir(), "out")})
+			if err != nil || !slices.ContainsFunc(p.Notes, func(n string) bool { return strings.Contains(n, name+" is null") }) {
+				t.Errorf("%s: nothing is said: %v, %v", more, p, err)
+			}
+			out, _ := exported(t, src, export.Options{NoSync: true})
+			config, err := os.ReadFile(filepath.Join(out, "config.json"))
+			if err != nil || bytes.Contains(config, []byte("quantization")) {
+				t.Errorf("%s: %v\n%s", more, err, config)
+			}
 		}
 	}
 }

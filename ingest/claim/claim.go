@@ -38,6 +38,17 @@ func Remove(config *pyjson.Object) {
 	eachClaim(config, func(o *pyjson.Object, _, k string) { o.Remove(k) })
 }
 
+// Nulls takes out the keys that say nothing, and names them. Readers pass over them.
+func Nulls(config *pyjson.Object) (keys []string) {
+	eachClaim(config, func(o *pyjson.Object, at, k string) {
+		if v, _ := o.Get(k); v == nil {
+			o.Remove(k)
+			keys = append(keys, at+k)
+		}
+	})
+	return keys
+}
+
 func eachClaim(config *pyjson.Object, visit func(o *pyjson.Object, at, key string)) {
 	for _, key := range quantizationKeys {
 		if config.Has(key) {

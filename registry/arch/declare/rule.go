@@ -116,10 +116,26 @@ func (c *Read) argument(s *scope, n *expr.Node) error {
 	return nil
 }
 
+// blocks are where config.json says how weights are stored.
+var blocks = []string{"quantization", "quantization_config", "text_config.quantization_config"}
+
 // loader takes what config.json's quantization_config says about every
 // architecture alike: mlx_lm's loader repacks AWQ after the architecture's own
 // steps.
 func (r *Declared) loader() error {
+	for _, key := range blocks {
+		found, ok := dig(r.config, key)
+		if _, isObject := found.(object); !ok || isObject {
+			continue
+		}
+		if v, ok := found.(expr.Value); !ok || !v.IsNull() { // null is as good as nothing to all of them
+			what := "a list"
+			if ok {
+				what = fmt.Sprintf("%v (%.40s)", v.Kind(), v)
+			}
+			return fmt.Errorf("config.json: %s is %s, where mlx_lm and transformers take an object and fail: put back what it was, or take it out of config.json if no weight is quantized", key, what)
+		}
+	}
 	method := r.QuantMethod()
 	if method != "awq" && method != "gptq" {
 		return nil
@@ -149,10 +165,10 @@ func (r *Declared) QuantMethod() string {
 	return ""
 }
 
-// Has reports that config.json has a key, whatever its value is.
+// Has reports that config.json has a key that is not null.
 func (r *Declared) Has(key string) bool {
-	_, ok := dig(r.config, key)
-	return ok
+	v, ok := r.config.get(key)
+	return ok && !v.IsNull()
 }
 
 // Key gives a key of config.json.
