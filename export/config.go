@@ -58,6 +58,7 @@ func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
 				return fmt.Errorf("%s: %w", staging.Config, err)
 			}
 			if q != nil {
+				regroup(q, targets)
 				doc.Set("quantization", q)
 			}
 		}
@@ -66,6 +67,24 @@ func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
 		p.quantizer, err = newQuantizer(*p.o.Quantize, doc.Object("quantization"), targets)
 	}
 	return err
+}
+
+// regroup sets the group of a block to the one that all weights in codes have. mlx_lm
+// takes it from the scales, and writes what its loader assumes.
+func regroup(q *pyjson.Object, targets []arch.Target) {
+	group := 0
+	for _, t := range targets {
+		switch g := t.Packed.GroupSize; {
+		case g == 0 || g == group:
+		case group == 0:
+			group = g
+		default:
+			return
+		}
+	}
+	if group > 0 {
+		q.Set("group_size", int64(group))
+	}
 }
 
 // hoist puts quantization_config at the top, wherever the source keeps it.

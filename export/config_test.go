@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -117,5 +118,36 @@ func TestQuantizationBlocksOfOtherTypes(t *testing.T) {
 				t.Errorf("%s: %v\n%s", more, err, config)
 			}
 		}
+	}
+}
+
+// Groups of another size than mlx_lm's loader assumes are told from the scales, and
+// config.json says the size that they have.
+func TestGroupsOfScales(t *testing.T) {
+	c, err := synth.Golden(filepath.Join(goldens, "deepseek_v3-int4.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Config = bytes.Replace(c.Config, []byte(`"moe_intermediate_size":160`), []byte(`"moe_intermediate_size":192`), 1)
+	wider := map[int64]int64{160: 192, 20: 24, 5: 6} // 160 is no multiple of 64
+	for i := range c.Source {
+		s := &c.Source[i]
+		s.Shape = slices.Clone(s.Shape)
+		for k, d := range s.Shape {
+			s.Shape[k] = cmp.Or(wider[d], d)
+		}
+		if strings.HasSuffix(s.Path, ".weight_scale") {
+			s.Shape[1] /= 2
+		}
+		s.Bytes, _ = s.Shape.Bytes(s.DType)
+	}
+	src := filepath.Join(t.TempDir(), "m")
+	if err := c.Write(src, synth.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := exported(t, src, export.Options{NoSync: true})
+	config, err := os.ReadFile(filepath.Join(out, "config.json"))
+	if err != nil || !bytes.Contains(config, []byte(`"group_size": 64`)) || bytes.Contains(config, []byte(`"group_size": 32`)) {
+		t.Errorf("%v\n%s", err, config)
 	}
 }

@@ -40,8 +40,26 @@ var forms = map[string]form{
 	"awq":   {codes: "qweight", scale: "scales", read: (*match).awq},
 }
 
-// grouped is how many elements share a scale.
-func (f form) grouped(c *declare.Read) int { return cmp.Or(f.group, max(c.Group, 32)) }
+// affineGroups are how many elements may share a scale in mlx's affine mode.
+var affineGroups = []int64{32, 64, 128}
+
+// grouped is how many elements share a scale, in a row of in elements with so many
+// groups. Codes that mlx_lm makes affine have any group that mlx knows: it tells it from
+// the scales.
+func (f form) grouped(c *declare.Read, in, groups int64) int {
+	if k := slices.IndexFunc(affineGroups, func(g int64) bool { return g*groups == in }); f.signed && k >= 0 {
+		return int(affineGroups[k])
+	}
+	return cmp.Or(f.group, max(c.Group, 32))
+}
+
+// last is the size of the last axis, 0 without one.
+func last(s tensor.Shape) int64 {
+	if len(s) == 0 {
+		return 0
+	}
+	return s[len(s)-1]
+}
 
 // readAs reads a path as one stored form; mine is false when the checkpoint does not
 // store it so.
@@ -68,7 +86,7 @@ func (r *match) readAs(c *declare.Read, path string, i tensor.Info, ok bool) (f 
 	case form.read != nil:
 		f, t = form.read(r, c, path, codes, scale)
 	default:
-		f, t = repacked(path, codes, scale, form.bits, form.grouped(c))
+		f, t = repacked(path, codes, scale, form.bits, form.grouped(c, last(codes.Shape)*8, last(scale.Shape)))
 		if t == nil && form.signed {
 			f.parts = append(f.parts, minusEight(f.parts[1]))
 		}
@@ -217,6 +235,9 @@ func (r *match) awq(c *declare.Read, path string, qweight, scales tensor.Info) (
 		return Operand{}, r.absentRole(c, path, "zeros")
 	}
 	in, out, groups := qweight.Shape[0], scales.Shape[1], scales.Shape[0]
+	if !slices.Contains(affineGroups, in/groups) {
+		return Operand{}, wrongAt(path, &scales, nil, "%d numbers share a scale, and mlx knows groups of %v only", in/groups, affineGroups)
+	}
 	if hasZeros && !zeros.Shape.Equal(tensor.Shape{groups, out / 8}) {
 		return Operand{}, wrongAt(path, &zeros, nil, "its zeros have shape %v, not %v", zeros.Shape, tensor.Shape{groups, out / 8})
 	}

@@ -59,7 +59,8 @@ func (r *match) parts(c *declare.Read, path string, w Want, own tensor.Info, fou
 	if n < 2 || !op.Complete(w.Shape) {
 		return nil
 	}
-	in, group := w.Shape[n-1], int64(form.grouped(c))
+	in := w.Shape[n-1]
+	group := int64(form.grouped(c, in, last(found[form.scale].Shape)))
 	part := func(role string, dtype tensor.DType, shape ...int64) Want {
 		p := w
 		p.Path, p.DType, p.Shape = r.hfName(sibling(path, c.Parts[role])), dtype, shape

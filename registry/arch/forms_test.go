@@ -27,6 +27,7 @@ func TestStoredForms(t *testing.T) {
 		{"nvfp4(scale = scale)", []tensor.Info{of("a.weight", tensor.U8, 4, 32), of("a.scale", tensor.F8E4M3, 4, 4)}, "4/16", "a.weight"},
 		{"tiles(scale = scale)", []tensor.Info{of("a.weight", tensor.F8E4M3, 4, 64), of("a.scale", tensor.F8E8M0, 4, 2)}, "8/32", "a.weight"},
 		{"int4(packed = codes, scale = scale)", []tensor.Info{of("a.codes", tensor.I32, 4, 8), of("a.scale", tensor.BF16, 4, 2)}, "4/32", "a.codes a.scale"},
+		{"int4(packed = codes, scale = scale)", []tensor.Info{of("a.codes", tensor.I32, 4, 8), of("a.scale", tensor.BF16, 4, 1)}, "4/64", "a.codes a.scale"},
 		{"fp4(packed = codes, scale = scale)", []tensor.Info{of("a.codes", tensor.U8, 4, 32), of("a.scale", tensor.U8, 4, 2)}, "4/32", "a.codes a.scale"},
 		{"mxfp4(blocks = codes, scales = scale)", []tensor.Info{of("a.codes", tensor.U8, 4, 2, 16), of("a.scale", tensor.U8, 4, 2)}, "4/32", "a.codes a.scale"},
 	} {

@@ -72,7 +72,7 @@ type packer struct {
 func (v *inverter) packer(path string, bits, group int, scales tensor.DType) *declare.Read {
 	var found *declare.Read
 	v.Reads.Matching(&v.Budget, path, func(_ int, c *declare.Read) bool {
-		if bits == 4 && scales == tensor.U8 && (c.Kind == "mxfp4" || c.Kind == "fp4") && group == forms[c.Kind].grouped(c) {
+		if bits == 4 && scales == tensor.U8 && (c.Kind == "mxfp4" || c.Kind == "fp4") && group == forms[c.Kind].grouped(c, 0, 0) {
 			found = c
 		}
 		return found != nil
