@@ -297,10 +297,9 @@ func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall
 		t = wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale, without which the values would be wrong", i.DType, r.Arch.Name)
 	case wide(i.DType) || r.Words[path] || !i.DType.Float() && (r.making.Output == nil || r.making.DType == i.DType):
 		return plain(i), nil
-	case i.DType == tensor.F8E5M2:
-		f, t = widened(path, i)
 	case i.DType.Float():
-		t = wrongAt(path, &i, i.Shape, "stored as %v, a type that mlx does not have; take a checkpoint of bf16", i.DType)
+		t = wrongAt(path, &i, i.Shape, "stored as %v, a type that mlx does not have, and no scale lies beside it", i.DType)
+		t.wrong[0].Remedy = "export a checkpoint of bf16 that it was made from, or make one with torch"
 	default:
 		f = plain(i)
 	}
@@ -310,16 +309,6 @@ func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall
 // wide reports floats that are numbers without a scale beside them, in mlx as well.
 func wide(d tensor.DType) bool {
 	return d == tensor.BF16 || d == tensor.F16 || d == tensor.F32 || d == tensor.F64
-}
-
-// widened reads e5m2 without a scale, which mlx has no type for, as the bf16 that has
-// all its numbers.
-func widened(path string, i tensor.Info) (Operand, *Shortfall) {
-	p, err := made("", op.Step{Op: op.Cast, To: tensor.BF16}, storedPart("", i))
-	if err != nil {
-		return Operand{}, wrongAt(path, &i, nil, "%v", err)
-	}
-	return Operand{Array: p.Array, parts: []part{p}}, nil
 }
 
 // packedByConfig reports that config.json says mlx quantized the checkpoint.

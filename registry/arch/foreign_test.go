@@ -220,3 +220,23 @@ func claiming(t *testing.T, config []byte, block string) []byte {
 	}
 	return text
 }
+
+// Floats of types that mlx does not have are not passed on as if they were others: not
+// alone, not in a stack, and not where an operation would read them.
+func TestTypesThatMLXLacks(t *testing.T) {
+	for _, golden := range []string{"llama", "olmoe", "gpt_oss", "deepseek_v3"} {
+		c := goldens(t)[golden]
+		for _, d := range []tensor.DType{tensor.F8E5M2, tensor.F8E4M3FNUZ, tensor.F8E5M2FNUZ, tensor.F8E8M0, tensor.F6E2M3, tensor.F6E3M2, tensor.F4} {
+			list, at := slices.Clone(c.Source), ""
+			for k, i := range list {
+				if at == "" && len(i.Shape) > 1 && i.DType.Float() && strings.Contains(i.Path, ".layers.1.") {
+					list[k].DType, at = d, i.Path
+				}
+			}
+			_, _, r := resolve(t, c, list)
+			if len(r.Gaps) != 1 || r.Gaps[0].Path != at || !strings.Contains(r.Gaps[0].Reason, "stored as "+d.String()) || r.Gaps[0].Remedy == "" {
+				t.Errorf("%s, %s as %v: %+v", golden, at, d, r.Gaps)
+			}
+		}
+	}
+}
