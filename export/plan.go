@@ -45,7 +45,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if err != nil {
 		return nil, err
 	}
-	src, err := readSource(s, v)
+	src, err := readSource(ctx, s, v)
 	if err != nil {
 		return nil, err
 	}

@@ -25,8 +25,8 @@ type source struct {
 	tensors tensor.List   // sorted by path
 }
 
-func readSource(s *registry.Snapshot, v *registry.Revision) (*source, error) {
-	tensors, err := Recorded(s, v)
+func readSource(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*source, error) {
+	tensors, err := Recorded(ctx, s, v)
 	if err != nil {
 		return nil, err
 	}
@@ -38,9 +38,9 @@ func readSource(s *registry.Snapshot, v *registry.Revision) (*source, error) {
 
 // Recorded is what the registry has of the tensors of a revision, sorted by path, to
 // be kept after the snapshot is gone.
-func Recorded(s *registry.Snapshot, v *registry.Revision) (tensors []tensor.Info, err error) {
+func Recorded(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (tensors []tensor.Info, err error) {
 	names := map[string]string{} // of few files
-	for t, err := range s.Tensors(v) {
+	for t, err := range s.Tensors(ctx, v) {
 		if err != nil {
 			return nil, err
 		}

@@ -151,8 +151,8 @@ func pathWords(ctx context.Context, begun string, s *registry.Snapshot) (words [
 	}
 	seen := map[string]bool{}
 	for _, v := range models {
-		for b, err := range s.Blocks(v) {
-			if err != nil || ctx.Err() != nil || len(words) >= maxCompletions {
+		for b, err := range s.Blocks(ctx, v) {
+			if err != nil || len(words) >= maxCompletions {
 				return words
 			}
 			segments := strings.Split(b.Template(), ".")

@@ -111,7 +111,7 @@ func BenchmarkBlockHeaders(b *testing.B) {
 		}
 		rows := 0
 		for _, v := range models {
-			for block, err := range s.Blocks(v) {
+			for block, err := range s.Blocks(b.Context(), v) {
 				if err != nil {
 					return err
 				}
@@ -134,7 +134,7 @@ func BenchmarkSum(b *testing.B) {
 		}
 		sum := int64(0)
 		for _, v := range models {
-			for block, err := range s.Blocks(v) {
+			for block, err := range s.Blocks(b.Context(), v) {
 				if err != nil {
 					return err
 				}
@@ -160,7 +160,7 @@ func BenchmarkTensors(b *testing.B) {
 		if err != nil {
 			return err
 		}
-		for _, err := range s.Tensors(v) {
+		for _, err := range s.Tensors(b.Context(), v) {
 			if err != nil {
 				return err
 			}
@@ -234,7 +234,7 @@ func BenchmarkOpen(b *testing.B) {
 				return err
 			}
 			for _, v := range models {
-				for _, err := range s.Blocks(v) {
+				for _, err := range s.Blocks(b.Context(), v) {
 					if err != nil {
 						return err
 					}

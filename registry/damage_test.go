@@ -44,7 +44,7 @@ func readAll(r *registry.Registry) (c content, err error) {
 			for _, v := range revisions {
 				c.Revisions = append(c.Revisions, *v)
 				var list []tensor.Info
-				for t, err := range s.Tensors(v) {
+				for t, err := range s.Tensors(context.Background(), v) {
 					if err != nil {
 						return err
 					}

@@ -41,7 +41,7 @@ func Example() {
 		}
 		t, ok, err := s.Lookup(v, "layers.1.mlp.weight")
 		fmt.Println(ok, t.DType, t.Shape, t.Offset)
-		for b, err := range s.Blocks(v) {
+		for b, err := range s.Blocks(context.Background(), v) {
 			if err != nil {
 				return err
 			}

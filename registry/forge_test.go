@@ -115,7 +115,7 @@ func readEverything(r *Registry) error {
 			if _, err := s.Find(all[0].Ref()); err != nil {
 				return err
 			}
-			for b, err := range s.Blocks(all[0]) {
+			for b, err := range s.Blocks(context.Background(), all[0]) {
 				if err != nil {
 					return err
 				}
@@ -128,7 +128,7 @@ func readEverything(r *Registry) error {
 				b.Stats()
 				b.Slices(0)
 			}
-			for _, err := range s.Tensors(all[0]) {
+			for _, err := range s.Tensors(context.Background(), all[0]) {
 				if err != nil {
 					return err
 				}

@@ -42,6 +42,20 @@ func TestInterrupted(t *testing.T) {
 			_, err := into.Merge(ctx, r)
 			return err
 		}},
+		{"tensors", 600, func(ctx context.Context) error {
+			return r.View(func(s *registry.Snapshot) error {
+				v, err := s.Find("m1")
+				if err != nil {
+					return err
+				}
+				for _, err := range s.Tensors(ctx, v) {
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}},
 		{"compact", 2 * 3 * 600, func(ctx context.Context) error { _, _, err := r.Compact(ctx); return err }},
 	} {
 		t.Run(c.name, func(t *testing.T) { ingesttest.Interrupted(t, c.looks, c.work) })

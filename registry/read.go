@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"encoding/binary"
 	"iter"
 	"slices"
@@ -88,14 +89,15 @@ func (s *Snapshot) block(st *state, at int) (*block.Block, error) {
 }
 
 // Blocks yields a revision's blocks in template order: one block per template.
-// Columns are decoded when asked for, so a query costs what it touches.
-func (s *Snapshot) Blocks(v *Revision) iter.Seq2[*block.Block, error] {
-	return s.BlocksWhere(v, nil)
+// Columns are decoded when asked for, so a query costs what it touches. A context that
+// is done is an error.
+func (s *Snapshot) Blocks(ctx context.Context, v *Revision) iter.Seq2[*block.Block, error] {
+	return s.BlocksWhere(ctx, v, nil)
 }
 
 // BlocksWhere is Blocks for the templates that keep accepts; the others are not
 // read at all. nil keeps all.
-func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) iter.Seq2[*block.Block, error] {
+func (s *Snapshot) BlocksWhere(ctx context.Context, v *Revision, keep func(template string) bool) iter.Seq2[*block.Block, error] {
 	return func(yield func(*block.Block, error) bool) {
 		st, err := s.state(v)
 		if err != nil {
@@ -105,6 +107,10 @@ func (s *Snapshot) BlocksWhere(v *Revision, keep func(template string) bool) ite
 		for at, x := range st.raw {
 			if keep != nil && !keep(block.TemplateOf(x.key)) {
 				continue
+			}
+			if err := ctx.Err(); err != nil {
+				yield(nil, err)
+				return
 			}
 			b, err := s.block(st, at)
 			if err == nil && !yield(b, nil) {
@@ -147,9 +153,9 @@ func (s *Snapshot) Lookup(v *Revision, path string) (tensor.Info, bool, error) {
 }
 
 // Tensors yields every tensor of a revision, block by block, then in index order.
-func (s *Snapshot) Tensors(v *Revision) iter.Seq2[tensor.Info, error] {
+func (s *Snapshot) Tensors(ctx context.Context, v *Revision) iter.Seq2[tensor.Info, error] {
 	return func(yield func(tensor.Info, error) bool) {
-		for b, err := range s.Blocks(v) {
+		for b, err := range s.Blocks(ctx, v) {
 			if err != nil {
 				yield(tensor.Info{}, err)
 				return

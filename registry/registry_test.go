@@ -121,7 +121,7 @@ func byPath(list []tensor.Info) []tensor.Info {
 func all(t testing.TB, s *registry.Snapshot, v *registry.Revision) []tensor.Info {
 	t.Helper()
 	var list []tensor.Info
-	for i, err := range s.Tensors(v) {
+	for i, err := range s.Tensors(t.Context(), v) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,7 +191,7 @@ func TestGrid(t *testing.T) {
 	holed := put(t, r, "holed", slices.DeleteFunc(moe(3, 4, 1), func(i tensor.Info) bool { return i.Path == "model.layers.1.mlp.experts.2.up_proj.weight" }))
 	const template = "model.layers.{layer}.mlp.experts.{expert}.up_proj.weight"
 	find := func(s *registry.Snapshot, v *registry.Revision) *block.Block {
-		for b, err := range s.BlocksWhere(v, func(name string) bool { return name == template }) {
+		for b, err := range s.BlocksWhere(t.Context(), v, func(name string) bool { return name == template }) {
 			if err != nil {
 				t.Fatal(err)
 			}

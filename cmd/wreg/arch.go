@@ -192,7 +192,7 @@ func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, fi
 	if err != nil {
 		return nil, err
 	}
-	all, err := tensorsOf(s, v)
+	all, err := tensorsOf(ctx, s, v)
 	if err != nil {
 		return nil, err
 	}
@@ -211,8 +211,8 @@ func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, fi
 }
 
 // tensorsOf lists a revision's tensors by path, for as long as the snapshot is there.
-func tensorsOf(s *registry.Snapshot, v *registry.Revision) (all tensor.List, err error) {
-	for t, err := range s.Tensors(v) {
+func tensorsOf(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (all tensor.List, err error) {
+	for t, err := range s.Tensors(ctx, v) {
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -30,7 +31,7 @@ func showCommand(a *app) *cobra.Command {
 				}
 				if len(args) == 1 {
 					rows = showRevision(v)
-					quantized, err := showQuantized(s, v)
+					quantized, err := showQuantized(c.Context(), s, v)
 					rows = append(rows, field{"quantized", quantized})
 					return err
 				}
@@ -86,8 +87,8 @@ func showRevision(v *registry.Revision) object {
 
 // showQuantized lists the logical tensors that MLX stores as packed weight, scales
 // and biases.
-func showQuantized(s *registry.Snapshot, v *registry.Revision) ([]any, error) {
-	all, err := tensorsOf(s, v)
+func showQuantized(ctx context.Context, s *registry.Snapshot, v *registry.Revision) ([]any, error) {
+	all, err := tensorsOf(ctx, s, v)
 	if err != nil {
 		return nil, err
 	}

@@ -171,7 +171,7 @@ func (a *app) verifyBytes(ctx context.Context, dir string, v *registry.Revision,
 	if v != nil && v.Receipt == nil {
 		var tensors []tensor.Info
 		err = a.read(func(_ *registry.Registry, s *registry.Snapshot) (err error) {
-			tensors, err = export.Recorded(s, v)
+			tensors, err = export.Recorded(ctx, s, v)
 			return err
 		})
 		if err == nil {

@@ -46,10 +46,7 @@ func (c *modelView) open() {
 		return
 	}
 	c.blocks = map[string]*rows{}
-	for b, err := range c.snapshot.Blocks(c.revision) {
-		if err == nil {
-			err = c.ctx.Err()
-		}
+	for b, err := range c.snapshot.Blocks(c.ctx, c.revision) {
 		if err != nil {
 			c.fail(err)
 			return
@@ -246,10 +243,7 @@ func (c *modelView) All(yield func(tensor.Info) bool) {
 // each yields every tensor in the order of the blocks, whole ones with all that is
 // known.
 func (c *modelView) each(whole bool, yield func(tensor.Info) bool) {
-	for b, err := range c.snapshot.Blocks(c.revision) {
-		if err == nil {
-			err = c.ctx.Err()
-		}
+	for b, err := range c.snapshot.Blocks(c.ctx, c.revision) {
 		if err != nil {
 			c.fail(err)
 			return

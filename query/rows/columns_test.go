@@ -49,7 +49,7 @@ func TestColumnsAgree(t *testing.T) {
 	seen := 0
 	err = r.View(func(s *registry.Snapshot) error {
 		m := newMatcher(nil)
-		for b, err := range s.Blocks(v) {
+		for b, err := range s.Blocks(t.Context(), v) {
 			if err != nil {
 				return err
 			}

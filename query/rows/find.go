@@ -24,10 +24,7 @@ func (out *Sink) Find(ctx context.Context, s *registry.Snapshot, models []*regis
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for b, err := range s.BlocksWhere(v, m.may) {
-			if err == nil {
-				err = ctx.Err()
-			}
+		for b, err := range s.BlocksWhere(ctx, v, m.may) {
 			if err != nil {
 				return err
 			}
@@ -103,10 +100,7 @@ type blockPlan struct {
 // Blocks lists what a query does with the blocks of a model that may match.
 func Blocks(ctx context.Context, s *registry.Snapshot, v *registry.Revision, patterns []*tensor.Pattern, q *Spec) (list []blockPlan, err error) {
 	m := newMatcher(patterns)
-	for block, err := range s.BlocksWhere(v, m.may) {
-		if err == nil {
-			err = ctx.Err()
-		}
+	for block, err := range s.BlocksWhere(ctx, v, m.may) {
 		if err != nil {
 			return nil, err
 		}
