@@ -2,8 +2,10 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -166,7 +168,11 @@ func (c *Checkpoint) noteFlat() {
 // noteVariants says which files hold the model once more.
 func (c *Checkpoint) noteVariants(all []shards.Variant) {
 	for _, v := range all {
-		c.note("variant", v.File, "", "%s: not read: a variant of %s; wreg ingest it by name to index it too", v.File, v.Of)
+		name, by := v.Files[0], "wreg ingest it by name"
+		if more := len(v.Files) - 1; more > 0 {
+			by = fmt.Sprintf("so are %d more shards; name its index, or move them into a folder of their own,", more)
+		}
+		c.note("variant", name, "", "%s: not read: a variant of %s; %s to index it too", name, v.Of, by)
 	}
 }
 
@@ -201,8 +207,9 @@ func (c *Checkpoint) pieced() error {
 			largest[at] = r
 		}
 	}
-	for at, n := range again {
-		if n < 2 || 2*n < len(c.open[at.second].reader.Tensors()) {
+	for _, at := range slices.SortedFunc(maps.Keys(again), func(a, b pair) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.second, b.second)) }) {
+		n := again[at]
+		if all := len(c.open[at.second].reader.Tensors()); 2*n < all || n < min(all, 2) {
 			continue
 		}
 		r := largest[at]

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -67,7 +68,11 @@ func TestApart(t *testing.T) {
 		{"two variants, one in two words", map[string]string{"net.pt": a, "net.ema.pt": b, "net.ema.fp16.pt": b},
 			summary{[]string{"a net.pt"}, []string{"variant net.ema.fp16.pt", "variant net.ema.pt"}}, nil},
 		{"variant in shards", map[string]string{of("m", 1, 2, ".safetensors"): a, of("m", 2, 2, ".safetensors"): b, of("m.fp16", 1, 2, ".safetensors"): a, of("m.fp16", 2, 2, ".safetensors"): a},
-			summary{[]string{"a " + of("m", 1, 2, ".safetensors"), "b " + of("m", 2, 2, ".safetensors")}, []string{"variant " + of("m.fp16", 1, 2, ".safetensors"), "variant " + of("m.fp16", 2, 2, ".safetensors")}}, nil},
+			summary{[]string{"a " + of("m", 1, 2, ".safetensors"), "b " + of("m", 2, 2, ".safetensors")}, []string{"variant " + of("m.fp16", 1, 2, ".safetensors")}}, nil},
+		{"two variants in shards", map[string]string{"m.bin": a, of("m.a", 1, 2, ".bin"): a, of("m.a", 2, 2, ".bin"): a, of("m.b", 1, 2, ".bin"): a, of("m.b", 2, 2, ".bin"): a},
+			summary{[]string{"a m.bin"}, []string{"variant " + of("m.a", 1, 2, ".bin"), "variant " + of("m.b", 1, 2, ".bin")}}, nil},
+		{"an index by the name of a variant", map[string]string{of("m.fp16", 1, 2, ".safetensors"): a, of("m.fp16", 2, 2, ".safetensors"): b, "m.safetensors.index.fp16.json": indexOf("a " + of("m.fp16", 1, 2, ".safetensors"))},
+			summary{[]string{"a " + of("m.fp16", 1, 2, ".safetensors"), "b " + of("m.fp16", 2, 2, ".safetensors")}, nil}, nil},
 		{"variant in shards, as it was once spelled", map[string]string{"m.bin": ab, of("m", 1, 1, ".fp16.bin"): a},
 			summary{[]string{"a m.bin", "b m.bin"}, []string{"variant " + of("m", 1, 1, ".fp16.bin")}}, nil},
 		{"safetensors of the variant alone", map[string]string{"m.bin": ab, "m.fp16.safetensors": a},
@@ -118,11 +123,18 @@ func TestApart(t *testing.T) {
 		{"one of them is the model", map[string]string{"consolidated.00.pth": ab}, summary{Tensors: []string{"a consolidated.00.pth", "b consolidated.00.pth"}}, nil},
 		{"tensor-parallel, DeepSeek's", map[string]string{"model0-mp2.safetensors": ab, "model1-mp2.safetensors": ab}, summary{}, []string{"model parallelism"}},
 		{"ranks", map[string]string{"model_world_size_2_rank_0.pt": a, "model_world_size_2_rank_1.pt": a}, summary{}, []string{"one for each process"}},
+		{"ranks of adapters are none", map[string]string{"lora_rank_16.pt": a, "lora_rank_32.pt": a}, summary{}, []string{"lora_rank_16.pt, lora_rank_32.pt; name one"}},
+		{"one tensor in pieces", map[string]string{s1: shard(t, 1, "a"), s2: shard(t, 2, "a")}, summary{}, []string{"pieces of each"}},
+		{"split", map[string]string{"m.safetensors.aa": a[:20], "m.safetensors.ab": a[20:]}, summary{}, []string{"m.safetensors.aa, m.safetensors.ab are pieces of one file", "cat"}},
+		{"split otherwise", map[string]string{"m.gguf-split-a": "GGUF", "m.gguf-split-b": "x"}, summary{}, []string{"pieces of one file"}},
+		{"split, with a count", map[string]string{"m.gguf.part1of2": "GGUF", "m.gguf.part2of2": "x"}, summary{}, []string{"pieces of one file"}},
 		{"numbered as shards", map[string]string{s1: shard(t, 1, "a", "b"), s2: shard(t, 2, "a", "b")}, summary{}, []string{"pieces of each", `"a"`, s1, s2}},
 		{"copies numbered as shards", map[string]string{s1: shard(t, 1, "a", "b"), s2: shard(t, 1, "a", "b")},
 			summary{[]string{"a " + s1, "b " + s1}, []string{"duplicate-tensor " + s2 + " a"}}, nil},
 		{"DeepSpeed ZeRO-3", map[string]string{zero + "model_states.pt": a, zero + "optim_states.pt": a}, summary{}, []string{"ZeRO-3", "zero_to_fp32.py"}},
 		{"DeepSpeed ZeRO", map[string]string{"bf16_" + zero + "optim_states.pt": a}, summary{}, []string{"DeepSpeed ZeRO", "zero_to_fp32.py"}},
+		{"DeepSpeed ZeRO, as it once was spelled", map[string]string{"zero_pp_rank_0_mp_rank_00optim_states.pt": a}, summary{}, []string{"DeepSpeed ZeRO", "zero_to_fp32.py"}},
+		{"DeepSpeed's experts", map[string]string{"expert_0_mp_rank_00_model_states.pt": a, "expert_1_mp_rank_00_model_states.pt": b, "mp_rank_00_model_states.pt": a}, summary{}, []string{"one for each process"}},
 		{"DeepSpeed ZeRO-2", map[string]string{"mp_rank_00_model_states.pt": a, zero + "optim_states.pt": b},
 			summary{[]string{"a mp_rank_00_model_states.pt"}, []string{"optimizer-pieces mp_rank_00_model_states.pt"}}, nil},
 		{"DeepSpeed, the folder above", map[string]string{"global_step12/" + zero + "model_states.pt": a, "latest": "global_step12"}, summary{}, []string{"global_step12", "zero_to_fp32.py"}},
@@ -166,5 +178,25 @@ func TestApart(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// TestVariantIndex: the index of a variant decides where it is named.
+func TestVariantIndex(t *testing.T) {
+	dir := t.TempDir()
+	const one, index = "m.fp16-00001-of-00001.safetensors", "m.safetensors.index.fp16.json"
+	writeFiles(t, dir, map[string]string{"m.safetensors": shard(t, 1, "a"), one: shard(t, 2, "a"), index: indexOf("a " + one)})
+	for name, want := range map[string]summary{
+		"":    {[]string{"a m.safetensors"}, []string{"variant " + one}},
+		index: {Tensors: []string{"a " + one}},
+	} {
+		c, err := Open(t.Context(), filepath.Join(dir, name), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, summarize(c)); d != "" {
+			t.Errorf("%q: %s", name, d)
+		}
+		c.Close()
 	}
 }

@@ -147,7 +147,7 @@ const maxBeside = 1000
 func (c *Checkpoint) readBeside(ctx context.Context, d *folder.Folder, entries []fs.DirEntry, glance bool) error {
 	names := 0
 	for _, e := range entries {
-		if !folder.Beside(e.Name()) {
+		if name := e.Name(); !folder.Beside(name) && (name == "config.json" || !strings.HasSuffix(name, "config.json")) {
 			continue
 		}
 		if names++; names > maxBeside {
@@ -157,7 +157,7 @@ func (c *Checkpoint) readBeside(ctx context.Context, d *folder.Folder, entries [
 			return err
 		}
 		if err := d.Intact(e.Name(), glance); err != nil {
-			c.note("broken-file", e.Name(), "", "%v; an export would refuse it", err)
+			c.note("broken-file", e.Name(), "", "%v", err)
 		}
 	}
 	return nil

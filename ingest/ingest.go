@@ -15,7 +15,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"wreg/ingest/folder"
 	"wreg/ingest/shards"
@@ -50,7 +49,7 @@ func Open(ctx context.Context, path string, o Options) (*Checkpoint, error) {
 	switch {
 	case info.IsDir():
 		err = c.openFolder(ctx, o)
-	case strings.HasSuffix(abs, shards.IndexSuffix):
+	case shards.IsIndex(abs):
 		c.root, c.single = filepath.Dir(abs), filepath.Base(abs)
 		err = c.openIndex(ctx, o)
 	default:

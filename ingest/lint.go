@@ -144,6 +144,11 @@ func checkSkipped(l *linted, r *LintRule) {
 
 func checkStrays(l *linted, r *LintRule) {
 	l.files(r, func(f *file) bool { return f.stray && mlxFile.MatchString(f.info.Name) })
+	for _, f := range l.c.Findings() {
+		if f.Rule == "variant" && mlxFile.MatchString(f.File) {
+			l.add(r, f.File, "", "%s", f.File)
+		}
+	}
 }
 
 func checkFP8Scale(l *linted, r *LintRule) {
@@ -208,5 +213,5 @@ func checkNoSafetensorsDType(l *linted, r *LintRule) {
 
 // hasIndex reports whether an index was read.
 func (c *Checkpoint) hasIndex() bool {
-	return slices.ContainsFunc(c.files, func(f tensor.File) bool { return strings.HasSuffix(f.Name, shards.IndexSuffix) })
+	return slices.ContainsFunc(c.files, func(f tensor.File) bool { return shards.IsIndex(f.Name) })
 }

@@ -53,6 +53,7 @@ func lintCases(t *testing.T) map[string]struct {
 		"one more file":     {map[string]string{"model-a.safetensors": shard(t, 1, "a"), "x.safetensors": shard(t, 1, "b"), stIdx: indexOf("a model-a.safetensors", "b x.safetensors")}, "mlx-lm-skips-file"},
 		"stray":             {map[string]string{s1: shard(t, 1, "a"), "model-old.safetensors": shard(t, 1, "b"), stIdx: indexOf("a " + s1)}, "stray-shard mlx-lm-reads-stray"},
 		"single and shards": {map[string]string{s1: shard(t, 1, "a"), "model.safetensors": shard(t, 1, "b"), stIdx: indexOf("a " + s1)}, "stray-shard mlx-lm-reads-stray transformers-single-file"},
+		"variant":           {map[string]string{"model.safetensors": shard(t, 1, "a"), "model.fp16.safetensors": shard(t, 1, "a")}, "variant mlx-lm-reads-stray"},
 		"no index":          {map[string]string{s1: shard(t, 1, "a"), s2: shard(t, 1, "b")}, "transformers-no-index"},
 		"lacking":           {map[string]string{s1: shard(t, 1, "a"), stIdx: indexOf("a "+s1, "b "+s1)}, "index-missing-tensor transformers-random-init"},
 		"f64":               {one("F64", 1, 8), "mlx-dtype"},

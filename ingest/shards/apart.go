@@ -8,10 +8,13 @@ import (
 	"strings"
 )
 
-// Variant is a file that holds a model once more: in another type, or as training
+// Variant is files that holds a model once more: in another type, or as training
 // left it beside what it made of it. diffusers and transformers name it so, and read
 // the one without the word.
-type Variant struct{ File, Of string }
+type Variant struct {
+	Files []string // one, or its shards
+	Of    string
+}
 
 // setVariantsApart takes NAME.WORD.ext out of the weights where NAME.ext, or shards of
 // it, are among them.
@@ -35,7 +38,7 @@ func (k *Contents) setVariantsApart() {
 					return false
 				}
 				if at = m[1]; usual[at] != "" {
-					k.Variants = append(k.Variants, Variant{name, usual[at]})
+					k.variant(name, usual[at])
 					return true
 				}
 			}
@@ -46,16 +49,29 @@ func (k *Contents) setVariantsApart() {
 	}
 }
 
+// variant adds a file to the variants, to the shards of the same if it is one.
+func (k *Contents) variant(name, of string) {
+	if _, _, part := PartOf(name); part && len(k.Variants) > 0 {
+		last := &k.Variants[len(k.Variants)-1]
+		if len(Sets(append(slices.Clone(last.Files), name))) == 1 {
+			last.Files = append(last.Files, name)
+			return
+		}
+	}
+	k.Variants = append(k.Variants, Variant{[]string{name}, of})
+}
+
 // Keep puts variants that an index names back among the weights: they are its shards.
 func (k *Contents) Keep(x *Index) {
 	named := SetOf(x.Shards)
 	k.Variants = slices.DeleteFunc(k.Variants, func(v Variant) bool {
-		if f := FamilyOf(v.File); f != nil && named[v.File] {
-			k.Weights[f.Name] = append(k.Weights[f.Name], v.File)
-			slices.Sort(k.Weights[f.Name])
-			return true
+		f := FamilyOf(v.Files[0])
+		if !slices.ContainsFunc(v.Files, func(name string) bool { return named[name] }) {
+			return false
 		}
-		return false
+		k.Weights[f.Name] = append(k.Weights[f.Name], v.Files...)
+		slices.Sort(k.Weights[f.Name])
+		return true
 	})
 }
 
@@ -150,12 +166,18 @@ const (
 // Pieces are in the order in which they are looked for.
 var Pieces = []Piece{
 	{regexp.MustCompile(`zero_pp_rank_\d+_mp_rank_\d+_model_states\.pt$`), 1, "pieces of a DeepSpeed ZeRO-3 checkpoint, one for each process", zeroToFP32},
-	{regexp.MustCompile(`zero_pp_rank_\d+_mp_rank_\d+_optim_states\.pt$`), 1, "optimizer states of a DeepSpeed ZeRO checkpoint, one for each process", zeroToFP32},
+	{regexp.MustCompile(`zero_pp_rank_\d+_mp_rank_\d+_?optim_states\.pt$`), 1, "optimizer states of a DeepSpeed ZeRO checkpoint, one for each process", zeroToFP32},
 	{regexp.MustCompile(`^layer_\d+-model_\d+-model_states\.pt$`), 1, "layers of a DeepSpeed pipeline, in pieces", joinThem},
 	{regexp.MustCompile(`^mp_rank_\d+(_\d+)*(_model_states\.pt)?$`), 2, "pieces of each tensor, one for each process of model parallelism (Megatron, DeepSpeed)", joinThem},
 	{regexp.MustCompile(`^consolidated\.\d+\.(pth|pt|safetensors)$`), 2, "pieces of each tensor, one for each process of model parallelism, as Meta's models come", "convert them with the script of the model's makers, or of transformers"},
 	{regexp.MustCompile(`^model\d+-mp\d+\.safetensors$`), 2, "pieces of each tensor, one for each process of model parallelism, as DeepSeek's converter leaves them", "take the files they were made of"},
-	{regexp.MustCompile(`(^|[-_.])(model_parallel|tp|mp|rank)[-_]?\d+([-_.].*)?\.(pt|pth|bin|ckpt|safetensors)$`), 2, "pieces, one for each process (FSDP, tensor or model parallelism)", joinThem},
+	{regexp.MustCompile(`(^|[-_.])(model_parallel|tp|mp|rank)[-_]?(?P<no>\d+)([-_.].*)?\.(pt|pth|bin|ckpt|safetensors)$`), 2, "pieces, one for each process (FSDP, tensor or model parallelism)", joinThem},
+	{regexp.MustCompile(`\.(safetensors|gguf|bin|pt|pth|ckpt|npz)[-.](split-?)?(part)?[-_.]?([a-z]{1,3}|\d{1,4}([-_]?of[-_]?\d{1,4})?)$`), 2, "pieces of one file, as split leaves them", "join them with cat, in their order"},
+}
+
+// first reports the piece of the first process: other numbers (lora_rank_16) count none.
+func (p *Piece) first(name string) bool {
+	return strings.Trim(p.name.FindStringSubmatch(name)[p.name.SubexpIndex("no")], "0") == ""
 }
 
 // PiecesAmong finds the first kind of pieces among names.
@@ -163,7 +185,7 @@ func PiecesAmong(names []string) (kind *Piece, pieces []string) {
 	for i := range Pieces {
 		kind = &Pieces[i]
 		pieces = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !kind.name.MatchString(name) })
-		if len(pieces) >= kind.few {
+		if len(pieces) >= kind.few && (kind.name.SubexpIndex("no") < 0 || slices.ContainsFunc(pieces, kind.first)) {
 			return kind, pieces
 		}
 	}

@@ -29,7 +29,7 @@ var Families = []Family{
 
 // noWeights are files and folders that training leaves beside torch weights. They
 // hold no weights of the model and are passed over.
-var noWeights = regexp.MustCompile(`(?i)^((training_args|optim|optimizers?|optimizer_states?|(lr_)?schedulers?|scaler|sampler|rng_states?|random_states|trainer_state|extra_state|custom_checkpoint|loss)\d*([-_.][-_.0-9a-z]*)?|.*_optim_states)(\.(bin|pt|pth|pkl))?$`)
+var noWeights = regexp.MustCompile(`(?i)^((training_args|optim|optimizers?|optimizer_states?|(lr_)?schedulers?|scaler|sampler|rng_states?|random_states|trainer_state|extra_state|custom_checkpoint|loss)\d*([-_.][-_.0-9a-z]*)?|.*optim_states)(\.(bin|pt|pth|pkl))?$`)
 
 // OfTraining reports the name of a file or folder that holds what training needs to
 // go on, and no weights.
@@ -54,6 +54,10 @@ func FamilyNamed(format string) *Family {
 	return &Families[slices.IndexFunc(Families, func(f Family) bool { return f.Name == format })]
 }
 
+// incomplete are the extensions that programs give a download before it is whole, or a
+// file beside it that says so.
+var incomplete = []string{".incomplete", ".part", ".partial", ".crdownload", ".download", ".aria2"}
+
 // Contents is what a folder holds, sorted into what concerns us.
 type Contents struct {
 	Weights    map[string][]string // family → files, sorted
@@ -76,7 +80,7 @@ func Sort(entries []fs.DirEntry) *Contents {
 			k.Subfolders = append(k.Subfolders, name)
 		case name == "config.json":
 			k.Config = true
-		case strings.HasSuffix(name, ".incomplete"):
+		case slices.Contains(incomplete, path.Ext(name)):
 			k.Incomplete = append(k.Incomplete, name)
 		case strings.HasSuffix(name, IndexSuffix):
 			k.Indexes = append(k.Indexes, name)

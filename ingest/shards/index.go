@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -27,6 +28,12 @@ const (
 	IndexSuffix = ".index.json"
 	MaxIndex    = 100_000_000 // bytes of an index file, as of a safetensors header
 )
+
+var indexName = regexp.MustCompile(`\.index(\.[A-Za-z][\w-]*)?\.json$`)
+
+// IsIndex reports the name of an index, a variant's (model.safetensors.index.fp16.json)
+// too, which decides where it is named by itself.
+func IsIndex(name string) bool { return indexName.MatchString(name) }
 
 // Index is what an index.json says: which shard holds which tensor.
 type Index struct {
