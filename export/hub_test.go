@@ -77,8 +77,8 @@ func TestHub(t *testing.T) {
 			})
 		}
 	}
-	if served < 180 {
-		t.Errorf("%d models are served, 180 were", served)
+	if served < 360 {
+		t.Errorf("%d models are served, 360 were", served)
 	}
 }
 
