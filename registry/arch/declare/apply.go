@@ -60,10 +60,10 @@ func shown(a *lang.Arch, err error) error {
 }
 
 // spendAt counts names, at the place of an expression; spendNameAt some of a length.
-func (r *Declared) spendAt(n *expr.Node, names int64) error { return faultOf(n, r.Spend(names)) }
+func (r *Declared) spendAt(n *expr.Node, names int64) error { return fault(n, r.Spend(names)) }
 
 func (r *Declared) spendNameAt(n *expr.Node, count int64, length int) error {
-	return faultOf(n, r.SpendName(count, length))
+	return fault(n, r.SpendName(count, length))
 }
 
 // remember keeps the deepest reason why a name has no value.
@@ -83,7 +83,7 @@ func (r *Declared) ruleAt(s *lang.Statement) string {
 	return rule
 }
 
-func placed(s *lang.Statement, err error) error { return faultOf(&expr.Node{Pos: s.Pos}, err) }
+func placed(s *lang.Statement, err error) error { return fault(&expr.Node{Pos: s.Pos}, err) }
 
 // statements runs a body. Its renamings hold for all of it, also for a let above
 // them that asks for a tensor.

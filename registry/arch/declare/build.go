@@ -63,7 +63,7 @@ func (s *scope) load(name string, n *expr.Node) (*TensorExpr, error) {
 	if err == nil {
 		err = s.run.SpendName(1, len(path))
 	}
-	return &TensorExpr{Step: op.Step{Op: op.Load, Path: path}}, faultOf(n, err)
+	return &TensorExpr{Step: op.Step{Op: op.Load, Path: path}}, fault(n, err)
 }
 
 // factor is a number that numbers may be added to or multiplied with.

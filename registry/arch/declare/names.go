@@ -137,7 +137,7 @@ func (s *scope) path(n *expr.Node) (string, error) {
 		return "", fault(n, fmt.Errorf("%v is not a tensor name", n))
 	}
 	path, err := s.absolute(n.Text)
-	return path, faultOf(n, err)
+	return path, fault(n, err)
 }
 
 // absolute gives the root path of a name.

@@ -36,14 +36,6 @@ func (e *Error) Lines() []string {
 	return lines
 }
 
-// faultOf is fault, and nil for nil.
-func faultOf(n *expr.Node, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fault(n, err)
-}
-
 // wrong is fault for what an expression made of the values of config.json.
 func wrong(n *expr.Node, err error) error {
 	err = fault(n, err)
@@ -58,9 +50,9 @@ func asks(n *expr.Node) bool {
 	return n != nil && (n.Op == expr.OpName || slices.ContainsFunc(n.Args, asks))
 }
 
-// fault places an error of an expression.
+// fault places an error of an expression; nil stays nil.
 func fault(n *expr.Node, err error) error {
-	if _, ok := errors.AsType[*Error](err); ok || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if _, ok := errors.AsType[*Error](err); ok || err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	pos := n.Pos
