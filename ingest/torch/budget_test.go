@@ -126,3 +126,35 @@ func TestManyMembers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCopies has what makes copies of its arguments make them again and again of the
+// same: each counts.
+func TestCopies(t *testing.T) {
+	const n = 64 << 10
+	long := "X\x00\x00\x01\x00" + strings.Repeat("a", n)
+	wide := "B\x00\x00\x01\x00" + strings.Repeat("a\x00\x00\x00", n/4)
+	dtype := "cnumpy\ndtype\n(X\x06\x00\x00\x00<U9999tRq\x01"
+	array := "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01bt" // and R, and what it is set to
+	for name, c := range map[string]struct{ once, again string }{
+		"encode":    {"c_codecs\nencode\nq\x00" + long + "q\x01X\x06\x00\x00\x00latin1q\x02\x86q\x030", "h\x00h\x03R"},
+		"bytearray": {"c__builtin__\nbytearray\nq\x00" + long + "q\x01X\x06\x00\x00\x00latin1q\x02\x86q\x030", "h\x00h\x03R"},
+		"scalar":    {"cnumpy.core.multiarray\nscalar\nq\x00" + dtype + wide + "q\x02\x86q\x030", "h\x00h\x03R"},
+		"getattr":   {"c__builtin__\ngetattr\nq\x00(cm\nC\nX\x84\x03\x00\x00" + strings.Repeat("a", 900) + "tq\x010", "h\x00h\x01R"},
+		"array of Python 2": {array + "q\x000(K\x01M\x00\x40\x85cnumpy\ndtype\nX\x02\x00\x00\x00f4\x85R\x89" + long + "tq\x010cnumpy.core.multiarray\n_reconstruct\nq\x020(cnumpy\nndarray\nK\x00\x85C\x01btq\x030",
+			"h\x02h\x03Rh\x01b"},
+	} {
+		text := "\x80\x02(" + c.once + strings.Repeat(c.again, 100_000) + "t."
+		t.Run(name, func(t *testing.T) {
+			ingesttest.Bounded(t, len(text), func() {
+				f := newFile(t.Context(), bytes.NewReader(nil), 1<<20, "t.pt")
+				result, err := f.load([]byte(text), nil)
+				if err == nil {
+					err = f.list(rooted{nil, result})
+				}
+				if err == nil || !strings.Contains(err.Error(), "memory") {
+					t.Errorf("%.200v; want a refusal for want of memory", err)
+				}
+			})
+		})
+	}
+}

@@ -76,7 +76,7 @@ func (f *File) spend(n int64) error {
 
 // load reads the pickle at the start of data.
 func (f *File) load(data []byte, persistent func(any) (any, error)) (*pickle.Result, error) {
-	result, err := pickle.Load(data, pickle.Options{Context: f.steps.Context, Budget: f.memory, Class: func(module, name string) (*pickle.Class, error) { return globals.ClassOf(module, name, f.inert) }, Persistent: persistent})
+	result, err := pickle.Load(data, pickle.Options{Context: f.steps.Context, Budget: f.memory, Class: f.inert.ClassOf, Persistent: persistent})
 	if err != nil {
 		return nil, err
 	}

@@ -114,11 +114,14 @@ func (w *walker) view(v *strided.View) error {
 
 // array lists an array of numpy's; what holds no numbers is said, and objects are walked.
 func (w *walker) array(a *globals.Array) error {
-	v, err := a.View()
+	v, err := a.View(w.f.spend)
 	switch {
 	case err != nil:
 		return fmt.Errorf("at %.200q: an array: %w", join(w.path), err)
 	case v != nil:
+		if err := w.f.spend(listed + 16*int64(len(v.Shape))); err != nil { // of the view itself
+			return err
+		}
 		return w.view(v)
 	case a.Words: // as good as a list of texts
 		return nil
@@ -246,7 +249,10 @@ func (w *walker) pairs(pairs []pickle.Pair) error {
 
 // pair walks the i-th pair of a dict. A key that has no text is that number.
 func (w *walker) pair(i int, e pickle.Pair) error {
-	key := e.Key
+	key, held := e.Key, !leaf(e.Key) && !leaves(e.Key)
+	if leaf(e.Value) && !held {
+		return nil
+	}
 	if !leaf(key) {
 		if text, ok := objectText(key); ok {
 			key = written(text)
@@ -254,8 +260,8 @@ func (w *walker) pair(i int, e pickle.Pair) error {
 			key = numbered{i, globals.KindOf(key)}
 		}
 	}
-	if !leaf(e.Key) && !leaves(e.Key) {
-		if err := w.f.spend(cycleMemory + int64(16*len(w.path))); err != nil {
+	if held {
+		if err := w.f.spend(cycleMemory + int64(16*len(w.path)+len(keyText(key)))); err != nil {
 			return err
 		}
 		w.keys = append(w.keys, keyAt{append(slices.Clone(w.path), key), e.Key})

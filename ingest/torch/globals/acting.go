@@ -257,10 +257,11 @@ yaml full_load full_load_all load load_all unsafe_load unsafe_load_all
 `
 
 // reaching are what a name passes through to get at what acts, wherever it begins: the
-// modules that others have imported, under their own name or with an underscore before
-// it, and how Python's objects hang together.
+// modules that others have imported, under their own name or, as the standard library
+// does, with an underscore before it, and how Python's objects hang together.
 const reaching = `
 os posix nt sys subprocess builtins importlib imp runpy ctypes socket shutil pickle cPickle marshal pty webbrowser popen2
+_os _sys _subprocess _builtins _importlib _imp _ctypes _socket _shutil _marshal
 __builtin__ __builtins__ __import__ __globals__ __closure__ __code__ __func__ __dict__ __class__ __base__ __bases__ __mro__ __subclasses__
 __getattribute__ __loader__ __spec__ __reduce__ __reduce_ex__ __setstate__
 `
@@ -285,21 +286,22 @@ func word(list string) map[string]bool {
 	return m
 }
 
-// acts says that a name, which may be dotted, is or passes through one that acts.
-func acts(module, name string) bool {
-	parts := strings.Split(module+"."+name, ".")
-	for i, part := range parts {
-		if i > 0 && reaches(part) {
+// acts says that a dotted name is one that acts, or passes through one.
+func acts(name string) bool {
+	for start := 0; ; {
+		part, _, more := strings.Cut(name[start:], ".")
+		if start > 0 && reaches(part) {
 			return true
 		}
-		within := actingNames[strings.Join(parts[:i], ".")]
+		within := actingNames[name[:max(0, start-1)]]
 		if within["*"] || within[part] {
 			return true
 		}
+		if !more {
+			return actingNames[name]["*"]
+		}
+		start += len(part) + 1
 	}
-	return actingNames[strings.Join(parts, ".")]["*"]
 }
 
-func reaches(part string) bool {
-	return reachingNames[part] || reachingNames[strings.Trim(part, "_")]
-}
+func reaches(part string) bool { return reachingNames[part] }

@@ -2,7 +2,7 @@
 // rebuild tensors, numpy's arrays, classes that stay inert, and what is refused. Nothing
 // is ever run.
 //
-// Most users need [ClassOf]; the other functions read what torch's pickles are made of,
+// Most users need [Seen.ClassOf]; the other functions read what torch's pickles are made of,
 // and say of anything else what it is.
 //
 // Invariants: a name that acts, or that passes through one, is refused; any other name
@@ -48,34 +48,39 @@ torch.storage *
 torch.jit._pickle *
 `)
 
-// ClassOf decides about a global: a rebuild function, an inert class, or a refusal.
-func ClassOf(module, name string, seen Seen) (*pickle.Class, error) {
+// ClassOf decides about a global: a rebuild function, an inert class, or a refusal. spend
+// counts memory before it is taken.
+func (seen Seen) ClassOf(module, name string, spend func(int64) error) (*pickle.Class, error) {
 	c := &pickle.Class{Module: module, Name: name}
-	if acts(module, name) {
+	full := c.String()
+	if acts(full) {
 		return nil, fmt.Errorf("it names %s: no tensor needs it and nothing is run; the file is not to be trusted", c)
 	}
-	if f := functionOf(c); f.make != nil {
-		c.Keeps, c.Copies, c.Make = f.keeps, f.copies, f.of(c)
+	if f := functionOf(c, full); f.make != nil || f.makes != nil {
+		c.Keeps, c.Make = f.keeps, f.of(c, spend)
 		return c, nil
 	}
 	switch {
 	case (module == "builtins" || module == "__builtin__") && name == "getattr":
 		c.Names, c.Keeps = true, true
-		c.Make = func(args []any) (any, error) { return attribute(c, args, seen) }
+		c.Make = func(args []any) (any, error) { return seen.attribute(c, args, spend) }
 	case module == "torch" && (strided.Storages[name] != 0 || strided.DTypes[name] != 0 || !strings.HasPrefix(name, "_")),
 		strings.HasPrefix(module, "__torch__"), plain[module]["*"], plain[module][name]:
 	default:
-		if seen[c.String()] == nil {
-			seen[c.String()] = new(int)
+		if c.Count = seen[full]; c.Count == nil {
+			c.Count = new(int)
+			seen[full] = c.Count
 		}
-		c.Count = seen[c.String()]
 	}
 	return c, nil
 }
 
+// attributeMemory is what an attribute takes besides its name, which is kept twice.
+const attributeMemory = 512
+
 // attribute is getattr: of a class or function it is a name, to be judged as one. What
 // an object's is nobody knows without running it: it stays inert and keeps the object.
-func attribute(c *pickle.Class, args []any, seen Seen) (any, error) {
+func (seen Seen) attribute(c *pickle.Class, args []any, spend func(int64) error) (any, error) {
 	if len(args) < 2 || len(args) > 3 {
 		return nil, fmt.Errorf("%s: %d arguments", c, len(args))
 	}
@@ -100,8 +105,11 @@ func attribute(c *pickle.Class, args []any, seen Seen) (any, error) {
 	if len(to.Name)+len(name) >= pickle.MaxName {
 		return nil, fmt.Errorf("%s: a name of more than %d bytes", c, pickle.MaxName)
 	}
+	if err := spend(attributeMemory + 4*int64(len(to.Module)+len(to.Name)+len(name))); err != nil {
+		return nil, err
+	}
 	if to == args[0] {
-		return ClassOf(to.Module, to.Name+"."+name, seen)
+		return seen.ClassOf(to.Module, to.Name+"."+name, spend)
 	}
 	return &pickle.Object{Class: &pickle.Class{Module: to.Module, Name: to.Name + "." + name}, State: []any{&pickle.Dict{{Key: "__self__", Value: args[0]}}}}, nil
 }

@@ -67,7 +67,7 @@ func fromBuffer(args []any) (any, error) {
 }
 
 // View is the tensor that an array is; nil when it holds no numbers.
-func (a *Array) View() (*strided.View, error) {
+func (a *Array) View(spend func(int64) error) (*strided.View, error) {
 	if a.read {
 		return a.view, nil
 	}
@@ -97,14 +97,14 @@ func (a *Array) View() (*strided.View, error) {
 		}
 		return nil, nil
 	}
-	a.view, err = a.of(dt, big)
+	a.view, err = a.of(dt, big, spend)
 	return a.view, err
 }
 
 // isWords says that a type is that of texts, dates or spans of time.
 func isWords(descr string) bool { return len(descr) > 1 && strings.IndexByte("USMm", descr[1]) >= 0 }
 
-func (a *Array) of(dt tensor.DType, big bool) (*strided.View, error) {
+func (a *Array) of(dt tensor.DType, big bool, spend func(int64) error) (*strided.View, error) {
 	shape, err := Ints(a.shape)
 	if err != nil {
 		return nil, fmt.Errorf("shape: %w", err)
@@ -118,7 +118,7 @@ func (a *Array) of(dt tensor.DType, big bool) (*strided.View, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := bytesOf(a.data, want)
+	data, err := bytesOf(a.data, want, spend)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (a *Array) of(dt tensor.DType, big bool) (*strided.View, error) {
 }
 
 // bytesOf are the elements: bytes, or, from older Pythons, a text of one character each.
-func bytesOf(v any, want int64) ([]byte, error) {
+func bytesOf(v any, want int64, spend func(int64) error) ([]byte, error) {
 	switch v := v.(type) {
 	case []byte:
 		if v == nil {
@@ -155,6 +155,9 @@ func bytesOf(v any, want int64) ([]byte, error) {
 		}
 		return v, nil
 	case string:
+		if err := spend(int64(len(v))); err != nil {
+			return nil, err
+		}
 		if int64(len(v)) == want { // a string of Python 2
 			return []byte(v), nil
 		}
@@ -164,6 +167,9 @@ func bytesOf(v any, want int64) ([]byte, error) {
 	}
 	return nil, fmt.Errorf("its elements are a %s", KindOf(v))
 }
+
+// noCopies spends nothing.
+func noCopies(int64) error { return errors.New("an array whose bytes are text") }
 
 func latin1(s string) ([]byte, bool) {
 	b := make([]byte, 0, len(s))
@@ -177,7 +183,7 @@ func latin1(s string) ([]byte, bool) {
 }
 
 // encode is (text, encoding), by which older protocols write bytes.
-func encode(args []any) (any, error) {
+func encode(args []any, spend func(int64) error) (any, error) {
 	s, ok := args[0].(string)
 	encoding := "utf-8"
 	if len(args) > 1 {
@@ -185,6 +191,9 @@ func encode(args []any) (any, error) {
 	}
 	if !ok {
 		return nil, fmt.Errorf("the encoding of a %s", KindOf(args[0]))
+	}
+	if err := spend(int64(len(s))); err != nil {
+		return nil, err
 	}
 	switch strings.ReplaceAll(strings.ToLower(encoding), "_", "-") {
 	case "latin1", "latin-1", "iso-8859-1", "iso8859-1", "8859":
@@ -199,7 +208,7 @@ func encode(args []any) (any, error) {
 }
 
 // rawBytes is bytes(), or bytearray(text, encoding), as older protocols write them.
-func rawBytes(args []any) (any, error) {
+func rawBytes(args []any, spend func(int64) error) (any, error) {
 	if len(args) == 0 {
 		return []byte{}, nil
 	}
@@ -208,7 +217,7 @@ func rawBytes(args []any) (any, error) {
 		return v, nil
 	case string:
 		if len(args) > 1 {
-			return encode(args)
+			return encode(args, spend)
 		}
 	}
 	return &pickle.Object{Class: &pickle.Class{Module: "builtins", Name: "bytes"}, Args: args}, nil
@@ -265,7 +274,7 @@ func descrOf(v any) (string, error) {
 type Scalar struct{ Text string }
 
 // scalar is (dtype, bytes), or (dtype of objects, object).
-func scalar(args []any) (any, error) {
+func scalar(args []any, spend func(int64) error) (any, error) {
 	descr, err := descrOf(args[0])
 	if err != nil {
 		return nil, err
@@ -279,7 +288,7 @@ func scalar(args []any) (any, error) {
 	if len(args) < 2 || dt == tensor.Invalid && (!isWords(descr) || descr[1] == 'M' || descr[1] == 'm') {
 		return s, nil
 	}
-	b, err := bytesOf(args[1], size)
+	b, err := bytesOf(args[1], size, spend)
 	if err != nil || dt != tensor.Invalid && int64(len(b)) != size {
 		return nil, fmt.Errorf("a scalar %.40q of a %s", descr, KindOf(args[1]))
 	}
@@ -311,6 +320,9 @@ func scalar(args []any) (any, error) {
 	case tensor.F64:
 		s.Text = FloatText(math.Float64frombits(order.Uint64(b)), 64)
 	case tensor.Invalid:
+		if err := spend(int64(min(len(b), 2*maxText))); err != nil {
+			return nil, err
+		}
 		s.Text = textOf(b, descr[1] == 'U', order)
 	}
 	return s, nil
@@ -321,7 +333,7 @@ func textOf(b []byte, wide bool, order binary.ByteOrder) string {
 	if !wide {
 		return strings.TrimRight(strings.ToValidUTF8(string(b[:min(len(b), maxText)]), "?"), "\x00")
 	}
-	var out []byte
+	out := make([]byte, 0, min(len(b), maxText))
 	for ; len(b) >= 4 && len(out) < maxText; b = b[4:] {
 		out = utf8.AppendRune(out, rune(order.Uint32(b)))
 	}

@@ -27,7 +27,8 @@ type rebuild struct {
 	least, most int  // arguments that it takes; most is 0 where more are passed over
 	keeps       bool // what it gives holds on to its arguments, which may be of any size
 	make        func(args []any) (any, error)
-	copies      bool // what it gives is as large as they are
+	// makes is make of what may be as large as its arguments.
+	makes func(args []any, spend func(int64) error) (any, error)
 }
 
 // rebuilds are those functions by their global name; torch/_utils.py says what each is
@@ -36,56 +37,57 @@ var rebuilds map[string]rebuild
 
 func init() { // they call one another by way of the table
 	rebuilds = map[string]rebuild{
-		"torch._utils._rebuild_tensor":                        {4, 7, false, rebuildTensor, false},
-		"torch._utils._rebuild_tensor_v2":                     {4, 7, false, rebuildTensor, false},
-		"torch._utils._rebuild_tensor_v3":                     {7, 8, false, rebuildTensor3, false},
-		"torch._utils._rebuild_parameter":                     {3, 0, true, rebuildParameter, false},
-		"torch._utils._rebuild_parameter_with_state":          {3, 0, true, rebuildParameter, false},
-		"torch._utils._rebuild_qtensor":                       {5, 0, true, rebuildQuantized, false},
-		"torch._utils._rebuild_sparse_tensor":                 {2, 0, true, rebuildSparse, false},
-		"torch._utils._rebuild_sparse_csr_tensor":             {2, 0, true, rebuildSparse, false},
-		"torch._utils._rebuild_nested_tensor":                 {4, 0, true, rebuildNested, false},
-		"torch._utils._rebuild_meta_tensor_no_storage":        {3, 0, false, rebuildMeta, false},
-		"torch._utils._rebuild_device_tensor_from_numpy":      {2, 0, true, rebuildFromNumpy, false},
-		"torch._utils._rebuild_device_tensor_from_cpu_tensor": {0, 0, true, rebuildFirst, false},
-		"torch._tensor._rebuild_from_type_v2":                 {3, 0, true, rebuildFromType, false},
-		"torch._tensor._rebuild_from_type":                    {3, 0, true, rebuildFromType, false},
-		"torch.nn.parameter.Parameter":                        {0, 0, true, rebuildFirst, false},
-		"torch.serialization._get_layout":                     {1, 1, false, layout, false},
-		"torch.storage._load_from_bytes":                      {0, 0, true, nil, false},
-		"torch.fx.graph_module.reduce_graph_module":           {2, 0, true, rebuildGraph, false},
-		"torch.fx.graph_module.reduce_package_graph_module":   {2, 0, true, rebuildGraph, false},
-		"torch.fx.graph_module.reduce_deploy_graph_module":    {2, 0, true, rebuildGraph, false},
-		"numpy.core.multiarray._reconstruct":                  {3, 0, true, reconstruct, false},
-		"numpy.core.numeric._frombuffer":                      {4, 5, true, fromBuffer, false},
-		"numpy.core.multiarray.scalar":                        {1, 2, true, scalar, false},
-		"numpy.ma.core._mareconstruct":                        {3, 0, true, reconstruct, false},
-		"_codecs.encode":                                      {1, 3, true, encode, true},
-		"builtins.bytes":                                      {0, 0, true, rawBytes, true},
-		"builtins.bytearray":                                  {0, 0, true, rawBytes, true},
+		"torch._utils._rebuild_tensor":                        {4, 7, false, rebuildTensor, nil},
+		"torch._utils._rebuild_tensor_v2":                     {4, 7, false, rebuildTensor, nil},
+		"torch._utils._rebuild_tensor_v3":                     {7, 8, false, rebuildTensor3, nil},
+		"torch._utils._rebuild_parameter":                     {3, 0, true, rebuildParameter, nil},
+		"torch._utils._rebuild_parameter_with_state":          {3, 0, true, rebuildParameter, nil},
+		"torch._utils._rebuild_qtensor":                       {5, 0, true, rebuildQuantized, nil},
+		"torch._utils._rebuild_sparse_tensor":                 {2, 0, true, rebuildSparse, nil},
+		"torch._utils._rebuild_sparse_csr_tensor":             {2, 0, true, rebuildSparse, nil},
+		"torch._utils._rebuild_nested_tensor":                 {4, 0, true, rebuildNested, nil},
+		"torch._utils._rebuild_meta_tensor_no_storage":        {3, 0, false, rebuildMeta, nil},
+		"torch._utils._rebuild_device_tensor_from_numpy":      {2, 0, true, rebuildFromNumpy, nil},
+		"torch._utils._rebuild_device_tensor_from_cpu_tensor": {0, 0, true, rebuildFirst, nil},
+		"torch._tensor._rebuild_from_type_v2":                 {3, 0, true, rebuildFromType, nil},
+		"torch._tensor._rebuild_from_type":                    {3, 0, true, rebuildFromType, nil},
+		"torch.nn.parameter.Parameter":                        {0, 0, true, rebuildFirst, nil},
+		"torch.serialization._get_layout":                     {1, 1, false, layout, nil},
+		"torch.storage._load_from_bytes":                      {0, 0, true, nil, nil},
+		"torch.fx.graph_module.reduce_graph_module":           {2, 0, true, rebuildGraph, nil},
+		"torch.fx.graph_module.reduce_package_graph_module":   {2, 0, true, rebuildGraph, nil},
+		"torch.fx.graph_module.reduce_deploy_graph_module":    {2, 0, true, rebuildGraph, nil},
+		"numpy.core.multiarray._reconstruct":                  {3, 0, true, reconstruct, nil},
+		"numpy.core.numeric._frombuffer":                      {4, 5, true, fromBuffer, nil},
+		"numpy.core.multiarray.scalar":                        {1, 2, true, nil, scalar},
+		"numpy.ma.core._mareconstruct":                        {3, 0, true, reconstruct, nil},
+		"_codecs.encode":                                      {1, 3, true, nil, encode},
+		"builtins.bytes":                                      {0, 0, true, nil, rawBytes},
+		"builtins.bytearray":                                  {0, 0, true, nil, rawBytes},
 	}
 }
 
 // functionOf is the row of a global. What rebuilds tensors, by its name, and has none
 // makes what is not known.
-func functionOf(c *pickle.Class) rebuild {
-	name := strings.Replace(c.String(), "numpy._core.", "numpy.core.", 1)
-	r, known := rebuilds[strings.Replace(name, "__builtin__.", "builtins.", 1)]
+func functionOf(c *pickle.Class, name string) rebuild {
+	r, known := rebuilds[strings.Replace(strings.Replace(name, "numpy._core.", "numpy.core.", 1), "__builtin__.", "builtins.", 1)]
 	switch {
-	case known && r.make != nil:
+	case known && (r.make != nil || r.makes != nil):
 		return r
-	case known, (c.Module == "torch._utils" || c.Module == "torch._tensor") && strings.HasPrefix(c.Name, "_rebuild") && c.String() != wrapper,
+	case known, (c.Module == "torch._utils" || c.Module == "torch._tensor") && strings.HasPrefix(c.Name, "_rebuild") && name != wrapper,
 		c.Module == "torch.multiprocessing.reductions" && strings.HasPrefix(c.Name, "rebuild"):
-		return rebuild{keeps: true, make: func([]any) (any, error) { return nil, &Unknown{c.String()} }}
+		return rebuild{keeps: true, make: func([]any) (any, error) { return nil, &Unknown{name} }}
 	}
 	return rebuild{}
 }
 
 // of makes the function of class c.
-func (r rebuild) of(c *pickle.Class) func(args []any) (any, error) {
+func (r rebuild) of(c *pickle.Class, spend func(int64) error) func(args []any) (any, error) {
 	return func(args []any) (v any, err error) {
 		if len(args) < r.least || r.most > 0 && len(args) > r.most {
 			err = fmt.Errorf("%d arguments", len(args))
+		} else if r.makes != nil {
+			v, err = r.makes(args, spend)
 		} else {
 			v, err = r.make(args)
 		}
@@ -241,7 +243,7 @@ func rebuildFromNumpy(args []any) (any, error) {
 	if !ok || err != nil {
 		return nil, fmt.Errorf("a %s and a %s instead of an array and a dtype", KindOf(args[0]), KindOf(args[1]))
 	}
-	v, err := a.View()
+	v, err := a.View(noCopies)
 	if err != nil {
 		return nil, err
 	}

@@ -129,15 +129,13 @@ func (m *machine) call(o op) error {
 	case n == 3 && s[2].kind != dict:
 		return errors.New("without a dict of arguments")
 	}
-	if s[0].kind == named { // gopickle refuses what is not a class; of one that is, the costliest is assumed
-		return m.made(object, costMade+share(s[1:]...), s[1:]...)
+	if s[0].kind == named { // gopickle refuses what is not a class; of one that is, what it makes may keep them
+		return m.made(object, costMade, s[1:]...)
 	}
 	if c := m.classes[s[0].ref]; o.code == 'R' && c.Make != nil {
 		switch {
 		case c.Names:
-			return m.made(named, costNamed, s[1])
-		case c.Copies:
-			return m.made(object, costMade+share(s[1]), s[1])
+			return m.made(named, costMade, s[1])
 		case c.Keeps: // whatever hangs below them stays in memory
 			return m.made(object, costMade, s[1])
 		}

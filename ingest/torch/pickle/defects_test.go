@@ -12,8 +12,10 @@ import (
 
 func load(data []byte) (*Result, error) {
 	return Load(data, Options{
-		Budget:     16 << 20,
-		Class:      func(module, name string) (*Class, error) { return &Class{Module: module, Name: name}, nil },
+		Budget: 16 << 20,
+		Class: func(module, name string, _ func(int64) error) (*Class, error) {
+			return &Class{Module: module, Name: name}, nil
+		},
 		Persistent: func(any) (any, error) { return nil, nil },
 	})
 }

@@ -38,9 +38,8 @@ const (
 	costText   = 24
 	costNumber = 8
 	costObject = 160
-	costMade   = 240             // what a rebuild function makes: a tensor, its shape and strides
-	costNamed  = 240 + 4*MaxName // a class that an attribute is, and its name
-	costMemo   = 96              // a place in the machine's memo
+	costMade   = 240 // what a rebuild function makes: a tensor, its shape and strides
+	costMemo   = 96  // a place in the machine's memo
 )
 
 // slot is a value on the simulated stack.
@@ -257,7 +256,7 @@ func (m *machine) lookup(module, name string) error {
 		if err := checkName("name", name); err != nil {
 			return err
 		}
-		c, err := m.options.Class(module, name)
+		c, err := m.options.Class(module, name, m.spend)
 		if err != nil {
 			return err
 		}

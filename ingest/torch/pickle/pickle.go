@@ -44,8 +44,9 @@ type Options struct {
 	// Budget bounds the memory of the values made, in bytes, as estimated before
 	// each is made.
 	Budget int64
-	// Class is asked once for each distinct global. Its error ends the reading.
-	Class func(module, name string) (*Class, error)
+	// Class is asked once for each distinct global. Its error ends the reading, as that of
+	// spend does, which counts memory against Budget before Make takes it.
+	Class func(module, name string, spend func(int64) error) (*Class, error)
 	// Persistent makes what a persistent id stands for; nil refuses them.
 	Persistent func(id any) (any, error)
 }

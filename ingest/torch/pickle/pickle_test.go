@@ -123,7 +123,7 @@ var cases = []struct {
 func options() Options {
 	return Options{
 		Budget: 1 << 20,
-		Class: func(module, name string) (*Class, error) {
+		Class: func(module, name string, _ func(int64) error) (*Class, error) {
 			c := &Class{Module: module, Name: name}
 			switch {
 			case module == "os":

@@ -20,7 +20,6 @@ type Class struct {
 	Module, Name string
 	Make         func(args []any) (any, error)
 	Keeps        bool // what Make gives holds on to arguments: their memory still counts
-	Copies       bool // what Make gives is as large as the arguments, and they may stay
 	Names        bool // what Make gives may be a Class
 	Count        *int // of the objects made, where someone wants to know
 }
