@@ -223,6 +223,7 @@ func TestHeldByAll(t *testing.T) {
 type piecemeal struct{ reader }
 
 func (piecemeal) Budget() zipfile.Budget { return zipfile.Budget{Pieces: zipfile.MaxPieces / 2} }
+func (piecemeal) Within(*zipfile.Again)  {}
 
 // TestPiecesOfAll: what takes a read for each element is bounded for all shards of a
 // checkpoint together.
