@@ -42,6 +42,14 @@ func (q *Question) expectModel(c, reference *modelView) (*expectation, error) {
 	if err := errors.Join(c.err, reference.err); err != nil {
 		return nil, err
 	}
+	for _, side := range []struct {
+		of  *modelView
+		has *arch.Resolution
+	}{{c, ours}, {reference, theirs}} {
+		if side.has != nil && len(side.has.Gaps) > 0 && side.has.Gaps[0].All {
+			e.notes = append(e.notes, fmt.Sprintf("%s: %s; %s", side.of.revision.Ref(), side.has.Gaps[0].Reason, side.has.Gaps[0].Remedy))
+		}
+	}
 	if len(e.wants) == 0 {
 		return nil, fmt.Errorf("%s holds no tensors: there is nothing to compare with", reference.revision.Ref())
 	}

@@ -28,6 +28,14 @@ func (q *Question) matches(path string) bool {
 	return len(q.Patterns) == 0 || slices.ContainsFunc(q.Patterns, func(p *tensor.Pattern) bool { return p.Match(path) })
 }
 
+// shows reports a gap that is asked about, or one for which nothing else can be said.
+func (q *Question) shows(g *arch.Gap) bool {
+	if g.All {
+		return g.Status == arch.Missing || q.asks(g.Status)
+	}
+	return q.asks(g.Status) && q.matches(g.Path)
+}
+
 // patternText is the patterns as they were written, for errors.
 func (q *Question) patternText() string {
 	if len(q.Patterns) == 0 {

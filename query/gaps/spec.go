@@ -104,7 +104,7 @@ func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) ([]
 		if g.Status == arch.Extra {
 			g.Path = g.Have.Path
 		}
-		if g.All || q.asks(g.Status) && q.matches(g.Path) {
+		if q.shows(&g) {
 			g.Have = c.wholeOf(g.Have)
 			gaps = append(gaps, g)
 		}
@@ -121,7 +121,7 @@ func (q *Question) onPaper(a *arch.Arch, config *arch.Config, c *modelView, layo
 		return nil, err
 	}
 	for _, g := range lacks {
-		if g.All || q.asks(g.Status) && q.matches(g.Path) {
+		if q.shows(&g) {
 			g.Have = c.wholeOf(g.Have)
 			e.found = append(e.found, g)
 		}

@@ -9,7 +9,6 @@ import (
 
 	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
-	"wreg/registry/arch/wrap"
 	"wreg/registry/tensor"
 )
 
@@ -201,13 +200,6 @@ func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source
 	return r.unlessWrapped(gaps, absent, a.onPaper(ctx, c))
 }
 
-func (r *match) unlessWrapped(gaps []Gap, lost int, again onPaper) ([]Gap, error) {
-	if w, err := r.wrapped(lost, again); w != nil || err != nil {
-		return w, err
-	}
-	return gaps, r.Over()
-}
-
 // Lost is the remedy of what the checkpoint itself cannot make.
 const Lost = "lost: nothing in the checkpoint makes it"
 
@@ -284,132 +276,4 @@ func (r *match) made(m *declare.TensorExpr) string {
 		}
 	})
 	return fmt.Sprintf("%s of %s", m.Op, strings.Join(paths, ", "))
-}
-
-const (
-	wrappedShare = 16      // names are looked at as a whole where so large a part of the outputs is lacking
-	maxRenamed   = 1 << 19 // tensors that are given other names to see whether they fit
-	maxTried     = 4       // ways to name them
-)
-
-// onPaper counts the outputs that nothing makes of a checkpoint which is not there.
-type onPaper func(src Source) (lacking int, err error)
-
-func (a *Arch) onPaper(ctx context.Context, c *Config) onPaper {
-	return func(src Source) (int, error) {
-		r, err := a.match(ctx, c, src, false)
-		if err != nil {
-			return 0, err
-		}
-		outcomes, err := r.chooseAll(func(*outcome) {})
-		if err != nil {
-			return 0, err
-		}
-		n := 0
-		for i, it := range r.Outputs {
-			if lacking(it, &outcomes[i]) {
-				n++
-			}
-		}
-		return n, r.Over()
-	}
-}
-
-// wrapped is the one gap of a checkpoint whose tensors have other names than the
-// architecture's by a prefix, or whose adapter was not merged: what to do about that
-// was tried, and of the hundreds of tensors that are lacking now at most half are then.
-func (r *match) wrapped(lacking int, again onPaper) ([]Gap, error) {
-	if r.src == nil || lacking == 0 || lacking*wrappedShare < len(r.Outputs) {
-		return nil, nil
-	}
-	var list tensor.List
-	r.src.All(func(i tensor.Info) bool {
-		list = append(list, i)
-		return len(list) <= maxRenamed && r.Work(1) == nil
-	})
-	if len(list) > maxRenamed || r.Over() != nil {
-		return nil, r.Over()
-	}
-	if f, first, n := tensor.FlatAmong(list); 2*n > len(list) {
-		return []Gap{{Status: Missing, All: true, Want: Want{Path: first}, Remedy: f.Do,
-			Reason: fmt.Sprintf("%d of %d tensors are %s: pieces of many weights one behind the other, which nothing here puts together", n, len(list), f.Whose)}}, nil
-	}
-	a := wrap.Adapted(list)
-	guesses := r.expected().Guess(func(visit func(path string) bool) {
-		for i := range a.Merged {
-			if !visit(a.Merged[i].Path) {
-				return
-			}
-		}
-	})
-	if a.N > 0 { // merging may be all there is to do
-		guesses = slices.Insert(guesses, 0, wrap.Guess{Of: len(list)})
-	}
-	best, left := (*wrap.Guess)(nil), 0
-	for i := range guesses[:min(len(guesses), maxTried)] {
-		g := &guesses[i]
-		renamed, _, _, err := g.Renamed(a.Merged)
-		if err != nil {
-			continue // two tensors would have one name
-		}
-		n, err := again(renamed)
-		if err != nil {
-			return nil, err
-		}
-		if n*2 <= lacking && (best == nil || n < left) {
-			best, left = g, n
-		}
-	}
-	if best == nil {
-		return nil, nil
-	}
-	missing := "nothing is missing"
-	if left > 0 {
-		missing = fmt.Sprintf("%d of %d tensors are missing", left, len(r.Outputs))
-	}
-	g := Gap{Status: Missing, All: true}
-	if a.N > 0 {
-		g.Path, g.Reason, g.Remedy = a.Says(len(list), missing)
-	} else {
-		g.Path, g.Reason, g.Remedy = best.Says(list, r.Arch.Name, missing, guesses)
-	}
-	return []Gap{g}, nil
-}
-
-// expected are the names of both layouts, and those that the ways to make a tensor read.
-func (r *match) expected() *wrap.Expected {
-	e := &wrap.Expected{}
-	add := func(path string) {
-		e.Add(path)
-		for _, k := range r.Renamings.Near(path) {
-			n := r.Renamings.List[k]
-			if hf, ok := declare.Moved(path, n.To, n.From); ok && r.Work(1) == nil {
-				e.Add(hf)
-			}
-		}
-	}
-	var names func(m *declare.TensorExpr)
-	names = func(m *declare.TensorExpr) {
-		switch m.Op {
-		case op.Load:
-			add(m.Path)
-		case declare.Each:
-			if m.From < m.Until {
-				add(m.Element(m.From))
-			}
-		}
-		for _, x := range m.In {
-			names(x)
-		}
-	}
-	for _, it := range r.Outputs {
-		if r.Round() != nil {
-			break
-		}
-		add(it.Path)
-		for _, m := range it.From {
-			names(m)
-		}
-	}
-	return e
 }

@@ -67,6 +67,9 @@ func (r *match) strays(gaps []Gap, unused []string, used map[string]bool, reason
 				why, g.Remedy = r.head(path, used)
 			}
 			g.Reason = "no rule of " + r.Arch.Name + " uses it"
+			if training := stray.Training(path); training != "" {
+				g.Reason += ": " + training
+			}
 			if g.Unless = AllowUnused; why != "" {
 				g.Reason, g.Unless = why+"; "+g.Reason, ""
 			}

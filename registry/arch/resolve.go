@@ -33,6 +33,8 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 		res.Gaps, res.Drops, res.Unused = gaps, nil, nil
 		return res, err
 	}
+	r.unmerged(res)
+	shares(res.Gaps)
 	r.tied(ctx, c, res, used)
 	r.unsaid(res)
 	return res, r.Over()

@@ -34,7 +34,7 @@ func TestWrappedNames(t *testing.T) {
 			t.Parallel()
 			for k, list := range [][]tensor.Info{c.Source, c.Variants[0].Tensors} {
 				_, _, whole := resolve(t, c, list)
-				for _, way := range ways[4*k:] {
+				for n, way := range ways[4*k:] {
 					wrapped := slices.Concat(list, way.beside)
 					for i := range list {
 						wrapped[i].Path = way.wrap(list[i].Path)
@@ -44,7 +44,7 @@ func TestWrappedNames(t *testing.T) {
 						t.Errorf("%s: %d gaps, the first %v", way.name, len(r.Gaps), first(r.Gaps))
 						continue
 					}
-					for _, layout := range []string{arch.HF, arch.MLX} {
+					for _, layout := range []string{arch.HF, arch.MLX}[min(n, 1)*2:] { // one way stands for all
 						against, err := a.Against(t.Context(), config, layout, newSource(wrapped))
 						if err != nil || len(against) != 1 || against[0].Reason != r.Gaps[0].Reason {
 							t.Errorf("%s against %s: %d gaps, %v: %v", way.name, layout, len(against), err, first(against))
@@ -111,6 +111,77 @@ func TestFlatParameters(t *testing.T) {
 		}
 		if len(r.Gaps) != 1 || !r.Gaps[0].All || !strings.Contains(r.Gaps[0].Reason, "3 of 3 tensors are ") || !strings.Contains(r.Gaps[0].Reason, "of one process") {
 			t.Errorf("%s: %d gaps, the first %v", at, len(r.Gaps), first(r.Gaps))
+		}
+	}
+}
+
+// An adapter beside weights that are all there is one gap, too.
+func TestAdapterBeside(t *testing.T) {
+	c := goldens(t)["llama"]
+	list := slices.Clone(c.Source)
+	for _, i := range c.Source {
+		if module, ok := strings.CutSuffix(i.Path, "q_proj.weight"); ok {
+			for _, part := range []string{"A", "B"} {
+				list = append(list, tensor.Info{Path: module + "q_proj.lora_" + part + ".default.weight", DType: tensor.F32, Shape: tensor.Shape{4, 4}, Bytes: 64})
+			}
+		}
+	}
+	_, _, r := resolve(t, c, list)
+	n := len(list) - len(c.Source)
+	want := fmt.Sprintf("%d of %d tensors are those of an adapter that was not merged", n, len(list))
+	if len(r.Gaps) != 1 || !r.Gaps[0].All || r.Gaps[0].Status != arch.Extra || !strings.Contains(r.Gaps[0].Reason, want) || !strings.Contains(r.Gaps[0].Remedy, "merge_and_unload") {
+		t.Errorf("%d gaps: %v", len(r.Gaps), first(r.Gaps))
+	}
+}
+
+// Weights of no elements, pieces of weights and what training keeps are called so.
+func TestSharesAndStates(t *testing.T) {
+	c := goldens(t)["llama"]
+	reshaped := func(change func(s tensor.Shape) tensor.Shape) []tensor.Info {
+		list := slices.Clone(c.Source)
+		for i := range list {
+			if len(list[i].Shape) > 1 {
+				list[i].Shape = change(slices.Clone(list[i].Shape))
+				list[i].Bytes, _ = list[i].Shape.Bytes(list[i].DType)
+			}
+		}
+		return list
+	}
+	one := slices.Clone(c.Source)
+	for i := range one {
+		if one[i].Path == "model.layers.0.mlp.up_proj.weight" {
+			one[i].Shape = tensor.Shape{one[i].Shape[0] / 2, one[i].Shape[1]}
+		}
+	}
+	with := func(path string) []tensor.Info {
+		return append(slices.Clone(c.Source), tensor.Info{Path: path, DType: tensor.F32, Shape: tensor.Shape{4}, Bytes: 16})
+	}
+	for name, x := range map[string]struct {
+		list           []tensor.Info
+		reason, remedy string
+	}{
+		"zero":      {reshaped(func(tensor.Shape) tensor.Shape { return tensor.Shape{0} }), "it has no elements", "gather first"},
+		"empty":     {reshaped(func(s tensor.Shape) tensor.Shape { return tensor.Shape{0, s[1]} }), "it has no elements", ""},
+		"rows":      {reshaped(func(s tensor.Shape) tensor.Shape { return tensor.Shape{s[0] / 4, s[1]} }), "one of 4 pieces along axis 0, as tensor parallelism cuts weights", "merge the checkpoints of all 4 ranks first"},
+		"axis 1":    {reshaped(func(s tensor.Shape) tensor.Shape { return tensor.Shape{s[0], s[1] / 2} }), "one of 2 pieces along axis 1", "all 2 ranks"},
+		"one":       {one, "", ""},
+		"optimizer": {with("optimizer.state.0.exp_avg"), "no rule of llama uses it: it is of an optimizer's state", ""},
+		"moments":   {with("0.exp_avg_sq"), "optimizer's state", ""},
+		"schedule":  {with("lr_schedulers.0.last_epoch"), "state of training", ""},
+		"ema":       {with("ema.model.norm.weight"), "a second set of weights", ""},
+		"zero 2":    {with("optimizer_state.fp32_flat_groups.0"), "optimizer's state", ""},
+	} {
+		_, _, r := resolve(t, c, x.list)
+		if len(r.Gaps) == 0 {
+			t.Errorf("%s: no gaps", name)
+		}
+		for _, g := range r.Gaps {
+			if !strings.Contains(g.Reason, x.reason) || !strings.Contains(g.Remedy, x.remedy) || x.remedy == "" && (strings.Contains(g.Remedy, "ranks") || strings.Contains(g.Remedy, "ZeRO")) {
+				t.Errorf("%s: %s: %q, %q", name, g.Path, g.Reason, g.Remedy)
+			}
+			if name == "one" && strings.Contains(g.Reason, "pieces") {
+				t.Errorf("one tensor of another shape is no piece: %s", g.Reason)
+			}
 		}
 	}
 }

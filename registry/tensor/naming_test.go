@@ -75,3 +75,34 @@ func TestRenamed(t *testing.T) {
 		}
 	}
 }
+
+func TestFlags(t *testing.T) {
+	for _, c := range []struct {
+		naming Naming
+		want   string
+	}{
+		{Naming{}, ""},
+		{Naming{Strip: "_orig_mod.module."}, "--strip _orig_mod.module."},
+		{Naming{Strip: "a b.", Add: "it's."}, `--strip 'a b.' --add 'it'\''s.'`},
+		{Naming{Strip: "$x."}, "--strip '$x.'"},
+	} {
+		if got := c.naming.Flags(); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.naming, got, c.want)
+		}
+	}
+}
+
+func TestPieceOf(t *testing.T) {
+	for _, c := range []struct {
+		s, whole Shape
+		n        int64
+		axis     int
+	}{
+		{Shape{2, 3}, Shape{8, 3}, 4, 0}, {Shape{8, 1}, Shape{8, 3}, 3, 1}, {Shape{8, 3}, Shape{8, 3}, 0, 0}, {Shape{2, 1}, Shape{8, 3}, 0, 0},
+		{Shape{3, 3}, Shape{8, 3}, 0, 0}, {Shape{0, 3}, Shape{8, 3}, 0, 0}, {Shape{2}, Shape{8, 3}, 0, 0}, {nil, nil, 0, 0}, {Shape{16, 3}, Shape{8, 3}, 0, 0},
+	} {
+		if n, axis := c.s.PieceOf(c.whole); n != c.n || axis != c.axis {
+			t.Errorf("%v of %v: %d along %d, want %d along %d", c.s, c.whole, n, axis, c.n, c.axis)
+		}
+	}
+}

@@ -70,3 +70,21 @@ func (s Shape) String() string {
 	b.WriteByte(']')
 	return b.String()
 }
+
+// PieceOf is how many pieces of this shape make a whole, and along which axis they
+// lie; 0 unless the two differ in that axis alone.
+func (s Shape) PieceOf(whole Shape) (n int64, axis int) {
+	if len(s) != len(whole) {
+		return 0, 0
+	}
+	for i := range s {
+		switch {
+		case s[i] == whole[i]:
+		case n != 0 || s[i] <= 0 || whole[i]%s[i] != 0:
+			return 0, 0
+		default:
+			n, axis = whole[i]/s[i], i
+		}
+	}
+	return n, axis
+}

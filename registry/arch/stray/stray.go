@@ -1,7 +1,7 @@
 // Package stray tells from their names what the tensors are that no rule of an
 // architecture uses.
 //
-// Most users need [Needed]: whether the model computes other numbers without one; and
+// Most users need [Needed]: whether the model computes other numbers without one; [Training]: what training keeps; and
 // [Near]: whether two names may be one name, spelled twice.
 //
 // Invariants: a name is judged with what lies beside it, never with the architecture it
@@ -60,6 +60,26 @@ func Needed(path string, lookup func(path string) (tensor.Info, bool), used func
 		return "is part of an adapter", "merge it into the weights first"
 	}
 	return "", ""
+}
+
+// kinds are what training keeps beside the weights, by what names hold.
+var kinds = []struct {
+	name *regexp.Regexp
+	what string
+}{
+	{regexp.MustCompile(`(^|\.)(optim|optimizers?|optimizer_states?|optimizer_state_dict|exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer)(\.|$)`), "it is of an optimizer's state"},
+	{regexp.MustCompile(`(^|\.)(lr_schedulers?|scheduler|scheduler_state_dict|((random|torch|np|numpy|cuda|torch_cuda|python)_)?rng_states?)(\.|$)`), "it is of the state of training"},
+	{regexp.MustCompile(`^(ema|ema_model|model_ema|ema_state_dict|state_dict_ema|shadow_params|teacher)\.`), "it is of a second set of weights"},
+}
+
+// Training says what of training a tensor is, by its name; nothing of any other.
+func Training(path string) string {
+	for _, k := range kinds {
+		if k.name.MatchString(path) {
+			return k.what
+		}
+	}
+	return ""
 }
 
 // Near reports that two paths with the same numbers differ in one segment only, or in

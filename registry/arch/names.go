@@ -1,0 +1,206 @@
+package arch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"wreg/registry/arch/declare"
+	"wreg/registry/arch/op"
+	"wreg/registry/arch/wrap"
+	"wreg/registry/tensor"
+)
+
+const (
+	wrappedShare = 16      // names are looked at as a whole where so large a part of the outputs is lacking
+	maxRenamed   = 1 << 19 // tensors that are given other names to see whether they fit
+	maxTried     = 4       // ways to name them
+)
+
+// onPaper counts the outputs that nothing makes of a checkpoint which is not there.
+type onPaper func(src Source) (lacking int, err error)
+
+func (a *Arch) onPaper(ctx context.Context, c *Config) onPaper {
+	return func(src Source) (int, error) {
+		r, err := a.match(ctx, c, src, false)
+		if err != nil {
+			return 0, err
+		}
+		outcomes, err := r.chooseAll(func(*outcome) {})
+		if err != nil {
+			return 0, err
+		}
+		n := 0
+		for i, it := range r.Outputs {
+			if lacking(it, &outcomes[i]) {
+				n++
+			}
+		}
+		return n, r.Over()
+	}
+}
+
+// wrapped is the one gap of a checkpoint whose tensors have other names than the
+// architecture's by a prefix, or whose adapter was not merged: what to do about that
+// was tried, and of the hundreds of tensors that are lacking now at most half are then.
+func (r *match) wrapped(lacking int, again onPaper) ([]Gap, error) {
+	if r.src == nil || lacking == 0 || lacking*wrappedShare < len(r.Outputs) {
+		return nil, nil
+	}
+	var list tensor.List
+	r.src.All(func(i tensor.Info) bool {
+		list = append(list, i)
+		return len(list) <= maxRenamed && r.Work(1) == nil
+	})
+	if len(list) > maxRenamed || r.Over() != nil {
+		return nil, r.Over()
+	}
+	if f, first, n := tensor.FlatAmong(list); 2*n > len(list) {
+		return []Gap{{Status: Missing, All: true, Want: Want{Path: first}, Remedy: f.Do,
+			Reason: fmt.Sprintf("%d of %d tensors are %s: pieces of many weights one behind the other, which nothing here puts together", n, len(list), f.Whose)}}, nil
+	}
+	a := wrap.Adapted(list)
+	guesses := r.expected().Guess(func(visit func(path string) bool) {
+		for i := range a.Merged {
+			if !visit(a.Merged[i].Path) {
+				return
+			}
+		}
+	})
+	if a.N > 0 { // merging may be all there is to do
+		guesses = slices.Insert(guesses, 0, wrap.Guess{Of: len(list)})
+	}
+	best, left := (*wrap.Guess)(nil), 0
+	for i := range guesses[:min(len(guesses), maxTried)] {
+		g := &guesses[i]
+		renamed, _, _, err := g.Renamed(a.Merged)
+		if err != nil {
+			continue // two tensors would have one name
+		}
+		n, err := again(renamed)
+		if err != nil {
+			return nil, err
+		}
+		if n*2 <= lacking && (best == nil || n < left) {
+			best, left = g, n
+		}
+	}
+	if best == nil {
+		return nil, nil
+	}
+	missing := "nothing is missing"
+	if left > 0 {
+		missing = fmt.Sprintf("%d of %d tensors are missing", left, len(r.Outputs))
+	}
+	g := Gap{Status: Missing, All: true}
+	if a.N > 0 {
+		g.Path, g.Reason, g.Remedy = a.Says(len(list), missing)
+	} else {
+		g.Path, g.Reason, g.Remedy = best.Says(list, r.Arch.Name, missing, guesses)
+	}
+	return []Gap{g}, nil
+}
+
+// unmerged makes one gap of an adapter's tensors beside weights that are all there, where
+// they are the only gaps.
+func (r *match) unmerged(res *Resolution) {
+	if len(res.Gaps) == 0 || slices.ContainsFunc(res.Gaps, func(g Gap) bool {
+		if g.Status != Extra {
+			return true
+		}
+		_, _, part := tensor.AdapterPart(g.Have.Path)
+		return !part
+	}) {
+		return
+	}
+	first, total := res.Gaps[0].Have, 0
+	r.src.All(func(tensor.Info) bool {
+		total++
+		return r.Work(1) == nil
+	})
+	_, part, _ := tensor.AdapterPart(first.Path)
+	a := wrap.Adapter{N: len(res.Gaps), First: first.Path, Part: part}
+	g := Gap{Status: Extra, Have: first, All: true}
+	_, g.Reason, g.Remedy = a.Says(total, "nothing is missing")
+	res.Gaps = []Gap{g}
+}
+
+// fewPieces is from how many tensors on it is no accident that they are of one size.
+const fewPieces = 4
+
+// shares says of tensors of another shape than expected how that came about, where it
+// shows: nothing is in them, or most are the same share of theirs.
+func shares(gaps []Gap) {
+	changed, of := 0, map[int64]int{}
+	for i := range gaps {
+		if g := &gaps[i]; g.Status == Changed && g.Have != nil {
+			changed++
+			n, _ := g.Have.Shape.PieceOf(g.Shape)
+			of[n]++
+		}
+	}
+	for i := range gaps {
+		g := &gaps[i]
+		if g.Status != Changed || g.Have == nil {
+			continue
+		}
+		n, axis := g.Have.Shape.PieceOf(g.Shape)
+		switch {
+		case slices.Contains(g.Have.Shape, 0):
+			g.Reason += ": it has no elements"
+			if len(g.Have.Shape) == 1 && g.Remedy == "" {
+				g.Remedy = "gather first, where ZeRO-3 left it so (stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py)"
+			}
+		case n > 1 && of[n] >= fewPieces && of[n]*2 >= changed:
+			g.Reason += fmt.Sprintf(": one of %d pieces along axis %d, as tensor parallelism cuts weights", n, axis)
+			if g.Remedy == "" {
+				g.Remedy = fmt.Sprintf("merge the checkpoints of all %d ranks first", n)
+			}
+		}
+	}
+}
+
+// expected are the names of both layouts, and those that the ways to make a tensor read.
+func (r *match) expected() *wrap.Expected {
+	e := &wrap.Expected{}
+	add := func(path string) {
+		e.Add(path)
+		for _, k := range r.Renamings.Near(path) {
+			n := r.Renamings.List[k]
+			if hf, ok := declare.Moved(path, n.To, n.From); ok && r.Work(1) == nil {
+				e.Add(hf)
+			}
+		}
+	}
+	var names func(m *declare.TensorExpr)
+	names = func(m *declare.TensorExpr) {
+		switch m.Op {
+		case op.Load:
+			add(m.Path)
+		case declare.Each:
+			if m.From < m.Until {
+				add(m.Element(m.From))
+			}
+		}
+		for _, x := range m.In {
+			names(x)
+		}
+	}
+	for _, it := range r.Outputs {
+		if r.Round() != nil {
+			break
+		}
+		add(it.Path)
+		for _, m := range it.From {
+			names(m)
+		}
+	}
+	return e
+}
+
+func (r *match) unlessWrapped(gaps []Gap, lost int, again onPaper) ([]Gap, error) {
+	if w, err := r.wrapped(lost, again); w != nil || err != nil {
+		return w, err
+	}
+	return gaps, r.Over()
+}
