@@ -29,6 +29,10 @@ func npyOf(descr string) string {
 	return string(ingesttest.NPY(descr, false, []int64{1}, make([]byte, 4)))
 }
 
+func npzOf(name string) string {
+	return string(ingesttest.Zip(ingesttest.Record{Name: name + ".npy", Data: ingesttest.NPY("<f4", false, []int64{1}, make([]byte, 4))}))
+}
+
 // tarOf is a tar of empty files.
 func tarOf(t *testing.T, names ...string) string {
 	t.Helper()
@@ -113,6 +117,7 @@ func TestApart(t *testing.T) {
 		{"one part of a GGUF", map[string]string{"a.gguf": ggufPart(t, 0, 2)}, summary{[]string{"t0 a.gguf"}, []string{"part-of-set a.gguf"}}, nil},
 		{"numbered as one more than there are", map[string]string{of("a", 1, 1, ".gguf"): ggufPart(t, 0, 2)}, summary{[]string{"t0 " + of("a", 1, 1, ".gguf")}, []string{"part-of-set " + of("a", 1, 1, ".gguf")}}, nil},
 		{"GGUF joined by cat", map[string]string{"a.gguf": ggufPart(t, 0, 2) + ggufPart(t, 1, 2)}, summary{[]string{"t0 a.gguf"}, []string{"another-file a.gguf", "part-of-set a.gguf"}}, nil},
+		{"archives joined by cat", map[string]string{"a.npz": npzOf("a") + npzOf("b")}, summary{}, []string{fmt.Sprintf("another zip begins at offset %d, as cat joins two", len(npzOf("a")))}},
 		{"safetensors joined by cat", map[string]string{"a.safetensors": a + b}, summary{}, []string{fmt.Sprintf("another safetensors file begins there, as cat joins two: the first %d bytes", len(a))}},
 
 		{"arrays, one of text", map[string]string{"w.npy": npyOf("<f4"), "classes.npy": npyOf("<U1")}, summary{[]string{"w w.npy"}, []string{"not-numbers classes.npy"}}, nil},

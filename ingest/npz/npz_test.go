@@ -288,6 +288,18 @@ func TestOtherTypes(t *testing.T) {
 	}
 }
 
+// TestJoined: two arrays that cat joined are called that.
+func TestJoined(t *testing.T) {
+	one := npy(dict("'<f4'", "False", "(1,)"), 1, 2, 3, 4)
+	for _, rest := range [][]byte{one, {1}} {
+		b := append(bytes.Clone(one), rest...)
+		f, err := ReadNPY(t.Context(), bytes.NewReader(b), int64(len(b)), "w.npy")
+		if err != nil || len(f.Findings()) != 1 || strings.Contains(f.Findings()[0].Message, "another array begins there") != (len(rest) > 1) {
+			t.Errorf("%v: %v", f.Findings(), err)
+		}
+	}
+}
+
 func TestZip(t *testing.T) {
 	build := func(members ...string) []byte {
 		var b bytes.Buffer

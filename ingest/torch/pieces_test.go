@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,4 +79,23 @@ type reads struct {
 func (c *reads) ReadAt(p []byte, off int64) (int, error) {
 	c.n++
 	return c.r.ReadAt(p, off)
+}
+
+// TestJoined: of two files that cat joined the first is read, and it is said.
+func TestJoined(t *testing.T) {
+	one, err := os.ReadFile(filepath.Join(fixturesDir, "legacy/plain.pt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rest := range [][]byte{one, []byte("more")} {
+		data := append(bytes.Clone(one), rest...)
+		f, err := Open(t.Context(), bytes.NewReader(data), int64(len(data)), "x.pt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(f.Findings(), func(f tensor.Finding) bool { return f.Rule == "trailing-bytes" })
+		if i < 0 || strings.Contains(f.Findings()[i].Message, "another file begins there") != (len(rest) > 4) {
+			t.Errorf("%v", f.Findings())
+		}
+	}
 }

@@ -158,7 +158,11 @@ func (f *File) openStream() error {
 		return err
 	}
 	if c.at < c.end {
-		f.find("trailing-bytes", "", fmt.Sprintf("%d bytes follow the last storage at offset %d", c.end-c.at, c.at))
+		what, head := "", make([]byte, min(c.end-c.at, 16))
+		if err := tensor.ReadFull(f.r, head, c.at); err == nil && sniffPickle(head) {
+			what = "; another file begins there, as cat joins two, of which the first alone is read"
+		}
+		f.find("trailing-bytes", "", fmt.Sprintf("%d bytes follow the last storage at offset %d%s", c.end-c.at, c.at, what))
 	}
 	return f.list(rooted{nil, main})
 }

@@ -82,9 +82,29 @@ func findDirectory(r io.ReaderAt, size int64) (directory, error) {
 	case len(found) == 1:
 		return found[0], nil
 	case first != nil:
-		return directory{}, first
+		return directory{}, joined(r, tail, base, first)
 	}
 	return directory{}, errors.New("no end of a zip directory: the file is cut off, or not a zip archive")
+}
+
+// joined says of a file whose end record does not fit it when that is because another
+// file lies before the zip it ends: cat makes no archive of two.
+func joined(r io.ReaderAt, tail []byte, base int64, err error) error {
+	le := binary.LittleEndian
+	at := len(tail) - lenEnd
+	if at < 0 || le.Uint32(tail[at:]) != sigEnd {
+		return err
+	}
+	size, offset, end := uint64(le.Uint32(tail[at+12:])), uint64(le.Uint32(tail[at+16:])), at
+	if z := at - lenLocator - lenEnd64; z >= 0 && le.Uint32(tail[z:]) == sigEnd64 {
+		size, offset, end = le.Uint64(tail[z+40:]), le.Uint64(tail[z+48:]), z
+	}
+	ends := uint64(base) + uint64(end)
+	var magic [4]byte
+	if size >= ends || offset >= ends-size || readFull(r, magic[:], int64(ends-size-offset)) != nil || le.Uint32(magic[:]) != sigLocal {
+		return err
+	}
+	return fmt.Errorf("%w; another zip begins at offset %d, as cat joins two: the first %[2]d bytes are one file, the rest another", err, ends-size-offset)
 }
 
 // endRecord reads the end record at tail[at:] and the ZIP64 one before it.
