@@ -30,6 +30,9 @@ var adapter = regexp.MustCompile(`(^|[._])lora_(A|B|up|down|embedding_A|embeddin
 // outputHead matches the names of output heads.
 var outputHead = regexp.MustCompile(`(^|\.)(lm_head|embed_out|output_layer)\.(weight|bias)$|^((language_)?model\.|transformer\.)?(output|head)\.(weight|bias)$`)
 
+// otherHead matches the names of what a model answers with instead of tokens.
+var otherHead = regexp.MustCompile(`^((language_)?model\.|transformer\.|backbone\.)?(score|classifier|classification_head|qa_outputs|v_head|value_head|reward_head|rank_head|regression_head|regression_layer)(\.\w+)*\.(weight|bias)$`)
+
 // Head reports that a tensor is called as output heads are: whether the model needs it,
 // the bytes say.
 func Head(path string) bool { return outputHead.MatchString(path) }
@@ -56,6 +59,8 @@ func Needed(path string, lookup func(path string) (tensor.Info, bool), used func
 	switch {
 	case slices.ContainsFunc(method.Weights(path), part), coded(), used(module+".weight") && beside.MatchString(last) && !activation.MatchString(last):
 		return "belongs to a packed weight", "dequantize the checkpoint first"
+	case otherHead.MatchString(path):
+		return "is the head of a classifier or reward model, and mlx_lm serves models that write text", "to go without it, take it out of the checkpoint"
 	case adapter.MatchString(path):
 		return "is part of an adapter", "merge it into the weights first"
 	}

@@ -39,6 +39,7 @@ func TestNeeded(t *testing.T) {
 	used := func(path string) bool { return path == "b.weight" }
 	for path, needed := range map[string]bool{
 		"a.scales": true, "a.zeros": true, "b.scales": true, "b.lut": true, "c.qzeros": true, "c.weight_scale": true, "x.lora_A.weight": true,
+		"score.weight": true, "classifier.bias": true, "v_head.summary.weight": true, "model.score.weight": true, "layers.0.score.weight": false, "my_score.weight": false,
 		"b.input_scale": false, "c.scales": false, "c.lut": false, "stray.weight": false, "scales": false,
 	} {
 		if why, remedy := Needed(path, lookup, used); (why != "") != needed || (remedy != "") != needed {
