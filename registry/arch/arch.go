@@ -204,6 +204,7 @@ type Gap struct {
 	Have   *tensor.Info // what is there, for Extra and Changed
 	Reason string       // "expert 9 of 16 absent in layer 3"
 	Remedy string       // "stackable from mlp.experts.{0..15}.up_proj.weight"
+	Method string       // of a weight that other software stored in a form that no rule reads: its name
 	Unless string       // the option of export that makes up for it, if one does
 	All    bool         // about the names of all tensors: Path is a pattern, Remedy what to do before anything else
 }

@@ -112,6 +112,12 @@ var methods = []struct {
 	{"HIGGS", `{"quant_method": "higgs"}`, "HIGGS", func(o, i int64) stored {
 		return stored{"weight": {tensor.I16, tensor.Shape{(o + 3) / 4, i}}, "scales": {tensor.F16, tensor.Shape{o, 1}}, "tables": {tensor.F16, tensor.Shape{16, 2}}, "tables2": {tensor.F32, tensor.Shape{16, 16, 2}}}
 	}},
+	{`"zzq"`, `{"quant_method": "zzq"}`, "", func(o, i int64) stored {
+		return stored{"weight": {tensor.I8, tensor.Shape{o, i}}, "zz_numbers": {tensor.F32, tensor.Shape{7}}}
+	}},
+	{`"zzq"`, `{"quant_method": "zzq"}`, "", func(o, i int64) stored {
+		return stored{"zz_codes": {tensor.I16, tensor.Shape{o, i / 2}}, "zz_table": {tensor.F32, tensor.Shape{7}}}
+	}},
 	{"Quark", `{"quant_method": "quark"}`, "Quark", func(o, i int64) stored {
 		return stored{"weight": {tensor.U8, tensor.Shape{o, (i + 1) / 2}}, "weight_scale": {tensor.U8, tensor.Shape{o, (i + 31) / 32}}}
 	}},
@@ -140,7 +146,7 @@ func TestForeignMethods(t *testing.T) {
 			}
 			cases++
 			name, changed := m.alone, *c
-			if (turn+k)%2 == 0 {
+			if (turn+k)%2 == 0 || m.alone == "" { // only config.json names it
 				name, changed.Config = m.name, claiming(t, c.Config, m.config)
 			}
 			_, _, r := resolve(t, &changed, list)

@@ -29,7 +29,7 @@ func (r *match) leftover(res *Resolution, used map[string]bool, outcomes []outco
 			res.Drops = append(res.Drops, Drop{Path: i.Path, Because: d.Because, Rule: d.Rule})
 			return true
 		}
-		if len(r.foreign) > 0 && slices.ContainsFunc(method.Weights(i.Path), func(p method.Part) bool { return r.foreign[p.Weight] }) {
+		if len(r.foreign) > 0 && (r.foreign[i.Path[:strings.LastIndexByte(i.Path, '.')+1]] || slices.ContainsFunc(method.Weights(i.Path), func(p method.Part) bool { return r.foreign[p.Weight] })) {
 			return true // its weight is a gap
 		}
 		for _, g := range r.Ignored {

@@ -15,13 +15,15 @@ import (
 // checkpoint.
 type match struct {
 	*declare.Declared
-	src        Source          // nil: nothing is known about a checkpoint
-	followed   map[string]bool // what renamings are from: whether there is any
-	endings    map[string]bool // of tensors: whether there is any
-	finder     *method.Finder  // nil: not asked for yet
-	foreign    map[string]bool // weights in forms that no rule reads
-	making     making          // what is read for
-	loaderCast tensor.DType    // awq: the loader casts every float to the scales' dtype
+	src        Source            // nil: nothing is known about a checkpoint
+	followed   map[string]bool   // what renamings are from: whether there is any
+	endings    map[string]bool   // of tensors: whether there is any
+	finder     *method.Finder    // nil: not asked for yet
+	foreign    map[string]bool   // weights in forms that no rule reads
+	said       *string           // the method that config.json names; nil: not asked for yet
+	coded      map[string]string // by module, a tensor of codes; nil: not asked for yet
+	making     making            // what is read for
+	loaderCast tensor.DType      // awq: the loader casts every float to the scales' dtype
 }
 
 func (a *Arch) match(ctx context.Context, c *Config, src Source, towardsHF bool) (*match, error) {

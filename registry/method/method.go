@@ -71,6 +71,7 @@ type Stored struct {
 	Codes  tensor.Info // where its codes lie
 	Marks  []tensor.Info
 	form   *form
+	claim  bool
 }
 
 // Of says how the weight of a path is stored. Of plain floats, and where nothing lies,
@@ -152,6 +153,18 @@ func (s *Stored) Name(said string) string {
 	}
 	return by
 }
+
+// Claimed is a weight of which config.json alone says that a method stored it.
+func Claimed(said, weight string, codes tensor.Info) Stored {
+	by, known := names[strings.ToLower(said)]
+	if !known {
+		by = fmt.Sprintf("%q", said)
+	}
+	return Stored{Weight: weight, Codes: codes, form: &form{by: []string{by}}, claim: true}
+}
+
+// IsClaim reports that no name of a tensor bears the method out.
+func (s *Stored) IsClaim() bool { return s.claim }
 
 // Mine reports that the form is, or may be, of a method.
 func (s *Stored) Mine(said string) bool { return slices.Contains(s.form.by, names[said]) }
