@@ -28,7 +28,7 @@ var rooms = map[string]struct {
 	"query":            {[]string{"registry", "registry/arch", "registry/expr", "query/lang", "query/rows", "query/gaps", "query/fold"}, "a query only reads the registry; it opens no checkpoint and writes none"},
 	"query/lang":       {[]string{"registry/arch", "registry/expr", "query/rows"}, "the language is understood without a registry at hand"},
 	"query/rows":       {[]string{"registry", "registry/block", "registry/arch", "registry/expr"}, "rows are computed the same whatever language asked and whatever found the gaps"},
-	"query/gaps":       {[]string{"registry", "registry/block", "registry/arch", "registry/arch/op", "registry/arch/wrap"}, "what a model lacks does not depend on how it is asked for or shown"},
+	"query/gaps":       {[]string{"registry", "registry/method", "registry/block", "registry/arch", "registry/arch/op", "registry/arch/wrap"}, "what a model lacks does not depend on how it is asked for or shown"},
 	"query/fold":       {nil, "folding is for the eye: columns and rows are all it knows"},
 	"ingest":           {[]string{"accel", "registry/method", "registry/pyjson"}, "a checkpoint is read the same whether or not it is ever registered; cmd joins the two"},
 	"export":           {[]string{"registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/pyjson", "ingest", "accel", "export/disk", "export/compute", "export/receipt", "export/staging", "export/mlxconfig"}, "export plans from the registry and reads through ingest; a query is for people"},

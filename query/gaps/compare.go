@@ -30,7 +30,11 @@ func (q *Question) compare(c *modelView, e *expectation) []arch.Gap {
 			continue
 		}
 		have, ok := side.whole(w.Path)
-		switch {
+		switch f := e.foreign[w.Path]; {
+		case f != nil:
+			if q.asks(arch.Changed) {
+				gaps = append(gaps, arch.Gap{Status: arch.Changed, Want: w.Want, Have: c.wholeOf(f.Have), Reason: f.Reason, Remedy: f.Remedy, Method: f.Method})
+			}
 		case !ok && !w.Optional && q.asks(arch.Missing):
 			gaps = append(gaps, arch.Gap{Status: arch.Missing, Want: w.Want, Reason: w.reason, Remedy: w.remedy})
 		case ok && q.asks(arch.Changed):

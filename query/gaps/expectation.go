@@ -20,7 +20,8 @@ type expectation struct {
 	against string // "spec hunyuan", "layers", "hunyuan@1"
 	layout  string
 	wants   []want
-	found   []arch.Gap // the answer, where nothing is left to be compared; else nil
+	found   []arch.Gap           // the answer, where nothing is left to be compared; else nil
+	foreign map[string]*arch.Gap // weights that other software quantized here, not there
 	notes   []string
 	present present                  // what is there, when not simply the model's tensors
 	extra   func(path string) string // why a tensor is extra, "": it is not; nil: the usual

@@ -9,6 +9,7 @@ import (
 
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
+	"wreg/registry/method"
 	"wreg/registry/tensor"
 )
 
@@ -35,6 +36,9 @@ func (q *Question) expectModel(c, reference *modelView) (*expectation, error) {
 		}
 		e.wants = held(reference)
 		q.findRenamed(e, c)
+		if known {
+			foreign(e, ours, theirs)
+		}
 		if err := cmp.Or(ourErr, theirErr); err != nil && c.revision.Config != nil && reference.revision.Config != nil {
 			e.notes = append(e.notes, fmt.Sprintf("compared by name only: %v", err))
 		}
@@ -55,6 +59,53 @@ func (q *Question) expectModel(c, reference *modelView) (*expectation, error) {
 	}
 	q.noteUncompared(e, c)
 	return e, nil
+}
+
+// foreign makes one difference of each weight that other software quantized on one side
+// only, whatever its parts are called.
+func foreign(e *expectation, ours, theirs *arch.Resolution) {
+	here, there := byMethod(ours), byMethod(theirs)
+	for path := range here {
+		if there[path] != nil { // parts are compared with parts
+			delete(here, path)
+			delete(there, path)
+		}
+	}
+	part := func(of map[string]*arch.Gap) func(path string) bool {
+		return func(path string) bool {
+			return len(of) > 0 && of[path] == nil && slices.ContainsFunc(method.Weights(path), func(p method.Part) bool { return of[p.Weight] != nil })
+		}
+	}
+	if len(here) > 0 {
+		was, ours := *e, part(here)
+		e.foreign = here
+		e.extra = func(path string) string {
+			if ours(path) {
+				return ""
+			}
+			return was.whyExtra(path)
+		}
+	}
+	if len(there) == 0 {
+		return
+	}
+	theirPart := part(there)
+	e.wants = slices.DeleteFunc(e.wants, func(w want) bool { return there[w.Path] != nil || theirPart(w.Path) })
+	for path, g := range there {
+		e.wants = append(e.wants, want{Want: arch.Want{Path: path, Shape: g.Shape}, content: content{unlike: true}})
+	}
+	e.notes = append(e.notes, fmt.Sprintf("%s of %s quantized by other software, values not compared", tensor.Count(len(there), "weight"), e.against))
+}
+
+// byMethod are the gaps of the weights that other software quantized.
+func byMethod(r *arch.Resolution) map[string]*arch.Gap {
+	list := map[string]*arch.Gap{}
+	for i := range r.Gaps {
+		if g := &r.Gaps[i]; g.Method != "" {
+			list[g.Path] = g
+		}
+	}
+	return list
 }
 
 // exported reports that c was made from reference by an export.
