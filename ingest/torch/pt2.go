@@ -45,8 +45,9 @@ func (f *File) otherArchive(root string) error {
 	}
 	for _, part := range []struct{ folder, config, prefix string }{{weightsFolder, weightsConfig, ""}, {constantsFolder, constantsConfig, "constants"}} {
 		for _, name := range names {
-			model, ok := strings.CutPrefix(name, root+part.folder)
-			if model, ok = strings.CutSuffix(model, part.config); !ok || !strings.HasPrefix(name, root+part.folder) || models == 0 {
+			below, inside := strings.CutPrefix(name, root+part.folder)
+			model, ok := strings.CutSuffix(below, part.config)
+			if !inside || !ok || models == 0 {
 				continue
 			}
 			var prefix []any

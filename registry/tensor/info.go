@@ -134,9 +134,9 @@ func Count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// notes are the rules of findings that say how a file was read, and of nothing that it is
+// notes are the rules of findings that say how a file was read, or what is usual, and of nothing that it is
 // wrong.
-var notes = []string{"inert-object", "torchscript", "pending-operation", "path-collision", "not-numbers", "variant", "passed-over"}
+var notes = []string{"inert-object", "torchscript", "pending-operation", "path-collision", "not-numbers", "variant", "passed-over", "constant-rows"}
 
 // Note reports a finding that is told, and that no exit status is about.
 func (f Finding) Note() bool { return slices.Contains(notes, f.Rule) }
