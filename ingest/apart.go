@@ -295,28 +295,32 @@ func (c *Checkpoint) noWeightsHere(k *shards.Contents, hints []string) error {
 }
 
 // weightsBelow finds the folders inside root that hold weights, the nearest first. In
-// one that does, no more are looked for. It fails with what pieces are there instead.
+// one that does, no more are looked for. Where none does, it fails with what pieces are
+// there instead.
 func weightsBelow(root string, subs []string) (found []string, err error) {
 	for looked := 0; len(subs) > 0 && looked < maxSniffed; looked++ {
 		sub := subs[0]
 		subs = subs[1:]
-		if shards.OfTraining(filepath.Base(sub)) {
+		if name := filepath.Base(sub); shards.OfTraining(name) || strings.HasPrefix(name, ".") {
 			continue
 		}
 		k := contents(filepath.Join(root, sub))
 		c := Checkpoint{root: filepath.Join(root, sub)}
-		if err := c.pieces(slices.Concat(k.Weights["torch"], k.Weights["safetensors"], k.Other, k.Subfolders)); err != nil && len(found) == 0 {
-			return nil, err
-		}
-		if holdsWeights(k) {
+		switch pieces := c.pieces(slices.Concat(k.Weights["torch"], k.Weights["safetensors"], k.Other, k.Subfolders)); {
+		case pieces != nil:
+			err = cmp.Or(err, pieces)
+		case holdsWeights(k):
 			found = append(found, sub)
-			continue
-		}
-		for _, name := range k.Subfolders {
-			subs = append(subs, filepath.Join(sub, name))
+		default:
+			for _, name := range k.Subfolders {
+				subs = append(subs, filepath.Join(sub, name))
+			}
 		}
 	}
-	return found, nil
+	if len(found) > 0 {
+		return found, nil
+	}
+	return nil, err
 }
 
 // contents sorts the names of a folder; one that cannot be read has none.

@@ -150,6 +150,7 @@ func TestApart(t *testing.T) {
 		{"distributed, one further in", map[string]string{"pytorch_model_fsdp_0/.metadata": "x", "pytorch_model_fsdp_0/__0_0.distcp": "x", "optimizer_0/.metadata": "x", "optimizer_0/__0_0.distcp": "x", "scheduler.pt": "x"},
 			summary{}, []string{"its folder pytorch_model_fsdp_0 holds some: name that"}},
 		{"trainer's", map[string]string{"checkpoint-5/model.safetensors": a, "checkpoint-10/model.safetensors": a, "trainer_state.json": "{}"}, summary{}, []string{"its folders checkpoint-10, checkpoint-5 hold some: name one"}},
+		{"pieces beside the whole", map[string]string{"a/" + zero + "model_states.pt": a, "final/model.safetensors": a, ".cache/model.safetensors": a}, summary{}, []string{"its folder final holds some: name that"}},
 		{"two further in", map[string]string{"version_0/checkpoints/last.ckpt": a}, summary{}, []string{"version_0/checkpoints holds some: name that"}},
 		{"folder called as a file", map[string]string{"last.ckpt/checkpoint/" + zero + "model_states.pt": a}, summary{}, []string{"last.ckpt/checkpoint", "zero_to_fp32.py"}},
 
