@@ -230,9 +230,17 @@ func isPath(arg string) bool {
 	return arg == "." || arg == ".." || strings.ContainsAny(arg, `/\`)
 }
 
+// besideFindings are about files that are no part of a revision: their sizes and times
+// are not kept.
+func besideFindings(v *registry.Revision) []tensor.Finding {
+	return slices.DeleteFunc(slices.Clone(v.Findings), func(f tensor.Finding) bool {
+		return !slices.Contains([]string{"broken-file", "incomplete-download", "variant", "other-format", "passed-over"}, f.Rule)
+	})
+}
+
 // unchanged compares what says whether files are still the same.
 func unchanged(old, now *registry.Revision) bool {
-	return old.Root == now.Root && old.Naming == now.Naming && string(old.Config) == string(now.Config) && string(old.Adapter) == string(now.Adapter) && slices.EqualFunc(old.Files, now.Files, func(a, b tensor.File) bool {
+	return slices.Equal(besideFindings(old), besideFindings(now)) && old.Root == now.Root && old.Naming == now.Naming && string(old.Config) == string(now.Config) && string(old.Adapter) == string(now.Adapter) && slices.EqualFunc(old.Files, now.Files, func(a, b tensor.File) bool {
 		return a.Name == b.Name && a.Size == b.Size && a.Inode == b.Inode && a.ModifiedAs(b.ModTime)
 	})
 }
