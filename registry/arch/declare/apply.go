@@ -28,6 +28,9 @@ func Apply(ctx context.Context, a *lang.Arch, c *Config, cp Checkpoint, towardsH
 		return nil, err
 	}
 	err := shown(a, d.statements(&scope{run: d, config: c.root}, a.Body))
+	if err == nil {
+		err = d.fp8()
+	}
 	if err == nil && !d.asked && d.names < maxKept {
 		kept := *d
 		kept.checkpoint, kept.ctx, kept.Budget.what = nil, nil, nil

@@ -138,7 +138,7 @@ func (r *Declared) loader() error {
 	}
 	method := r.QuantMethod()
 	if method != "awq" && method != "gptq" {
-		return nil
+		return nil // fp8 comes after the architecture's own rules
 	}
 	if v, ok := r.config.get("quantization_config.bits"); ok {
 		if bits, _ := v.Int(); bits != 4 {
@@ -149,6 +149,32 @@ func (r *Declared) loader() error {
 	if err == nil {
 		r.Reads.Add(pattern, &Read{Kind: "awq", Rule: "quantization_config",
 			Parts: map[string]string{"qweight": "qweight", "scales": "scales", "zeros": "qzeros"}})
+	}
+	return err
+}
+
+// fp8 is transformers' own way to store any architecture's linear layers: codes, and a
+// scale a block. mlx_lm reads it of few; those say so themselves.
+func (r *Declared) fp8() error {
+	if r.QuantMethod() != "fp8" || len(r.Reads.List) > 0 {
+		return nil
+	}
+	block := make([]int64, 2)
+	for i := range block {
+		for _, key := range []string{"quantization_config", "text_config.quantization_config"} {
+			if v, ok := r.config.get(key + ".weight_block_size"); ok {
+				if sizes, _ := v.Items(); len(sizes) == len(block) {
+					block[i], _ = sizes[i].Int()
+				}
+			}
+		}
+		if block[i] < 1 || block[i] > maxBlock {
+			return nil // scales that are not of blocks have other names
+		}
+	}
+	pattern, err := tensor.ParsePattern("**.weight")
+	if err == nil {
+		r.Reads.Add(pattern, &Read{Kind: "fp8", Rule: "quantization_config", Parts: map[string]string{"scale": "weight_scale_inv"}, Rows: block[0], Cols: block[1]})
 	}
 	return err
 }
