@@ -115,6 +115,21 @@ func TestFlatParameters(t *testing.T) {
 	}
 }
 
+// A prefix that is on names which fit, and most do not, is not what is the matter.
+func TestPrefixOfFew(t *testing.T) {
+	c := goldens(t)["llama"]
+	few := slices.Clone(c.Source)
+	for i := range few {
+		if strings.HasSuffix(few[i].Path, "_proj.weight") {
+			few[i].Path = strings.ReplaceAll(few[i].Path, "_proj", "_other")
+		}
+		few[i].Path = "net." + few[i].Path
+	}
+	if _, _, r := resolve(t, c, few); len(r.Gaps) < len(few) || r.Gaps[0].All {
+		t.Errorf("%d gaps: %v", len(r.Gaps), first(r.Gaps))
+	}
+}
+
 // An adapter beside weights that are all there is one gap, too.
 func TestAdapterBeside(t *testing.T) {
 	c := goldens(t)["llama"]

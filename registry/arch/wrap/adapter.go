@@ -9,6 +9,9 @@ import (
 	"wreg/registry/tensor"
 )
 
+// replaced is what peft keeps of a module that it trains whole.
+const replaced = "original_module"
+
 // saved is where peft keeps modules that it trains whole.
 const saved = "modules_to_save"
 
@@ -27,7 +30,7 @@ func Adapted(list tensor.List) Adapter {
 	modules := map[string]bool{}
 	for i := range list {
 		if module, part, ok := tensor.AdapterPart(list[i].Path); ok {
-			if a.N++; a.N == 1 {
+			if a.N++; a.Part == "" || a.Part == replaced {
 				a.First, a.Part = list[i].Path, part
 			}
 			modules[module] = true

@@ -55,3 +55,11 @@ func TestAdapted(t *testing.T) {
 		t.Errorf("%d, %s: %v, want %v", a.N, a.Part, got, want)
 	}
 }
+
+// An adapter is known by what it adds, rather than by what it has put aside.
+func TestAdapterPart(t *testing.T) {
+	a := Adapted(tensor.List{{Path: "head.original_module.weight"}, {Path: "q.base_layer.weight"}, {Path: "q.lora_A.default.weight"}, {Path: "q.lora_B.default.weight"}})
+	if a.N != 3 || a.Part != "lora_A" || a.First != "q.lora_A.default.weight" {
+		t.Errorf("%+v", a)
+	}
+}

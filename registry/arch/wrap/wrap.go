@@ -27,7 +27,7 @@ type Guess struct {
 
 const (
 	maxGuesses  = 1 << 10 // prefixes that are told apart
-	maxExpected = 1 << 14 // names without their numbers, expected ones and those there
+	maxExpected = 1 << 12 // names without their numbers, expected ones and those there
 	maxSegments = 64      // of a name; one with more fits nothing
 )
 
@@ -47,7 +47,7 @@ func (e *Expected) Add(path string) {
 		return
 	}
 	e.seen[template] = true
-	for at := 0; at >= 0; {
+	for at, n := 0, 0; n < maxSegments; n++ {
 		end := template[at:]
 		if prefix := template[:at]; !strings.Contains(prefix, "{") { // what is added is one text for all
 			e.before[end] = append(e.before[end], prefix)
