@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -138,10 +139,16 @@ func disjoint(x *fetcher, names []string) bool {
 // noteParts reports files that are parts of a checkpoint of which not all were read: a
 // GGUF says so itself, of the one file that was named its name may.
 func (c *Checkpoint) noteParts() {
+	read := 0
+	for _, f := range c.open {
+		if !f.stray {
+			read++
+		}
+	}
 	for _, f := range c.open {
 		name := f.info.Name
 		if g, ok := f.reader.(*gguf.File); ok && !f.stray {
-			if no, count := g.Split(); count > 1 && count != len(c.open) {
+			if no, count := g.Split(); count > 1 && count != read {
 				of := ""
 				if all := g.SplitTensors(); all > 0 {
 					of = fmt.Sprintf(" and holds %d of %d tensors", len(g.Tensors()), all)
@@ -150,9 +157,12 @@ func (c *Checkpoint) noteParts() {
 				continue
 			}
 		}
-		if no, count, ok := shards.PartOf(name); ok && count > 1 && c.single == name {
+		if c.single != name {
+			continue
+		}
+		if no, count, ok := shards.PartOf(name); ok && count > 1 {
 			c.note("part-of-set", name, "", "%s: is part %d of %d; name its folder to read them all", name, no, count)
-		} else if kind, _ := shards.PiecesAmong([]string{name}); kind != nil && c.single == name {
+		} else if kind := shards.PieceOf(name, func() []string { return names(c.root) }); kind != nil {
 			c.note("part-of-set", name, "", "%s: by its name one of %s; %s", name, kind.What, kind.Do)
 		}
 	}
@@ -324,14 +334,23 @@ func weightsBelow(root string, subs []string) (found []string, err error) {
 }
 
 // contents sorts the names of a folder; one that cannot be read has none.
-func contents(dir string) *shards.Contents {
+func contents(dir string) *shards.Contents { return shards.Sort(entries(dir)) }
+
+func entries(dir string) []fs.DirEntry {
 	d, err := folder.Open(dir)
 	if err != nil {
-		return &shards.Contents{}
+		return nil
 	}
 	defer d.Close()
 	entries, _ := d.List()
-	return shards.Sort(entries)
+	return entries
+}
+
+func names(dir string) (names []string) {
+	for _, e := range entries(dir) {
+		names = append(names, e.Name())
+	}
+	return names
 }
 
 // holdsWeights reports that files of a folder are called as weights are.

@@ -187,6 +187,24 @@ func TestApart(t *testing.T) {
 	}
 }
 
+// TestPieceByName: a piece that is named is read, and called what it is.
+func TestPieceByName(t *testing.T) {
+	dir := t.TempDir()
+	const zero = "zero_pp_rank_0_mp_rank_00_optim_states.pt"
+	writeFiles(t, dir, map[string]string{"consolidated.00.pth": shard(t, 1, "a"), "consolidated.01.pth": shard(t, 1, "a"), "one/consolidated.00.pth": shard(t, 1, "a"), "two/" + zero: shard(t, 1, "a")})
+	for name, want := range map[string]string{"consolidated.01.pth": "model parallelism", "one/consolidated.00.pth": "", "two/" + zero: "DeepSpeed ZeRO"} {
+		c, err := Open(t.Context(), filepath.Join(dir, name), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := c.Findings()
+		if (len(found) > 0) != (want != "") || want != "" && (found[0].Rule != "part-of-set" || !strings.Contains(found[0].Message, want)) {
+			t.Errorf("%s: %v, want %q", name, found, want)
+		}
+		c.Close()
+	}
+}
+
 // TestVariantIndex: the index of a variant decides where it is named.
 func TestVariantIndex(t *testing.T) {
 	dir := t.TempDir()

@@ -40,7 +40,7 @@ func ingestCommand(a *app) *cobra.Command {
 		Long: `Reads checkpoints and registers each as the next revision of a model. A
 checkpoint is a file, a folder with shards, index and config.json, or
 ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
-found from content. Files that did not change since (size, modification time,
+found from content. Several models in one folder are not merged: name a file. Files that did not change since (size, modification time,
 inode) are not read again. Nothing in a checkpoint is executed.`,
 		Example: `  wreg ingest ./hunyuan
   wreg ingest ./pytorch_model.bin --name hunyuan

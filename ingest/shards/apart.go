@@ -180,6 +180,18 @@ func (p *Piece) first(name string) bool {
 	return strings.Trim(p.name.FindStringSubmatch(name)[p.name.SubexpIndex("no")], "0") == ""
 }
 
+// PieceOf says what a file is a piece of by its name and, where it takes several to be
+// sure, by those beside it.
+func PieceOf(name string, beside func() []string) *Piece {
+	if !slices.ContainsFunc(Pieces, func(p Piece) bool { return p.name.MatchString(name) }) {
+		return nil
+	}
+	if kind, pieces := PiecesAmong(beside()); slices.Contains(pieces, name) {
+		return kind
+	}
+	return nil
+}
+
 // PiecesAmong finds the first kind of pieces among names.
 func PiecesAmong(names []string) (kind *Piece, pieces []string) {
 	for i := range Pieces {
