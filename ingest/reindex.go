@@ -41,11 +41,10 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 		return nil, err
 	}
 	k := shards.Sort(entries)
-	i := slices.IndexFunc(shards.Families, func(f shards.Family) bool { return f.Single != "" && f.Name != "npz" && len(k.Weights[f.Name]) > 0 })
-	if i < 0 {
+	f := k.Family(func(f *shards.Family) bool { return slices.Contains(k.Indexes, f.Single+shards.IndexSuffix) })
+	if f == nil || f.Single == "" || f.Name == "npz" || len(k.Weights[f.Name]) == 0 {
 		return nil, fmt.Errorf("%s: no safetensors or torch weights to index", dir)
 	}
-	f := &shards.Families[i]
 	r := &Reindexed{Name: f.Single + shards.IndexSuffix}
 	old, err := oldIndex(ctx, d, r.Name)
 	if err != nil {

@@ -90,3 +90,22 @@ func TestTwoUploads(t *testing.T) {
 		})
 	}
 }
+
+// TestReindexWhatIsRead: of two formats the one that ingest reads is indexed.
+func TestReindexWhatIsRead(t *testing.T) {
+	dir := t.TempDir()
+	const one, index = "pytorch_model-00001-of-00001.bin", "pytorch_model.bin.index.json"
+	writeFiles(t, dir, map[string]string{"vae.safetensors": shard(t, 1, "a"), one: shard(t, 1, "b")})
+	r, err := Reindex(t.Context(), dir)
+	if err != nil || r.Name != index {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	c, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if ts := c.Tensors(); len(ts) != 1 || ts[0].File != one {
+		t.Errorf("%v", ts)
+	}
+}
