@@ -60,7 +60,7 @@ func (q *Question) spec(a *arch.Arch, config *arch.Config, c *modelView) (*expec
 	}
 	if !elsewhere || q.asks(arch.Extra) {
 		e := &expectation{against: "spec " + a.Name, layout: own}
-		if e.found, err = q.resolved(a, config, c); err != nil {
+		if e.found, e.notes, err = q.resolved(a, config, c); err != nil {
 			return nil, err
 		}
 		if !named && len(e.found) == 0 {
@@ -89,16 +89,19 @@ func (q *Question) nothingNamed(a *arch.Arch, layouts string) error {
 
 // resolved lists what keeps a checkpoint from being whole: what resolving it says,
 // and the tensors that no rule uses.
-func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) ([]arch.Gap, error) {
-	gaps := []arch.Gap{}
+func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) (gaps []arch.Gap, notes []string, err error) {
+	gaps = []arch.Gap{}
 	if !q.asks(arch.Extra) && !q.asks(arch.Changed) { // most checkpoints lack nothing, which is known sooner
 		if lacks, err := a.Lacks(c.ctx, config, c); err != nil || len(lacks) == 0 {
-			return gaps, err
+			return gaps, nil, err
 		}
 	}
 	r, err := a.Resolve(c.ctx, config, c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if q.asks(arch.Extra) {
+		notes = q.leftOut(r.Drops)
 	}
 	for _, g := range r.Gaps {
 		if g.Status == arch.Extra {
@@ -109,7 +112,26 @@ func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) ([]
 			gaps = append(gaps, g)
 		}
 	}
-	return gaps, nil
+	return gaps, notes, nil
+}
+
+// leftOut tells of the tensors asked about that a rule leaves out on purpose, which are
+// no gaps: a note for each reason.
+func (q *Question) leftOut(drops []arch.Drop) (notes []string) {
+	var reasons []string
+	first, n := map[string]string{}, map[string]int{}
+	for _, d := range drops {
+		if !q.matches(d.Path) {
+			continue
+		}
+		if n[d.Because]++; n[d.Because] == 1 {
+			reasons, first[d.Because] = append(reasons, d.Because), d.Path
+		}
+	}
+	for _, because := range reasons {
+		notes = append(notes, fmt.Sprintf("%s left out on purpose, %s: %s", tensor.Count(n[because], "tensor"), because, andMore(first[because], n[because])))
+	}
+	return notes
 }
 
 // onPaper is how a checkpoint differs from what a layout that is not its own must
