@@ -4,11 +4,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"wreg/registry/arch"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
+	"wreg/synth"
 )
 
 // stored are a weight's tensors as a method writes them: names beside x.weight, dtypes
@@ -18,13 +20,15 @@ type stored map[string]struct {
 	shape tensor.Shape
 }
 
-// methods store a matrix of o rows of i numbers as the software they are named for does.
-var methods = []struct {
+type foreignMethod struct {
 	name   string // in reasons, as config.json says it
 	config string // its block in config.json
 	alone  string // in reasons when config.json says nothing
 	stored func(o, i int64) stored
-}{
+}
+
+// methods store a matrix of o rows of i numbers as the software they are named for does.
+var methods = []foreignMethod{
 	{"bitsandbytes nf4", `{"quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "nf4"}`, "bitsandbytes nf4", func(o, i int64) stored {
 		return stored{"weight": {tensor.U8, tensor.Shape{(o*i + 1) / 2, 1}}, "weight.absmax": {tensor.U8, tensor.Shape{(o*i + 63) / 64}}, "weight.nested_absmax": {tensor.F32, tensor.Shape{1}},
 			"weight.nested_quant_map": {tensor.F32, tensor.Shape{256}}, "weight.quant_map": {tensor.F32, tensor.Shape{16}}, "weight.quant_state.bitsandbytes__nf4": {tensor.U8, tensor.Shape{154}}}
@@ -127,64 +131,71 @@ var methods = []struct {
 // is named, weight by weight and with its method, whether or not config.json says it;
 // nothing is called lost, and no part of a weight stands alone.
 func TestForeignMethods(t *testing.T) {
-	cases, named := 0, 0
+	var cases, named atomic.Int64
 	all := goldens(t)
-	for turn, golden := range slices.Sorted(maps.Keys(all)) {
-		c := all[golden]
-		if strings.Contains(string(c.Config), "quant_method") {
-			continue // stored by one already
+	t.Run("goldens", func(t *testing.T) {
+		for turn, golden := range slices.Sorted(maps.Keys(all)) {
+			if c := all[golden]; !strings.Contains(string(c.Config), "quant_method") { // stored by one already
+				t.Run(golden, func(t *testing.T) {
+					t.Parallel()
+					for k, m := range methods {
+						said := (turn+k)%2 == 0 || m.alone == "" // only config.json names it
+						if n, ok := judgeForeign(t, c, &m, said); ok {
+							cases.Add(1)
+							named.Add(n)
+						}
+					}
+				})
+			}
 		}
-		_, _, before := resolve(t, c, c.Source)
-		skip := map[string]bool{}
-		for _, d := range before.Drops {
-			skip[d.Path] = true
-		}
-		for k, m := range methods {
-			list, weights := storedBy(c.Source, skip, m.stored)
-			if len(weights) == 0 {
-				continue
-			}
-			cases++
-			name, changed := m.alone, *c
-			if (turn+k)%2 == 0 || m.alone == "" { // only config.json names it
-				name, changed.Config = m.name, claiming(t, c.Config, m.config)
-			}
-			_, _, r := resolve(t, &changed, list)
-			used := map[string]bool{}
-			for _, target := range r.Targets {
-				if target.Make != nil {
-					target.Make.Sources(func(path string) { used[path] = true })
-				}
-			}
-			where := golden + " by " + m.config
-			for _, g := range r.Gaps {
-				switch {
-				case g.Status != arch.Changed || weights[g.Path] == nil:
-					t.Errorf("%s: %s %s: %s", where, g.Status, g.Path, g.Reason)
-				case !strings.Contains(g.Reason, name) || g.Remedy == "":
-					t.Errorf("%s: %s is called %q (%s), want %s", where, g.Path, g.Reason, g.Remedy, name)
-				}
-				named++
-				delete(weights, g.Path)
-			}
-			for path, parts := range weights {
-				if !slices.ContainsFunc(parts, func(p string) bool { return used[p] }) {
-					t.Errorf("%s: nothing is said of %s", where, path)
-				}
-			}
-			for _, path := range r.Unused {
-				if !slices.Contains(before.Unused, path) {
-					t.Errorf("%s: %s is called unused", where, path)
-				}
-			}
-			if t.Failed() {
-				t.FailNow()
-			}
+	})
+	if cases.Load() < 3000 || named.Load() < 30000 {
+		t.Errorf("%d cases, %d weights only", cases.Load(), named.Load())
+	}
+}
+
+// judgeForeign stores the matrices of a checkpoint by a method and counts those that are
+// named for it.
+func judgeForeign(t *testing.T, c *synth.Case, m *foreignMethod, said bool) (named int64, any bool) {
+	_, _, before := resolve(t, c, c.Source)
+	skip := map[string]bool{}
+	for _, d := range before.Drops {
+		skip[d.Path] = true
+	}
+	list, weights := storedBy(c.Source, skip, m.stored)
+	name, changed := m.alone, *c
+	if said {
+		name, changed.Config = m.name, claiming(t, c.Config, m.config)
+	}
+	any = len(weights) > 0
+	_, _, r := resolve(t, &changed, list)
+	used := map[string]bool{}
+	for _, target := range r.Targets {
+		if target.Make != nil {
+			target.Make.Sources(func(path string) { used[path] = true })
 		}
 	}
-	if cases < 3000 || named < 30000 {
-		t.Errorf("%d cases, %d weights only", cases, named)
+	for _, g := range r.Gaps {
+		switch {
+		case g.Status != arch.Changed || weights[g.Path] == nil:
+			t.Errorf("%s: %s %s: %s", m.config, g.Status, g.Path, g.Reason)
+		case !strings.Contains(g.Reason, name) || g.Remedy == "":
+			t.Errorf("%s: %s is called %q (%s), want %s", m.config, g.Path, g.Reason, g.Remedy, name)
+		}
+		named++
+		delete(weights, g.Path)
 	}
+	for path, parts := range weights {
+		if !slices.ContainsFunc(parts, func(p string) bool { return used[p] }) {
+			t.Errorf("%s: nothing is said of %s", m.config, path)
+		}
+	}
+	for _, path := range r.Unused {
+		if !slices.Contains(before.Unused, path) {
+			t.Errorf("%s: %s is called unused", m.config, path)
+		}
+	}
+	return named, any
 }
 
 // storedBy is a list with its matrices stored by a method, and the paths that each
@@ -193,6 +204,18 @@ func storedBy(list []tensor.Info, skip map[string]bool, by func(o, i int64) stor
 	weights = map[string][]string{}
 	for _, info := range list {
 		module, ok := strings.CutSuffix(info.Path, ".weight")
+		if !ok && len(info.Shape) == 3 && info.DType.Float() && !skip[info.Path] { // a stack of experts, as a parameter
+			parts := by(info.Shape[1], info.Shape[2])
+			if !slices.ContainsFunc(slices.Collect(maps.Keys(parts)), func(name string) bool { return !strings.HasPrefix(name, "weight.") && name != "weight" }) {
+				for _, name := range slices.Sorted(maps.Keys(parts)) {
+					p := tensor.Info{Path: info.Path + strings.TrimPrefix(name, "weight"), DType: parts[name].dtype, Shape: append(tensor.Shape{info.Shape[0]}, parts[name].shape...)}
+					p.Bytes, _ = p.Shape.Bytes(p.DType)
+					out = append(out, p)
+					weights[info.Path] = append(weights[info.Path], p.Path)
+				}
+				continue
+			}
+		}
 		if !ok || len(info.Shape) != 2 || !info.DType.Float() || info.DType == tensor.F8E4M3 || skip[info.Path] {
 			out = append(out, info)
 			continue
