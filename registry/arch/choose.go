@@ -29,6 +29,9 @@ func (r *match) choose(it *declare.Output) outcome {
 		if t == nil {
 			t = r.check(it, m, f)
 		}
+		if t != nil && len(t.wrong) > 0 {
+			t = r.wronglyRead(it, m, t)
+		}
 		if t == nil {
 			o.chosen, o.Operand = k, f
 			return o

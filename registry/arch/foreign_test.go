@@ -269,3 +269,26 @@ func TestTypesThatMLXLacks(t *testing.T) {
 		}
 	}
 }
+
+// A wrapper around the names is told where other software quantized the weights as well,
+// and no wrapper is told where there is none.
+func TestWrappedForeign(t *testing.T) {
+	c := goldens(t)["llama"]
+	for _, m := range methods {
+		if m.alone == "" {
+			continue
+		}
+		list, _ := storedBy(c.Source, nil, m.stored)
+		_, _, r := resolve(t, c, list)
+		if slices.ContainsFunc(r.Gaps, func(g arch.Gap) bool { return g.All }) {
+			t.Errorf("%s: %s", m.config, r.Gaps[0].Reason)
+		}
+		for i := range list {
+			list[i].Path = "_orig_mod." + list[i].Path
+		}
+		_, _, r = resolve(t, c, list)
+		if len(r.Gaps) != 1 || !r.Gaps[0].All || !strings.Contains(r.Gaps[0].Reason, "_orig_mod.") {
+			t.Errorf("%s, wrapped: %d gaps: %+v", m.config, len(r.Gaps), first(r.Gaps))
+		}
+	}
+}

@@ -209,6 +209,39 @@ func (r *match) elsewhere(path string, by *declare.Read, t *Shortfall) *Shortfal
 	return &Shortfall{foreign: []foreign{out}, total: 1}
 }
 
+// wronglyRead takes out of what is wrong with a way what is so because its inputs are
+// stored in forms that were taken for others.
+func (r *match) wronglyRead(it *declare.Output, m *declare.TensorExpr, t *Shortfall) *Shortfall {
+	if r.src == nil || !r.methods().Any() {
+		return t
+	}
+	out, told := *t, r.inputShapes(m, it.Shape)
+	known := map[string]bool{it.Path: true, "": true}
+	for _, f := range t.foreign {
+		known[f.path], known[f.Weight], known[f.Codes.Path] = true, true, true
+	}
+	m.Loads(func(path string) {
+		s, ok := r.storedBy(path)
+		if !ok || known[path] && path != it.Path {
+			return
+		}
+		why := ""
+		if f, failed := r.load(path); failed == nil && f.Shape.Equal(told[path]) && (f.bits > 0 || f.DType.Float()) {
+			k := slices.IndexFunc(t.wrong, func(g Gap) bool { return g.Path == path })
+			if k < 0 {
+				return // read as it should be
+			}
+			why = t.wrong[k].Reason // but not what is then done to it
+		}
+		known[path], known[s.Weight], known[s.Codes.Path] = true, true, true
+		out.foreign = append(out.foreign, foreign{path: path, Stored: s, why: why})
+	})
+	if len(out.foreign) > 0 {
+		out.wrong = slices.DeleteFunc(slices.Clone(t.wrong), func(g Gap) bool { return known[g.Path] })
+	}
+	return &out
+}
+
 // reads reports that a statement knows a stored tensor beside path.
 func (r *match) reads(by *declare.Read, path, stored string) bool {
 	if slices.ContainsFunc(r.Ignored, func(g declare.Ignored) bool { return g.Read == by && strings.HasSuffix(stored, g.Suffix) }) {

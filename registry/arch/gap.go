@@ -19,9 +19,6 @@ func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *d
 	t, m := o.shortfalls[k], it.From[k]
 	gaps := slices.Clone(t.wrong)
 	told := r.inputShapes(m, it.Shape)
-	if len(t.wrong) > 0 {
-		gaps, t = r.wronglyRead(it, m, t, told)
-	}
 	for i := range t.foreign {
 		gaps = append(gaps, r.foreignGap(&t.foreign[i], it, told[t.foreign[i].path]))
 	}
@@ -47,39 +44,6 @@ func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *d
 		}
 	}
 	return gaps, m
-}
-
-// wronglyRead takes out of what is wrong with a way what is so because its inputs are
-// stored in forms that were taken for others.
-func (r *match) wronglyRead(it *declare.Output, m *declare.TensorExpr, t *Shortfall, told map[string]tensor.Shape) ([]Gap, *Shortfall) {
-	out := *t
-	known := map[string]bool{it.Path: true, "": true}
-	for _, f := range t.foreign {
-		known[f.path], known[f.Weight], known[f.Codes.Path] = true, true, true
-	}
-	r.making = making{Output: it, way: m}
-	defer func() { r.making = making{} }()
-	m.Loads(func(path string) {
-		s, ok := r.storedBy(path)
-		if !ok || known[path] && path != it.Path {
-			return
-		}
-		why := ""
-		if f, failed := r.load(path); failed == nil && f.Shape.Equal(told[path]) && (f.bits > 0 || f.DType.Float()) {
-			k := slices.IndexFunc(t.wrong, func(g Gap) bool { return g.Path == path })
-			if k < 0 {
-				return // read as it should be
-			}
-			why = t.wrong[k].Reason // but not what is then done to it
-		}
-		known[path], known[s.Weight], known[s.Codes.Path] = true, true, true
-		out.foreign = append(out.foreign, foreign{path: path, Stored: s, why: why})
-	})
-	gaps := slices.Clone(t.wrong)
-	if len(out.foreign) > 0 {
-		gaps = slices.DeleteFunc(gaps, func(g Gap) bool { return known[g.Path] })
-	}
-	return gaps, &out
 }
 
 // nearestWay picks the way most of whose inputs are there; on a tie, the one that the

@@ -20,6 +20,7 @@ type match struct {
 	endings    map[string]bool   // of tensors: whether there is any
 	finder     *method.Finder    // nil: not asked for yet
 	foreign    map[string]bool   // weights in forms that no rule reads
+	outside    int               // outputs made of them
 	said       *string           // the method that config.json names; nil: not asked for yet
 	coded      map[string]string // by module, a tensor of codes; nil: not asked for yet
 	making     making            // what is read for

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"wreg/registry/arch/declare"
@@ -23,7 +24,7 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 	if err != nil {
 		return nil, err
 	}
-	lacking := 0
+	lacking := -r.outside
 	for _, t := range res.Targets {
 		if t.Make == nil {
 			lacking++
@@ -123,6 +124,9 @@ func (r *match) gaps(outcomes []outcome, layout string, used map[string]bool) (g
 			continue
 		}
 		lacks, m := r.gapsOf(it, o, layout)
+		if slices.ContainsFunc(lacks, func(g Gap) bool { return g.Method != "" }) {
+			r.outside++
+		}
 		m.Loads(func(path string) {
 			if i, ok := r.stored(path); ok {
 				used[i.Path] = true
