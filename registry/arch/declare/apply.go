@@ -29,7 +29,7 @@ func Apply(ctx context.Context, a *lang.Arch, c *Config, cp Checkpoint, towardsH
 	}
 	err := shown(a, d.statements(&scope{run: d, config: c.root}, a.Body))
 	if err == nil {
-		err = d.fp8()
+		err = d.common()
 	}
 	if err == nil && !d.asked && d.names < maxKept {
 		kept := *d

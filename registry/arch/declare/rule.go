@@ -153,6 +153,22 @@ func (r *Declared) loader() error {
 	return err
 }
 
+// buffers are of no family alone: older versions of transformers stored them beside the
+// weights.
+var buffers = []string{"**.*rotary_emb.inv_freq", "**.rope.inv_freq"}
+
+// common adds the rules of every architecture, after its own.
+func (r *Declared) common() error {
+	for _, text := range buffers {
+		pattern, err := tensor.ParsePattern(text)
+		if err != nil {
+			return err
+		}
+		r.Drops.Add(pattern, NameRule{Because: "recomputed", Rule: "every architecture"})
+	}
+	return r.fp8()
+}
+
 // fp8 is transformers' own way to store any architecture's linear layers: codes, and a
 // scale a block. mlx_lm reads it of few; those say so themselves.
 func (r *Declared) fp8() error {
