@@ -76,7 +76,7 @@ func (f *File) walk(values []rooted, count map[string]int) error {
 	for _, v := range values {
 		w := walker{
 			f: f, count: count, path: v.prefix, length: len(join(v.prefix)),
-			visits: int64(v.Ops)*visitsPerOp + freeVisits, on: map[any]int{}, cyclic: map[any]any{},
+			visits: int64(v.Ops)*visitsPerOp + freeVisits, on: map[any]int{}, cyclic: map[any]any{}, barren: map[*pickle.Object]bool{},
 		}
 		w.low = 1
 		if err := w.walk(v.Value); err != nil {

@@ -35,6 +35,8 @@ type walker struct {
 	low    int         // the highest of them that what was walked leads back to
 	cyclic map[any]any // those on a cycle, and the highest on it: they are walked once
 
+	barren map[*pickle.Object]bool // those that hold nothing that is listed
+
 	keys   []keyAt                // that may hold tensors
 	listed map[*strided.View]bool // while keys are walked: what has a path already
 }
@@ -45,8 +47,12 @@ type keyAt struct {
 	key  any
 }
 
-// cycleMemory is what a container on a cycle takes, a key that is walked more.
-const cycleMemory = 64
+// cycleMemory is what a container on a cycle takes, and an object that holds nothing; a key
+// that is walked takes more. barrenVisits are few enough to walk such an object again.
+const (
+	cycleMemory  = 64
+	barrenVisits = 16
+)
 
 var errVisits = errors.New("its values are shared so often that their paths cannot be listed")
 
@@ -96,9 +102,26 @@ func (w *walker) walk(v any) error {
 	case *pickle.Tuple:
 		return w.inside(v, func() error { return w.list(*v) })
 	case *pickle.Object:
-		return w.inside(v, func() error { return w.object(v) })
+		return w.shared(v)
 	}
 	return nil
+}
+
+// shared walks an object, unless it was found to hold nothing that is listed: every
+// module of a model may refer to its config.
+func (w *walker) shared(o *pickle.Object) error {
+	if w.barren[o] {
+		return nil
+	}
+	found, visits := len(w.f.tensors)+len(w.f.findings)+len(w.keys), w.visits
+	if err := w.inside(o, func() error { return w.object(o) }); err != nil {
+		return err
+	}
+	if _, cyclic := w.cyclic[o]; cyclic || visits-w.visits < barrenVisits || found < len(w.f.tensors)+len(w.f.findings)+len(w.keys) {
+		return nil
+	}
+	w.barren[o] = true
+	return w.f.spend(cycleMemory)
 }
 
 // view lists a tensor; while keys are walked, one that has no path yet.

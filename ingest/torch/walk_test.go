@@ -105,6 +105,24 @@ func TestWalkLimits(t *testing.T) {
 	}
 }
 
+// TestBarren: what holds no tensor is walked once, as the config that each module of a
+// model refers to, with its thousand labels.
+func TestBarren(t *testing.T) {
+	labels := dict()
+	for i := range 1000 {
+		*labels = append(*labels, pickle.Pair{Key: i, Value: fmt.Sprint(i)})
+	}
+	class := &pickle.Class{Module: "m", Name: "C"}
+	config := &pickle.Object{Class: class, State: []any{dict("labels", labels)}}
+	model := dict()
+	for i := range 300 {
+		*model = append(*model, pickle.Pair{Key: i, Value: &pickle.Object{Class: class, State: []any{dict("config", config, "w", leafTensor())}}})
+	}
+	if f, err := list(model, 3000); err != nil || len(f.Tensors()) != 300 {
+		t.Errorf("%d tensors of 300: %v", len(f.Tensors()), err)
+	}
+}
+
 // TestLogical reads bytes in the other order, conjugated and negated, in pieces
 // that end anywhere.
 func TestLogical(t *testing.T) {
