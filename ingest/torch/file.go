@@ -28,6 +28,7 @@ type File struct {
 	limit    int64 // what a file of this size may take
 	memory   int64 // left of it
 	shared   zipfile.Shared
+	arrays   int64       // bytes of numpy's arrays, which stay in memory
 	twins    map[int]int // the first tensor that is the same view as another
 
 	steps interrupt.Steps // of opening it
@@ -133,6 +134,15 @@ func (f *File) Twin(i int) int {
 
 // Budget is what reading the tensors takes for as long as the file is open.
 func (f *File) Budget() zipfile.Budget { return f.shared.Budget }
+
+// HeaderBytes is what stays in memory of the file: paths, and numpy's arrays.
+func (f *File) HeaderBytes() int64 {
+	n := f.arrays
+	for i := range f.tensors {
+		n += int64(len(f.tensors[i].Path))
+	}
+	return n
+}
 
 // Within makes a budget of several files of what this one reads more than once.
 func (f *File) Within(all *zipfile.Again) { f.shared.Again.Within(all) }

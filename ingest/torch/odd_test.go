@@ -85,6 +85,9 @@ func TestSharedArrays(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "are shown by tensors that look at the same storages") {
 		t.Errorf("%v; want a refusal: 4 GB are shown", err)
 	}
+	if f.HeaderBytes() < n || f.HeaderBytes() > n+1<<20 {
+		t.Errorf("%d bytes stay in memory, of arrays that share %d", f.HeaderBytes(), n)
+	}
 }
 
 // TestOddExports reads archives of torch.export whose list of weights is not right.

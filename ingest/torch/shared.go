@@ -26,6 +26,7 @@ func (f *File) settle() error {
 			if data := v.Storage.Data; !held[&data[0]] { // several may be of the same bytes
 				held[&data[0]] = true
 				stored += int64(len(data))
+				f.arrays += int64(len(data))
 			}
 			continue
 		}
