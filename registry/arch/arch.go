@@ -12,7 +12,7 @@
 // [wreg/registry/arch/declare] applies it to the config, this package matches the
 // result with the checkpoint, and the trees it returns are of
 // [wreg/registry/arch/op]. Here, match.go finds stored tensors under their names,
-// forward.go evaluates an expression, codec_read.go reads packed tensors, choose.go
+// forward.go evaluates an expression and names what other software stored, codec_read.go reads packed tensors, choose.go
 // picks the way to make an output, leftover.go judges what no output needs and
 // resolve.go puts all together.
 //
