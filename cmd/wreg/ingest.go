@@ -41,10 +41,15 @@ func ingestCommand(a *app) *cobra.Command {
 checkpoint is a file, a folder with shards, index and config.json, or
 ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
 found from content. Several models in one folder are not merged: name a file. Files that did not change since (size, modification time,
-inode) are not read again. Nothing in a checkpoint is executed.`,
+inode) are not read again. Nothing in a checkpoint is executed.
+
+Training puts prefixes before names (_orig_mod., module., state_dict.model.); --strip reads
+them without: wreg query 'gaps in MODEL' says which. What lies outside of the prefix is
+left out.`,
 		Example: `  wreg ingest ./hunyuan
   wreg ingest ./pytorch_model.bin --name hunyuan
   wreg ingest org/name
+  wreg ingest ./epoch=3.ckpt --strip state_dict.model.
   wreg ingest --no-hash /mnt/models/*`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -78,8 +78,11 @@ func (r *match) wrapped(lacking int, again onPaper) ([]Gap, error) {
 			continue // two tensors would have one name
 		}
 		n, err := again(renamed)
+		if r.Round() != nil {
+			return nil, r.Over()
+		}
 		if err != nil {
-			return nil, err
+			continue // the architecture refuses what would be there
 		}
 		if n*2 <= lacking && (best == nil || n < left) {
 			best, left = g, n

@@ -68,12 +68,18 @@ func before(path string, modules map[string]bool) string {
 // Says words that an adapter was not merged into a checkpoint of so many tensors.
 // missing is what is missing once it is.
 func (a *Adapter) Says(of int, missing string) (path, reason, remedy string) {
-	merge := "merge it with peft's merge_and_unload() and save_pretrained(), and ingest what that writes"
+	merge := "merge it " + byPeft
 	if a.Part == "lora_a" || a.Part == "lora_b" {
-		merge = "merge it with mlx_lm.fuse, and ingest what that writes"
+		merge = "merge it " + byMLX
 	}
 	return a.Part + ".*", fmt.Sprintf("%d of %d tensors are those of an adapter that was not merged (%s); once it is, %s", a.N, of, a.First, missing), merge
 }
+
+// What merges adapters, and what to do then.
+const (
+	byPeft = "with peft's merge_and_unload() and save_pretrained(), and ingest what that writes"
+	byMLX  = "with mlx_lm.fuse, and ingest what that writes"
+)
 
 // Trained is what an adapter_config.json says of an adapter: peft's, or mlx_lm's.
 type Trained struct {
@@ -82,6 +88,7 @@ type Trained struct {
 	Rank    string // a number; "" when it does not say, as for the others
 	Alpha   string
 	Targets []string
+	merged  string // by what
 }
 
 // ReadTrained reads an adapter_config.json. Whatever it does not say is left out: what
@@ -97,6 +104,12 @@ func ReadTrained(config []byte) (t Trained) {
 		t.Kind = "dora"
 	}
 	settings := doc
+	switch {
+	case doc.Has("peft_type"):
+		t.merged = byPeft
+	case doc.Has("fine_tune_type"), doc.Has("lora_parameters"):
+		t.merged = byMLX
+	}
 	if own := doc.Object("lora_parameters"); own != nil { // mlx_lm's
 		settings = own
 	}
@@ -157,5 +170,9 @@ func (t Trained) Text() string {
 
 // NoModel says that an adapter was taken for a model, and what makes one of it.
 func NoModel(ref string, config []byte) error {
-	return fmt.Errorf("%s is %s, not a model: merge it into that model first (peft: merge_and_unload() and save_pretrained(); mlx_lm.fuse), and ingest what that writes", ref, ReadTrained(config).Text())
+	t := ReadTrained(config)
+	if t.merged == "" {
+		t.merged = "with the software that trained it, and ingest what that writes"
+	}
+	return fmt.Errorf("%s is %s, not a model: merge it into its model first, %s", ref, t.Text(), t.merged)
 }

@@ -30,8 +30,14 @@ func TestReadTrained(t *testing.T) {
 			t.Errorf("%s: %q, %+v", c.config, got.Text(), got)
 		}
 	}
-	if err := NoModel("m@1", []byte(`{"base_model_name_or_path": "b"}`)); !strings.HasPrefix(err.Error(), "m@1 is an adapter for b, not a model: merge it") {
-		t.Error(err)
+	for config, want := range map[string]string{
+		`{"peft_type": "LORA", "base_model_name_or_path": "b"}`: "m@1 is an adapter for b (lora), not a model: merge it into its model first, with peft's merge_and_unload()",
+		`{"fine_tune_type": "lora", "model": "b"}`:              "m@1 is an adapter for b (lora), not a model: merge it into its model first, with mlx_lm.fuse",
+		`{}`: "m@1 is an adapter, not a model: merge it into its model first, with the software that trained it",
+	} {
+		if err := NoModel("m@1", []byte(config)); !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
 	}
 }
 
