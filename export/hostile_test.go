@@ -60,7 +60,7 @@ func TestDiskSpaceForetold(t *testing.T) {
 // Files beside the weights that many a disk would make one of are refused.
 func TestCopiesThatDifferInCase(t *testing.T) {
 	src := written(t, "llama")
-	must(t, os.WriteFile(filepath.Join(src, "tokenizer.model"), nil, 0o644), os.WriteFile(filepath.Join(src, "Tokenizer.model"), nil, 0o644))
+	must(t, os.WriteFile(filepath.Join(src, "tokenizer.model"), []byte("a"), 0o644), os.WriteFile(filepath.Join(src, "Tokenizer.model"), []byte("b"), 0o644))
 	if both, _ := filepath.Glob(filepath.Join(src, "?okenizer.model")); len(both) < 2 {
 		return // this disk is one of them
 	}

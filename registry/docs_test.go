@@ -37,8 +37,8 @@ func TestDocsLimits(t *testing.T) {
 		grouped(maxFreeRows) + " of all revisions",
 		grouped(block.MaxShapes) + " | different shapes of a template, " + grouped(block.MaxDims) + " dimensions",
 		grouped(block.MaxFormats) + " different formats",
-		grouped(record.MaxFiles) + " | files of a revision; " + grouped(record.MaxFindings) + " findings; " + strconv.Itoa(record.MaxConfig>>20) + " MiB of config.json; " +
-			strconv.Itoa(record.MaxReceipt>>20) + " MiB of receipt; " + strconv.Itoa(record.MaxPath>>10) + " KiB of a path",
+		grouped(record.MaxFiles) + " | files of a revision; " + grouped(record.MaxFindings) + " findings; " + strconv.Itoa(record.MaxConfig>>20) + " MiB of config.json, and of adapter_config.json; " +
+			strconv.Itoa(record.MaxReceipt>>20) + " MiB of receipt; " + strconv.Itoa(record.MaxPath>>10) + " KiB of a path, or of a prefix of names",
 		grouped(maxRevisions) + " | revisions of a file",
 		grouped(boltfile.MaxPages) + " | pages of a file, of at most " + strconv.Itoa(boltfile.MaxPageSize>>10) + " KiB; buckets lie " + strconv.Itoa(boltfile.MaxBuckets) +
 			" deep, pages of a bucket " + strconv.Itoa(boltfile.MaxTreeDepth),
