@@ -2,16 +2,14 @@ package globals
 
 import "strings"
 
-// acting are the names that act when Python loads a pickle that calls them: they run
-// something, load code, reach other programs, files or machines, or hand out what does. A
+// acting are the names that act when Python loads a pickle that calls them: they they run
+// something, load or make code, load code, reach other programs, files or machines, or hand out what does. A
 // line is a module, or a class, and the names of it; * is all of it and of what lies
 // below. What is not here stays inert: nothing is run either way, but no file that
 // needs one of these is to be trusted.
 const acting = `
 builtins __build_class__ __import__ apply breakpoint compile delattr eval exec execfile exit file globals help input locals open quit raw_input reload setattr vars
-__builtin__ __build_class__ __import__ apply breakpoint compile delattr eval exec execfile exit file globals help input locals open quit raw_input reload setattr vars
 copyreg add_extension clear_extension_cache constructor pickle remove_extension
-copy_reg add_extension clear_extension_cache constructor pickle remove_extension
 operator __call__ attrgetter call methodcaller
 _operator __call__ attrgetter call methodcaller
 codecs EncodedFile open register register_error
@@ -27,8 +25,10 @@ logging.config *
 logging.handlers *
 threading Thread Timer
 _thread exit exit_thread interrupt_main start_new start_new_thread
-thread exit exit_thread interrupt_main start_new start_new_thread
 typing _eval_type get_type_hints
+types CodeType FunctionType LambdaType
+inspect currentframe getattr_static stack
+_signal alarm pause pidfd_send_signal pthread_kill raise_signal set_wakeup_fd setitimer siginterrupt signal
 platform _syscmd_file _syscmd_processor _syscmd_ver popen
 signal alarm pause pidfd_send_signal pthread_kill raise_signal set_wakeup_fd setitimer siginterrupt signal
 uuid _get_command_stdout _popen
@@ -40,16 +40,14 @@ trace Trace main
 profile Profile main run runctx
 test.support *
 test.libregrtest *
-commands getoutput getstatus getstatusoutput
+test.test_support *
 compiler compile compileFile
 concurrent.futures.process *
 http.client *
 http.cookiejar *
 http.server *
-httplib *
 urllib FancyURLopener URLopener urlopen urlretrieve
 urllib.request *
-urllib2 *
 _aix_support *
 _bootsubprocess *
 _ctypes *
@@ -61,6 +59,7 @@ _osx_support *
 _pickle *
 _posixshmem *
 _posixsubprocess *
+_pyrepl *
 _sitebuiltins *
 _socket *
 _sqlite3 *
@@ -74,7 +73,6 @@ asyncio *
 asyncore *
 atexit *
 bdb *
-cPickle *
 cProfile *
 cgi *
 cgitb *
@@ -139,7 +137,6 @@ smtpd *
 smtplib *
 socket *
 socketserver *
-SocketServer *
 spwd *
 sqlite3 *
 ssl *
@@ -156,7 +153,6 @@ tempfile *
 termios *
 timeit *
 tkinter *
-Tkinter *
 tty *
 turtle *
 turtledemo *
@@ -164,11 +160,9 @@ unittest *
 venv *
 webbrowser *
 winreg *
-_winreg *
 winsound *
 wsgiref *
 xmlrpc *
-xmlrpclib *
 zipapp *
 zipfile *
 zipimport *
@@ -177,9 +171,9 @@ _pytest *
 aiohttp *
 boto3 *
 cloudpickle dump dumps load loads
-cloudpickle.cloudpickle dump dumps dynamic_subimport load loads subimport
+cloudpickle.cloudpickle _builtin_type _fill_function _make_function _make_skel_func dump dumps dynamic_subimport load loads subimport
 dill dump dump_module dump_session dumps load load_module load_session loads
-dill._dill Unpickler _import_module dump dumps load loads
+dill._dill Unpickler _create_code _create_function _import_module dump dumps load loads
 docker *
 fabric *
 httpx *
@@ -241,6 +235,7 @@ torch.ops load_library
 torch.package *
 torch.serialization _legacy_load _legacy_save _load _open_file _open_zipfile_reader _open_zipfile_writer _save load save
 torch.testing._internal *
+torch.utils._config_module.ConfigModule load_config
 torch.utils.bottleneck *
 torch.utils.collect_env *
 torch.utils.cpp_extension *
@@ -256,6 +251,51 @@ win32com *
 yaml full_load full_load_all load load_all unsafe_load unsafe_load_all
 `
 
+// renamed are modules of Python 2 and what Python 3 makes of their names when it loads an
+// older pickle.
+const renamed = `
+__builtin__ builtins
+__builtins__ builtins
+copy_reg copyreg
+cPickle pickle
+StringIO io
+cStringIO io
+commands subprocess
+thread _thread
+dummy_thread _thread
+_winreg winreg
+SocketServer socketserver
+BaseHTTPServer http.server
+CGIHTTPServer http.server
+SimpleHTTPServer http.server
+DocXMLRPCServer xmlrpc.server
+SimpleXMLRPCServer xmlrpc.server
+xmlrpclib xmlrpc.client
+cookielib http.cookiejar
+httplib http.client
+urllib2 urllib.request
+anydbm dbm
+dbhash dbm
+dumbdbm dbm
+gdbm dbm
+whichdb dbm
+Dialog tkinter
+FileDialog tkinter
+ScrolledText tkinter
+SimpleDialog tkinter
+Tix tkinter
+Tkconstants tkinter
+Tkdnd tkinter
+Tkinter tkinter
+tkColorChooser tkinter
+tkCommonDialog tkinter
+tkFileDialog tkinter
+tkFont tkinter
+tkMessageBox tkinter
+tkSimpleDialog tkinter
+ttk tkinter
+`
+
 // reaching are what a name passes through to get at what acts, wherever it begins: the
 // modules that others have imported, under their own name or, as the standard library
 // does, with an underscore before it, and how Python's objects hang together.
@@ -266,7 +306,7 @@ __builtin__ __builtins__ __import__ __globals__ __closure__ __code__ __func__ __
 __getattribute__ __loader__ __spec__ __reduce__ __reduce_ex__ __setstate__
 `
 
-var actingNames, reachingNames = names(acting), word(reaching)
+var actingNames, newNames, reachingNames = names(acting), names(renamed), word(reaching)
 
 // names reads the lines of acting.
 func names(lines string) map[string]map[string]bool {
@@ -288,6 +328,10 @@ func word(list string) map[string]bool {
 
 // acts says that a dotted name is one that acts, or passes through one.
 func acts(name string) bool {
+	first, rest, _ := strings.Cut(name, ".")
+	for now := range newNames[first] {
+		return acts(now + "." + rest)
+	}
 	for start := 0; ; {
 		part, _, more := strings.Cut(name[start:], ".")
 		if start > 0 && reaches(part) {

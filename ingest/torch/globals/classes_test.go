@@ -27,16 +27,18 @@ uuid|_popen platform|popen typing|get_type_hints copyreg|add_extension site|main
 torch.hub|load torch.hub|_get_cache_or_reload torch.package|PackageImporter torch.jit|load torch._dynamo.guards|GuardBuilder.get torch.ops|load_library torch._inductor.codecache|compile_file
 torch.utils.cpp_extension|load torch.utils._config_module|os.system torch.utils.collect_env|run torch.utils.bottleneck.__main__|run_cprofile torch.distributed.rpc|rpc_sync
 torch.fx.experimental.symbolic_shapes|ShapeEnv.evaluate_guards_expression torch.jit.unsupported_tensor_ops|execWrapper torch.utils.data.datapipes.utils.decoder|basichandlers
-torch.fx.graph_module|_exec_with_source torch.multiprocessing.spawn|spawn torch.testing._internal.common_utils|run_tests numpy.testing._private.utils|runstring numpy.f2py|compile
+torch.fx.graph_module|_exec_with_source torch.multiprocessing.spawn|spawn torch.testing._internal.common_utils|run_tests numpy.testing._private.utils|runstring numpy.f2py|compile torch.utils._config_module|ConfigModule.load_config _pyrepl.pager|pipe_pager test.test_support|run_unittest
 pandas|read_pickle pandas|eval hydra.utils|instantiate hydra._internal.utils|_locate yaml|unsafe_load IPython|embed keras.models|load_model transformers.dynamic_module_utils|get_class_in_module
 torch|serialization.os.system random|_os random|_os.system m|x.sys.modules numpy.core|os collections|_sys.exit m|f.__globals__ m|C.__subclasses__ m|C.__class__.__base__
+commands|Popen StringIO|open SimpleHTTPServer|test copy_reg|add_extension thread|start_new_thread anydbm|open urllib2|urlopen __builtin__|exec.x __builtin__|__import__
+types|CodeType types|FunctionType cloudpickle.cloudpickle|_make_function dill._dill|_create_function inspect|getattr_static __builtins__|exec
 m|C.__init__.__builtins__ distributed.protocol.pickle|loads torch.serialization|pickle.loads m|importlib.import_module torch.storage|io.pickle mylib.subprocess|run m|__import__`,
 		"inert": `
 typing|Any typing|Optional functools|partial functools|reduce collections|deque collections|Counter types|SimpleNamespace types|GenericAlias types|MethodType enum|IntFlag
 datetime|datetime pathlib|PosixPath uuid|UUID re|_compile argparse|Namespace inspect|Signature inspect|_ParameterKind dataclasses|_MISSING_TYPE dataclasses|Field weakref|ref
 operator|itemgetter operator|add _operator|getitem math|sqrt itertools|count string|Template copy|deepcopy abc|ABCMeta contextlib|nullcontext threading|Lock logging|Logger
 logging|getLogger json|loads time|time random|Random http|HTTPStatus urllib.parse|ParseResult signal|Signals platform|uname_result zoneinfo|ZoneInfo io|BytesIO _io|BytesIO ipaddress|IPv4Address
-__main__|Net __main__|Outer.Inner code.model|Net test|Net trace.model|Net cmd.net|Net profile|Config site.models|Model user|Net commands|Cmd
+__main__|Net __main__|Outer.Inner code.model|Net test|Net trace.model|Net cmd.net|Net profile|Config site.models|Model user|Net Queue|Queue
 torch._C._nn|gelu torch|relu torch._C|_VariableFunctionsClass.relu torch._C|Generator torch.nn.functional|silu torch.nn.modules.linear|Linear torch.nn.init|xavier_uniform_ torch|tanh
 torch.utils.hooks|RemovableHandle torch.utils.checkpoint|checkpoint torch.utils.data.dataloader|DataLoader torch.utils.data.dataset|Subset torch.fx.graph_module|GraphModule
 torch.fx._symbolic_trace|Tracer torch.jit._script|RecursiveScriptModule torch._dynamo.eval_frame|OptimizedModule torch.optim.adamw|AdamW torch.optim.lr_scheduler|LambdaLR
