@@ -226,6 +226,9 @@ func (*match) blocks(_ *declare.Read, path string, packed, scale tensor.Info) (O
 // awq reads AWQ's column-packed nibbles.
 func (r *match) awq(c *declare.Read, path string, qweight, scales tensor.Info) (Operand, *Shortfall) {
 	if len(qweight.Shape) != 2 || len(scales.Shape) != 2 || qweight.Shape[1]*8 != scales.Shape[1] || scales.Shape[0] == 0 || qweight.Shape[0]%scales.Shape[0] != 0 {
+		if len(qweight.Shape) == 2 && len(scales.Shape) == 2 && qweight.Shape[1] == scales.Shape[1] {
+			return Operand{}, wrongAt(path, &qweight, nil, "its codes are packed along the inputs, %v with scales %v, as GPTQ packs them and mlx_lm does not read them", qweight.Shape, scales.Shape)
+		}
 		return Operand{}, wrongAt(path, &qweight, nil, "qweight %v and scales %v do not fit: want [in, out/8] and [in/group, out]", qweight.Shape, scales.Shape)
 	}
 	zeros, hasZeros := r.role(c, path, "zeros")

@@ -133,7 +133,7 @@ func (r *Declared) loader() error {
 			if ok {
 				what = fmt.Sprintf("%v (%.40s)", v.Kind(), v)
 			}
-			return fmt.Errorf("config.json: %s is %s, where mlx_lm and transformers take an object and fail: put back what it was, or take it out of config.json if no weight is quantized", key, what)
+			return fmt.Errorf("config.json: %s is %s, where mlx_lm and transformers look for an object: put back what it was, or take it out of config.json if no weight is quantized", key, what)
 		}
 	}
 	method := r.QuantMethod()
