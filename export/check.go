@@ -65,7 +65,7 @@ func (p *Plan) overflow() (faults []error) {
 		}
 		for _, path := range compute.Loads(t.Make) {
 			src, _ := p.source.Lookup(path)
-			if src.Stats != nil && mlxFloat(src.DType) && src.DType != t.DType && src.Stats.AbsMax > limit {
+			if src.Stats != nil && src.DType.Floating() && src.DType != t.DType && src.Stats.AbsMax > limit {
 				faults = append(faults, fmt.Errorf("tensor %q: values up to %g do not fit %v (at most %g) in %q; choose another --dtype",
 					path, src.Stats.AbsMax, t.DType, limit, t.Path))
 			}

@@ -158,15 +158,11 @@ func (e *GapError) Lines() []string {
 			lines = append(lines, fmt.Sprintf("  … %d more; wreg query gaps -m %s lists them", len(e.Gaps)-i, e.Model))
 			break
 		}
-		path := g.Path
-		if path == "" && g.Have != nil {
-			path = g.Have.Path
-		}
-		line := fmt.Sprintf("  %s %s", g.Status, path)
+		line := fmt.Sprintf("  %s %s", g.Status, g.Path)
 		if g.Reason != "" {
 			line += ": " + g.Reason
 		}
-		if g.Remedy != "" && !said[g.Remedy] && !strings.HasPrefix(g.Remedy, arch.Lost) {
+		if g.Remedy != "" && !said[g.Remedy] && g.Remedy != arch.Lost {
 			line += "; " + g.Remedy
 			said[g.Remedy] = true // once is enough
 		}
@@ -184,11 +180,6 @@ func (t *PlanTensor) bytesFor(n int64) int64 {
 		return n / 8 * int64(t.spec.Bits)
 	}
 	return compute.SizeOf(t.DType, n/int64(t.spec.Group))
-}
-
-// mlxFloat are the types mlx calls floating. It reads float8 as bytes.
-func mlxFloat(d tensor.DType) bool {
-	return d == tensor.F16 || d == tensor.BF16 || d == tensor.F32 || d == tensor.F64
 }
 
 // largest are the greatest finite values of the types that overflow.

@@ -195,7 +195,7 @@ func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*a
 	for _, d := range r.Drops { // here nothing is: a tied head may be any
 		left[d.Path] = true
 	}
-	r.Gaps = slices.DeleteFunc(r.Gaps, func(g arch.Gap) bool { return g.Have != nil && left[g.Have.Path] || g.Unless == arch.Dequantize })
+	r.Gaps = slices.DeleteFunc(r.Gaps, func(g arch.Gap) bool { return g.Have != nil && left[g.Have.Path] })
 	if needed(r.Gaps) {
 		if !needed(back.Gaps) {
 			return back, nil
@@ -208,7 +208,7 @@ func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*a
 	}
 	r.Targets, r.Drops = nil, nil
 	for t := range src.All {
-		if !mlxFloat(t.DType) && p.o.DType != tensor.Invalid {
+		if !t.DType.Floating() && p.o.DType != tensor.Invalid {
 			return nil, fmt.Errorf("%s: tensor %q is %v: a checkpoint that is stored quantized keeps its dtypes; leave --dtype out", p.Model, t.Path, t.DType)
 		}
 		if !left[t.Path] {
@@ -252,7 +252,9 @@ func needed(gaps []arch.Gap) bool {
 
 // complete refuses a checkpoint with gaps that no option given makes up for.
 func (p *Plan) complete(r *arch.Resolution) error {
-	given := map[string]bool{arch.AllowUnused: p.o.AllowUnused, arch.Dequantize: p.o.Dequantize || p.o.Quantize != nil}
+	toHF := p.Target == arch.HF
+	given := map[string]bool{arch.AllowUnused: p.o.AllowUnused, arch.Dequantize: toHF || p.o.Dequantize || p.o.Quantize != nil,
+		arch.CastTo: toHF || p.o.DType != tensor.Invalid, arch.ToHF: toHF}
 	if slices.ContainsFunc(r.Gaps, func(g arch.Gap) bool { return !given[g.Unless] }) {
 		return &GapError{p.Model, slices.DeleteFunc(slices.Clone(r.Gaps), func(g arch.Gap) bool { return given[g.Unless] })}
 	}
@@ -264,7 +266,7 @@ func (p *Plan) complete(r *arch.Resolution) error {
 
 // castTo casts floats, when a dtype is wanted that they do not have.
 func castTo(n *op.Node, dtype tensor.DType) *op.Node {
-	if dtype == tensor.Invalid || !mlxFloat(n.DType) || n.DType == dtype {
+	if dtype == tensor.Invalid || !n.DType.Floating() || n.DType == dtype {
 		return n
 	}
 	return &op.Node{Step: op.Step{Op: op.Cast}, In: []*op.Node{n}, DType: dtype, Shape: n.Shape}
@@ -283,9 +285,6 @@ func (p *Plan) add(t arch.Target) error {
 	n = p.decode(n, as)
 	if !t.Keep {
 		n = castTo(n, p.DType)
-	}
-	if n.DType == tensor.F64 && p.Target == arch.MLX {
-		return errors.New("f64 does not exist in mlx; give --dtype")
 	}
 	if err := compute.Check(n, p.source.Lookup); err != nil {
 		return err

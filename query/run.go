@@ -10,6 +10,7 @@ import (
 	"wreg/query/lang"
 	"wreg/query/rows"
 	"wreg/registry"
+	"wreg/registry/arch"
 )
 
 // Run answers the query from a snapshot.
@@ -130,4 +131,10 @@ func someRefs(models []*registry.Revision) string {
 		return refs(models[:most]) + ", …"
 	}
 	return refs(models)
+}
+
+// Remedied completes the gaps for which an export refuses a model by what the registry
+// knows of where to get what is missing, so that it says what gaps says.
+func Remedied(ctx context.Context, s *registry.Snapshot, v *registry.Revision, list []arch.Gap) error {
+	return gaps.Remedied(ctx, s, v, list)
 }

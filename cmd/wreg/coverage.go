@@ -74,7 +74,7 @@ func coverageRows(res *arch.Resolution) (rows [][]any) {
 		}
 		return cells[k]
 	}
-	if g := allNames(res); g != nil {
+	if g := allNames(res); g != nil && g.Status == arch.Missing { // by other names, none is there
 		n := int64(len(res.Targets))
 		return [][]any{{nil, g.Path, n, int64(0), n, int64(0), int64(0)}}
 	}
@@ -90,7 +90,7 @@ func coverageRows(res *arch.Resolution) (rows [][]any) {
 		case arch.Changed:
 			at(g.Path).changed++
 		case arch.Extra:
-			at(g.Have.Path).extra++
+			at(g.Path).extra++
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(cells), func(a, b key) int {

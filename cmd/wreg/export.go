@@ -18,6 +18,7 @@ import (
 	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/ingest/regular"
+	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/expr"
@@ -137,6 +138,10 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 			a.say("%s", note)
 		}
 		plan, err = export.New(c.Context(), s, source, o.Options)
+		var refused *export.GapError
+		if errors.As(err, &refused) {
+			err = errors.Join(query.Remedied(c.Context(), s, source, refused.Gaps), err)
+		}
 		return err
 	})
 	if err != nil {

@@ -117,9 +117,6 @@ func gapFindings(gaps []arch.Gap) (found []tensor.Finding) {
 		if g.Have != nil {
 			f.File = g.Have.File
 		}
-		if g.Status == arch.Extra {
-			f.Tensor = g.Have.Path
-		}
 		if g.Remedy != "" {
 			f.Message += "; " + g.Remedy
 		}

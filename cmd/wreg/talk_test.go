@@ -12,7 +12,6 @@ import (
 	"wreg/export"
 	"wreg/registry/arch"
 	"wreg/registry/expr"
-	"wreg/registry/tensor"
 	"wreg/synth"
 )
 
@@ -36,7 +35,7 @@ func TestErrorText(t *testing.T) {
 		{errors.Join(context.Canceled, errors.New("disk full"), fmt.Errorf("b: %w", context.Canceled)), "disk full"},
 		{fmt.Errorf("m: %w", errors.Join(context.Canceled, errors.New("disk full"))), "m: disk full"},
 		{errors.Join(context.Canceled, context.Canceled), "context canceled"},
-		{&export.GapError{Model: name, Gaps: []arch.Gap{{Status: arch.Extra, Unless: arch.AllowUnused, Have: &tensor.Info{Path: name}, Reason: "no rule"}}},
+		{&export.GapError{Model: name, Gaps: []arch.Gap{{Status: arch.Extra, Unless: arch.AllowUnused, Want: arch.Want{Path: name}, Reason: "no rule"}}},
 			shown + " cannot be exported: no rule uses or drops these tensors; --allow-unused leaves them out\n  extra " + shown + ": no rule"},
 		{fmt.Errorf("a: %w", &expr.SyntaxError{File: name, Line: 1, Column: 2, Text: "ab", Message: name}), "a: " + shown + ":1:2: " + shown + "\n  ab\n   ^"},
 	} {

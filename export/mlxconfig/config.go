@@ -63,15 +63,7 @@ func DType(asked tensor.DType, config *pyjson.Object) tensor.DType {
 			name, _ = text.Text("dtype")
 		}
 	}
-	switch name {
-	case "float16":
-		return tensor.F16
-	case "bfloat16":
-		return tensor.BF16
-	case "float32":
-		return tensor.F32
-	}
-	return tensor.Invalid
+	return tensor.TorchFloat(name)
 }
 
 // Read reads a JSON file next to the weights.

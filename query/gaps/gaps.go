@@ -27,6 +27,7 @@
 package gaps
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -53,7 +54,7 @@ func (q *Question) Of(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 		return nil, err
 	}
 	list := q.compare(c, e)
-	if err := q.findRemedies(s, c, e.against, list); err != nil {
+	if err := findRemedies(s, c, e.against, list); err != nil {
 		return nil, err
 	}
 	if c.err != nil {
@@ -61,6 +62,18 @@ func (q *Question) Of(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 	}
 	return &Found{Against: e.against, Layout: e.layout, Gaps: list, Notes: e.notes}, nil
 }
+
+// Remedied completes what arch.Resolve says of a model by what the registry knows, as Of
+// does: where to get missing tensors from. The gaps are sorted.
+func Remedied(ctx context.Context, s *registry.Snapshot, v *registry.Revision, list []arch.Gap) error {
+	c := &modelView{ctx: ctx, snapshot: s, revision: v}
+	lost(list)
+	sortGaps(list)
+	return cmp.Or(findRemedies(s, c, againstSpec, list), c.err)
+}
+
+// againstSpec begins the name of an architecture that is measured against.
+const againstSpec = "spec "
 
 // expect finds what the query measures against.
 func (q *Question) expect(s *registry.Snapshot, c *modelView) (*expectation, error) {

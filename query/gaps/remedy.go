@@ -20,7 +20,7 @@ const (
 
 // findRemedies says where missing tensors can be had: the shard to fetch again, the
 // same bytes under another name, or another revision that has them.
-func (q *Question) findRemedies(s *registry.Snapshot, c *modelView, against string, gaps []arch.Gap) error {
+func findRemedies(s *registry.Snapshot, c *modelView, against string, gaps []arch.Gap) error {
 	var others []*modelView
 	remedied := 0
 	for i := range gaps {
@@ -28,7 +28,7 @@ func (q *Question) findRemedies(s *registry.Snapshot, c *modelView, against stri
 			return err
 		}
 		g := &gaps[i]
-		then, renamed := strings.HasPrefix(g.Remedy, "then "), strings.HasPrefix(g.Remedy, "rename ") && strings.HasPrefix(against, "spec ") // by the name alone
+		then, renamed := strings.HasPrefix(g.Remedy, "then "), strings.HasPrefix(g.Remedy, "rename ") && strings.HasPrefix(against, againstSpec) // by the name alone
 		if g.Status != arch.Missing || g.Remedy != "" && !then && !renamed && !strings.HasPrefix(g.Remedy, "lost") {
 			continue
 		}

@@ -59,7 +59,7 @@ func (q *Question) spec(a *arch.Arch, config *arch.Config, c *modelView) (*expec
 		}
 	}
 	if !elsewhere || q.asks(arch.Extra) {
-		e := &expectation{against: "spec " + a.Name, layout: own}
+		e := &expectation{against: againstSpec + a.Name, layout: own}
 		if e.found, e.notes, err = q.resolved(a, config, c); err != nil {
 			return nil, err
 		}
@@ -104,9 +104,6 @@ func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) (ga
 		notes = q.leftOut(r.Drops)
 	}
 	for _, g := range r.Gaps {
-		if g.Status == arch.Extra {
-			g.Path = g.Have.Path
-		}
 		if q.shows(&g) {
 			g.Have = c.wholeOf(g.Have)
 			gaps = append(gaps, g)
@@ -137,7 +134,7 @@ func (q *Question) leftOut(drops []arch.Drop) (notes []string) {
 // onPaper is how a checkpoint differs from what a layout that is not its own must
 // hold.
 func (q *Question) onPaper(a *arch.Arch, config *arch.Config, c *modelView, layout string) (*expectation, error) {
-	e := &expectation{against: "spec " + a.Name, layout: layout, found: []arch.Gap{}}
+	e := &expectation{against: againstSpec + a.Name, layout: layout, found: []arch.Gap{}}
 	lacks, err := a.Against(c.ctx, config, layout, c)
 	if err != nil {
 		return nil, err

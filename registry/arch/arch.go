@@ -12,9 +12,9 @@
 // [wreg/registry/arch/declare] applies it to the config, this package matches the
 // result with the checkpoint, and the trees it returns are of
 // [wreg/registry/arch/op]. Here, match.go finds stored tensors under their names,
-// forward.go evaluates an expression and names what other software stored, codec_read.go reads packed tensors, choose.go
-// picks the way to make an output, leftover.go judges what no output needs and
-// resolve.go puts all together.
+// forward.go evaluates an expression and names what other software stored, codec_read.go
+// reads packed tensors, choose.go picks the way to make an output, leftover.go judges
+// what no output needs and resolve.go puts all together.
 //
 // Invariants: what was found never defines what was expected; every source tensor is
 // used by a rule or dropped by a named one, else it is in Unused; no tensor bytes are
@@ -195,12 +195,14 @@ const (
 const (
 	AllowUnused = "--allow-unused" // the model is the same without an extra tensor
 	Dequantize  = "-d"             // codes that config.json does not speak of become floats
+	CastTo      = "--dtype"        // f64 becomes a type that mlx has
+	ToHF        = "--target hf"    // where f64 may stay
 )
 
 // Gap is a difference between expected and present.
 type Gap struct {
 	Status string
-	Want                // what was expected; zero for Extra
+	Want                // what was expected; of Extra the path alone
 	Have   *tensor.Info // what is there, for Extra and Changed
 	Reason string       // "expert 9 of 16 absent in layer 3"
 	Remedy string       // "stackable from mlp.experts.{0..15}.up_proj.weight"

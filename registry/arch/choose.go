@@ -52,7 +52,7 @@ func (r *match) check(it *declare.Output, m *declare.TensorExpr, f Operand) *Sho
 		return &Shortfall{wrong: []Gap{g}, total: 1}
 	case f.bits > 0:
 		return nil
-	case it.DType == tensor.Invalid && !f.DType.Float():
+	case it.DType == tensor.Invalid && !f.DType.Floating():
 		wrong = fmt.Sprintf("dtype %v, expected floats", f.DType)
 	case it.DType != tensor.Invalid && f.DType != it.DType:
 		wrong = fmt.Sprintf("dtype %v, expected %v", f.DType, it.DType)
@@ -114,7 +114,7 @@ func (r *match) doubled(it *declare.Output, o *outcome, mlx map[string]bool) *Ga
 			continue
 		}
 		have, _ := r.stored(first)
-		return &Gap{Status: Extra, Have: &have, Reason: fmt.Sprintf("a second copy: %s is there already, in another form", it.Path)}
+		return &Gap{Status: Extra, Want: Want{Path: have.Path}, Have: &have, Reason: fmt.Sprintf("a second copy: %s is there already, in another form", it.Path)}
 	}
 	return nil
 }

@@ -296,7 +296,7 @@ func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall
 		t = wrongAt(path, &i, nil, "stored as %v: of ggml's block types, only q8_0 and q4_0 become floats; take the checkpoint the GGUF was made from", i.DType)
 	case i.DType == tensor.F8E4M3:
 		t = wrongAt(path, &i, i.Shape, "stored as %v, and %s has no rule for its scale, without which the values would be wrong", i.DType, r.Arch.Name)
-	case wide(i.DType) || r.Words[path] || !i.DType.Float() && (r.making.Output == nil || r.making.DType == i.DType):
+	case i.DType.Floating() || r.Words[path] || !i.DType.Float() && (r.making.Output == nil || r.making.DType == i.DType):
 		return plain(i), nil
 	case i.DType.Float():
 		t = wrongAt(path, &i, i.Shape, "stored as %v, a type that mlx does not have, and no scale lies beside it", i.DType)
@@ -305,11 +305,6 @@ func (r *match) decode(path string, i tensor.Info, ok bool) (Operand, *Shortfall
 		f = plain(i)
 	}
 	return f, r.elsewhere(path, by, t)
-}
-
-// wide reports floats that are numbers without a scale beside them, in mlx as well.
-func wide(d tensor.DType) bool {
-	return d == tensor.BF16 || d == tensor.F16 || d == tensor.F32 || d == tensor.F64
 }
 
 // packedByConfig reports that config.json says mlx quantized the checkpoint.

@@ -25,7 +25,7 @@ func (r *match) storedAs(path string, w Want) []Want {
 				found[role] = i
 			}
 		}
-		if plainly && (forms[c.Kind].codes != "" || wide(own.DType)) {
+		if plainly && (forms[c.Kind].codes != "" || own.DType.Floating()) {
 			return false
 		}
 		if !plainly && len(found) == 0 && !r.declares(c, path) {

@@ -113,13 +113,13 @@ func (r *match) ranged(m *declare.TensorExpr) (first tensor.Info, ok bool) {
 		return first, false
 	}
 	first, ok = src.Each(m.Prefix, m.Suffix, m.From, m.Until)
-	return first, ok && wide(first.DType)
+	return first, ok && first.DType.Floating()
 }
 
 // load finds one stored tensor, through the form it is stored in.
 func (r *match) load(path string) (Operand, *Shortfall) {
 	i, ok := r.stored(path)
-	if ok && len(r.Reads.List) == 0 && wide(i.DType) {
+	if ok && len(r.Reads.List) == 0 && i.DType.Floating() {
 		return plain(i), nil
 	}
 	return r.decode(path, i, ok)

@@ -117,10 +117,11 @@ func (v *inverter) output(it *declare.Output, res *Resolution) {
 			return
 		}
 		reason = fmt.Sprintf("%s is quantized: dequantize it first", it.Path)
-		v.used[it.Path] = true
+		v.account(it.Path, v.used)
 	case !stored.Shape.Equal(it.Shape):
 		reason = fmt.Sprintf("%s has shape %v, expected %v", it.Path, stored.Shape, it.Shape)
 		res.Gaps = append(res.Gaps, Gap{Status: Changed, Want: wantOf(it), Have: &stored, Reason: reason})
+		v.used[it.Path] = true
 	}
 	if reason == "" {
 		if err := v.back(m, op.Stored(stored)); err != nil {

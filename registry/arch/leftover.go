@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"wreg/registry/arch/declare"
+	"wreg/registry/arch/op"
 	"wreg/registry/arch/stray"
 	"wreg/registry/method"
 	"wreg/registry/tensor"
@@ -60,7 +61,7 @@ func (r *match) strays(gaps []Gap, unused []string, used map[string]bool, reason
 		if !ok || told[path] || r.Work(1) != nil {
 			continue
 		}
-		g := Gap{Status: Extra, Have: &have, Reason: reasons[path]}
+		g := Gap{Status: Extra, Want: Want{Path: path}, Have: &have, Reason: reasons[path]}
 		if g.Reason == "" {
 			var why string
 			if why, g.Remedy = stray.Needed(path, r.src.Lookup, func(path string) bool { return used[path] }); why == "" && stray.Head(path) {
@@ -191,7 +192,7 @@ var untie = []string{"tie_word_embeddings", "text_config.tie_word_embeddings", "
 // its copy. What to do about it is tried before it is said.
 func (a *Arch) Untied(ctx context.Context, c *Config, src Source, d Drop) Gap {
 	head, _ := src.Lookup(d.Path)
-	g := Gap{Status: Extra, Have: &head, Remedy: "no setting of config.json makes this architecture keep it",
+	g := Gap{Status: Extra, Want: Want{Path: d.Path}, Have: &head, Remedy: "no setting of config.json makes this architecture keep it",
 		Reason: fmt.Sprintf("would be dropped as %s (%s), and its bytes are not those of the embedding: a trained head would be lost", d.Because, d.Rule)}
 	for _, key := range untie {
 		if a.keeps(ctx, c.Without(key), src, d.Path) {
@@ -274,6 +275,44 @@ func (r *match) extras(unused []string, outcomes []outcome) map[string]string {
 	}
 	return reasons
 }
+
+// doubles finds f64, which mlx does not have, where config.json casts it to nothing or
+// the consumer keeps it.
+func (r *match) doubles(res *Resolution) {
+	name, ok := r.Key("torch_dtype")
+	if _, text := name.Text(); !ok || !text {
+		name, _ = r.Key("text_config.dtype")
+	}
+	text, _ := name.Text()
+	for _, t := range res.Targets {
+		if t.Make == nil || t.Make.DType != tensor.F64 {
+			continue
+		}
+		computed := computes(t.Make)
+		if !t.Keep && !computed && tensor.TorchFloat(text) != tensor.Invalid {
+			continue
+		}
+		g := Gap{Status: Changed, Want: t.Want, Reason: "f64 does not exist in mlx, and config.json does not say what to cast to", Remedy: "give --dtype", Unless: CastTo}
+		switch {
+		case computed:
+			g.Reason, g.Remedy, g.Unless = "f64 is not computed with, and what mlx has is computed from it", "store it as f32 and ingest again", ToHF
+		case t.Keep:
+			g.Reason, g.Remedy, g.Unless = "f64 does not exist in mlx, and mlx_lm keeps this tensor as it is", "store it as f32 and ingest again", ToHF
+		}
+		t.Make.Sources(func(path string) {
+			if i, _ := r.src.Lookup(path); g.Have == nil && i.DType == tensor.F64 {
+				g.Have = &i
+			}
+		})
+		if t.Make.Op == op.Load {
+			g.Path = t.Make.Path
+		}
+		res.Gaps = append(res.Gaps, g)
+	}
+}
+
+// computes reports that a tree does more than move numbers.
+func computes(n *op.Node) bool { return n.Op.Rounds() || slices.ContainsFunc(n.In, computes) }
 
 // unsaid finds weights in codes that config.json has no block for: by that alone mlx_lm
 // loads them. What others than mlx pack in bytes may have its block beside config.json.

@@ -38,6 +38,7 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 	shares(res.Gaps)
 	r.tied(ctx, c, res, used)
 	r.unsaid(res)
+	r.doubles(res)
 	return res, r.Over()
 }
 
@@ -127,11 +128,7 @@ func (r *match) gaps(outcomes []outcome, layout string, used map[string]bool) (g
 		if slices.ContainsFunc(lacks, func(g Gap) bool { return g.Method != "" }) {
 			r.outside++
 		}
-		m.Loads(func(path string) {
-			if i, ok := r.stored(path); ok {
-				used[i.Path] = true
-			}
-		})
+		m.Loads(func(path string) { r.account(path, used) })
 		for _, g := range lacks {
 			if !seen[g.Path] {
 				seen[g.Path] = true
@@ -140,6 +137,27 @@ func (r *match) gaps(outcomes []outcome, layout string, used map[string]bool) (g
 		}
 	}
 	return gaps, nil
+}
+
+// account marks what is stored of a tensor as used, with the parts of its packing.
+func (r *match) account(path string, used map[string]bool) {
+	mark := func(i tensor.Info, ok bool) {
+		if ok {
+			used[i.Path] = true
+		}
+	}
+	i, ok := r.stored(path)
+	mark(i, ok)
+	if ok && i.DType == tensor.U32 {
+		mark(r.stored(sibling(path, "scales")))
+		mark(r.stored(sibling(path, "biases")))
+	}
+	r.Reads.Matching(&r.Budget, path, func(_ int, c *declare.Read) bool {
+		for role := range c.Parts {
+			mark(r.role(c, path, role))
+		}
+		return false
+	})
 }
 
 // targets lists what an output becomes: one tensor, or the parts of a packed one.

@@ -170,6 +170,23 @@ func (d DType) Block() (elems, bytes int64) { return dtypes[d].elems, dtypes[d].
 // Float reports whether d holds real floating-point numbers, packed or not.
 func (d DType) Float() bool { return dtypes[d].float }
 
+// Floating reports the types that mlx calls floating. Float's narrower ones are codes:
+// they mean nothing without a scale.
+func (d DType) Floating() bool { return d == F16 || d == BF16 || d == F32 || d == F64 }
+
+// TorchFloat is the type of a name that mlx_lm casts to, Invalid for any other name.
+func TorchFloat(name string) DType {
+	switch name {
+	case "float16":
+		return F16
+	case "bfloat16":
+		return BF16
+	case "float32":
+		return F32
+	}
+	return Invalid
+}
+
 // Size is the number of bytes n elements take. It fails when n does not fill
 // whole blocks, or on overflow.
 func (d DType) Size(n int64) (int64, error) {

@@ -124,6 +124,9 @@ func (s *Step) KeepsLast(rank int) bool {
 	return r.keeps != nil && r.keeps(s, rank)
 }
 
+// Rounds reports that the operation computes new numbers from those of its input.
+func (o Op) Rounds() bool { return o.row().lossy != nil }
+
 // Undo reverses the step, whose input had the shape in. A step that rounds cannot
 // be undone.
 func (s *Step) Undo(n *Node, in tensor.Shape) (*Node, error) {
