@@ -1,6 +1,7 @@
 package torch
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -71,6 +72,8 @@ func (f *File) otherArchive(root string) error {
 		return f.list(values...)
 	}
 	switch {
+	case slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, root+"data/aotinductor/") }):
+		return errors.New("an archive of AOTInductor (.pt2): compiled code, whose weights are part of it: read the checkpoint that it was compiled from")
 	case f.records[root+"archive_format"] != nil, f.records[root+"serialized_exported_program.json"] != nil, f.records[root+"serialized_state_dict.pt"] != nil:
 		return fmt.Errorf(`an archive of torch.export (.pt2) without the list of weights that torch 2.8 and later write: in Python, torch.save(torch.export.load(%q).state_dict, "weights.pt"), and read that`, path.Base(f.name))
 	case f.records[root+".data/extern_modules"] != nil:
@@ -172,7 +175,7 @@ func (f *File) payload(s *strictjson.Scanner, folder string) (*strided.View, err
 	case rec == nil || strings.Contains(record, "/"):
 		return nil, fmt.Errorf("there is no record %.200q", folder+record)
 	case v.DType == tensor.Invalid:
-		return nil, fmt.Errorf("its dtype is not known")
+		return nil, errors.New("its dtype is not known")
 	case layout != layoutStrided:
 		return nil, fmt.Errorf("its layout is number %d, not strided", layout)
 	}
@@ -213,7 +216,7 @@ func symbol(s *strictjson.Scanner) (n int64, err error) {
 		return err
 	})
 	if err == nil && !found {
-		err = fmt.Errorf("a size that is not a number")
+		err = errors.New("a size that is not a number")
 	}
 	return n, err
 }

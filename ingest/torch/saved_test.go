@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"wreg/ingest/ingesttest"
 	"wreg/ingest/torch/strided"
 	"wreg/registry/tensor"
 )
@@ -129,6 +130,17 @@ func TestInertCounts(t *testing.T) {
 
 // TestOtherArchives: what torch writes otherwise is called what it is.
 func TestOtherArchives(t *testing.T) {
+	for record, want := range map[string]string{
+		"m/data/aotinductor/model/x.so": "an archive of AOTInductor",
+		"m/archive_format":              `torch.save(torch.export.load("m.pt2").state_dict, "weights.pt")`,
+		"serialized_state_dict.pt":      `torch.save(torch.export.load("m.pt2").state_dict, "weights.pt")`,
+		"m/anything":                    "not one torch.save wrote",
+	} {
+		data := ingesttest.Zip(ingesttest.Record{Name: record, Data: []byte("pt2")})
+		if _, err := Open(t.Context(), bytes.NewReader(data), int64(len(data)), "m.pt2"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %q", record, err, want)
+		}
+	}
 	data, err := os.ReadFile(filepath.Join(savedDir, "package.pt"))
 	if err != nil {
 		t.Fatal(err)
