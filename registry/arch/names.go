@@ -17,26 +17,30 @@ const (
 	maxTried     = 4       // ways to name them
 )
 
-// onPaper counts the outputs that nothing makes of a checkpoint which is not there.
-type onPaper func(src Source) (lacking int, err error)
+// onPaper counts the outputs that nothing makes of a checkpoint which is not there: for
+// want of tensors, or because those that have the right names are not as expected.
+type onPaper func(src Source) (absent, unfit int, err error)
 
 func (a *Arch) onPaper(ctx context.Context, c *Config) onPaper {
-	return func(src Source) (int, error) {
+	return func(src Source) (absent, unfit int, err error) {
 		r, err := a.match(ctx, c, src, false)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		outcomes, err := r.chooseAll(func(*outcome) {})
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		n := 0
 		for i, it := range r.Outputs {
-			if o := &outcomes[i]; lacking(it, o) && !slices.ContainsFunc(o.shortfalls, func(t *Shortfall) bool { return len(t.foreign) > 0 }) {
-				n++ // what is there in a form that no rule reads has its name right
+			switch o := &outcomes[i]; {
+			case !lacking(it, o):
+			case slices.ContainsFunc(o.shortfalls, func(t *Shortfall) bool { return len(t.absent) == 0 }):
+				unfit++
+			default:
+				absent++
 			}
 		}
-		return n, r.Over()
+		return absent, unfit, r.Over()
 	}
 }
 
@@ -70,22 +74,22 @@ func (r *match) wrapped(lacking int, again onPaper) ([]Gap, error) {
 	if a.N > 0 { // merging may be all there is to do
 		guesses = slices.Insert(guesses, 0, wrap.Guess{Of: len(list)})
 	}
-	best, left := (*wrap.Guess)(nil), 0
+	best, left, otherwise := (*wrap.Guess)(nil), 0, 0
 	for i := range guesses[:min(len(guesses), maxTried)] {
 		g := &guesses[i]
 		renamed, _, _, err := g.Renamed(a.Merged)
 		if err != nil {
 			continue // two tensors would have one name
 		}
-		n, err := again(renamed)
+		n, unfit, err := again(renamed)
 		if r.Round() != nil {
 			return nil, r.Over()
 		}
 		if err != nil {
 			continue // the architecture refuses what would be there
 		}
-		if n*2 <= lacking && (best == nil || n < left) {
-			best, left = g, n
+		if n*2 <= lacking && (best == nil || n < left || n == left && unfit < otherwise) {
+			best, left, otherwise = g, n, unfit
 		}
 	}
 	if best == nil {
@@ -94,6 +98,9 @@ func (r *match) wrapped(lacking int, again onPaper) ([]Gap, error) {
 	missing := "nothing is missing"
 	if left > 0 {
 		missing = fmt.Sprintf("%d of %d tensors are missing", left, len(r.Outputs))
+	}
+	if otherwise > 0 {
+		missing += fmt.Sprintf(", and %d are there but not as expected", otherwise)
 	}
 	g := Gap{Status: Missing, All: true}
 	if a.N > 0 {

@@ -115,6 +115,25 @@ func TestFlatParameters(t *testing.T) {
 	}
 }
 
+// Names that are right but for a prefix are so whatever lies under them.
+func TestWrappedPieces(t *testing.T) {
+	c := goldens(t)["llama"]
+	list := slices.Clone(c.Source)
+	n := 0
+	for i := range list {
+		list[i].Path = "module." + list[i].Path
+		if s := list[i].Shape; len(s) > 1 {
+			list[i].Shape = tensor.Shape{s[0] / 2, s[1]}
+			n++
+		}
+	}
+	_, _, r := resolve(t, c, list)
+	want := fmt.Sprintf("all %d names begin with module.; without it nothing is missing, and %d are there but not as expected", len(list), n)
+	if len(r.Gaps) != 1 || r.Gaps[0].Reason != want {
+		t.Errorf("%d gaps: %v", len(r.Gaps), first(r.Gaps))
+	}
+}
+
 // A prefix that is on names which fit, and most do not, is not what is the matter.
 func TestPrefixOfFew(t *testing.T) {
 	c := goldens(t)["llama"]

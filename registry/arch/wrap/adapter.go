@@ -171,6 +171,9 @@ func (t Trained) Text() string {
 // NoModel says that an adapter was taken for a model, and what makes one of it.
 func NoModel(ref string, config []byte) error {
 	t := ReadTrained(config)
+	if strings.Contains(t.Kind, "prompt") || strings.HasSuffix(t.Kind, "p_tuning") || strings.HasSuffix(t.Kind, "prefix_tuning") {
+		return fmt.Errorf("%s is %s, not a model, and nothing merges it into one: peft puts its tokens before every input", ref, t.Text())
+	}
 	if t.merged == "" {
 		t.merged = "with the software that trained it, and ingest what that writes"
 	}

@@ -33,7 +33,9 @@ func TestReadTrained(t *testing.T) {
 	for config, want := range map[string]string{
 		`{"peft_type": "LORA", "base_model_name_or_path": "b"}`: "m@1 is an adapter for b (lora), not a model: merge it into its model first, with peft's merge_and_unload()",
 		`{"fine_tune_type": "lora", "model": "b"}`:              "m@1 is an adapter for b (lora), not a model: merge it into its model first, with mlx_lm.fuse",
-		`{}`: "m@1 is an adapter, not a model: merge it into its model first, with the software that trained it",
+		`{"peft_type": "PROMPT_TUNING"}`:                        "m@1 is an adapter (prompt_tuning), not a model, and nothing merges it",
+		`{"peft_type": "P_TUNING"}`:                             "m@1 is an adapter (p_tuning), not a model, and nothing merges it",
+		`{}`:                                                    "m@1 is an adapter, not a model: merge it into its model first, with the software that trained it",
 	} {
 		if err := NoModel("m@1", []byte(config)); !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
