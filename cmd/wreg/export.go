@@ -79,7 +79,7 @@ ingested first. The result is registered as MODEL-mlx.`,
 	f.StringVar(&o.Prove, "prove", "xxh3", "how bytes are proven: xxh3 or sha256")
 	f.BoolVar(&o.NoSync, "no-sync", false, "skip fsync: for scratch output")
 	f.BoolVar(&o.Resume, "resume", false, "resume an export that was killed (same plan, same inputs)")
-	f.StringVar(&o.part, "part", "", "write share `K/N` of the shards only: in any order, on any machine")
+	f.StringVar(&o.part, "part", "", "write share `K/N` of the bytes only: in any order, on any machine")
 	f.BoolVar(&o.Finish, "finish", false, "check that every part is there, then land them as one folder")
 	f.StringVar(&o.device, "device", "", "where steps compute: auto, cpu or metal (default $WREG_DEVICE, then auto)")
 	namingFlags(f, &o.naming)

@@ -150,7 +150,7 @@ func LayerOf(template string) (slot, from, to int) {
 }
 
 // wrapping are segments that stand between a word and its number: where a module was
-// saved whole, compiled or sharded.
+// saved whole, compiled or sharded. Unlike wrappers they stay in the name.
 var wrapping = []string{"_modules", "module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 // layerWords are words that count layers, beside those that end in layers or blocks

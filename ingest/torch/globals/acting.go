@@ -2,8 +2,8 @@ package globals
 
 import "strings"
 
-// acting are the names that act when Python loads a pickle that calls them: they they run
-// something, load or make code, load code, reach other programs, files or machines, or hand out what does. A
+// acting are the names that act when Python loads a pickle that calls them: they run
+// something, load or make code, reach other programs, files or machines, or hand out what does. A
 // line is a module, or a class, and the names of it; * is all of it and of what lies
 // below. What is not here stays inert: nothing is run either way, but no file that
 // needs one of these is to be trusted.
