@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sort"
@@ -15,17 +16,34 @@ import (
 	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
 	"wreg/ingest/shards"
+	"wreg/ingest/torch"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
 )
+
+// gather takes the findings of the open files; of a class that is not known there is one,
+// however many files have objects of it.
+func (c *Checkpoint) gather() {
+	count, files := map[string]int{}, map[string][]string{}
+	for _, f := range c.open {
+		c.findings = append(c.findings, slices.DeleteFunc(slices.Clone(f.findings), func(n tensor.Finding) bool { return n.Rule == "inert-object" })...)
+		if t, ok := f.reader.(*torch.File); ok {
+			for class, n := range t.Inert() {
+				count[class] += n
+				files[class] = append(files[class], f.info.Name)
+			}
+		}
+	}
+	for _, class := range slices.Sorted(maps.Keys(files)) {
+		c.findings = append(c.findings, torch.Inert(files[class][0], len(files[class])-1, class, count[class]))
+	}
+}
 
 // adopt joins the tensors of the open files into one list sorted by path, and
 // holds it against the index. Of two tensors under one path the one in the shard
 // that the index names wins, else the one in the first file by name.
 func (c *Checkpoint) adopt(ctx context.Context, x *shards.Index) error {
-	for _, f := range c.open {
-		c.findings = append(c.findings, f.findings...)
-	}
+	c.gather()
 	all := c.sorted()
 	if x == nil && len(c.open) == 1 && len(all) == len(c.open[0].reader.Tensors()) && !repeats(c, all) && inOrder(all) {
 		c.tensors, c.where = c.open[0].reader.Tensors(), all

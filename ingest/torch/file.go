@@ -124,6 +124,15 @@ func (f *File) Prove(ctx context.Context, i int) error {
 	return f.shared.Prove(ctx, f.records[v.Storage.Record], f.r)
 }
 
+// Inert counts the objects of each class that is not known.
+func (f *File) Inert() map[string]int {
+	counts := make(map[string]int, len(f.inert))
+	for class, n := range f.inert {
+		counts[class] = *n
+	}
+	return counts
+}
+
 // Twin is the first tensor that has the same bytes as tensor i by being the same view.
 func (f *File) Twin(i int) int {
 	if first, ok := f.twins[i]; ok {

@@ -23,6 +23,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"wreg/ingest/interrupt"
 	"wreg/registry/tensor"
@@ -59,18 +60,29 @@ func openWithin(ctx context.Context, r io.ReaderAt, size int64, name string, mem
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	for _, class := range slices.Sorted(maps.Keys(f.inert)) {
-		switch n := *f.inert[class]; n {
-		case 0:
-			f.find("inert-object", "", fmt.Sprintf("names %s: it stays inert, no tensor needs it", class))
-		case 1:
-			f.find("inert-object", "", fmt.Sprintf("holds an object of %s: it stays inert; tensors inside are listed by their attributes", class))
-		default:
-			f.find("inert-object", "", fmt.Sprintf("holds %d objects of %s: they stay inert; tensors inside are listed by their attributes", n, class))
-		}
+		n := Inert(f.name, 0, class, *f.inert[class])
+		f.find(n.Rule, "", strings.TrimPrefix(n.Message, f.name+": "))
 	}
 	if err := f.settle(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	f.r, f.steps = r, interrupt.Steps{} // what is read from here on has a context of its own
 	return f, nil
+}
+
+// Inert is the finding of a class, or function, that a file, and more files, name, and of
+// which they hold n objects.
+func Inert(file string, more int, class string, n int) tensor.Finding {
+	where := file
+	if more > 0 {
+		where = fmt.Sprintf("%s and %s", file, tensor.Count(more, "more file"))
+	}
+	what := fmt.Sprintf("names %s: it stays inert, no tensor needs it", class)
+	switch {
+	case n == 1:
+		what = fmt.Sprintf("holds an object of %s: it stays inert; tensors inside are listed by their attributes", class)
+	case n > 1:
+		what = fmt.Sprintf("holds %d objects of %s: they stay inert; tensors inside are listed by their attributes", n, class)
+	}
+	return tensor.Finding{Rule: "inert-object", File: file, Message: where + ": " + what}
 }
