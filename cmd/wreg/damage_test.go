@@ -338,7 +338,7 @@ func damaged(t *testing.T, c *synth.Case, turn int) []damage {
 				damage{"every second module quantized", config, woven(v.Tensors, plain)})
 		}
 	}
-	for _, method := range []string{"fp8", "awq", "gptq"} {
+	for _, method := range []string{"fp8", "awq", "gptq", "mxfp4", "modelopt", "bitsandbytes", "torchao", "unheard-of"} {
 		config := set("quantization_config", map[string]any{"quant_method": method, "bits": 4, "group_size": 32})
 		all = append(all, damage{method + " said, floats", config, c.Source}, damage{method + " said, int8", config, typed(c.Source, matrix(c.Source), tensor.I8)},
 			damage{method + " said, fp8", config, typed(c.Source, matrix(c.Source), tensor.F8E4M3)})
