@@ -134,7 +134,7 @@ func (q *Question) architecture(c *modelView) (*arch.Arch, *arch.Config, error) 
 	}
 	k, findErr, err := keepConfig(c.revision.Config)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: config.json: %w", ref, err)
+		return nil, nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	a := k.arch
 	if q.Arch == nil && arch.LlamaCpp(c) {

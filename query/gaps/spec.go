@@ -101,7 +101,7 @@ func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) (ga
 		return nil, nil, err
 	}
 	if q.asks(arch.Extra) {
-		notes = q.leftOut(r.Drops)
+		notes = q.leftOut(r)
 	}
 	for _, g := range r.Gaps {
 		if q.shows(&g) {
@@ -114,11 +114,11 @@ func (q *Question) resolved(a *arch.Arch, config *arch.Config, c *modelView) (ga
 
 // leftOut tells of the tensors asked about that a rule leaves out on purpose, which are
 // no gaps: a note for each reason.
-func (q *Question) leftOut(drops []arch.Drop) (notes []string) {
+func (q *Question) leftOut(r *arch.Resolution) (notes []string) {
 	var reasons []string
 	first, n := map[string]string{}, map[string]int{}
-	for _, d := range drops {
-		if !q.matches(d.Path) {
+	for _, d := range r.Drops {
+		if !q.matches(d.Path) || d.Tied() && slices.ContainsFunc(r.Gaps, func(g arch.Gap) bool { return g.Path == d.Path }) {
 			continue
 		}
 		if n[d.Because]++; n[d.Because] == 1 {
