@@ -94,7 +94,7 @@ func (c *Checkpoint) oneModel(x *fetcher, p *plan) ([]string, error) {
 }
 
 func (c *Checkpoint) several(models []string) error {
-	return fmt.Errorf("%s: holds %d checkpoints of their own: %s; name one", c.root, len(models), listed(models))
+	return fmt.Errorf("%s: holds %d separate models: %s; name one", c.root, len(models), listed(models))
 }
 
 // listed names the first of some files, and how many more there are.
@@ -229,7 +229,7 @@ func (c *Checkpoint) pieced() error {
 			return fmt.Errorf("%s: tensor %q: %w", c.open[at.second].info.Name, r.path, err)
 		}
 		if !equal {
-			return fmt.Errorf("%s: %s and %s hold %d tensors of one name and shape, and other bytes (tensor %q): pieces of each, one for each process of model parallelism, or models of their own; join pieces with the software that wrote them, or name one file",
+			return fmt.Errorf("%s: %s and %s hold %d tensors with the same names and shapes but different bytes (tensor %q): pieces of each, one for each process of model parallelism, or separate models; join pieces with the software that wrote them, or name one file",
 				c.root, c.open[at.first].info.Name, c.open[at.second].info.Name, n, r.path)
 		}
 	}
@@ -297,7 +297,11 @@ func (c *Checkpoint) noWeightsHere(k *shards.Contents, hints []string) error {
 			}
 		}
 	}
-	err = fmt.Errorf("%s: no weights: none of its %d files is called *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz or begins as one", c.root, len(k.Other))
+	others := slices.DeleteFunc(slices.Clone(k.Other), shards.OfTraining)
+	if n := len(k.Other) - len(others); n > 0 {
+		hints = append(hints, fmt.Sprintf("%d more, as training leaves beside weights, were not looked at", n))
+	}
+	err = fmt.Errorf("%s: no weights: of %s none is called *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz or begins like one", c.root, tensor.Count(len(others), "file"))
 	if len(hints) > 0 {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(hints, "; "))
 	}

@@ -82,19 +82,19 @@ func TestApart(t *testing.T) {
 		{"safetensors of the variant alone", map[string]string{"m.bin": ab, "m.fp16.safetensors": a},
 			summary{[]string{"a m.bin", "b m.bin"}, []string{"variant m.fp16.safetensors"}}, nil},
 		{"the variant alone", map[string]string{unet + ".fp16.safetensors": a}, summary{Tensors: []string{"a " + unet + ".fp16.safetensors"}}, nil},
-		{"two variants of nothing", map[string]string{unet + ".fp16.safetensors": a, unet + ".non_ema.safetensors": a}, summary{}, []string{"holds 2 checkpoints of their own", "name one"}},
+		{"two variants of nothing", map[string]string{unet + ".fp16.safetensors": a, unet + ".non_ema.safetensors": a}, summary{}, []string{"holds 2 separate models", "name one"}},
 		{"shards an index names", map[string]string{"m.safetensors": a, "m.more.safetensors": b, "m.safetensors.index.json": indexOf("a m.safetensors", "b m.more.safetensors")},
 			summary{Tensors: []string{"a m.safetensors", "b m.more.safetensors"}}, nil},
 		{"versions are no variants", map[string]string{"v1.pt": a, "v1.5.pt": a}, summary{}, []string{"v1.5.pt, v1.pt; name one"}},
 
 		// Models of their own.
-		{"three nets", map[string]string{"pnet.pt": a, "rnet.pt": ab, "onet.pt": b}, summary{}, []string{"holds 3 checkpoints of their own: onet.pt, pnet.pt, rnet.pt; name one"}},
+		{"three nets", map[string]string{"pnet.pt": a, "rnet.pt": ab, "onet.pt": b}, summary{}, []string{"holds 3 separate models: onet.pt, pnet.pt, rnet.pt; name one"}},
 		{"nothing in common", map[string]string{"unet.safetensors": a, "vae.safetensors": b}, summary{}, []string{"unet.safetensors, vae.safetensors; name one"}},
 		{"folds", map[string]string{"fold_0.pth": ab, "fold_1.pth": ab}, summary{}, []string{"fold_0.pth, fold_1.pth; name one"}},
 		{"five more extensions", map[string]string{"a.ckpt": a, "b.pth": b, "c.bin": a}, summary{}, []string{"a.ckpt, b.pth, c.bin; name one"}},
 		{"several formats", map[string]string{"encoder.safetensors": a, "decoder.pt": b}, summary{}, []string{"encoder.safetensors, decoder.pt; name one"}},
 		{"one in two formats", map[string]string{"encoder.safetensors": a, "encoder.pt": b}, summary{[]string{"a encoder.safetensors"}, []string{"other-format encoder.pt"}}, nil},
-		{"sets of two models", map[string]string{of("unet", 1, 1, ".safetensors"): a, of("vae", 1, 1, ".safetensors"): b}, summary{}, []string{"holds 2 checkpoints of their own"}},
+		{"sets of two models", map[string]string{of("unet", 1, 1, ".safetensors"): a, of("vae", 1, 1, ".safetensors"): b}, summary{}, []string{"holds 2 separate models"}},
 		{"usual name in another format", map[string]string{"vae.safetensors": a, "pytorch_model.bin": b}, summary{[]string{"b pytorch_model.bin"}, []string{"other-format vae.safetensors"}}, nil},
 
 		// One model.

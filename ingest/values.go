@@ -48,7 +48,7 @@ func (c *Checkpoint) valueFindings(v *values) {
 			continue
 		}
 		if bad := t.Stats.NaNs + t.Stats.Infs; bad > 0 {
-			infinite.about(t.File, t.Path, fmt.Sprintf("with %d NaN and %d infinite", t.Stats.NaNs, t.Stats.Infs))
+			infinite.about(t.File, t.Path, fmt.Sprintf("(%d NaN, %d infinite)", t.Stats.NaNs, t.Stats.Infs))
 		}
 		n, err := t.Shape.Numel()
 		switch rows := v.constant[t]; {
@@ -56,20 +56,20 @@ func (c *Checkpoint) valueFindings(v *values) {
 		case isMatrix(t) && t.Stats.Zeros == n:
 			zero.add(t.File, t.Path)
 		case rows.n > 0:
-			constant.about(t.File, t.Path, fmt.Sprintf("with %d of %d, the first of them row %d", rows.n, n/t.Shape[len(t.Shape)-1], rows.first))
+			constant.about(t.File, t.Path, fmt.Sprintf("(%d of %d, the first is row %d)", rows.n, n/t.Shape[len(t.Shape)-1], rows.first))
 		}
 	}
 	c.settled.Lock()
 	defer c.settled.Unlock()
 	c.findings = slices.DeleteFunc(slices.Clone(c.findings), func(f tensor.Finding) bool { return slices.Contains(ValueRules, f.Rule) })
 	for _, g := range infinite.sorted() {
-		c.note(NotFinite, g.key, g.first, "%s: values that are not finite in %s; whatever is computed with them is NaN: find an earlier copy, or the step that made them", g.key, g.names())
+		c.note(NotFinite, g.key, g.first, "%s: NaN or infinite values in %s; what is computed with them is NaN, too: find an earlier copy, or the step that made them", g.key, g.names())
 	}
 	for _, g := range zero.sorted() {
-		c.note("all-zero", g.key, g.first, "%s: every value is 0 in %s; a weight that was trained is not: look at how it was saved", g.key, g.names())
+		c.note("all-zero", g.key, g.first, "%s: every value is 0 in %s; trained weights are not: look at how it was saved", g.key, g.names())
 	}
 	for _, g := range constant.sorted() {
-		c.note("constant-rows", g.key, g.first, "%s: rows of one value in %s; rows that were never trained look like that", g.key, g.names())
+		c.note("constant-rows", g.key, g.first, "%s: constant rows in %s; rows that were never trained look like this", g.key, g.names())
 	}
 }
 

@@ -34,18 +34,18 @@ func TestValueFindings(t *testing.T) {
 		says  string
 	}{
 		{"sound", []int64{4, 16}, 64, sound, "", ""},
-		{"NaN", []int64{4, 16}, 64, func(i int) float64 { return math.Sqrt(float64(i - 2)) }, "not-finite", `tensor "w" with 2 NaN and 0 infinite`},
-		{"infinite", []int64{64}, 64, func(i int) float64 { return 1 / float64(i) }, "not-finite", `tensor "w" with 0 NaN and 1 infinite`},
+		{"NaN", []int64{4, 16}, 64, func(i int) float64 { return math.Sqrt(float64(i - 2)) }, "not-finite", `tensor "w" (2 NaN, 0 infinite)`},
+		{"infinite", []int64{64}, 64, func(i int) float64 { return 1 / float64(i) }, "not-finite", `tensor "w" (0 NaN, 1 infinite)`},
 		{"zero", []int64{4, 16}, 64, func(int) float64 { return 0 }, "all-zero", `every value is 0 in tensor "w"`},
 		{"zero bias", []int64{64}, 64, func(int) float64 { return 0 }, "", ""},
 		{"zero column", []int64{64, 1}, 64, func(int) float64 { return 0 }, "", ""},
-		{"rows", []int64{4, 16}, 64, func(i int) float64 { return max(float64(i)-31, 0) }, "constant-rows", `tensor "w" with 2 of 4, the first of them row 0`},
+		{"rows", []int64{4, 16}, 64, func(i int) float64 { return max(float64(i)-31, 0) }, "constant-rows", `tensor "w" (2 of 4, the first is row 0)`},
 		{"a row of ones", []int64{4, 16}, 64, func(i int) float64 {
 			if i/16 == 2 {
 				return 1
 			}
 			return sound(i)
-		}, "constant-rows", `tensor "w" with 1 of 4, the first of them row 2`},
+		}, "constant-rows", `tensor "w" (1 of 4, the first is row 2)`},
 		{"one off at its end", []int64{4, 16}, 64, func(i int) float64 {
 			if i/16 == 2 && i%16 != 15 {
 				return 1
@@ -57,7 +57,7 @@ func TestValueFindings(t *testing.T) {
 				return 0.5
 			}
 			return sound(i)
-		}, "constant-rows", "with 1 of 3, the first of them row 1"},
+		}, "constant-rows", "(1 of 3, the first is row 1)"},
 		{"short rows", []int64{16, 4}, 64, func(i int) float64 { return float64(i/4) + 1 }, "", ""},
 		{"one row", []int64{1, 64}, 64, func(int) float64 { return 1 }, "", ""},
 	} {

@@ -8,6 +8,7 @@ import (
 	"wreg/query/lang"
 	"wreg/query/rows"
 	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 // Explain prints how the query was understood and what running it will do:
@@ -90,7 +91,7 @@ func (q *Query) explainGaps(ctx context.Context, b *strings.Builder, s *registry
 	if found.Layout != "" {
 		expects += " in layout " + found.Layout
 	}
-	say(b, "  expects %s: %d gaps before where", expects, len(found.Gaps))
+	say(b, "  expects %s: %s before where", expects, tensor.Count(len(found.Gaps), "gap"))
 	for _, n := range found.Notes {
 		say(b, "  note %s", n)
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"wreg/registry/tensor"
 )
 
 // demoStep is one command of the demo: what is said before it, its words, and
@@ -110,10 +112,7 @@ func (a *app) demoStep(ctx context.Context, dir string, s demoStep) error {
 func shellLine(words []string) string {
 	out := make([]string, len(words))
 	for i, w := range words {
-		out[i] = w
-		if strings.ContainsAny(w, " *?<>|&;()$`\"\\{}[]#~!'") || w == "" {
-			out[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
+		out[i] = tensor.ShellWord(w)
 	}
 	return strings.Join(out, " ")
 }

@@ -234,7 +234,11 @@ func (a *app) modelOrPath(c *cobra.Command, model string, n tensor.Naming) (ref 
 			return "", err
 		} else if v != nil {
 			if v.Naming != n && !n.IsZero() {
-				return "", fmt.Errorf("%s was ingested with other names: %s is for a path; wreg ingest %s %s", v.Ref(), n.Flags(), v.Root, n.Flags())
+				again := []string{"wreg", "ingest", v.Root}
+				if v.Model != modelName(v.Root) {
+					again = append(again, "--name", v.Model)
+				}
+				return "", fmt.Errorf("%s was ingested without %s; do that first: %s %s", v.Ref(), n.Flags(), shellLine(again), n.Flags())
 			}
 			return v.Ref(), nil
 		}

@@ -9,6 +9,7 @@ import (
 	"wreg/ingest/regular"
 	"wreg/query"
 	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 func testCommand(a *app) *cobra.Command {
@@ -54,7 +55,11 @@ an in clause.`,
 					if !check.expect.ok(n) {
 						failed++
 						result = "fail"
-						message = fmt.Sprintf("expected %s, the answer has %d rows; wreg query %s", check.expect.text, n, shellLine([]string{check.text}))
+						ask := []string{"wreg", "query", check.text}
+						if opts.Model != "" {
+							ask = append(ask, "-m", opts.Model)
+						}
+						message = fmt.Sprintf("expected %s, the answer has %s; %s", check.expect.text, tensor.Count(n, "row"), shellLine(ask))
 					}
 					rep.rows = append(rep.rows, []any{check.name, result, check.expect.text, int64(n), message})
 				}

@@ -199,7 +199,7 @@ func TestSharesAndStates(t *testing.T) {
 		"rows":      {reshaped(func(s tensor.Shape) tensor.Shape { return tensor.Shape{s[0] / 4, s[1]} }), "one of 4 pieces along axis 0, as tensor parallelism cuts weights", "merge the checkpoints of all 4 ranks first"},
 		"axis 1":    {reshaped(func(s tensor.Shape) tensor.Shape { return tensor.Shape{s[0], s[1] / 2} }), "one of 2 pieces along axis 1", "all 2 ranks"},
 		"one":       {one, "", ""},
-		"optimizer": {with("optimizer.state.0.exp_avg"), "no rule of llama uses it: it is of an optimizer's state", ""},
+		"optimizer": {with("optimizer.state.0.exp_avg"), "no rule of llama uses it: it belongs to an optimizer's state", ""},
 		"moments":   {with("0.exp_avg_sq"), "optimizer's state", ""},
 		"schedule":  {with("lr_schedulers.0.last_epoch"), "state of training", ""},
 		"ema":       {with("ema.model.norm.weight"), "a second set of weights", ""},

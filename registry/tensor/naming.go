@@ -38,15 +38,15 @@ func (n Naming) Flags() string {
 	var flags []string
 	for _, f := range [][2]string{{"--strip ", n.Strip}, {"--add ", n.Add}} {
 		if f[1] != "" {
-			flags = append(flags, f[0]+quoted(f[1]))
+			flags = append(flags, f[0]+ShellWord(f[1]))
 		}
 	}
 	return strings.Join(flags, " ")
 }
 
-// quoted is a text as a shell takes it.
-func quoted(s string) string {
-	if strings.ContainsFunc(s, func(c rune) bool {
+// ShellWord is a text as a shell takes it for one word.
+func ShellWord(s string) string {
+	if s == "" || strings.ContainsFunc(s, func(c rune) bool {
 		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/:@", c))
 	}) {
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

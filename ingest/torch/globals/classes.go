@@ -54,7 +54,7 @@ func (seen Seen) ClassOf(module, name string, spend func(int64) error) (*pickle.
 	c := &pickle.Class{Module: module, Name: name}
 	full := c.String()
 	if acts(full) {
-		return nil, fmt.Errorf("it names %s: no tensor needs it and nothing is run; the file is not to be trusted", c)
+		return nil, fmt.Errorf("names %s, which no tensor needs and which acts when Python loads it; nothing is run, and the file is not to be trusted", c)
 	}
 	if f := functionOf(c, full); f.make != nil || f.makes != nil {
 		c.Keeps, c.Make = f.keeps, f.of(c, spend)
@@ -89,7 +89,7 @@ func (seen Seen) attribute(c *pickle.Class, args []any, spend func(int64) error)
 		return nil, fmt.Errorf("%s: an attribute whose name is a %s", c, KindOf(args[1]))
 	}
 	if slices.ContainsFunc(strings.Split(name, "."), reaches) {
-		return nil, fmt.Errorf("it names %.100q of a %s: no tensor needs it and nothing is run; the file is not to be trusted", name, KindOf(args[0]))
+		return nil, fmt.Errorf("names %.100q of a %s, which no tensor needs and which acts when Python loads it; nothing is run, and the file is not to be trusted", name, KindOf(args[0]))
 	}
 	var to *pickle.Class // whose name the attribute's begins with
 	switch v := args[0].(type) {

@@ -60,7 +60,7 @@ func Needed(path string, lookup func(path string) (tensor.Info, bool), used func
 	case slices.ContainsFunc(method.Weights(path), part), coded(), used(module+".weight") && beside.MatchString(last) && !activation.MatchString(last):
 		return "belongs to a packed weight", "dequantize the checkpoint first"
 	case otherHead.MatchString(path):
-		return "is the head of a classifier or reward model, and mlx_lm serves models that write text", "to go without it, take it out of the checkpoint"
+		return "is the head of a classifier or reward model, and mlx_lm only runs models that write text", "to go without it, take it out of the checkpoint"
 	case adapter.MatchString(path):
 		return "is part of an adapter", "merge it into the weights first"
 	}
@@ -72,9 +72,9 @@ var kinds = []struct {
 	name *regexp.Regexp
 	what string
 }{
-	{regexp.MustCompile(`(^|\.)(optim|optimizers?|optimizer_states?|optimizer_state_dict|exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer)(\.|$)`), "it is of an optimizer's state"},
-	{regexp.MustCompile(`(^|\.)(lr_schedulers?|scheduler|scheduler_state_dict|((random|torch|np|numpy|cuda|torch_cuda|python)_)?rng_states?)(\.|$)`), "it is of the state of training"},
-	{regexp.MustCompile(`^(ema|ema_model|model_ema|ema_state_dict|state_dict_ema|shadow_params|teacher)\.`), "it is of a second set of weights"},
+	{regexp.MustCompile(`(^|\.)(optim|optimizers?|optimizer_states?|optimizer_state_dict|exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer)(\.|$)`), "it belongs to an optimizer's state"},
+	{regexp.MustCompile(`(^|\.)(lr_schedulers?|scheduler|scheduler_state_dict|((random|torch|np|numpy|cuda|torch_cuda|python)_)?rng_states?)(\.|$)`), "it belongs to the state of training"},
+	{regexp.MustCompile(`^(ema|ema_model|model_ema|ema_state_dict|state_dict_ema|shadow_params|teacher)\.`), "it belongs to a second set of weights"},
 }
 
 // Training says what of training a tensor is, by its name; nothing of any other.
