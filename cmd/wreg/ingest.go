@@ -40,12 +40,13 @@ func ingestCommand(a *app) *cobra.Command {
 		Long: `Reads checkpoints and registers each as the next revision of a model. A
 checkpoint is a file, a folder with shards, index and config.json, or
 ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
-found from content. Several models in one folder are not merged: name a file. Files that did not change since (size, modification time,
-inode) are not read again. Nothing in a checkpoint is executed.
+found from content. Several models in one folder are not merged: name a file.
+Files that did not change since (size, modification time, inode) are not read
+again. Nothing in a checkpoint is executed.
 
-Training puts prefixes before names (_orig_mod., module., state_dict.model.); --strip reads
-them without: wreg query 'gaps in MODEL' says which. What lies outside of the prefix is
-left out.`,
+Training puts prefixes before names (_orig_mod., module., state_dict.model.):
+--strip takes one off, and leaves out what lies outside of it; --add puts one
+before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 		Example: `  wreg ingest ./hunyuan
   wreg ingest ./pytorch_model.bin --name hunyuan
   wreg ingest org/name

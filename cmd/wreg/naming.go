@@ -11,8 +11,8 @@ import (
 
 // namingFlags are the flags that say how the names in a checkpoint's files are read.
 func namingFlags(f *pflag.FlagSet, n *tensor.Naming) {
-	f.StringVar(&n.Strip, "strip", "", "take `PREFIX` off every name; tensors outside of it are left out, but for heads")
-	f.StringVar(&n.Add, "add", "", "put `PREFIX` before every name that lacks it, but for heads")
+	f.StringVar(&n.Strip, "strip", "", "take `PREFIX` off every name; tensors without it are left out, except output heads")
+	f.StringVar(&n.Add, "add", "", "put `PREFIX` before every name that lacks it, except output heads")
 }
 
 // sayLeft says in one line which tensors a naming leaves out.
