@@ -323,6 +323,9 @@ func damaged(t *testing.T, c *synth.Case, turn int) []damage {
 	plain := c.Variants[0].Tensors
 	all := each("hf", c.Config, c.Source, turn, 1)
 	all = append(all, each("mlx", c.Config, plain, turn, 4)...)
+	if config, ok := unsaid(t, c.Config); ok {
+		all = append(all, each("unsaid", config, c.Source, turn, 3)...)
+	}
 	modes := 0
 	for _, v := range c.Variants[1:] {
 		if len(v.Quantization) == 0 || string(v.Quantization) == "null" || modes == 2 {
@@ -338,7 +341,7 @@ func damaged(t *testing.T, c *synth.Case, turn int) []damage {
 				damage{"every second module quantized", config, woven(v.Tensors, plain)})
 		}
 	}
-	for _, method := range []string{"fp8", "awq", "gptq", "mxfp4", "modelopt", "bitsandbytes", "torchao", "unheard-of"} {
+	for _, method := range []string{"fp8", "awq", "gptq", "mxfp4", "bitsandbytes", "torchao", "unheard-of"} {
 		config := set("quantization_config", map[string]any{"quant_method": method, "bits": 4, "group_size": 32})
 		all = append(all, damage{method + " said, floats", config, c.Source}, damage{method + " said, int8", config, typed(c.Source, matrix(c.Source), tensor.I8)},
 			damage{method + " said, fp8", config, typed(c.Source, matrix(c.Source), tensor.F8E4M3)})
@@ -378,6 +381,23 @@ func damaged(t *testing.T, c *synth.Case, turn int) []damage {
 		}
 	}
 	return append(all, mixed(t, c)...)
+}
+
+// unsaid is a config.json without the block by which it says that weights are quantized.
+func unsaid(t *testing.T, config []byte) ([]byte, bool) {
+	var doc map[string]any
+	if err := json.Unmarshal(config, &doc); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := doc["text_config"].(map[string]any)
+	n := len(doc) + len(text)
+	delete(doc, "quantization_config")
+	delete(text, "quantization_config")
+	out, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out, len(doc)+len(text) < n
 }
 
 // woven takes each second module's tensors from one list, the others' from another.

@@ -315,7 +315,7 @@ func (r *match) doubles(res *Resolution) {
 func computes(n *op.Node) bool { return n.Op.Rounds() || slices.ContainsFunc(n.In, computes) }
 
 // unsaid finds weights in codes that config.json has no block for: by that alone mlx_lm
-// loads them. What others than mlx pack in bytes may have its block beside config.json.
+// loads them. What ModelOpt packs may have its block in a file beside config.json.
 func (r *match) unsaid(res *Resolution) {
 	for _, key := range []string{"quantization", "quantization_config", "text_config.quantization_config"} {
 		if r.Has(key) {
@@ -328,14 +328,14 @@ func (r *match) unsaid(res *Resolution) {
 			scales[module] = t.Make.DType
 		}
 	}
-	first, block := len(res.Gaps), ""
+	first, block, told := len(res.Gaps), "", map[string]bool{}
 	for _, t := range res.Targets {
 		module, isWeight := strings.CutSuffix(t.Path, ".weight")
 		if dtype, ok := scales[module]; ok && isWeight && t.Packed.Bits > 0 {
 			var have tensor.Info
 			t.Make.Sources(func(path string) { have, _ = r.src.Lookup(path) })
-			if have.DType != tensor.U32 && have.DType != tensor.I32 {
-				continue
+			if have.DType != tensor.U32 && have.DType != tensor.I32 && strings.HasSuffix(have.Path, ".weight") {
+				continue // as ModelOpt stores it
 			}
 			text := fmt.Sprintf(`add "quantization": {"group_size": %d, "bits": %d, "mode": %q}`, t.Packed.GroupSize, t.Packed.Bits, tensor.PackingMode(t.Packed.Bits, t.Packed.GroupSize, dtype))
 			if block == "" {
@@ -343,6 +343,10 @@ func (r *match) unsaid(res *Resolution) {
 			} else if block != text {
 				block = "add the block with which it was quantized, as modules differ"
 			}
+			if told[have.Path] { // halves of it are two tensors
+				continue
+			}
+			told[have.Path] = true
 			res.Gaps = append(res.Gaps, Gap{Status: Changed, Want: Want{Path: have.Path, Shape: t.Shape, Rule: t.Rule}, Have: &have, Unless: Dequantize,
 				Reason: fmt.Sprintf("stored in %d-bit codes, and config.json has no quantization block, without which mlx_lm refuses them", t.Packed.Bits)})
 		}
