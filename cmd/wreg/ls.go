@@ -21,6 +21,7 @@ func lsCommand(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			rep := &report{
 				columns: []string{"model", "tensors", "bytes", "layout", "hashed", "findings", "created", "root"},
+				spare:   []string{"created", "hashed", "root"},
 				empty:   "no model yet; wreg ingest PATH registers one",
 			}
 			err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {

@@ -28,6 +28,7 @@ type report struct {
 	rows    [][]any
 	people  func() *report // what a table shows instead, when folded; nil: the same
 	remarks []string       // a line under each row of a table; nil: none
+	spare   []string       // columns that a narrow terminal does without, the first first
 	empty   string         // what a person is told when there are no rows
 }
 
@@ -54,7 +55,10 @@ func (a *app) print(rep *report) error {
 			}
 			return nil
 		}
-		return printTable(a.out, rep, format == "md")
+		if format == "md" {
+			return printMarkdown(a.out, rep)
+		}
+		return a.printTable(rep)
 	case "tsv":
 		return printTSV(a.out, rep)
 	case "csv":

@@ -77,7 +77,7 @@ func status(ctx context.Context, err error, errw io.Writer) int {
 		fmt.Fprintln(errw, "wreg: interrupted; nothing was left half done")
 		return exitTrouble
 	default:
-		fmt.Fprintf(errw, "wreg: %s\n", errorText(err))
+		tell(errw, "wreg: "+errorText(err))
 		return exitTrouble
 	}
 }
@@ -304,7 +304,18 @@ func (a *app) open(o registry.Options, fn func(*registry.Registry) error) error 
 // say talks to a person: one line on stderr, never data.
 func (a *app) say(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintln(a.err, escapeLine(fmt.Sprintf(format, args...)))
+		tell(a.err, escapeLine(fmt.Sprintf(format, args...)))
+	}
+}
+
+// tell writes lines for a person: on a terminal they end between words. What is indented
+// is a query with a caret under it, and stays as it is.
+func tell(w io.Writer, lines string) {
+	for line := range strings.SplitSeq(lines, "\n") {
+		if width := terminalWidth(w); !strings.HasPrefix(line, " ") {
+			line = strings.Join(breakLine(line, width, 2), "\n")
+		}
+		fmt.Fprintln(w, line)
 	}
 }
 

@@ -3,63 +3,208 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
+
+	"wreg/registry/tensor"
 )
 
-// printTable writes aligned columns for people, each row's remark under it, or
-// Markdown.
-func printTable(w io.Writer, rep *report, markdown bool) error {
-	t := table.NewWriter()
-	style := table.StyleDefault
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Format.Header = text.FormatDefault
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	if isTerminal(w) && os.Getenv("NO_COLOR") == "" && !markdown {
-		style.Color.Header = text.Colors{text.Bold}
-	}
-	t.SetStyle(style)
-	header := make(table.Row, len(rep.columns))
+// printTable writes aligned columns for people, and each row's remark under it. On a
+// terminal no line is wider than that; elsewhere lines are as wide as their cells.
+func (a *app) printTable(rep *report) error {
+	width, colours := terminalWidth(a.out), colourful(a.out)
+	g := &grid{}
 	for i, c := range rep.columns {
-		header[i] = escape(c)
+		g.names = append(g.names, escape(c))
+		g.right = append(g.right, numeric(rep.rows, i))
 	}
-	t.AppendHeader(header)
 	for _, r := range rep.rows {
-		row := make(table.Row, len(r))
-		for i, v := range r {
-			row[i] = cell(v)
-			if markdown {
-				row[i] = plainMarkdown(cell(v))
+		g.cells = append(g.cells, peopleCells(rep.columns, r, width > 0))
+	}
+	g.measure()
+	if width > 0 && g.width() > width {
+		all := g.clone()
+		gone, ok := g.fit(width, rep.spare)
+		if !ok {
+			return a.printRecords(rep, all, width)
+		}
+		if len(gone) > 0 {
+			a.say("%d columns are too narrow for %s; --json shows all", width, strings.Join(gone, ", "))
+		}
+	}
+	columns := make([][][]string, len(g.names))
+	for i := range columns {
+		columns[i] = g.broken(i)
+	}
+	if err := g.line(a.out, g.names, colours, true); err != nil {
+		return err
+	}
+	cells := make([]string, len(g.names))
+	for r := range rep.rows {
+		for k, more := 0, true; more; k++ {
+			more = false
+			for i := range cells {
+				cells[i] = ""
+				if k < len(columns[i][r]) {
+					cells[i] = columns[i][r][k]
+				}
+				more = more || k+1 < len(columns[i][r])
+			}
+			if err := g.line(a.out, cells, colours, false); err != nil {
+				return err
 			}
 		}
-		t.AppendRow(row)
+		if rep.remarks == nil {
+			continue
+		}
+		for _, l := range breakLine(rep.remarks[r], width-len(remarkIndent), 2) {
+			if _, err := fmt.Fprintln(a.out, remarkIndent+l); err != nil {
+				return err
+			}
+		}
 	}
+	return nil
+}
+
+const remarkIndent = "    "
+
+// line writes one line of a table.
+func (g *grid) line(w io.Writer, cells []string, colours, bold bool) error {
+	var b strings.Builder
+	last := len(cells) - 1
+	for last > 0 && cells[last] == "" {
+		last--
+	}
+	for i, c := range cells[:last+1] {
+		if i > 0 {
+			b.WriteString(strings.Repeat(" ", gutter))
+		}
+		gap := strings.Repeat(" ", max(0, g.widths[i]-columnsOf(c)))
+		if colours && !bold {
+			c = paint(c)
+		}
+		switch {
+		case g.right[i]:
+			b.WriteString(gap + c)
+		case i == last:
+			b.WriteString(c)
+		default:
+			b.WriteString(c + gap)
+		}
+	}
+	s := strings.TrimRight(b.String(), " ")
+	if colours && bold {
+		s = text.Bold.EscapeSeq() + s + text.EscapeReset
+	}
+	_, err := fmt.Fprintln(w, s)
+	return err
+}
+
+// printRecords writes a table that no terminal of this width holds: a line for each cell,
+// and an empty one between rows.
+func (a *app) printRecords(rep *report, g *grid, width int) error {
+	name := 0
+	for _, n := range g.names {
+		name = max(name, columnsOf(n))
+	}
+	name = min(name, width/3)
+	for r, row := range g.cells {
+		if r > 0 {
+			fmt.Fprintln(a.out)
+		}
+		for i, c := range row {
+			if c == "" {
+				continue
+			}
+			label := middle(g.names[i], name)
+			label += strings.Repeat(" ", name-columnsOf(label))
+			for k, l := range breakLine(c, max(1, width-name-gutter), 0) {
+				if k > 0 {
+					label = strings.Repeat(" ", name)
+				}
+				if colourful(a.out) {
+					l = paint(l)
+				}
+				fmt.Fprintln(a.out, strings.TrimRight(label+strings.Repeat(" ", gutter)+l, " "))
+			}
+		}
+		if rep.remarks == nil {
+			continue
+		}
+		for _, l := range breakLine(rep.remarks[r], width, 2) {
+			if _, err := fmt.Fprintln(a.out, l); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// sizes are the columns that hold numbers of bytes.
+var sizes = []string{"bytes", "size", "sum(bytes)", "min(bytes)", "max(bytes)"}
+
+// peopleCells are the cells of a row as people read them: on a terminal, sizes have units,
+// fractions four digits, and a hash begins.
+func peopleCells(columns []string, row []any, terminal bool) []string {
+	cells := make([]string, len(row))
+	for i, v := range row {
+		cells[i] = cell(v)
+		if !terminal {
+			continue
+		}
+		switch v := v.(type) {
+		case int64:
+			if slices.Contains(sizes, columns[i]) {
+				cells[i] = size(v)
+			}
+		case float64:
+			cells[i] = strconv.FormatFloat(v, 'g', 4, 64)
+		case tensor.Hash:
+			cells[i] = shortHash(cells[i])
+		}
+	}
+	return cells
+}
+
+// shortHash is enough of a hash to tell it from others.
+func shortHash(s string) string {
+	const digits = 12
+	if at := strings.IndexByte(s, ':') + 1; len(s) > at+digits {
+		return s[at:][:digits]
+	}
+	return s
+}
+
+// printMarkdown writes a table in Markdown.
+func printMarkdown(w io.Writer, rep *report) error {
+	t := table.NewWriter()
+	style := table.StyleDefault
+	style.Format.Header = text.FormatDefault
+	t.SetStyle(style)
+	header := make(table.Row, len(rep.columns))
 	configs := make([]table.ColumnConfig, len(rep.columns))
-	for i := range configs {
+	for i, c := range rep.columns {
+		header[i] = escape(c)
 		configs[i].Number = i + 1
 		if numeric(rep.rows, i) {
 			configs[i].Align, configs[i].AlignHeader = text.AlignRight, text.AlignRight
 		}
 	}
+	t.AppendHeader(header)
+	for _, r := range rep.rows {
+		row := make(table.Row, len(r))
+		for i, v := range r {
+			row[i] = plainMarkdown(cell(v))
+		}
+		t.AppendRow(row)
+	}
 	t.SetColumnConfigs(configs)
-	if markdown {
-		_, err := fmt.Fprintln(w, t.RenderMarkdown())
-		return err
-	}
-	// escape leaves no line break in a cell, so a row is a line after the header's.
-	for i, line := range strings.Split(t.Render(), "\n") {
-		line = strings.TrimRight(line, " ")
-		if i > 0 && rep.remarks != nil {
-			line += "\n    " + rep.remarks[i-1]
-		}
-		if _, err := fmt.Fprintln(w, line); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err := fmt.Fprintln(w, t.RenderMarkdown())
+	return err
 }
 
 // plainMarkdown makes text stand for itself: names neither become markup nor lose

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"wreg/synth"
+)
+
+var escapes = regexp.MustCompile("\x1b\\[[0-9;]*[mK]")
+
+// No line of a table is wider than its terminal, nothing that is cut looks like another,
+// and no blank line stands under a header.
+func TestTablesFitTheTerminal(t *testing.T) {
+	golden, err := synth.Golden(filepath.Join(goldens, "hunyuan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	t.Setenv("WREG_REGISTRY", "r.db")
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	if err := golden.Write("hunyuan", synth.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	golden.Source = golden.Without("experts.2.up_proj")
+	if err := golden.Write("a-model-with-quite-a-long-name-for-a-folder", synth.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"hunyuan", "a-model-with-quite-a-long-name-for-a-folder"} {
+		if got := run(context.Background(), []string{"ingest", name, "--quiet"}, strings.NewReader(""), &strings.Builder{}, &strings.Builder{}); got != exitFine {
+			t.Fatal(got)
+		}
+	}
+	long := "a-model-with-quite-a-long-name-for-a-folder"
+	for _, columns := range []uint16{30, 80, 120} {
+		for _, args := range [][]string{{"ls"}, {"show", "hunyuan"}, {"query", "missing mlp.switch_mlp.* in " + long}, {"diff", "hunyuan", long},
+			{"lint", long}, {"lint", "--rules"}, {"arch", "ls"}, {"query", "find * in hunyuan select path, hash, min, max, bytes, file", "--expand"}} {
+			slave, read := terminal(t, columns)
+			run(context.Background(), args, strings.NewReader(""), slave, slave)
+			out := escapes.ReplaceAllString(strings.ReplaceAll(read(), "\r\n", "\n"), "")
+			for i, line := range strings.Split(strings.TrimSuffix(out, "\n"), "\n") {
+				if n := columnsOf(line); n > int(columns) {
+					t.Errorf("%q: %d columns of %d: %q", args, n, columns, line)
+				}
+				if strings.TrimRight(line, " ") != line || line == "" && columns > 30 {
+					t.Errorf("%q: line %d of %d columns: %q", args, i, columns, line)
+				}
+			}
+		}
+	}
+}
+
+func TestBreakLine(t *testing.T) {
+	for _, c := range []struct {
+		text   string
+		width  int
+		indent int
+		want   string
+	}{
+		{"one two three", 8, 2, "one two|  three"},
+		{"type wreg 'find a b' now", 14, 0, "type wreg|'find a b' now"},
+		{"a.long.path.weight", 9, 0, "a.long.|path.|weight"},
+		{"层层层", 4, 0, "层层|层"},
+		{"x", 0, 0, "x"},
+		{"abc", 1, 2, "a|b|c"},
+	} {
+		if got := strings.Join(breakLine(c.text, c.width, c.indent), "|"); got != c.want {
+			t.Errorf("breakLine(%q, %d) = %q, want %q", c.text, c.width, got, c.want)
+		}
+	}
+}
