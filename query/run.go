@@ -138,3 +138,34 @@ func someRefs(models []*registry.Revision) string {
 func Remedied(ctx context.Context, s *registry.Snapshot, v *registry.Revision, list []arch.Gap) error {
 	return gaps.Remedied(ctx, s, v, list)
 }
+
+// Wider is the question with a pattern that reaches further, for a find without an answer:
+// a word alone names no tensor, whose names go on to .weight. It is the first that finds
+// something, and how many rows it has; "" when none does.
+func (q *Query) Wider(ctx context.Context, s *registry.Snapshot, o Options) (text string, found int, pattern string, err error) {
+	if q.Verb != lang.Find || len(q.Patterns) != 1 {
+		return "", 0, "", nil
+	}
+	words := strings.Fields(q.Text)
+	was := q.Patterns[0].String()
+	if len(words) < 2 || words[1] != was { // quoted, or with a comment
+		return "", 0, "", nil
+	}
+	at := strings.Index(q.Text, words[0]) + len(words[0])
+	core := strings.Trim(was, "*")
+	for _, pattern := range []string{was + ".*", "*" + core + "*.*", "*" + core + "*"} {
+		text := q.Text[:at] + strings.Replace(q.Text[at:], was, pattern, 1)
+		wider, err := Parse(text)
+		if err != nil {
+			continue
+		}
+		r, err := wider.Run(ctx, s, o)
+		if err != nil {
+			return "", 0, "", err
+		}
+		if len(r.Rows) > 0 {
+			return text, len(r.Rows), pattern, nil
+		}
+	}
+	return "", 0, "", nil
+}

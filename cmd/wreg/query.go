@@ -33,7 +33,8 @@ func queryCommand(a *app) *cobra.Command {
 		Short: "ask what is there and what is missing",
 		Long: `Answers a query over the registry. Verbs are find, missing, extra, changed and
 gaps; a pattern is a dotted glob that matches at any segment and reaches the
-path's end. On a terminal rows fold; --expand lists them. The grammar is in the
+path's end; a find without an answer says which wider pattern has one. On a
+terminal rows fold and columns fit; --expand lists them. The grammar is in the
 README.`,
 		Example: `  wreg query 'missing mlp.switch_mlp.* where layer<64'
   wreg query 'find *.bias' -m llama
@@ -94,16 +95,34 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 		return err
 	}
 	var res *query.Result
+	var wider, pattern string
+	var found int
 	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 		opts := query.Options{Model: o.model}
 		if opts.Arch, err = readArch(o.arch); err != nil {
 			return err
 		}
-		res, err = q.Run(ctx, s, opts)
+		if res, err = q.Run(ctx, s, opts); err == nil && len(res.Rows) == 0 {
+			wider, found, pattern, err = q.Wider(ctx, s, opts)
+		}
 		return err
 	})
 	if err != nil {
 		return err
+	}
+	if wider != "" {
+		line := []string{"wreg", "query", wider}
+		if o.model != "" {
+			line = append(line, "-m", o.model)
+		}
+		if a.registry != "" {
+			line = append(line, "--registry", a.registry)
+		}
+		matches := "s match "
+		if found == 1 {
+			matches = " matches "
+		}
+		defer func() { a.say("%d row%s%s: %s", found, matches, pattern, shellLine(line)) }()
 	}
 	for _, n := range res.Notes {
 		a.say("%s", n)
