@@ -70,7 +70,7 @@ ingested first. The result is registered as MODEL-mlx.`,
 	f.StringVar(&o.hfPath, "hf-path", "", "the model, as mlx_lm.convert calls it")
 	f.StringVar(&o.dtype, "dtype", "", "cast weights to float16, bfloat16 or float32 (default config.json's torch_dtype)")
 	f.StringVar(&o.arch, "arch", "", "architecture `FILE` instead of the one for model_type")
-	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and write nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and what it needs, and write nothing; a table is folded")
 	f.BoolVar(&o.AllowUnused, "allow-unused", false, "list source tensors that no rule knows, and go on; never those of packed weights or adapters, nor a head")
 	f.BoolVar(&o.noRegister, "no-register", false, "do not register the result")
 	f.StringVar(&o.name, "name", "", "register the result under `NAME` (default MODEL-mlx)")
@@ -157,7 +157,12 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		a.say("%s", n)
 	}
 	if o.dryRun {
-		return a.print(planReport(plan))
+		if err := a.print(planReport(plan)); err != nil {
+			return err
+		}
+		a.say("%s, %s in %s; needs %s of memory and %s of disk; nothing was written", tensor.Count(len(plan.Tensors), "tensor"),
+			size(plan.TotalSize), tensor.Count(len(plan.Shards), "shard"), size(plan.Memory), size(plan.Disk))
+		return nil
 	}
 	m = a.meter(o.Out, plan.TotalSize)
 	unboundMemory()
@@ -286,7 +291,33 @@ func planReport(p *export.Plan) *report {
 		}
 		rep.rows = append(rep.rows, row)
 	}
+	rep.people = func() *report { return foldedPlan(rep) }
 	return rep
+}
+
+// foldedPlan is a plan for people: without what differs from tensor to tensor or only
+// says how, tensors of a kind on one line.
+func foldedPlan(rep *report) *report {
+	keep := func(i int) bool {
+		return !slices.Contains([]string{"shard", "offset", "steps", "rule"}, rep.columns[i])
+	}
+	res := &query.Result{}
+	for i, c := range rep.columns {
+		if keep(i) {
+			res.Columns = append(res.Columns, c)
+		}
+	}
+	for _, r := range rep.rows {
+		row := make([]any, 0, len(res.Columns))
+		for i, v := range r {
+			if keep(i) {
+				row = append(row, v)
+			}
+		}
+		res.Rows = append(res.Rows, row)
+	}
+	res = res.Fold()
+	return &report{columns: res.Columns, rows: res.Rows}
 }
 
 // readArch parses an architecture file; no name is no architecture.
