@@ -34,7 +34,11 @@ func gcCommand(a *app) *cobra.Command {
 		Example: `  wreg gc`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.change(func(r *registry.Registry) error { return r.GC(c.Context()) })
+			err := a.change(func(r *registry.Registry) error { return r.GC(c.Context()) })
+			if err == nil {
+				a.say("nothing that was killed is left behind")
+			}
+			return err
 		},
 	}
 }
