@@ -44,7 +44,7 @@ func findRemedies(s *registry.Snapshot, c *modelView, against string, gaps []arc
 		}
 		if others == nil {
 			var err error
-			if others, err = otherRevisions(c.ctx, s, c.revision); err != nil {
+			if others, err = otherRevisions(c.ctx, s, c.revision, against); err != nil {
 				return err
 			}
 		}
@@ -80,9 +80,15 @@ func shardsToFetch(findings []tensor.Finding, path string) string {
 	}
 }
 
-// otherRevisions are those that may have what a model lacks: its own earlier ones
-// first.
-func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revision) ([]*modelView, error) {
+// otherRevisions are those that may have what a model lacks: what it is compared with and
+// what it was made from first, then its own earlier ones.
+func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revision, against string) ([]*modelView, error) {
+	var first []*registry.Revision
+	for _, ref := range []string{against, v.Source} {
+		if o, err := s.Find(ref); ref != "" && err == nil { // spec and layers are no models
+			first = append(first, o)
+		}
+	}
 	own, err := s.Revisions(v.Model)
 	if err != nil {
 		return nil, err
@@ -93,7 +99,7 @@ func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revis
 	}
 	slices.Reverse(own)
 	list := []*modelView{}
-	for _, o := range append(own, all...) {
+	for _, o := range slices.Concat(first, own, all) {
 		seen := slices.ContainsFunc(list, func(c *modelView) bool { return c.revision.Ref() == o.Ref() })
 		if o.Ref() != v.Ref() && !seen && len(list) < maxSearched {
 			list = append(list, &modelView{ctx: ctx, snapshot: s, revision: o})
