@@ -39,7 +39,10 @@ func findRemedies(s *registry.Snapshot, c *modelView, against string, gaps []arc
 			g.Remedy = fetch
 			continue
 		}
-		if remedied++; then || remedied > maxRemedied {
+		if remedied++; remedied > maxRemedied && strings.HasPrefix(g.Remedy, arch.Lost) {
+			g.Remedy += "; other models were not searched for it"
+		}
+		if then || remedied > maxRemedied {
 			continue
 		}
 		if others == nil {
