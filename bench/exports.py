@@ -135,7 +135,7 @@ def fp8(folder):
 
 def bench_fp8(folder):
     """export of fp8 with block scales as bf16: bytes of bf16 for each second of a core"""
-    steps = subprocess.run(["go", "test", "./export", "-run", "^$", "-bench", "Steps/fp8", "-cpu", "1"], check=True, text=True, capture_output=True).stdout
+    steps = subprocess.run(["go", "test", "./export/compute", "-run", "^$", "-bench", "Steps/fp8", "-cpu", "1"], check=True, text=True, capture_output=True).stdout
     goal("the step alone, GB/s of one core", float(re.search(r"([\d.]+) MB/s", steps)[1]) / 1e3, least=1)
     fp8(folder)
     out = f"{folder}/out"

@@ -94,6 +94,8 @@ func TestApart(t *testing.T) {
 		{"five more extensions", map[string]string{"a.ckpt": a, "b.pth": b, "c.bin": a}, summary{}, []string{"a.ckpt, b.pth, c.bin; name one"}},
 		{"several formats", map[string]string{"encoder.safetensors": a, "decoder.pt": b}, summary{}, []string{"encoder.safetensors, decoder.pt; name one"}},
 		{"one in two formats", map[string]string{"encoder.safetensors": a, "encoder.pt": b}, summary{[]string{"a encoder.safetensors"}, []string{"other-format encoder.pt"}}, nil},
+		{"an adapter beside its base", map[string]string{"model.safetensors": a, "adapter_model.safetensors": shard(t, 1, "base_model.model.a.lora_A.weight", "base_model.model.a.lora_B.weight")},
+			summary{[]string{"a model.safetensors"}, []string{"adapter-beside adapter_model.safetensors"}}, nil},
 		{"sets of two models", map[string]string{of("unet", 1, 1, ".safetensors"): a, of("vae", 1, 1, ".safetensors"): b}, summary{}, []string{"holds 2 separate models"}},
 		{"usual name in another format", map[string]string{"vae.safetensors": a, "pytorch_model.bin": b}, summary{[]string{"b pytorch_model.bin"}, []string{"other-format vae.safetensors"}}, nil},
 

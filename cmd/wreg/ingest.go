@@ -240,7 +240,7 @@ func isPath(arg string) bool {
 // are not kept.
 func besideFindings(v *registry.Revision) []tensor.Finding {
 	return slices.DeleteFunc(slices.Clone(v.Findings), func(f tensor.Finding) bool {
-		return !slices.Contains([]string{"broken-file", "incomplete-download", "variant", "other-format", "passed-over"}, f.Rule)
+		return !slices.Contains([]string{"broken-file", "incomplete-download", "variant", "other-format", "adapter-beside", "passed-over"}, f.Rule)
 	})
 }
 

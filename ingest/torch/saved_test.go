@@ -194,6 +194,9 @@ func TestNames(t *testing.T) {
 		{"an attribute with no name", "c__builtin__\ngetattr\n(cm\nC\nK\x01tR", "", "whose name is a int"},
 		{"an attribute's long name", getattr("cm\nC\n", strings.Repeat("a", 1000)), "", "more than 1000 bytes"},
 		{"a call of what is no function", getattr("cm\nC\n)R", "f") + ")R", "", "byte"},
+		{"a vendored copy", "cjoblib.externals.cloudpickle\nloads\n", "", "names joblib.externals.cloudpickle.loads"},
+		{"text that is run", "cdataclasses\nmake_dataclass\n", "", "names dataclasses.make_dataclass"},
+		{"a file that is written", "cpathlib\nPath.write_text\n", "", "names pathlib.Path.write_text"},
 
 		{"a storage given to who knows", "cm\nmake\nK\x00Q\x85R", "", `at "x": a tensor that m.make makes`},
 		{"a tensor given to who knows", "cm\nmake\n" + aTensor + "\x85R", "", `at "x": a tensor that m.make makes`},
@@ -208,7 +211,7 @@ func TestNames(t *testing.T) {
 		f, err := pickled(t, "}X\x01\x00\x00\x00x"+c.value+"s")
 		switch {
 		case c.fails != "":
-			if err == nil || !strings.Contains(err.Error(), c.fails) {
+			if err == nil || !strings.Contains(err.Error(), c.fails) || strings.Contains(err.Error(), "0x") { // as Go prints what it holds
 				t.Errorf("%s: %v, want %q", c.what, err, c.fails)
 			}
 		case err != nil:

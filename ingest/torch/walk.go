@@ -18,7 +18,7 @@ const (
 	visitsPerOp  = 4
 	freeVisits   = 1000
 	maxPathBytes = 8192
-	textPerVisit = 64 // bytes of a key that cost as much as a visit
+	textPerVisit = 64 // bytes of a key, or values without tensors, that cost as much as a visit
 )
 
 // walker finds the tensors of a pickled value and adds them to f. It goes as deep
@@ -62,6 +62,14 @@ func (w *walker) visit() error {
 		return errVisits
 	}
 	return w.f.steps.Next()
+}
+
+// skim counts n values that are looked at and not walked: a tuple may be shared, too.
+func (w *walker) skim(n int) error {
+	if w.visits -= int64(n / textPerVisit); w.visits < 0 {
+		return errVisits
+	}
+	return nil
 }
 
 func (w *walker) walk(v any) error {
@@ -236,6 +244,9 @@ func (w *walker) below(key, v any) error {
 }
 
 func (w *walker) list(items []any) error {
+	if err := w.skim(len(items)); err != nil {
+		return err
+	}
 	for i, v := range items {
 		if leaf(v) {
 			continue
@@ -272,7 +283,11 @@ func (w *walker) pairs(pairs []pickle.Pair) error {
 
 // pair walks the i-th pair of a dict. A key that has no text is that number.
 func (w *walker) pair(i int, e pickle.Pair) error {
-	key, held := e.Key, !leaf(e.Key) && !leaves(e.Key)
+	all, err := w.leaves(e.Key)
+	if err != nil {
+		return err
+	}
+	key, held := e.Key, !leaf(e.Key) && !all
 	if leaf(e.Value) && !held {
 		return nil
 	}
@@ -303,6 +318,9 @@ func (w *walker) object(o *pickle.Object) error {
 		}
 		return w.walk(v)
 	}
+	if err := w.skim(len(o.Args)); err != nil {
+		return err
+	}
 	if u := globals.Given(o); u != nil {
 		return fmt.Errorf("at %.200q: %w", join(w.path), u)
 	}
@@ -332,7 +350,12 @@ func (w *walker) arguments(o *pickle.Object) error {
 		}
 	}
 	for i, a := range o.Args {
-		if leaf(a) || leaves(a) {
+		if leaf(a) {
+			continue
+		}
+		if all, err := w.leaves(a); err != nil {
+			return err
+		} else if all {
 			continue
 		}
 		if err := w.below(fmt.Sprintf("args.%d", i), a); err != nil {
@@ -396,15 +419,15 @@ func leaf(v any) bool {
 }
 
 // leaves is a tuple of nothing but leaves, as copyreg._reconstructor is given.
-func leaves(v any) bool {
+func (w *walker) leaves(v any) (bool, error) {
 	t, ok := v.(*pickle.Tuple)
 	if !ok {
-		return false
+		return false, nil
 	}
-	for _, x := range *t {
+	for i, x := range *t {
 		if !leaf(x) {
-			return false
+			return false, w.skim(i)
 		}
 	}
-	return true
+	return true, w.skim(t.Len())
 }

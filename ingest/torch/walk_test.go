@@ -82,13 +82,26 @@ func TestWalkLimits(t *testing.T) {
 	for range maxDepth + 1 {
 		deep = &pickle.List{deep}
 	}
+	leaves := pickle.Tuple(make([]any, 100_000)) // none of them a value that is walked
+	var lists, classes, functions, nested pickle.List
+	for range 1000 {
+		of := func(name string, args ...any) any {
+			return &pickle.Object{Class: &pickle.Class{Module: "m", Name: name, Count: new(int)}, Args: args, Called: true}
+		}
+		lists, classes = append(lists, &leaves), append(classes, of("C", leaves...))
+		functions, nested = append(functions, of("f", leaves...)), append(nested, of("C", &leaves))
+	}
 	for name, c := range map[string]struct {
 		value any
 		want  string
 	}{
-		"shared": {shared, "shared so often"},
-		"deep":   {deep, fmt.Sprintf("more than %d deep", maxDepth)},
-		"long":   {dict(strings.Repeat("k", maxPathBytes+1), leafTensor()), "a path of more than"},
+		"leaves":              {&lists, "shared so often"},
+		"arguments":           {&classes, "shared so often"},
+		"a function's":        {&functions, "shared so often"},
+		"arguments of leaves": {&nested, "shared so often"},
+		"shared":              {shared, "shared so often"},
+		"deep":                {deep, fmt.Sprintf("more than %d deep", maxDepth)},
+		"long":                {dict(strings.Repeat("k", maxPathBytes+1), leafTensor()), "a path of more than"},
 	} {
 		if _, err := list(c.value, 1000); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)

@@ -173,7 +173,7 @@ boto3 *
 cloudpickle dump dumps load loads
 cloudpickle.cloudpickle _builtin_type _fill_function _make_function _make_skel_func dump dumps dynamic_subimport load loads subimport
 dill dump dump_module dump_session dumps load load_module load_session loads
-dill._dill Unpickler _create_code _create_function _import_module dump dumps load loads
+dill._dill Unpickler _create_code _create_function _eval_repr _get_attr _import_module dump dumps load loads
 docker *
 fabric *
 httpx *
@@ -187,11 +187,11 @@ jsonpickle *
 jupyter_client *
 keras.models load_model
 nose *
-numpy load loads
+numpy DataSource fromfile fromregex genfromtxt load loads loadtxt save savetxt savez savez_compressed
 numpy.ctypeslib *
 numpy.distutils *
 numpy.f2py *
-numpy.lib.npyio load
+numpy.lib.npyio fromregex genfromtxt load loadtxt save savetxt savez savez_compressed
 numpy.testing *
 pandas eval read_pickle
 pandas.core.computation *
@@ -208,8 +208,8 @@ requests *
 setuptools *
 sh *
 tensorflow load_library load_op_library
-torch import_ir_module load save
-torch._C PyTorchFileReader PyTorchFileWriter import_ir_module import_ir_module_from_buffer
+torch from_file import_ir_module load save
+torch._C PyTorchFileReader PyTorchFileWriter _import_ir_module_from_package import_ir_module import_ir_module_from_buffer
 torch._dynamo.guards *
 torch._inductor *
 torch._ops load_library
@@ -225,7 +225,7 @@ torch.export load save
 torch.fx.experimental.symbolic_shapes.ShapeEnv evaluate_guards_expression
 torch.fx.graph_module _exec_with_source _forward_from_src _method_from_src
 torch.hub *
-torch.jit load save
+torch.jit CompilationUnit load save
 torch.jit._serialization *
 torch.jit.unsupported_tensor_ops *
 torch.multiprocessing Pool Process SpawnContext spawn start_processes
@@ -249,6 +249,63 @@ urllib3 *
 win32api *
 win32com *
 yaml full_load full_load_all load load_all unsafe_load unsafe_load_all
+cloudpickle.cloudpickle_fast dump dumps load loads
+joblib.externals *
+pyspark.cloudpickle *
+ray.cloudpickle *
+sklearn.externals *
+pickle5 *
+zodbpickle *
+multiprocess *
+billiard *
+importlib_metadata *
+concurrent.futures ProcessPoolExecutor
+numpy.lib._npyio_impl fromregex genfromtxt load loads loadtxt save savetxt savez savez_compressed
+numpy.core.numeric load loads
+numpy.core.multiarray fromfile
+numpy._core.multiarray fromfile
+numpy.lib.format open_memmap read_array write_array
+numpy.ndarray dump tofile
+dataclasses _create_fn make_dataclass
+six exec_
+future.utils exec_
+mpmath.libmp exec_
+mpmath.libmp.backend exec_
+sympy lambdify parse_expr sympify
+sympy.core.sympify sympify
+sympy.parsing.sympy_parser eval_expr parse_expr
+sympy.utilities.lambdify lambdify
+numexpr *
+pandas.DataFrame eval query
+pandas.core.frame.DataFrame eval query
+scipy.weave *
+cffi *
+django.utils.module_loading *
+werkzeug.utils import_string
+torch._dynamo.utils import_submodule
+torch.cuda CUDAPluggableAllocator _compile_kernel
+torch.cuda.memory CUDAPluggableAllocator
+torch._ops._Ops load_library
+torch.distributed.distributed_c10d _tensor_to_object
+torch.distributed.checkpoint load load_state_dict save save_state_dict
+torch.distributed.checkpoint.format_utils *
+torch.FloatStorage from_file
+torch.UntypedStorage from_file
+torch.TypedStorage from_file
+torch.storage.UntypedStorage from_file
+torch.storage.TypedStorage from_file
+transformers pipeline
+transformers.pipelines pipeline
+keras.src.saving *
+keras.saving *
+keras.utils get_file
+git *
+fsspec open open_files
+fsspec.core open open_files
+smart_open *
+pathlib.Path chmod hardlink_to link_to mkdir open rename replace rmdir symlink_to touch unlink write_bytes write_text
+pathlib.PosixPath chmod hardlink_to link_to mkdir open rename replace rmdir symlink_to touch unlink write_bytes write_text
+pathlib.WindowsPath chmod hardlink_to link_to mkdir open rename replace rmdir symlink_to touch unlink write_bytes write_text
 `
 
 // renamed are modules of Python 2 and what Python 3 makes of their names when it loads an

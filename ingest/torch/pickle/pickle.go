@@ -23,6 +23,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nlpodyssey/gopickle/pickle"
 
@@ -101,9 +102,23 @@ func build(m *machine) (value any, err error) {
 	case f.err != nil:
 		return nil, f.err
 	case err != nil:
-		return nil, fmt.Errorf("byte %d: %w", m.last, err)
+		return nil, fmt.Errorf("byte %d: %w", m.last, withoutValue(err))
 	}
 	return value, nil
+}
+
+// printsValue are the sentences behind which gopickle prints a value of the file as Go
+// holds it, addresses and all.
+var printsValue = []string{"REDUCE requires a Callable object", "NEWOBJ requires a PyNewable object", "cannot instantiate", "BUILD requires a PyDictSettable instance",
+	"STACK_GLOBAL requires str name", "STACK_GLOBAL requires str module"}
+
+func withoutValue(err error) error {
+	for _, s := range printsValue {
+		if strings.HasPrefix(err.Error(), s) {
+			return errors.New(s)
+		}
+	}
+	return err
 }
 
 // feed is the stream the second run writes and gopickle reads.
