@@ -153,30 +153,11 @@ func (e *GapError) Lines() []string {
 	}
 	lines := []string{e.Model + " cannot be exported: " + head}
 	said := map[string]bool{}
-	kind := func(g arch.Gap) string {
-		template, _ := tensor.SplitPath(g.Path)
-		return g.Status + " " + template
-	}
-	kinds := map[string]int{} // how many gaps are alike but for numbers, when there are many
-	if len(e.Gaps) > shownGaps {
-		for _, g := range e.Gaps {
-			kinds[kind(g)]++
-		}
-	}
-	shown := 0
-	for _, g := range e.Gaps {
-		alike, many := kinds[kind(g)]
-		if many && alike == 0 {
-			continue // said with the first
-		}
-		if len(lines) > shownGaps {
-			lines = append(lines, fmt.Sprintf("  … %d more; wreg query gaps -m %s lists them", len(e.Gaps)-shown, e.Model))
+	for i, g := range e.Gaps {
+		if i == shownGaps {
+			lines = append(lines, fmt.Sprintf("  … %d more; wreg query gaps -m %s lists them", len(e.Gaps)-i, e.Model))
 			break
 		}
-		if many {
-			kinds[kind(g)] = 0
-		}
-		shown += max(1, alike)
 		line := fmt.Sprintf("  %s %s", g.Status, g.Path)
 		if g.Reason != "" {
 			line += ": " + g.Reason
@@ -184,9 +165,6 @@ func (e *GapError) Lines() []string {
 		if g.Remedy != "" && !said[g.Remedy] && g.Remedy != arch.Lost {
 			line += "; " + g.Remedy
 			said[g.Remedy] = true // once is enough
-		}
-		if alike > 1 {
-			line += fmt.Sprintf(" (and %d more of this name with other numbers)", alike-1)
 		}
 		lines = append(lines, line)
 	}

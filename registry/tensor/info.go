@@ -136,7 +136,7 @@ func Count(n int, noun string) string {
 
 // notes are the rules of findings that say how a file was read, or what is usual, and of nothing that it is
 // wrong.
-var notes = []string{"inert-object", "torchscript", "pending-operation", "path-collision", "not-numbers", "variant", "passed-over", "constant-rows", "other-format", "adapter-beside"}
+var notes = []string{"inert-object", "torchscript", "pending-operation", "path-collision", "not-numbers", "variant", "passed-over", "constant-rows", "adapter-beside"}
 
 // Note reports a finding that is told, and that no exit status is about.
 func (f Finding) Note() bool { return slices.Contains(notes, f.Rule) }
