@@ -153,13 +153,6 @@ func TestVerifyWaitsForNoPipe(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, errs ...error) {
-	t.Helper()
-	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // A journal whose lines are damaged, or name what does not exist, costs work and
 // nothing else.
 func TestDamagedJournal(t *testing.T) {
