@@ -8,13 +8,13 @@ STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME    ?= 10m
 ROUNDS      ?= 200
 
-.PHONY: demo test go-test purego arm64 cxx conformance bench lint fuzz torture race build setup clean
+.PHONY: demo test go-test purego arm64 cxx conformance wheel dist bench lint fuzz torture race build setup clean
 
 demo:
 	$(GO) run ./cmd/wreg demo
 
 # Everything, from a bare machine with Go and Python 3.
-test: setup lint go-test purego arm64 cxx conformance
+test: setup lint go-test purego arm64 cxx conformance wheel
 
 build:
 	$(GO) build -o $(BIN)/wreg ./cmd/wreg
@@ -38,6 +38,14 @@ cxx:
 conformance: build $(VENV)/ready
 	WREG=$(BIN)/wreg HF_HUB_OFFLINE=1 $(VENV)/bin/python -B conformance/run.py
 
+# What a new user does with nothing but Python: pip install, the demo, a query.
+wheel: build
+	WREG=$(BIN)/wreg $(PYTHON) -B -m unittest discover -s python
+
+# Everything of a release: static binaries of every system, SBOMs, wheels, checksums. WHERE=linux/amd64 makes some.
+dist:
+	$(PYTHON) -B python/dist.py $(CURDIR)/dist $(WHERE)
+
 bench: build $(VENV)/ready $(VENV)/bench-ready
 	WREG=$(BIN)/wreg HF_HUB_OFFLINE=1 $(VENV)/bin/python -B bench/run.py
 
@@ -45,6 +53,7 @@ lint: $(STATICCHECK)
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt -w needed: $$unformatted" >&2; exit 1; }
 	$(GO) vet ./...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./...
+	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
 	$(STATICCHECK) ./...
 
 fuzz:
@@ -81,4 +90,4 @@ $(STATICCHECK):
 	mv $(@D)/staticcheck $@
 
 clean:
-	rm -rf $(BIN) $(VENV) .cache
+	rm -rf $(BIN) $(VENV) .cache dist
