@@ -8,13 +8,13 @@ STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME    ?= 10m
 ROUNDS      ?= 200
 
-.PHONY: demo test go-test purego arm64 cxx conformance wheel dist bench lint fuzz torture race build setup clean
+.PHONY: demo test go-test purego arm64 cxx conformance wheel dist size bench lint fuzz torture race build setup clean
 
 demo:
 	$(GO) run ./cmd/wreg demo
 
 # Everything, from a bare machine with Go and Python 3.
-test: setup lint go-test purego arm64 cxx conformance wheel
+test: setup lint go-test purego arm64 cxx conformance wheel size
 
 build:
 	$(GO) build -o $(BIN)/wreg ./cmd/wreg
@@ -41,6 +41,10 @@ conformance: build $(VENV)/ready
 # What a new user does with nothing but Python: pip install, the demo, a query.
 wheel: build
 	WREG=$(BIN)/wreg $(PYTHON) -B -m unittest discover -s python
+
+# How large the binary is, and what of it is whose.
+size:
+	$(PYTHON) -B python/size.py
 
 # Everything of a release: static binaries of every system, SBOMs, wheels, checksums. WHERE=linux/amd64 makes some.
 dist:
