@@ -39,7 +39,11 @@ var rooms = map[string]struct {
 	"export/disk":      {nil, "files and folders are asked of the system, whatever is in them"},
 	"accel":            {nil, "devices compute on bytes and know nothing of checkpoints"},
 	"synth":            {[]string{"ingest/safetensors"}, "made checkpoints are written with the reader's own header writer and nothing more"},
-	"cmd":              {[]string{"registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/expr", "query", "ingest", "export", "export/receipt", "accel", "synth"}, ""},
+	"view":             {[]string{"registry", "registry/arch", "registry/arch/wrap", "registry/block", "query", "export", "ingest", "accel"}, "what people look at is gathered as data, before anyone decides how it is drawn"},
+	"view/text":        {[]string{"view"}, "a terminal draws what was gathered, and asks nothing itself"},
+	"web":              {[]string{"view", "registry", "registry/arch", "query", "export/receipt"}, "a page shows what the command line says; it opens no checkpoint and writes nothing"},
+	"shell":            {[]string{"registry", "query", "view"}, "the shell edits lines; what they answer is query's"},
+	"cmd":              {[]string{"view", "web", "shell", "registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/expr", "query", "ingest", "export", "export/receipt", "accel", "synth"}, ""},
 
 	"registry/block":     {[]string{"registry/codec"}, "a block is bytes: it knows neither files nor transactions"},
 	"registry/boltfile":  {nil, "it knows bbolt's pages, and nothing of what a registry keeps in them"},
