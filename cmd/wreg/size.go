@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"wreg/view/words"
 )
 
 // units are what a size may end in, largest first within a spelling.
@@ -41,15 +43,4 @@ func cutSuffixFold(s, suffix string) (string, bool) {
 }
 
 // size is a number of bytes as people read it: 1.2 GiB.
-func size(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, unit := float64(n), ""
-	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"} {
-		if f /= 1 << 10; f < 1000 {
-			break
-		}
-	}
-	return fmt.Sprintf("%.3g %s", f, unit)
-}
+func size(n int64) string { return words.Size(n) }

@@ -1,0 +1,20 @@
+package words_test
+
+import (
+	"testing"
+
+	"wreg/view/words"
+)
+
+func TestNumbers(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 58450: "58,450", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
+		if got := words.Number(n); got != want {
+			t.Errorf("Number(%d) = %q, want %q", n, got, want)
+		}
+	}
+	for n, want := range map[int64]string{7: "7", 1500: "1.5 K", 120_586_240: "120.6 M", 7_241_732_096: "7.242 B", 999_950: "1 M", 80_400_000_000: "80.4 B"} {
+		if got := words.Params(n); got != want {
+			t.Errorf("Params(%d) = %q, want %q", n, got, want)
+		}
+	}
+}
