@@ -39,7 +39,7 @@ var rooms = map[string]struct {
 	"export/disk":      {nil, "files and folders are asked of the system, whatever is in them"},
 	"accel":            {nil, "devices compute on bytes and know nothing of checkpoints"},
 	"synth":            {[]string{"ingest/safetensors"}, "made checkpoints are written with the reader's own header writer and nothing more"},
-	"view":             {[]string{"registry", "registry/arch", "registry/arch/wrap", "registry/block", "query", "export", "ingest", "accel"}, "what people look at is gathered as data, before anyone decides how it is drawn"},
+	"view":             {[]string{"registry", "registry/arch", "registry/arch/wrap", "registry/block", "registry/pyjson", "query", "export", "export/mlxconfig", "ingest", "accel"}, "what people look at is gathered as data, before anyone decides how it is drawn"},
 	"view/text":        {[]string{"view"}, "a terminal draws what was gathered, and asks nothing itself"},
 	"web":              {[]string{"view", "registry", "registry/arch", "query", "export/receipt"}, "a page shows what the command line says; it opens no checkpoint and writes nothing"},
 	"shell":            {[]string{"registry", "query", "view"}, "the shell edits lines; what they answer is query's"},

@@ -139,6 +139,12 @@ func Remedied(ctx context.Context, s *registry.Snapshot, v *registry.Revision, l
 	return gaps.Remedied(ctx, s, v, list)
 }
 
+// Resolve matches a revision with its architecture, or with a where one is given: what
+// gaps are taken from. An error says why there is no architecture to ask.
+func Resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch.Arch) (*arch.Resolution, error) {
+	return gaps.Resolve(ctx, s, v, a)
+}
+
 // Wider is the question with a pattern that reaches further, for a find without an answer:
 // a word alone names no tensor, whose names go on to .weight. It is the first that finds
 // something, and how many rows it has; "" when none does.

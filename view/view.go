@@ -26,7 +26,8 @@ type Model struct {
 	Tensors    int64     `json:"tensors"`
 	Params     int64     `json:"params"` // elements; a packed weight counts those it stands for
 	Bytes      int64     `json:"bytes"`
-	Bits       float64   `json:"bits"` // bits a parameter, everything stored counted
+	Bits       float64   `json:"bits"`                // bits a parameter, everything stored counted
+	Quantized  *Estimate `json:"at_4_bits,omitempty"` // nil where it is quantized already, or cannot be exported
 	Files      int       `json:"files"`
 	Layers     int64     `json:"layers,omitempty"`
 	Experts    int64     `json:"experts,omitempty"`
@@ -42,6 +43,12 @@ type Share struct {
 	Tensors int64  `json:"tensors"`
 	Params  int64  `json:"params"`
 	Bytes   int64  `json:"bytes"`
+}
+
+// Estimate is what a model would take.
+type Estimate struct {
+	Bytes int64   `json:"bytes"`
+	Bits  float64 `json:"bits"` // a parameter
 }
 
 // Values is what was recorded of a model's numbers; nil where nothing was.
@@ -80,22 +87,36 @@ type Line struct {
 	Tensors int64  `json:"tensors"`
 }
 
-// Map is layers by components.
+// Map is layers by components, or the experts of one layer by their projections.
 type Map struct {
-	Layers []int64 `json:"layers"` // the number of each column
-	Rows   []Row   `json:"rows"`   // what lies in layers; then, in order, what lies outside
+	Ref    string  `json:"model"`
+	Arch   string  `json:"arch"`
+	Layout string  `json:"layout"`          // under whose names tensors are counted
+	By     string  `json:"by"`              // what the columns number: ByLayer or ByExpert
+	Layer  *int64  `json:"layer,omitempty"` // whose experts
+	Layers []int64 `json:"layers"`          // the number of each column
+	Rows   []Row   `json:"rows"`            // what lies in layers; then, in order, what lies outside
+	Total  Cell    `json:"total"`
+	Gaps   int64   `json:"gaps"`           // as query gaps lists them
+	Note   string  `json:"note,omitempty"` // what is to be done before anything else
 }
+
+// What the columns of a map number.
+const (
+	ByLayer  = "layer"
+	ByExpert = "expert"
+)
 
 // Row is one component over the layers.
 type Row struct {
 	Component string `json:"component"`
-	Outside   *Cell  `json:"outside,omitempty"` // of a component outside of the layers; then Cells is empty
+	Outside   *Cell  `json:"outside,omitempty"` // what lies in no layer; mostly Cells is empty then
 	Cells     []Cell `json:"cells,omitempty"`   // one for each of Map.Layers
 }
 
 // Cell is what one layer has of one component.
 type Cell struct {
-	Expected int64    `json:"expected"` // tensors that the architecture expects, under the names of the layout there
+	Expected int64    `json:"expected"` // tensors that the architecture needs, under the names they have there
 	Missing  int64    `json:"missing,omitempty"`
 	Changed  int64    `json:"changed,omitempty"`
 	Extra    int64    `json:"extra,omitempty"`

@@ -2,11 +2,13 @@ package gaps
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/method"
@@ -209,6 +211,16 @@ func (q *Question) reasons(e *expectation, c *modelView) error {
 		}
 	}
 	return nil
+}
+
+// Resolve matches a model with its architecture, or with a, as Of does.
+func Resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch.Arch) (*arch.Resolution, error) {
+	c := &modelView{ctx: ctx, snapshot: s, revision: v}
+	res, err := (&Question{Arch: a}).resolve(c)
+	if c.err != nil {
+		return nil, c.err // why something was not found
+	}
+	return res, err
 }
 
 func (q *Question) resolve(c *modelView) (*arch.Resolution, error) {
