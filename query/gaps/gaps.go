@@ -72,8 +72,12 @@ func Remedied(ctx context.Context, s *registry.Snapshot, v *registry.Revision, l
 	return cmp.Or(findRemedies(s, c, againstSpec, list), c.err)
 }
 
-// againstSpec begins the name of an architecture that is measured against.
-const againstSpec = "spec "
+// What is measured against when that is no model: an architecture, whose name follows, or
+// most layers of the model itself.
+const (
+	againstSpec   = "spec "
+	againstLayers = "layers"
+)
 
 // expect finds what the query measures against.
 func (q *Question) expect(s *registry.Snapshot, c *modelView) (*expectation, error) {

@@ -16,7 +16,7 @@ const leastLayers = 3
 // expectLayers is the consensus of a model's own layers: what more than half of
 // them hold, with the shape and dtype that more than half have, all must hold.
 func (q *Question) expectLayers(c *modelView) (*expectation, error) {
-	e := &expectation{against: "layers"}
+	e := &expectation{against: againstLayers}
 	stacks := map[string]map[int64]bool{} // text before the layer's number: layers there
 	slots := map[string]*slot{}
 	var order []*slot

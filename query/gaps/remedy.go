@@ -2,6 +2,7 @@ package gaps
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func findRemedies(s *registry.Snapshot, c *modelView, against string, gaps []arc
 		}
 		g := &gaps[i]
 		then, renamed := strings.HasPrefix(g.Remedy, "then "), strings.HasPrefix(g.Remedy, "rename ") && strings.HasPrefix(against, againstSpec) // by the name alone
-		if g.Status != arch.Missing || g.Remedy != "" && !then && !renamed && !strings.HasPrefix(g.Remedy, "lost") {
+		if g.Status != arch.Missing || g.Remedy != "" && !then && !renamed && !strings.HasPrefix(g.Remedy, arch.Lost) {
 			continue
 		}
 		if fetch := shardsToFetch(c.revision.Findings, g.Path); fetch != "" && !renamed {
@@ -88,8 +89,15 @@ func shardsToFetch(findings []tensor.Finding, path string) string {
 func otherRevisions(ctx context.Context, s *registry.Snapshot, v *registry.Revision, against string) ([]*modelView, error) {
 	var first []*registry.Revision
 	for _, ref := range []string{against, v.Source} {
-		if o, err := s.Find(ref); ref != "" && err == nil { // spec and layers are no models
+		if ref == "" || ref == againstLayers || strings.HasPrefix(ref, againstSpec) {
+			continue
+		}
+		o, err := s.Find(ref)
+		switch _, gone := errors.AsType[*registry.NotFoundError](err); {
+		case err == nil:
 			first = append(first, o)
+		case !gone:
+			return nil, err
 		}
 	}
 	own, err := s.Revisions(v.Model)
@@ -136,7 +144,7 @@ func remedyFrom(g *arch.Gap, s *registry.Snapshot, c *modelView, others []*model
 			}
 		}
 		switch ref := o.revision.Ref(); {
-		case !strings.HasPrefix(g.Remedy, "lost") || strings.Contains(g.Remedy, ";"):
+		case g.Remedy != arch.Lost: // an earlier one has it
 		case o.revision.Model == c.revision.Model, ref == against, exported(c, o), exported(o, c):
 			g.Remedy = fmt.Sprintf("copy it from %s, which holds it in %s", ref, t.File)
 		default: // perhaps of the same family only, with other weights
