@@ -316,7 +316,7 @@ func (c *Checkpoint) noteEmpty() {
 	for _, g := range empty.sorted() {
 		how := "look at how it was saved"
 		if flat {
-			how = "ZeRO-3 leaves them so when one rank saves its share: gather first (stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py), and save again"
+			how = "ZeRO-3 leaves them so when one rank saves its share: " + tensor.GatherZeRO3 + ", and save again"
 		}
 		c.note("no-elements", g.key, g.first, "%s: no elements in %d of %d tensors (%s); %s", g.key, g.n, len(c.tensors), strings.Join(g.few, ", "), how)
 	}

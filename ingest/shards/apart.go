@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"wreg/registry/tensor"
 )
 
 // Variant is files that holds a model once more: in another type, or as training
@@ -158,15 +160,12 @@ type Piece struct {
 	Do   string // to have what they are pieces of
 }
 
-const (
-	zeroToFP32 = "zero_to_fp32.py, which DeepSpeed leaves beside or above them, makes whole weights of them"
-	joinThem   = "join them with the software that wrote them"
-)
+const joinThem = "join them with the software that wrote them"
 
 // Pieces are in the order in which they are looked for.
 var Pieces = []Piece{
-	{regexp.MustCompile(`zero_pp_rank_\d+_mp_rank_\d+_model_states\.pt$`), 1, "pieces of a DeepSpeed ZeRO-3 checkpoint, one for each process", zeroToFP32},
-	{regexp.MustCompile(`zero_pp_rank_\d+_mp_rank_\d+_?optim_states\.pt$`), 1, "optimizer states of a DeepSpeed ZeRO checkpoint, one for each process", zeroToFP32},
+	{regexp.MustCompile(`zero_pp_rank_\d+_mp_rank_\d+_model_states\.pt$`), 1, "pieces of a DeepSpeed ZeRO-3 checkpoint, one for each process", tensor.ZeROToFP32},
+	{regexp.MustCompile(`zero_pp_rank_\d+_mp_rank_\d+_?optim_states\.pt$`), 1, "optimizer states of a DeepSpeed ZeRO checkpoint, one for each process", tensor.ZeROToFP32},
 	{regexp.MustCompile(`^layer_\d+-model_\d+-model_states\.pt$`), 1, "layers of a DeepSpeed pipeline, in pieces", joinThem},
 	{regexp.MustCompile(`^mp_rank_\d+(_\d+)*(_model_states\.pt)?$`), 2, "pieces of each tensor, one for each process of model parallelism (Megatron, DeepSpeed)", joinThem},
 	{regexp.MustCompile(`^consolidated\.\d+\.(pth|pt|safetensors)$`), 2, "pieces of each tensor, one for each process of model parallelism, as Meta's models come", "convert them with the script of the model's makers, or of transformers"},

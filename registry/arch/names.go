@@ -159,7 +159,7 @@ func shares(gaps []Gap) {
 		case slices.Contains(g.Have.Shape, 0):
 			g.Reason += ": it has no elements"
 			if len(g.Have.Shape) == 1 && g.Remedy == "" {
-				g.Remedy = "gather first, where ZeRO-3 left it so (stage3_gather_16bit_weights_on_model_save, or zero_to_fp32.py)"
+				g.Remedy = "if ZeRO-3 left it so, " + tensor.GatherZeRO3
 			}
 		case n > 1 && of[n] >= fewPieces && of[n]*2 >= changed:
 			g.Reason += fmt.Sprintf(": one of %d pieces along axis %d, as tensor parallelism cuts weights", n, axis)
