@@ -151,7 +151,7 @@ func LayerOf(template string) (slot, from, to int) {
 
 // wrapping are segments that stand between a word and its number: where a module was
 // saved whole, compiled or sharded. Unlike wrappers they stay in the name.
-var wrapping = []string{"_modules", "module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+var wrapping = append([]string{"_modules", "module"}, wrappers...)
 
 // layerWords are words that count layers, beside those that end in layers or blocks
 // (encoder_layers, _blocks, resblocks): modules in a row that are much alike. What
