@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"sync"
 
@@ -51,11 +50,12 @@ func (c *Checkpoint) valueFindings(v *values) {
 			infinite.about(t.File, t.Path, fmt.Sprintf("(%d NaN, %d infinite)", t.Stats.NaNs, t.Stats.Infs))
 		}
 		n, err := t.Shape.Numel()
-		switch rows := v.constant[t]; {
-		case err != nil, optimizerState.MatchString(t.Path):
-		case isMatrix(t) && t.Stats.Zeros == n:
+		rows, zeros := v.constant[t], isMatrix(t) && t.Stats.Zeros == n
+		switch {
+		case err != nil || !zeros && rows.n == 0, tensor.OptimizerState.MatchString(t.Path): // whose rows are zero until a step reaches them
+		case zeros:
 			zero.add(t.File, t.Path)
-		case rows.n > 0:
+		default:
 			constant.about(t.File, t.Path, fmt.Sprintf("(%d of %d, the first is row %d)", rows.n, n/t.Shape[len(t.Shape)-1], rows.first))
 		}
 	}
@@ -72,10 +72,6 @@ func (c *Checkpoint) valueFindings(v *values) {
 		c.note("constant-rows", g.key, g.first, "%s: constant rows in %s; rows that were never trained look like this", g.key, g.names())
 	}
 }
-
-// optimizerState matches what optimizers keep beside each weight: of one that no step has
-// reached, or of its rows, it is zero.
-var optimizerState = regexp.MustCompile(`(?i)(^|\.)[^.]*optim[^.]*\.|(^|\.)(exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer|square_avg)$`)
 
 // isMatrix reports a float tensor of two or more dimensions that are not 1: biases and
 // norms are all zero in sound models.

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// adapterParts are the segments of the tensors that an adapter adds to a module, as
+// AdapterParts are the segments of the tensors that an adapter adds to a module, as
 // peft, mlx_lm and kohya call them.
-var adapterParts = []string{"lora_A", "lora_B", "lora_a", "lora_b", "lora_up", "lora_down", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector",
+var AdapterParts = []string{"lora_A", "lora_B", "lora_a", "lora_b", "lora_up", "lora_down", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector",
 	"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b", "lokr_w1", "lokr_w2", "lokr_w1_a", "lokr_w1_b", "lokr_w2_a", "lokr_w2_b",
 	"ia3_l", "oft_r", "oft_R", "boft_R", "boft_s", "vera_lambda_b", "vera_lambda_d", "prompt_embeddings", "original_module"}
 
@@ -20,7 +20,7 @@ var AdapterBases = []string{"base_layer", "linear", "embedding"}
 func AdapterPart(path string) (module, part string, ok bool) {
 	at := 0
 	for segment := range strings.SplitSeq(path, ".") {
-		if slices.Contains(adapterParts, segment) {
+		if slices.Contains(AdapterParts, segment) {
 			return path[:max(at-1, 0)], segment, true
 		}
 		at += len(segment) + 1

@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -18,8 +19,14 @@ type Naming struct{ Strip, Add string }
 // wrappers are the segments that training tools put into names, in front or inside.
 var wrappers = []string{"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "_fpw_module"}
 
+// OtherHeads are the heads of models that answer with something else than tokens.
+var OtherHeads = []string{"score", "classifier", "classification_head", "qa_outputs", "v_head", "value_head", "reward_head", "rank_head", "regression_head", "regression_layer"}
+
 // heads are what models have beside the decoder or encoder that their prefix names.
-var heads = []string{"lm_head", "embed_out", "score", "classifier", "qa_outputs", "v_head", "value_head", "cls", "pooler"}
+var heads = append([]string{"lm_head", "embed_out", "cls", "pooler"}, OtherHeads...)
+
+// OptimizerState matches the names of what optimizers keep beside each weight.
+var OptimizerState = regexp.MustCompile(`(?i)(^|\.)[^.]*optim(izer[^.]*|\d*(_[^.]*)?)(\.|$)|(^|\.)((max_)?exp_avg(_sq)?|momentum_buffer|square_avg)(\.|$)`)
 
 // Unwrapped is a path without the segments that only wrap.
 func Unwrapped(path string) string {

@@ -106,3 +106,15 @@ func TestPieceOf(t *testing.T) {
 		}
 	}
 }
+
+func TestOptimizerState(t *testing.T) {
+	for path, want := range map[string]bool{
+		"optimizer.state.0.exp_avg": true, "optim.state.0": true, "critic_optim.0.step": true, "optimizer_states.0": true, "AdamOptimizer.m": true, "optim0.x": true,
+		"0.exp_avg_sq": true, "0.max_exp_avg_sq": true, "w.momentum_buffer": true, "w.square_avg": true, "fp32.exp_avg.w": true,
+		"optimal.weight": false, "model.optimus.weight": false, "exp_average": false, "layers.0.weight": false,
+	} {
+		if got := OptimizerState.MatchString(path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+}

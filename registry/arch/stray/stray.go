@@ -25,13 +25,13 @@ var (
 )
 
 // adapter matches the names of weights that are to be added to others.
-var adapter = regexp.MustCompile(`(^|[._])lora_(A|B|up|down|embedding_A|embedding_B|magnitude_vector)(\.|$)`)
+var adapter = regexp.MustCompile(`(^|[._])(` + strings.Join(tensor.AdapterParts, "|") + `)(\.|$)`)
 
 // outputHead matches the names of output heads.
 var outputHead = regexp.MustCompile(`(^|\.)(lm_head|embed_out|output_layer)\.(weight|bias)$|^((language_)?model\.|transformer\.)?(output|head)\.(weight|bias)$`)
 
 // otherHead matches the names of what a model answers with instead of tokens.
-var otherHead = regexp.MustCompile(`^((language_)?model\.|transformer\.|backbone\.)?(score|classifier|classification_head|qa_outputs|v_head|value_head|reward_head|rank_head|regression_head|regression_layer)(\.\w+)*\.(weight|bias)$`)
+var otherHead = regexp.MustCompile(`^((language_)?model\.|transformer\.|backbone\.)?(` + strings.Join(tensor.OtherHeads, "|") + `)(\.\w+)*\.(weight|bias)$`)
 
 // Head reports that a tensor is called as output heads are: whether the model needs it,
 // the bytes say.
@@ -72,7 +72,7 @@ var kinds = []struct {
 	name *regexp.Regexp
 	what string
 }{
-	{regexp.MustCompile(`(^|\.)(optim|optimizers?|optimizer_states?|optimizer_state_dict|exp_avg|exp_avg_sq|max_exp_avg_sq|momentum_buffer)(\.|$)`), "it belongs to an optimizer's state"},
+	{tensor.OptimizerState, "it belongs to an optimizer's state"},
 	{regexp.MustCompile(`(^|\.)(lr_schedulers?|scheduler|scheduler_state_dict|((random|torch|np|numpy|cuda|torch_cuda|python)_)?rng_states?)(\.|$)`), "it belongs to the state of training"},
 	{regexp.MustCompile(`^(ema|ema_model|model_ema|ema_state_dict|state_dict_ema|shadow_params|teacher)\.`), "it belongs to a second set of weights"},
 }
