@@ -56,7 +56,7 @@ func (seen Seen) ClassOf(module, name string, spend func(int64) error) (*pickle.
 	if acts(full) {
 		return nil, fmt.Errorf("names %s, which no tensor needs and which acts when Python loads it; nothing is run, and the file is not to be trusted", c)
 	}
-	if f := functionOf(c, full); f.make != nil || f.makes != nil {
+	if f := functionOf(c, full); f.make != nil {
 		c.Keeps, c.Make = f.keeps, f.of(c, spend)
 		return c, nil
 	}

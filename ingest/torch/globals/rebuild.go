@@ -26,9 +26,15 @@ type Parts struct {
 type rebuild struct {
 	least, most int  // arguments that it takes; most is 0 where more are passed over
 	keeps       bool // what it gives holds on to its arguments, which may be of any size
-	make        func(args []any) (any, error)
-	// makes is make of what may be as large as its arguments.
-	makes func(args []any, spend func(int64) error) (any, error)
+	make        maker
+}
+
+// maker is given what counts memory, for what may be as large as its arguments.
+type maker func(args []any, spend func(int64) error) (any, error)
+
+// small makes what takes little memory of its own.
+func small(f func(args []any) (any, error)) maker {
+	return func(args []any, _ func(int64) error) (any, error) { return f(args) }
 }
 
 // rebuilds are those functions by their global name; torch/_utils.py says what each is
@@ -37,33 +43,33 @@ var rebuilds map[string]rebuild
 
 func init() { // they call one another by way of the table
 	rebuilds = map[string]rebuild{
-		"torch._utils._rebuild_tensor":                        {4, 7, false, rebuildTensor, nil},
-		"torch._utils._rebuild_tensor_v2":                     {4, 7, false, rebuildTensor, nil},
-		"torch._utils._rebuild_tensor_v3":                     {7, 8, false, rebuildTensor3, nil},
-		"torch._utils._rebuild_parameter":                     {3, 0, true, rebuildParameter, nil},
-		"torch._utils._rebuild_parameter_with_state":          {3, 0, true, rebuildParameter, nil},
-		"torch._utils._rebuild_qtensor":                       {5, 0, true, rebuildQuantized, nil},
-		"torch._utils._rebuild_sparse_tensor":                 {2, 0, true, rebuildSparse, nil},
-		"torch._utils._rebuild_sparse_csr_tensor":             {2, 0, true, rebuildSparse, nil},
-		"torch._utils._rebuild_nested_tensor":                 {4, 0, true, rebuildNested, nil},
-		"torch._utils._rebuild_meta_tensor_no_storage":        {3, 0, false, rebuildMeta, nil},
-		"torch._utils._rebuild_device_tensor_from_numpy":      {2, 0, true, rebuildFromNumpy, nil},
-		"torch._utils._rebuild_device_tensor_from_cpu_tensor": {0, 0, true, rebuildFirst, nil},
-		"torch._tensor._rebuild_from_type_v2":                 {3, 0, true, rebuildFromType, nil},
-		"torch._tensor._rebuild_from_type":                    {3, 0, true, rebuildFromType, nil},
-		"torch.nn.parameter.Parameter":                        {0, 0, true, rebuildFirst, nil},
-		"torch.serialization._get_layout":                     {1, 1, false, layout, nil},
-		"torch.storage._load_from_bytes":                      {0, 0, true, nil, nil},
-		"torch.fx.graph_module.reduce_graph_module":           {2, 0, true, rebuildGraph, nil},
-		"torch.fx.graph_module.reduce_package_graph_module":   {2, 0, true, rebuildGraph, nil},
-		"torch.fx.graph_module.reduce_deploy_graph_module":    {2, 0, true, rebuildGraph, nil},
-		"numpy.core.multiarray._reconstruct":                  {3, 0, true, reconstruct, nil},
-		"numpy.core.numeric._frombuffer":                      {4, 5, true, fromBuffer, nil},
-		"numpy.core.multiarray.scalar":                        {1, 2, true, nil, scalar},
-		"numpy.ma.core._mareconstruct":                        {3, 0, true, reconstruct, nil},
-		"_codecs.encode":                                      {1, 3, true, nil, encode},
-		"builtins.bytes":                                      {0, 0, true, nil, rawBytes},
-		"builtins.bytearray":                                  {0, 0, true, nil, rawBytes},
+		"torch._utils._rebuild_tensor":                        {4, 7, false, small(rebuildTensor)},
+		"torch._utils._rebuild_tensor_v2":                     {4, 7, false, small(rebuildTensor)},
+		"torch._utils._rebuild_tensor_v3":                     {7, 8, false, small(rebuildTensor3)},
+		"torch._utils._rebuild_parameter":                     {3, 0, true, small(rebuildParameter)},
+		"torch._utils._rebuild_parameter_with_state":          {3, 0, true, small(rebuildParameter)},
+		"torch._utils._rebuild_qtensor":                       {5, 0, true, small(rebuildQuantized)},
+		"torch._utils._rebuild_sparse_tensor":                 {2, 0, true, small(rebuildSparse)},
+		"torch._utils._rebuild_sparse_csr_tensor":             {2, 0, true, small(rebuildSparse)},
+		"torch._utils._rebuild_nested_tensor":                 {4, 0, true, small(rebuildNested)},
+		"torch._utils._rebuild_meta_tensor_no_storage":        {3, 0, false, small(rebuildMeta)},
+		"torch._utils._rebuild_device_tensor_from_numpy":      {2, 0, true, small(rebuildFromNumpy)},
+		"torch._utils._rebuild_device_tensor_from_cpu_tensor": {0, 0, true, small(rebuildFirst)},
+		"torch._tensor._rebuild_from_type_v2":                 {3, 0, true, small(rebuildFromType)},
+		"torch._tensor._rebuild_from_type":                    {3, 0, true, small(rebuildFromType)},
+		"torch.nn.parameter.Parameter":                        {0, 0, true, small(rebuildFirst)},
+		"torch.serialization._get_layout":                     {1, 1, false, small(layout)},
+		"torch.storage._load_from_bytes":                      {0, 0, true, nil},
+		"torch.fx.graph_module.reduce_graph_module":           {2, 0, true, small(rebuildGraph)},
+		"torch.fx.graph_module.reduce_package_graph_module":   {2, 0, true, small(rebuildGraph)},
+		"torch.fx.graph_module.reduce_deploy_graph_module":    {2, 0, true, small(rebuildGraph)},
+		"numpy.core.multiarray._reconstruct":                  {3, 0, true, small(reconstruct)},
+		"numpy.core.numeric._frombuffer":                      {4, 5, true, small(fromBuffer)},
+		"numpy.core.multiarray.scalar":                        {1, 2, true, scalar},
+		"numpy.ma.core._mareconstruct":                        {3, 0, true, small(reconstruct)},
+		"_codecs.encode":                                      {1, 3, true, encode},
+		"builtins.bytes":                                      {0, 0, true, rawBytes},
+		"builtins.bytearray":                                  {0, 0, true, rawBytes},
 	}
 }
 
@@ -72,11 +78,11 @@ func init() { // they call one another by way of the table
 func functionOf(c *pickle.Class, name string) rebuild {
 	r, known := rebuilds[strings.Replace(strings.Replace(name, "numpy._core.", "numpy.core.", 1), "__builtin__.", "builtins.", 1)]
 	switch {
-	case known && (r.make != nil || r.makes != nil):
+	case known && r.make != nil:
 		return r
 	case known, (c.Module == "torch._utils" || c.Module == "torch._tensor") && strings.HasPrefix(c.Name, "_rebuild") && name != wrapper,
 		c.Module == "torch.multiprocessing.reductions" && strings.HasPrefix(c.Name, "rebuild"):
-		return rebuild{keeps: true, make: func([]any) (any, error) { return nil, &Unknown{name} }}
+		return rebuild{keeps: true, make: small(func([]any) (any, error) { return nil, &Unknown{name} })}
 	}
 	return rebuild{}
 }
@@ -86,10 +92,8 @@ func (r rebuild) of(c *pickle.Class, spend func(int64) error) func(args []any) (
 	return func(args []any) (v any, err error) {
 		if len(args) < r.least || r.most > 0 && len(args) > r.most {
 			err = fmt.Errorf("%d arguments", len(args))
-		} else if r.makes != nil {
-			v, err = r.makes(args, spend)
 		} else {
-			v, err = r.make(args)
+			v, err = r.make(args, spend)
 		}
 		if u, ok := err.(*Unknown); ok {
 			return u, nil // where it lies is said when it is met there
