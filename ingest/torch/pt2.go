@@ -37,26 +37,34 @@ var pt2Types = map[int64]string{
 // otherArchive reads what torch writes without torch.save, or says what it is.
 func (f *File) otherArchive(root string) error {
 	names := slices.Sorted(maps.Keys(f.records))
-	var values []rooted
+	model := func(name, folder, config string) (model string, ok bool) {
+		if name, ok = strings.CutPrefix(name, root+folder); ok {
+			model, ok = strings.CutSuffix(name, config)
+		}
+		return model, ok
+	}
 	models := 0
 	for _, name := range names {
-		if strings.HasPrefix(name, root+weightsFolder) && strings.HasSuffix(name, weightsConfig) {
+		if _, ok := model(name, weightsFolder, weightsConfig); ok {
 			models++
 		}
 	}
-	for _, part := range []struct{ folder, config, prefix string }{{weightsFolder, weightsConfig, ""}, {constantsFolder, constantsConfig, "constants"}} {
+	if models == 0 {
+		return f.unread(root, names)
+	}
+	var values []rooted
+	for _, part := range []struct {
+		folder, config string
+		within         []any
+	}{{weightsFolder, weightsConfig, nil}, {constantsFolder, constantsConfig, []any{"constants"}}} {
 		for _, name := range names {
-			below, inside := strings.CutPrefix(name, root+part.folder)
-			model, ok := strings.CutSuffix(below, part.config)
-			if !inside || !ok || models == 0 {
+			of, ok := model(name, part.folder, part.config)
+			if !ok {
 				continue
 			}
-			var prefix []any
+			prefix := part.within
 			if models > 1 {
-				prefix = append(prefix, model)
-			}
-			if part.prefix != "" {
-				prefix = append(prefix, part.prefix)
+				prefix = append([]any{of}, prefix...)
 			}
 			v, err := f.payloads(name)
 			if err != nil {
@@ -65,12 +73,14 @@ func (f *File) otherArchive(root string) error {
 			values = append(values, rooted{prefix, v})
 		}
 	}
-	if models > 0 {
-		if err := f.byteOrder(root); err != nil {
-			return err
-		}
-		return f.list(values...)
+	if err := f.byteOrder(root); err != nil {
+		return err
 	}
+	return f.list(values...)
+}
+
+// unread says what an archive is whose weights cannot be listed.
+func (f *File) unread(root string, names []string) error {
 	switch {
 	case slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, root+"data/aotinductor/") }):
 		return errors.New("an archive of AOTInductor (.pt2): compiled code, whose weights are part of it: read the checkpoint that it was compiled from")
