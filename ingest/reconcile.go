@@ -26,7 +26,7 @@ import (
 func (c *Checkpoint) gather() {
 	count, files := map[string]int{}, map[string][]string{}
 	for _, f := range c.open {
-		c.findings = append(c.findings, slices.DeleteFunc(slices.Clone(f.findings), func(n tensor.Finding) bool { return n.Rule == "inert-object" })...)
+		c.findings = append(c.findings, f.findings...)
 		if t, ok := f.reader.(*torch.File); ok {
 			for class, n := range t.Inert() {
 				count[class] += n

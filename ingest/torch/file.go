@@ -59,7 +59,7 @@ const foundMemory = 128
 // Tensors lists every tensor in the order of its pickle.
 func (f *File) Tensors() []tensor.Info { return f.tensors }
 
-// Findings are what a reader should know about the file.
+// Findings are what a reader should know about the file, besides [File.Inert].
 func (f *File) Findings() []tensor.Finding { return f.findings }
 
 func (f *File) find(rule, path, message string) {

@@ -117,8 +117,8 @@ func TestSavedKeys(t *testing.T) {
 // TestInertCounts: a class is told of once, however many objects of it there are.
 func TestInertCounts(t *testing.T) {
 	var got []string
-	for _, n := range openSaved(t, "encoder_layer_gelu.pt").Findings() {
-		got = append(got, strings.TrimPrefix(n.Message, "encoder_layer_gelu.pt: "))
+	for class, n := range openSaved(t, "encoder_layer_gelu.pt").Inert() {
+		got = append(got, Inert("m.pt", 0, class, n).Message)
 	}
 	text := strings.Join(got, "\n")
 	for _, want := range []string{"holds 3 objects of torch.nn.modules.dropout.Dropout: ", "holds an object of torch.nn.modules.activation.MultiheadAttention: ", "names torch._C._nn.gelu: "} {

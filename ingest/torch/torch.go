@@ -21,9 +21,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
-	"strings"
 
 	"wreg/ingest/interrupt"
 	"wreg/registry/tensor"
@@ -58,10 +55,6 @@ func openWithin(ctx context.Context, r io.ReaderAt, size int64, name string, mem
 	}
 	if err := open(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	for _, class := range slices.Sorted(maps.Keys(f.inert)) {
-		n := Inert(f.name, 0, class, *f.inert[class])
-		f.find(n.Rule, "", strings.TrimPrefix(n.Message, f.name+": "))
 	}
 	if err := f.settle(); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
