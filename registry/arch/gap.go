@@ -22,21 +22,19 @@ func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *d
 	for i := range t.foreign {
 		gaps = append(gaps, r.foreignGap(&t.foreign[i], it, told[t.foreign[i].path]))
 	}
-	if len(t.absent) > 0 {
-		for _, path := range t.absent {
-			g := Gap{Status: Missing, Want: Want{Path: r.hfName(path), Shape: told[path], DType: tensor.Invalid, Optional: it.Optional, Rule: it.Rule}}
-			if !op.Complete(g.Shape) {
-				g.Shape = nil
-			}
-			if path == it.Path {
-				g.DType = it.DType
-				if layout == MLX {
-					g.Path = path
-				}
-			}
-			g.Reason = r.absence(path, m)
-			gaps = append(gaps, g)
+	for _, path := range t.absent {
+		g := Gap{Status: Missing, Want: Want{Path: r.hfName(path), Shape: told[path], DType: tensor.Invalid, Optional: it.Optional, Rule: it.Rule}}
+		if !op.Complete(g.Shape) {
+			g.Shape = nil
 		}
+		if path == it.Path {
+			g.DType = it.DType
+			if layout == MLX {
+				g.Path = path
+			}
+		}
+		g.Reason = r.absence(path, m)
+		gaps = append(gaps, g)
 	}
 	for i := range gaps {
 		if gaps[i].Path == "" {

@@ -74,33 +74,9 @@ func (r *match) wrapped(lacking int, again onPaper) ([]Gap, error) {
 	if a.N > 0 { // merging may be all there is to do
 		guesses = slices.Insert(guesses, 0, wrap.Guess{Of: len(list)})
 	}
-	best, left, otherwise := (*wrap.Guess)(nil), 0, 0
-	for i := range guesses[:min(len(guesses), maxTried)] {
-		g := &guesses[i]
-		renamed, _, _, err := g.Renamed(a.Merged)
-		if err != nil {
-			continue // two tensors would have one name
-		}
-		n, unfit, err := again(renamed)
-		if r.Round() != nil {
-			return nil, r.Over()
-		}
-		if err != nil {
-			continue // the architecture refuses what would be there
-		}
-		if n*2 <= lacking && (best == nil || n < left || n == left && unfit < otherwise) {
-			best, left, otherwise = g, n, unfit
-		}
-	}
-	if best == nil {
-		return nil, nil
-	}
-	missing := "nothing is missing"
-	if left > 0 {
-		missing = fmt.Sprintf("%d of %d tensors are missing", left, len(r.Outputs))
-	}
-	if otherwise > 0 {
-		missing += fmt.Sprintf(", and %d are there but not as expected", otherwise)
+	best, missing := r.tried(guesses[:min(len(guesses), maxTried)], a.Merged, lacking, again)
+	if best == nil || r.Over() != nil {
+		return nil, r.Over()
 	}
 	g := Gap{Status: Missing, All: true}
 	if a.N > 0 {
@@ -109,6 +85,37 @@ func (r *match) wrapped(lacking int, again onPaper) ([]Gap, error) {
 		g.Path, g.Reason, g.Remedy = best.Says(list, r.Arch.Name, missing, guesses)
 	}
 	return []Gap{g}, nil
+}
+
+// tried is the guess that leaves the fewest tensors lacking, at most half of those that are
+// lacking now, and says what is missing then.
+func (r *match) tried(guesses []wrap.Guess, list tensor.List, lacking int, again onPaper) (best *wrap.Guess, missing string) {
+	left, otherwise := 0, 0
+	for i := range guesses {
+		g := &guesses[i]
+		renamed, _, _, err := g.Renamed(list)
+		if err != nil {
+			continue // two tensors would have one name
+		}
+		n, unfit, err := again(renamed)
+		if r.Round() != nil {
+			return nil, ""
+		}
+		if err != nil {
+			continue // the architecture refuses what would be there
+		}
+		if n*2 <= lacking && (best == nil || n < left || n == left && unfit < otherwise) {
+			best, left, otherwise = g, n, unfit
+		}
+	}
+	missing = "nothing is missing"
+	if left > 0 {
+		missing = fmt.Sprintf("%d of %d tensors are missing", left, len(r.Outputs))
+	}
+	if otherwise > 0 {
+		missing += fmt.Sprintf(", and %d are there but not as expected", otherwise)
+	}
+	return best, missing
 }
 
 // unmerged makes one gap of an adapter's tensors beside weights that are all there, where

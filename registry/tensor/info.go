@@ -134,8 +134,8 @@ func Count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// notes are the rules of findings that say how a file was read, or what is usual, and of nothing that it is
-// wrong.
+// notes are the rules of findings that say how a file was read, or what is usual: nothing
+// is wrong.
 var notes = []string{"inert-object", "torchscript", "pending-operation", "path-collision", "not-numbers", "variant", "passed-over", "constant-rows", "adapter-beside"}
 
 // Note reports a finding that is told, and that no exit status is about.
