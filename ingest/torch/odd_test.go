@@ -72,6 +72,50 @@ func TestOddArrays(t *testing.T) {
 	}
 }
 
+// TestCallsOfInstances: what calling an instance gives is inert, whatever it is filled
+// with; where a tensor may depend on the call, its bytes are not known.
+func TestCallsOfInstances(t *testing.T) {
+	const (
+		partial = "cfunctools\npartial\ncm\nC\n\x85R"
+		method  = "cbuiltins\ngetattr\ncm\nC\n)RX\x01\x00\x00\x00m\x86R"
+		set     = "}X\x01\x00\x00\x00w" + aTensor + "sb"
+	)
+	for _, c := range []struct{ what, value, says string }{
+		{"of partial", partial + ")R", "inert-object"},
+		{"of partial, set afterwards", partial + ")R" + set, "x.w f32 [4]"},
+		{"of partial as it is pickled", partial + "(cm\nC\n)}Ntb)R" + set, "x.w f32 [4]"},
+		{"of a call", partial + ")R)R)R" + set, "x.w f32 [4]"},
+		{"of a method", method + "K\x01\x85R" + set, "x.w f32 [4]"},
+		{"of partial, given a tensor", partial + aTensor + "\x85R", `at "x": a tensor that functools.partial.__call__ makes`},
+		{"of a call, given a tensor", partial + ")R" + aTensor + "\x85R", `at "x": a tensor that functools.partial.__call__ makes`},
+		{"of a method, given a tensor in a list", method + "](" + aTensor + "e\x85R", `at "x": a tensor that m.C.m.__call__ makes`},
+		{"of partial that was given a tensor", partial + "(cm\nC\n" + aTensor + "\x85}Ntb)R", `at "x": a tensor that functools.partial.__call__ makes`},
+		{"of partial, as a storage", "ctorch._utils\n_rebuild_tensor_v2\n(" + partial + ")RK\x00K\x04\x85K\x01\x85\x89}tR", `at "x": a tensor that functools.partial.__call__ makes`},
+		{"of partial, as a tensor", "ctorch._utils\n_rebuild_parameter\n" + partial + ")R\x88}\x87R", `at "x": a tensor that functools.partial.__call__ makes`},
+		{"of partial of what acts", "cfunctools\npartial\ncos\nsystem\n\x85R)R", "names os.system"},
+		{"of partial of getattr", "cfunctools\npartial\ncbuiltins\ngetattr\ncm\nC\n\x86R)R", "hands on builtins.getattr"},
+		{"of partial that is set to getattr", partial + "(cbuiltins\ngetattr\n)}Ntb)R", "hands on builtins.getattr"},
+		{"of reduce over getattr", "cfunctools\nreduce\ncbuiltins\ngetattr\n](e\x86R", "hands on builtins.getattr"},
+		{"of a tensor", aTensor + ")R", "Callable"},
+		{"as of a class", partial + ")\x81", "neither class nor function"},
+	} {
+		f, err := pickled(t, "}X\x01\x00\x00\x00x"+c.value+"s")
+		says := fmt.Sprint(err)
+		if err == nil {
+			says = ""
+			for class := range f.Inert() {
+				says += "inert-object " + class + " "
+			}
+			for _, info := range f.Tensors() {
+				says += fmt.Sprintf("%s %v %v ", info.Path, info.DType, info.Shape)
+			}
+		}
+		if !strings.Contains(says, c.says) {
+			t.Errorf("call %s: %s, want %s", c.what, says, c.says)
+		}
+	}
+}
+
 // TestSharedArrays: many arrays may be of the same bytes, and hashing reads all of them.
 func TestSharedArrays(t *testing.T) {
 	const n = 200 << 10

@@ -324,8 +324,12 @@ func (w *walker) object(o *pickle.Object) error {
 	if u := globals.Given(o); u != nil {
 		return fmt.Errorf("at %.200q: %w", join(w.path), u)
 	}
+	found := len(w.f.tensors) + len(w.f.findings)
 	if err := w.arguments(o); err != nil {
 		return err
+	}
+	if o.ByInstance() && len(w.f.tensors)+len(w.f.findings) > found {
+		return fmt.Errorf("at %.200q: %w", join(w.path), &globals.Unknown{Maker: o.Class.String()})
 	}
 	if err := w.list(o.Items); err != nil {
 		return err

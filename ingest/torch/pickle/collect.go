@@ -122,15 +122,15 @@ func (m *machine) call(o op) error {
 		return m.push(inst, costItem)
 	}
 	switch {
-	case s[0].kind != global && s[0].kind != named:
+	case s[0].kind != global && s[0].kind != named && (s[0].kind != object || o.code != 'R'):
 		return errors.New("calls a value that is neither class nor function")
 	case s[1].kind != tuple:
 		return errors.New("without a tuple of arguments")
 	case n == 3 && s[2].kind != dict:
 		return errors.New("without a dict of arguments")
 	}
-	if s[0].kind == named { // gopickle refuses what is not a class; of one that is, what it makes may keep them
-		return m.made(object, costMade, s[1:]...)
+	if s[0].kind != global { // gopickle refuses what cannot be called; of what can, what it makes may keep them
+		return m.made(object, costMade, s...)
 	}
 	if c := m.classes[s[0].ref]; o.code == 'R' && c.Make != nil {
 		switch {
