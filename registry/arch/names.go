@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"wreg/registry/arch/declare"
 	"wreg/registry/arch/op"
@@ -145,16 +146,54 @@ func (r *match) unmerged(res *Resolution) {
 // fewPieces is from how many tensors on it is no accident that they are of one size.
 const fewPieces = 4
 
+// cut is what is cut into so many pieces.
+type cut struct {
+	tensors int
+	blocks  map[string]bool // that they lie in: attention, feed-forward, those outside of layers
+	sizes   map[int64]bool  // that are cut
+	vectors bool            // weights of one axis, as norms have, are among them
+}
+
+// ranks reports that it is as tensor parallelism cuts: most matrices, of several sizes, in
+// all blocks of a model, and no norm. A config.json with another number of heads than the weights have, or
+// another width, changes one block, one size, or norms as well.
+func (c *cut) ranks(changed, matrices int) bool {
+	return c.tensors >= fewPieces && c.tensors*2 >= changed && c.tensors*4 >= matrices*3 && len(c.blocks) > 1 && len(c.sizes) > 1 && !c.vectors
+}
+
 // shares says of tensors of another shape than expected how that came about, where it
 // shows: nothing is in them, or most are the same share of theirs.
-func shares(gaps []Gap) {
-	changed, of := 0, map[int64]int{}
-	for i := range gaps {
-		if g := &gaps[i]; g.Status == Changed && g.Have != nil {
-			changed++
-			n, _ := g.Have.Shape.PieceOf(g.Shape)
-			of[n]++
+func shares(res *Resolution) {
+	gaps, matrices := res.Gaps, 0
+	for i := range res.Targets {
+		if len(res.Targets[i].Shape) > 1 {
+			matrices++
 		}
+	}
+	changed, of := 0, map[int64]*cut{}
+	for i := range gaps {
+		g := &gaps[i]
+		if g.Status != Changed || g.Have == nil {
+			continue
+		}
+		changed++
+		n, axis := g.Have.Shape.PieceOf(g.Shape)
+		if n < 2 {
+			continue
+		}
+		c := of[n]
+		if c == nil {
+			c = &cut{blocks: map[string]bool{}, sizes: map[int64]bool{}}
+			of[n] = c
+		}
+		block := ""
+		template, _ := tensor.SplitPath(g.Have.Path)
+		if _, _, to := tensor.LayerOf(template); to > 0 {
+			block, _, _ = strings.Cut(strings.TrimPrefix(template[to:], "."), ".")
+		}
+		c.tensors++
+		c.blocks[block], c.sizes[g.Shape[axis]] = true, true
+		c.vectors = c.vectors || len(g.Shape) == 1 && strings.HasSuffix(template, ".weight")
 	}
 	for i := range gaps {
 		g := &gaps[i]
@@ -168,7 +207,7 @@ func shares(gaps []Gap) {
 			if len(g.Have.Shape) == 1 && g.Remedy == "" {
 				g.Remedy = "if ZeRO-3 left it so, " + tensor.GatherZeRO3
 			}
-		case n > 1 && of[n] >= fewPieces && of[n]*2 >= changed:
+		case n > 1 && of[n].ranks(changed, matrices):
 			g.Reason += fmt.Sprintf(": one of %d pieces along axis %d, as tensor parallelism cuts weights", n, axis)
 			if g.Remedy == "" {
 				g.Remedy = fmt.Sprintf("merge the checkpoints of all %d ranks first", n)

@@ -35,7 +35,7 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 		return res, err
 	}
 	r.unmerged(res)
-	shares(res.Gaps)
+	shares(res)
 	r.tied(ctx, c, res, used)
 	r.unsaid(res)
 	r.doubles(res)

@@ -2,8 +2,11 @@ package arch_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"wreg/registry/arch"
@@ -217,5 +220,53 @@ func TestSharesAndStates(t *testing.T) {
 				t.Errorf("one tensor of another shape is no piece: %s", g.Reason)
 			}
 		}
+	}
+}
+
+// A config.json with other sizes than the weights have makes no pieces of them: what
+// tensor parallelism cuts lies in all blocks of a model.
+func TestOtherSizesAreNoPieces(t *testing.T) {
+	size := regexp.MustCompile(`"(\w*head_dim|\w*heads|\w*hidden_size|\w*intermediate_size|vocab_size|d_model|n_embd|n_head|n_inner|d_inner)": *(\d+)`)
+	var changed atomic.Int64
+	t.Run("architectures", func(t *testing.T) {
+		for name, c := range goldens(t) {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				keys := map[string]bool{}
+				for _, m := range size.FindAllStringSubmatch(string(c.Config), -1) {
+					keys[m[1]] = true
+				}
+				for key := range keys {
+					text := regexp.MustCompile(`"`+key+`": *(\d+)`).ReplaceAllStringFunc(string(c.Config), func(was string) string {
+						n, _ := strconv.Atoi(was[strings.LastIndexAny(was, ": ")+1:])
+						return fmt.Sprintf("%q: %d", key, 4*n)
+					})
+					config, err := arch.ParseConfig([]byte(text))
+					if err != nil {
+						t.Fatal(err)
+					}
+					a, err := arch.Find(config)
+					if err != nil {
+						t.Fatal(err)
+					}
+					r, err := a.Resolve(t.Context(), config, newSource(c.Source))
+					if err != nil {
+						continue // sizes that cannot be
+					}
+					for _, g := range r.Gaps {
+						if g.Status == arch.Changed {
+							changed.Add(1)
+						}
+						if strings.Contains(g.Reason, "pieces") {
+							t.Errorf("%s is 4 times as large: %s: %s; %s", key, g.Path, g.Reason, g.Remedy)
+							break
+						}
+					}
+				}
+			})
+		}
+	})
+	if n := changed.Load(); n < 5000 {
+		t.Errorf("%d weights of another shape", n)
 	}
 }
