@@ -80,7 +80,7 @@ var owners = map[string][]string{
 // testOnly may be imported by any test and by nothing else. synth makes the
 // checkpoints that tests read; ingest opens them.
 var testOnly = []string{
-	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid",
+	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/owenrumney/go-sarif",
 	"wreg/synth", "wreg/ingest", "wreg/accel",
 }
 

@@ -28,6 +28,9 @@ class Check(unittest.TestCase):
         self.assertIn("experts.2.up_proj", said)
         sarif = json.loads((self.dir / "found.sarif").read_text())
         self.assertEqual([r["ruleId"] for r in sarif["runs"][0]["results"]], ["architecture-missing"])
+        result = sarif["runs"][0]["results"][0]
+        self.assertEqual(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], "-odd%20one/model.safetensors.index.json")
+        self.assertIn("primaryLocationLineHash", result["partialFingerprints"])
         status, said = self.check("-odd one", moe)
         self.assertEqual(status, 1, said)
         self.assertIn("::experts-missing: expected none", said)

@@ -49,6 +49,9 @@ func Parse(text string) (*Query, error) {
 	return &Query{p}, nil
 }
 
+// StatusText says what gaps of a status are, "" for what is none.
+func StatusText(status string) string { return lang.StatusText(status) }
+
 // Result is an answer: rows of values under named columns. A value is nil
 // (absent), bool, int64, float64, string, tensor.Hash or tensor.Shape; dtypes are
 // strings in lower case.

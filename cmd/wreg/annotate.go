@@ -5,6 +5,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,15 +16,43 @@ import (
 // report with a column result are findings unless they pass.
 type finding struct {
 	tensor.Finding
+	at             place
 	passed, broken bool // passed: or only told, as notes are; broken: a check that could not run
+}
+
+// finders are the verbs whose rows are findings, by the formats of continuous integration
+// that show them. There, what another verb lists would be so many faults.
+var finders = map[string][]string{
+	"query": ciFormats, "diff": ciFormats, "test": ciFormats, "lint": ciFormats, "verify": ciFormats, "check": ciFormats,
+	"accel check": {"junit", "github"}, // of no file
+}
+
+var ciFormats = []string{"junit", "sarif", "github"}
+
+// finds refuses a format that would show what a verb lists as faults.
+func finds(verb, format string) error {
+	if !slices.Contains(ciFormats, format) || slices.Contains(finders[verb], format) {
+		return nil
+	}
+	var verbs []string
+	for _, v := range slices.Sorted(maps.Keys(finders)) {
+		if slices.Contains(finders[v], format) {
+			verbs = append(verbs, v)
+		}
+	}
+	return fmt.Errorf("--format %s shows rows as faults, and those of wreg %s are none: it is for %s; want auto, %s", format, verb,
+		strings.Join(verbs, ", "), strings.Join(formats[:slices.Index(formats, ciFormats[0])], ", "))
 }
 
 // findings reads rows by the names of their columns; what is none of rule, file
 // and path becomes the message.
 func (r *report) findings() []finding {
 	var out []finding
-	for _, row := range r.rows {
-		f := finding{Finding: tensor.Finding{Rule: r.ruleName()}}
+	for i, row := range r.rows {
+		f := finding{Finding: tensor.Finding{Rule: cmp.Or(r.rule, "wreg")}}
+		if len(r.at) > 0 {
+			f.at = r.at[min(i, len(r.at)-1)]
+		}
 		var words []string
 		for i, c := range r.columns {
 			text := cell(row[i])
@@ -53,14 +82,6 @@ func (r *report) findings() []finding {
 		out = append(out, f)
 	}
 	return out
-}
-
-// ruleName is what rows without a status are filed under.
-func (r *report) ruleName() string {
-	if len(r.head) > 0 && r.head[0].name == "query" {
-		return "query"
-	}
-	return "wreg"
 }
 
 // title is the first entry of the head: the query, or what was checked.
@@ -116,66 +137,18 @@ func printJUnit(w io.Writer, rep *report) error {
 	return err
 }
 
-// printSARIF writes SARIF 2.1.0: one run, one result a row.
-func printSARIF(w io.Writer, rep *report) error {
-	rules, seen := []any{}, map[string]bool{}
-	results := []any{}
-	for _, f := range rep.findings() {
-		if f.passed {
-			continue
-		}
-		if !seen[f.Rule] {
-			seen[f.Rule] = true
-			rules = append(rules, object{{"id", f.Rule}})
-		}
-		where := object{}
-		if f.File != "" {
-			where = append(where, field{"physicalLocation", object{{"artifactLocation", object{{"uri", sarifURI(f.File)}}}}})
-		}
-		if f.Tensor != "" {
-			where = append(where, field{"logicalLocations", []any{object{{"fullyQualifiedName", f.Tensor}}}})
-		}
-		result := object{{"ruleId", f.Rule}, {"level", "error"}, {"message", object{{"text", f.Message}}}}
-		if len(where) > 0 {
-			result = append(result, field{"locations", []any{where}})
-		}
-		results = append(results, result)
-	}
-	return writeJSON(w, object{
-		{"$schema", "https://json.schemastore.org/sarif-2.1.0.json"},
-		{"version", "2.1.0"},
-		{"runs", []any{object{
-			{"tool", object{{"driver", object{{"name", "wreg"}, {"version", version}, {"rules", rules}}}}},
-			{"results", results},
-		}}},
-	}, true)
-}
-
-// sarifURI percent-encodes what a relative URI reference may not hold.
-func sarifURI(file string) string {
-	var b strings.Builder
-	for i := range len(file) {
-		c := file[i]
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("/-._~", c) >= 0 {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "%%%02X", c)
-		}
-	}
-	return b.String()
-}
-
 // printGitHub writes workflow commands, which show up on a pull request.
 func printGitHub(w io.Writer, rep *report) error {
 	data := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A")
+	root := sourceRoot()
 	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
 	for _, f := range rep.findings() {
 		if f.passed {
 			continue
 		}
 		where := "title=" + property.Replace(f.Rule)
-		if f.File != "" {
-			where = "file=" + property.Replace(f.File) + "," + where
+		if file, _ := f.file(root); file != "" {
+			where = "file=" + property.Replace(file) + "," + where
 		}
 		if _, err := fmt.Fprintf(w, "::error %s::%s\n", where, data.Replace(f.Message)); err != nil {
 			return err

@@ -29,7 +29,7 @@ first. (wreg verify checks a checkpoint's files.)`,
 			if err != nil {
 				return err
 			}
-			rep := &report{head: []field{{"registry", path}}, columns: []string{"where", "message"}}
+			rep := &report{rule: "registry", at: []place{{file: path}}, head: []field{{"registry", path}}, columns: []string{"where", "message"}}
 			for _, f := range faults {
 				rep.rows = append(rep.rows, []any{f.File, f.Message})
 			}

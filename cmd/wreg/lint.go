@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"wreg/ingest"
+	"wreg/ingest/folder"
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/arch/wrap"
@@ -40,6 +42,9 @@ being exported are listed as well.`,
 				return errors.New("--rules lists the rules and takes no PATH")
 			}
 			if rules {
+				if format, _ := a.outputFormat(); slices.Contains(ciFormats, format) {
+					return fmt.Errorf("--format %s shows rows as faults, and rules are none", format)
+				}
 				rep := &report{columns: []string{"rule", "reader", "does"}}
 				for _, r := range ingest.LintRules {
 					rep.rows = append(rep.rows, []any{r.ID, r.Reader, r.Does})
@@ -54,12 +59,12 @@ being exported are listed as well.`,
 			if err != nil {
 				return err
 			}
-			more, err := a.beyondHeaders(c.Context(), path, o)
+			more, at, err := a.beyondHeaders(c.Context(), path, o)
 			if err != nil {
 				return err
 			}
 			found = append(found, more...)
-			rep := &report{head: []field{{"lint", args[0]}}, columns: []string{"rule", "file", "tensor", "message"}}
+			rep := &report{at: []place{at}, head: []field{{"lint", args[0]}}, columns: []string{"rule", "file", "tensor", "message"}}
 			for _, f := range found {
 				rep.rows = append(rep.rows, []any{f.Rule, f.File, f.Tensor, strings.TrimSpace(f.Message)})
 			}
@@ -73,19 +78,21 @@ being exported are listed as well.`,
 
 // beyondHeaders says what package ingest cannot of a checkpoint: what its architecture makes
 // of config.json, the gaps for which export refuses it, and what an ingest of the same files
-// has said of their values.
-func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) ([]tensor.Finding, error) {
+// has said of their values; and where its rows lie.
+func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) ([]tensor.Finding, place, error) {
+	at := place{dir: folder.Of(path)}
 	c, err := ingest.Open(ctx, path, o)
 	if err != nil {
-		return nil, ctx.Err() // lint has said so
+		return nil, at, ctx.Err() // lint has said so
 	}
 	defer c.Close()
+	at = placeOf(c.Path(), c.Files())
 	if c.Adapter() != nil {
 		a.say("%s: %s, not a model", path, wrap.ReadTrained(c.Adapter()).Text())
 	}
 	res, found, err := matched(ctx, c, c.Tensors())
 	if err != nil {
-		return nil, err
+		return nil, at, err
 	}
 	if g := allNames(res); g != nil {
 		found = append(found, namesFinding(g))
@@ -93,7 +100,7 @@ func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) 
 		found = append(found, gapFindings(res.Gaps)...)
 	}
 	if there, err := a.anyRegistry(); err != nil || !there {
-		return found, err
+		return found, at, err
 	}
 	now := registry.Revision{Root: c.Path(), Config: c.Config(), Files: c.Files(), Naming: o.Naming.Whole(), Adapter: c.Adapter()}
 	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
@@ -106,7 +113,7 @@ func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) 
 		}
 		return err
 	})
-	return found, err
+	return found, at, err
 }
 
 // gapFindings are gaps as lint tells them: by the rules architecture-missing,

@@ -30,6 +30,8 @@ type report struct {
 	remarks []string       // a line under each row of a table; nil: none
 	spare   []string       // columns that a narrow terminal does without, the first first
 	empty   string         // what a person is told when there are no rows
+	rule    string         // what continuous integration files a row under that has no status or rule
+	at      []place        // where the rows lie on disk: of each, or one for all
 }
 
 // field is one entry of a JSON object whose order is kept.

@@ -97,6 +97,7 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 	var res *query.Result
 	var wider, pattern string
 	var found int
+	var at []place
 	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 		opts := query.Options{Model: o.model}
 		if opts.Arch, err = readArch(o.arch); err != nil {
@@ -104,6 +105,9 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 		}
 		if res, err = q.Run(ctx, s, opts); err == nil && len(res.Rows) == 0 {
 			wider, found, pattern, err = q.Wider(ctx, s, opts)
+		}
+		if err == nil {
+			at, err = a.places(s, res)
 		}
 		return err
 	})
@@ -128,6 +132,7 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 		a.say("%s", n)
 	}
 	rep := resultReport(res)
+	rep.at = at
 	if !o.expand {
 		rep.people = func() *report { return forPeople(res.Fold()) }
 	}
@@ -145,7 +150,7 @@ func resultReport(res *query.Result) *report {
 	return &report{
 		head: []field{{"query", res.Query}, {"model", optional(res.Model)},
 			{"against", optional(res.Against)}, {"layout", optional(res.Layout)}},
-		columns: res.Columns, rows: res.Rows, empty: "no rows",
+		columns: res.Columns, rows: res.Rows, empty: "no rows", rule: "query",
 	}
 }
 

@@ -108,8 +108,11 @@ that the consumer needs.`,
 		if err := excluded(c); err != nil {
 			return err
 		}
-		_, err := a.outputFormat()
-		return err
+		format, err := a.outputFormat()
+		if err != nil {
+			return err
+		}
+		return finds(strings.TrimPrefix(c.CommandPath(), "wreg "), format)
 	}
 	c.SetVersionTemplate("wreg {{.Version}}\n")
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {

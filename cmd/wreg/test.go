@@ -46,6 +46,13 @@ an in clause.`,
 					if err := c.Context().Err(); err != nil {
 						return err
 					}
+					at := []place{{file: file}}
+					if err == nil {
+						if at, err = a.places(s, res); len(at) == 0 {
+							at = []place{{file: file}}
+						}
+					}
+					rep.at = append(rep.at, at[0])
 					if err != nil { // the others are still worth knowing
 						broken = append(broken, fmt.Errorf("%s:%d: check %q: %w", file, check.line, check.name, err))
 						rep.rows = append(rep.rows, []any{check.name, "error", check.expect.text, nil, err.Error()})

@@ -77,7 +77,11 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 		}
 		faults = append(faults, f...)
 	}
-	rep := &report{head: []field{{"verified", what}}, columns: []string{"file", "tensor", "expert", "message"}}
+	at := place{dir, "config.json"}
+	if v != nil {
+		at = placeOf(v.Root, v.Files)
+	}
+	rep := &report{rule: "verify", at: []place{at}, head: []field{{"verified", what}}, columns: []string{"file", "tensor", "expert", "message"}}
 	for _, f := range faults {
 		var expert any
 		if f.Expert > 0 {

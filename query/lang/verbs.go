@@ -37,6 +37,16 @@ func VerbNames() (names []string) {
 	return names
 }
 
+// StatusText says what gaps of a status are, "" for what is none.
+func StatusText(status string) string {
+	for _, v := range verbs {
+		if len(v.statuses) == 1 && v.statuses[0] == status {
+			return v.about
+		}
+	}
+	return ""
+}
+
 // Statuses are those of the gaps that the verb asks for; none for find.
 func (q *Query) Statuses() []string { return verbs[slices.Index(VerbNames(), q.Verb)].statuses }
 
