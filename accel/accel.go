@@ -78,6 +78,10 @@ func Stats(s *tensor.Stats, dt tensor.DType, p []byte, first bool) error {
 // and the integers.
 func Scannable(dt tensor.DType) bool { return cpu.Scannable(dt) }
 
+// Widen gives the numbers of p, whose type is Scannable, as float64: exactly, but for
+// integers of 64 bits, of which it gives the nearest.
+func Widen(dst []float64, dt tensor.DType, p []byte) error { return cpu.Widen(dst, dt, p) }
+
 // CanCast reports whether Cast knows the pair.
 func CanCast(from, to tensor.DType) bool { return cpu.CanCast(from, to) }
 
