@@ -83,6 +83,25 @@ func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*q
 	return q, nil
 }
 
+// BitsOf is how many bits an export that quantizes so gives the weight of one of the
+// targets; 0 when it is not quantized.
+func (o Quantize) BitsOf(targets []arch.Target, path string) (int, error) {
+	q, err := newQuantizer(o, nil, targets)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range targets {
+		if t.Path == path && t.Make != nil {
+			spec, _, yes, err := q.decide(t, t.Make.DType)
+			if err != nil || !yes {
+				return 0, err
+			}
+			return spec.Bits, nil
+		}
+	}
+	return 0, fmt.Errorf("no tensor %q is made", path)
+}
+
 // matchesSome refuses an override that changes nothing: a module misspelled would leave
 // with other bits than were asked for.
 func matchesSome(p *tensor.Pattern, text string, targets []arch.Target) error {
