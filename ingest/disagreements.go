@@ -110,6 +110,9 @@ func (c *Checkpoint) absentShards(x *shards.Index, names []string) {
 // they look like.
 func (d *disagreements) strays() {
 	c := d.c
+	if !slices.ContainsFunc(c.open, func(f *file) bool { return f.stray }) {
+		return
+	}
 	again := d.otherNames()
 	for i, f := range c.open {
 		if !f.stray {
@@ -143,12 +146,10 @@ func (d *disagreements) otherNames() bool {
 	if d.c.draft != nil {
 		taken = shards.SetOf(d.c.draft.Shards)
 	}
-	strays := 0
 	for i, f := range d.c.open {
 		step := 1
 		if f.stray {
 			step = -1
-			strays++
 			if taken[f.info.Name] || d.strayOnly[uint32(i)] < len(f.reader.Tensors()) {
 				return false
 			}
@@ -162,7 +163,7 @@ func (d *disagreements) otherNames() bool {
 			return false
 		}
 	}
-	return strays > 0
+	return true
 }
 
 // groups counts names under a key and keeps the first few.

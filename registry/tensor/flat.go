@@ -27,7 +27,7 @@ var flats = []Flat{
 // FlatOf says what pieces a tensor consists of; nil when its name does not say that it
 // does.
 func FlatOf(path string) *Flat {
-	if !strings.Contains(path, "flat_") && !strings.Contains(path, "single_partition") {
+	if strings.HasSuffix(path, ".weight") || !strings.Contains(path, "flat_") && !strings.Contains(path, "single_partition") {
 		return nil
 	}
 	segments := strings.Split(path, ".")
