@@ -120,6 +120,26 @@ def check_family(folder, wreg, name):
     both(folder, wreg, name)
 
 
+ROPE = [n for n in checkpoints.golden_names() if "rope_theta" in checkpoints.golden(n)["config"]]
+
+
+@cases(*(n for n in ("gemma", "llama", "phi3", "qwen2_moe", "qwen3", "stablelm") if n in ROPE))
+def check_rope_of_transformers_5(folder, wreg, name):
+    """transformers 5 saves rope_theta and partial_rotary_factor in rope_parameters alone,
+    where most modules of mlx_lm do not look: they would compute with a default."""
+    g = checkpoints.golden(name)
+    config = g["config"] | RUNNABLE.get(name, {}) | {"rope_theta": 123.0}
+    parameters = {"rope_type": "default"} | (config.pop("rope_parameters", None) or {}) | {"rope_theta": 123.0}
+    moved = {k: config[k] for k in ("rope_theta", "partial_rotary_factor") if k in config}
+    flat = config | {"rope_parameters": parameters | moved}
+    nested = {k: v for k, v in flat.items() if k not in moved}
+    for model, c in (("flat", flat), ("nested", nested)):
+        checkpoints.write(f"{folder}/{model}", g["source"], c, g["seed"], tame=True)
+        wreg("ingest", f"{folder}/{model}")
+        wreg("export", model, "--out", f"{folder}/{model}-out", "--no-register")
+    same_logits(f"{folder}/nested-out", f"{folder}/flat-out")
+
+
 NO_CPU = ["bitnet", "muse_spark"]  # their forward passes are Metal kernels
 
 

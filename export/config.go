@@ -45,6 +45,9 @@ func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 // weights are stored quantized, and prepares -q.
 func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
 	mlxconfig.Edit(doc)
+	if keys := mlxconfig.Flatten(doc); len(keys) > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s of rope_parameters is written at the top, too, where mlx_lm looks for it", strings.Join(keys, ", ")))
+	}
 	for _, key := range claim.Nulls(doc) {
 		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is null, as if it were not there: left out", key))
 	}

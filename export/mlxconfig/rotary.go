@@ -2,6 +2,7 @@ package mlxconfig
 
 import (
 	"math"
+	"slices"
 
 	"wreg/registry/pyjson"
 )
@@ -56,4 +57,39 @@ func number(o *pyjson.Object, keys ...string) (float64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// nested are the model types whose module looks into rope_parameters, where transformers 5
+// keeps what older versions had at the top (mlx_lm 0.32.2, models/*.py).
+var nested = []string{"exaone_moe", "gemma4", "gemma4_text", "gemma4_unified", "glm_moe_dsa", "granitemoehybrid", "laguna", "lfm2", "lfm2-vl", "lfm2_moe", "mellum",
+	"minimax_m3_vl", "ministral3", "mistral3", "mistral4", "muse_glimmer", "muse_spark", "olmo_hybrid", "prism_hadamard_qwen35", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_vl", "spark2_5"}
+
+// Flatten writes rope_theta, partial_rotary_factor and rope_scaling where other modules
+// look for them, unless something is there, and gives the keys it wrote. Without, they
+// would compute with a default, and nothing would say so.
+func Flatten(doc *pyjson.Object) (keys []string) {
+	modelType, _ := doc.Text("model_type")
+	if slices.Contains(nested, modelType) {
+		return nil
+	}
+	for _, at := range []*pyjson.Object{doc, doc.Object("text_config")} {
+		parameters := at.Object("rope_parameters")
+		if parameters == nil {
+			continue
+		}
+		for _, key := range []string{"rope_theta", "partial_rotary_factor"} {
+			if v, ok := parameters.Get(key); ok && !at.Has(key) {
+				at.Set(key, v)
+				keys = append(keys, key)
+			}
+		}
+		if kind, ok := parameters.Text("rope_type"); ok && kind != "default" && !at.Has("rope_scaling") {
+			scaling := parameters.Clone()
+			scaling.Remove("rope_theta")
+			scaling.Remove("partial_rotary_factor")
+			at.Set("rope_scaling", scaling)
+			keys = append(keys, "rope_scaling")
+		}
+	}
+	return keys
 }
