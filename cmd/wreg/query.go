@@ -11,6 +11,7 @@ import (
 	"wreg/ingest/regular"
 	"wreg/query"
 	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 // queryOptions are the flags of wreg query.
@@ -122,11 +123,11 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 		if a.registry != "" {
 			line = append(line, "--registry", a.registry)
 		}
-		matches := "s match "
+		match := "match"
 		if found == 1 {
-			matches = " matches "
+			match = "matches"
 		}
-		defer func() { a.say("%d row%s%s: %s", found, matches, pattern, shellLine(line)) }()
+		defer func() { a.say("%s %s %s: %s", tensor.Count(found, "row"), match, pattern, shellLine(line)) }()
 	}
 	for _, n := range res.Notes {
 		a.say("%s", n)

@@ -17,20 +17,11 @@ import (
 // terminal no line is wider than that; elsewhere lines are as wide as their cells.
 func (a *app) printTable(rep *report) error {
 	width, colours := terminalWidth(a.out), colourful(a.out)
-	g := &grid{}
-	for i, c := range rep.columns {
-		g.names = append(g.names, escape(c))
-		g.right = append(g.right, numeric(rep.rows, i))
-	}
-	for _, r := range rep.rows {
-		g.cells = append(g.cells, peopleCells(rep.columns, r, width > 0))
-	}
-	g.measure()
+	g := gridOf(rep, width > 0)
 	if width > 0 && g.width() > width {
-		all := g.clone()
 		gone, ok := g.fit(width, rep.spare)
 		if !ok {
-			return a.printRecords(rep, all, width)
+			return a.printRecords(rep, width)
 		}
 		if len(gone) > 0 {
 			a.say("%d columns are too narrow for %s; --json shows all", width, strings.Join(gone, ", "))
@@ -58,19 +49,25 @@ func (a *app) printTable(rep *report) error {
 				return err
 			}
 		}
-		if rep.remarks == nil {
-			continue
-		}
-		for _, l := range breakLine(rep.remarks[r], width-len(remarkIndent), 2) {
-			if _, err := fmt.Fprintln(a.out, remarkIndent+l); err != nil {
-				return err
-			}
+		if err := a.printRemark(rep, r, width, "    "); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-const remarkIndent = "    "
+// printRemark writes what is said of a row.
+func (a *app) printRemark(rep *report, row, width int, indent string) error {
+	if rep.remarks == nil {
+		return nil
+	}
+	for _, l := range breakLine(rep.remarks[row], width-len(indent), 2) {
+		if _, err := fmt.Fprintln(a.out, indent+l); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // line writes one line of a table.
 func (g *grid) line(w io.Writer, cells []string, colours, bold bool) error {
@@ -106,8 +103,8 @@ func (g *grid) line(w io.Writer, cells []string, colours, bold bool) error {
 
 // printRecords writes a table that no terminal of this width holds: a line for each cell,
 // and an empty one between rows.
-func (a *app) printRecords(rep *report, g *grid, width int) error {
-	name := 0
+func (a *app) printRecords(rep *report, width int) error {
+	g, name := gridOf(rep, true), 0
 	for _, n := range g.names {
 		name = max(name, columnsOf(n))
 	}
@@ -132,13 +129,8 @@ func (a *app) printRecords(rep *report, g *grid, width int) error {
 				fmt.Fprintln(a.out, strings.TrimRight(label+strings.Repeat(" ", gutter)+l, " "))
 			}
 		}
-		if rep.remarks == nil {
-			continue
-		}
-		for _, l := range breakLine(rep.remarks[r], width, 2) {
-			if _, err := fmt.Fprintln(a.out, l); err != nil {
-				return err
-			}
+		if err := a.printRemark(rep, r, width, ""); err != nil {
+			return err
 		}
 	}
 	return nil

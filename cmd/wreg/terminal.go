@@ -143,14 +143,21 @@ type grid struct {
 	widths []int
 }
 
-func (g *grid) measure() {
-	g.widths = make([]int, len(g.names))
-	for i, n := range g.names {
-		g.widths[i] = columnsOf(n)
-		for _, r := range g.cells {
-			g.widths[i] = max(g.widths[i], columnsOf(r[i]))
-		}
+// gridOf is a report as people read it.
+func gridOf(rep *report, terminal bool) *grid {
+	g := &grid{}
+	for _, r := range rep.rows {
+		g.cells = append(g.cells, peopleCells(rep.columns, r, terminal))
 	}
+	for i, c := range rep.columns {
+		g.names, g.right = append(g.names, escape(c)), append(g.right, numeric(rep.rows, i))
+		width := columnsOf(g.names[i])
+		for _, r := range g.cells {
+			width = max(width, columnsOf(r[i]))
+		}
+		g.widths = append(g.widths, width)
+	}
+	return g
 }
 
 // width is what a line of the table takes.
@@ -168,15 +175,6 @@ func (g *grid) least(i int) int {
 		return g.widths[i]
 	}
 	return min(g.widths[i], max(leastText, columnsOf(g.names[i])))
-}
-
-// clone is a copy of g that may lose columns.
-func (g *grid) clone() *grid {
-	c := &grid{slices.Clone(g.names), slices.Clone(g.cells), slices.Clone(g.right), slices.Clone(g.widths)}
-	for r := range c.cells {
-		c.cells[r] = slices.Clone(c.cells[r])
-	}
-	return c
 }
 
 // drop takes column i out.
