@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"wreg/registry/arch"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -425,17 +424,9 @@ func woven(a, b []tensor.Info) (out []tensor.Info) {
 
 // mixed are checkpoints that hold some tensors as mlx has them and others as hf does.
 func mixed(t *testing.T, c *synth.Case) (all []damage) {
-	config, err := arch.ParseConfig(c.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := arch.Find(config)
-	if err != nil {
-		t.Fatal(err)
-	}
 	source := tensor.List(slices.Clone(c.Source))
 	source.Sort()
-	res, err := a.Resolve(t.Context(), config, source)
+	res, err := resolved(t, c.Config, source)
 	if err != nil {
 		t.Fatal(err)
 	}

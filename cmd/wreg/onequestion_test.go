@@ -59,6 +59,19 @@ func TestOneQuestionHasOneAnswer(t *testing.T) {
 	}
 }
 
+// resolved lays tensors against the architecture of their config.
+func resolved(t *testing.T, text []byte, list tensor.List) (*arch.Resolution, error) {
+	config, err := arch.ParseConfig(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := arch.FindFor(config, list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.Resolve(t.Context(), config, list)
+}
+
 // agree asks everyone about some checkpoints, and counts those that are refused.
 func agree(t *testing.T, list []damage) (refusals int64) {
 	root := t.TempDir()
@@ -72,15 +85,8 @@ func agree(t *testing.T, list []damage) (refusals int64) {
 	for i, d := range list {
 		v := registry.Revision{Model: fmt.Sprintf("m%d", i), Root: root, Config: d.config}
 		slices.SortFunc(d.list, func(a, b tensor.Info) int { return strings.Compare(a.Path, b.Path) })
-		config, err := arch.ParseConfig(d.config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := arch.FindFor(config, tensor.List(d.list))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if found[i], err = a.Resolve(t.Context(), config, tensor.List(d.list)); err == nil { // else all must say so
+		var err error
+		if found[i], err = resolved(t, d.config, d.list); err == nil { // else all must say so
 			v.Layout = found[i].Layout
 		}
 		if revisions[i], err = r.Put(t.Context(), v, d.list); err != nil {
