@@ -9,6 +9,7 @@ import (
 	"wreg/registry/arch"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
+	"wreg/view/words"
 )
 
 // Judge says whether a revision is what its architecture expects. res is nil where there
@@ -74,7 +75,7 @@ func exported(config []byte, res *arch.Resolution) string {
 		}
 		total += n
 	}
-	return fmt.Sprintf("%s, %s", tensor.Count(len(res.Targets), "tensor"), Size(total))
+	return fmt.Sprintf("%s, %s", tensor.Count(len(res.Targets), "tensor"), words.Size(total))
 }
 
 // The estimate is of mlx_lm's default: 4 bits, and two numbers for each 64.

@@ -186,30 +186,6 @@ func configOf(v *registry.Revision) (*arch.Config, error) {
 	return cfg, err
 }
 
-// resolve lays a model of the registry against its architecture.
-func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, file string) (*arch.Resolution, error) {
-	cfg, err := configOf(v)
-	if err != nil {
-		return nil, err
-	}
-	all, err := tensorsOf(ctx, s, v)
-	if err != nil {
-		return nil, err
-	}
-	ar, err := readArch(file)
-	if err == nil && ar == nil {
-		ar, err = arch.FindFor(cfg, all)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
-	}
-	res, err := ar.Resolve(ctx, cfg, all)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
-	}
-	return res, nil
-}
-
 // tensorsOf lists a revision's tensors by path, for as long as the snapshot is there.
 func tensorsOf(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (all tensor.List, err error) {
 	for t, err := range s.Tensors(ctx, v) {

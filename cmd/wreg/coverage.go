@@ -2,119 +2,111 @@ package main
 
 import (
 	"cmp"
-	"maps"
+	"context"
+	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"wreg/registry"
-	"wreg/registry/arch"
-	"wreg/registry/tensor"
+	"wreg/view"
+	viewtext "wreg/view/text"
 )
 
-// A cell of the coverage: what of one component one layer has.
-type coverCell struct{ expected, missing, changed, extra int64 }
-
 func coverageCommand(a *app) *cobra.Command {
-	var file string
+	var file, by string
+	var layer int64
 	c := &cobra.Command{
 		Use:   "coverage MODEL",
 		Short: "layer by component: what is present, missing, changed, extra",
 		Long: `Lays a model against its architecture and counts, for each layer and component,
-the consumer's tensors that are expected, and those that cannot be made of what
-is there; of what is there, what is changed and what is extra. It finds
+the tensors that are needed, under the names that they have in the checkpoint,
+and what is missing, changed or extra: as many as wreg query gaps lists. On a
+terminal it draws the map; --by expert draws the experts of one layer. It finds
 something if and only if wreg query gaps has rows and wreg export refuses.`,
 		Example: `  wreg coverage hunyuan
+  wreg coverage hunyuan --by expert --layer 3
   wreg coverage hunyuan --json`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: a.completeModels,
 		RunE: func(c *cobra.Command, args []string) error {
-			rep := &report{columns: []string{"layer", "component", "expected", "present", "missing", "changed", "extra"}}
-			found := false
+			switch expert := c.Flags().Changed("layer"); {
+			case by != view.ByLayer && by != view.ByExpert:
+				return fmt.Errorf("--by %q: want %s or %s", by, view.ByLayer, view.ByExpert)
+			case by == view.ByExpert && !expert:
+				return fmt.Errorf("--by %s: the experts of which layer? add --layer N", by)
+			case by == view.ByLayer && expert:
+				return fmt.Errorf("--layer %d: goes with --by %s", layer, view.ByExpert)
+			}
+			var m *view.Map
 			err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 				v, err := s.Find(args[0])
 				if err != nil {
 					return err
 				}
-				res, err := resolve(c.Context(), s, v, file)
-				if err != nil {
-					return err
-				}
-				rep.head = []field{{"model", v.Ref()}, {"arch", res.Arch.Name}, {"layout", res.Layout}}
-				rep.rows, found = coverageRows(res), len(res.Gaps) > 0
-				if g := allNames(res); g != nil {
-					a.say("%s: %s; %s", v.Ref(), g.Reason, g.Remedy)
-				}
-				return nil
+				m, err = a.coverage(c.Context(), s, v, file, by, layer)
+				return err
 			})
 			if err != nil {
 				return err
 			}
-			return a.conclude(rep, found, "", "")
+			rep := coverageReport(m)
+			rep.draw = func(o viewtext.Options) []string { return viewtext.Map(m, o) }
+			if m.Note != "" {
+				a.say("%s: %s", m.Ref, m.Note)
+			}
+			return a.conclude(rep, m.Gaps > 0, fmt.Sprintf("wreg query 'gaps in %s' says why, and what to do", m.Ref), "")
 		},
 	}
 	c.Flags().StringVar(&file, "arch", "", "architecture `FILE` instead of the one for model_type")
+	c.Flags().StringVar(&by, "by", view.ByLayer, "what the columns are: layer, or expert with --layer")
+	c.Flags().Int64Var(&layer, "layer", 0, "whose experts")
+	must(c.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{view.ByLayer, view.ByExpert}, cobra.ShellCompDirectiveNoFileComp)))
 	return describe(c, statusFindings)
 }
 
-// coverageRows counts the mlx layout's tensors by layer and component: a target that a
-// gap prevents is missing; what is changed and what is extra counts where it lies.
-func coverageRows(res *arch.Resolution) (rows [][]any) {
-	type key struct {
-		layer     int64
-		component string
+func (a *app) coverage(ctx context.Context, s *registry.Snapshot, v *registry.Revision, file, by string, layer int64) (*view.Map, error) {
+	ar, err := readArch(file)
+	if err != nil {
+		return nil, err
 	}
-	cells := map[key]*coverCell{}
-	at := func(path string) *coverCell {
-		layer, component := component(path)
-		k := key{layer, component}
-		if cells[k] == nil {
-			cells[k] = &coverCell{}
-		}
-		return cells[k]
+	if _, err := configOf(v); err != nil {
+		return nil, err
 	}
-	if g := allNames(res); g != nil && g.Status == arch.Missing { // by other names, none is there
-		n := int64(len(res.Targets))
-		return [][]any{{nil, g.Path, n, int64(0), n, int64(0), int64(0)}}
+	if by == view.ByExpert {
+		return view.Experts(ctx, s, v, ar, layer)
 	}
-	for _, t := range res.Targets {
-		c := at(t.Path)
-		c.expected++
-		if t.Make == nil {
-			c.missing++
-		}
-	}
-	for _, g := range res.Gaps {
-		switch g.Status {
-		case arch.Changed:
-			at(g.Path).changed++
-		case arch.Extra:
-			at(g.Path).extra++
-		}
-	}
-	for _, k := range slices.SortedFunc(maps.Keys(cells), func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.layer, b.layer), cmp.Compare(a.component, b.component))
-	}) {
-		c := cells[k]
-		var layer any
-		if k.layer >= 0 {
-			layer = k.layer
-		}
-		rows = append(rows, []any{layer, k.component, c.expected, c.expected - c.missing, c.missing, c.changed, c.extra})
-	}
-	return rows
+	return view.Coverage(ctx, s, v, ar)
 }
 
-// component splits a path into its layer, -1 for none, and the part of the model
-// it belongs to: what stands between the layer and the last two segments' names.
-func component(path string) (layer int64, name string) {
-	template, index := tensor.SplitPath(path)
-	layer = -1
-	if i, _, end := tensor.LayerOf(template); i >= 0 && i < len(index) {
-		layer = index[i]
-		template = strings.TrimPrefix(template[end:], ".")
+// coverageReport has a row for each cell that is not empty, by its number.
+func coverageReport(m *view.Map) *report {
+	rep := &report{
+		head: []field{{"model", m.Ref}, {"arch", m.Arch}, {"layout", m.Layout}, {"by", m.By}, {"layers", m.Layers}, {"gaps", m.Gaps},
+			{"total", m.Total}, {"note", m.Note}},
+		columns: []string{m.By, "component", "expected", "present", "missing", "changed", "extra"},
 	}
-	parts := strings.Split(template, ".")
-	return layer, strings.Join(parts[:max(1, min(2, len(parts)-2))], ".")
+	add := func(number any, component string, c *view.Cell) {
+		if *c != (view.Cell{}) {
+			rep.rows = append(rep.rows, []any{number, component, c.Expected, c.Expected - c.Missing, c.Missing, c.Changed, c.Extra})
+		}
+	}
+	for i := range m.Rows {
+		r := &m.Rows[i]
+		if r.Outside != nil {
+			add(nil, r.Component, r.Outside)
+		}
+		for k := range r.Cells {
+			add(m.Layers[k], r.Component, &r.Cells[k])
+		}
+	}
+	slices.SortStableFunc(rep.rows, func(a, b []any) int {
+		x, inside := a[0].(int64)
+		y, also := b[0].(int64)
+		if inside != also {
+			return map[bool]int{true: 1, false: -1}[inside]
+		}
+		return cmp.Or(cmp.Compare(x, y), cmp.Compare(a[1].(string), b[1].(string)))
+	})
+	return rep
 }

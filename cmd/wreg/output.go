@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"wreg/registry/tensor"
+	viewtext "wreg/view/text"
 )
 
 // formats are the values of --format beside auto.
@@ -32,7 +33,10 @@ type report struct {
 	empty   string         // what a person is told when there are no rows
 	rule    string         // what continuous integration files a row under that has no status or rule
 	at      []place        // where the rows lie on disk: of each, or one for all
+	draw    drawing        // what a terminal shows instead of a table; nil: the table
 }
+
+type drawing func(o viewtext.Options) []string
 
 // field is one entry of a JSON object whose order is kept.
 type field struct {
@@ -48,6 +52,14 @@ func (a *app) print(rep *report) error {
 	}
 	switch format {
 	case "table", "md":
+		if rep.draw != nil && format == "table" {
+			for _, l := range rep.draw(viewtext.Options{Width: terminalWidth(a.out), Colours: colourful(a.out)}) {
+				if _, err := fmt.Fprintln(a.out, l); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 		if rep.people != nil {
 			rep = rep.people()
 		}

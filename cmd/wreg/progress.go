@@ -7,9 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
-	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 )
 
@@ -94,31 +92,12 @@ func meterLine(name string, done, total int64, elapsed time.Duration, width int)
 	}
 	for ; len(parts) > 0; parts = parts[:len(parts)-1] {
 		said := "  " + strings.Join(parts, "  ")
-		room := width - text.StringWidthWithoutEscSequences(said)
-		if room >= min(text.StringWidthWithoutEscSequences(name), width/3) && room > 0 {
+		room := width - columnsOf(said)
+		if room >= min(columnsOf(name), width/3) && room > 0 {
 			return tail(name, room) + said
 		}
 	}
 	return tail(name, width)
-}
-
-// tail is the end of s that takes at most width columns.
-func tail(s string, width int) string {
-	if text.StringWidthWithoutEscSequences(s) <= width {
-		return s
-	}
-	if width <= 0 {
-		return ""
-	}
-	end := len(s)
-	for room := width - 1; end > 0; {
-		r, n := utf8.DecodeLastRuneInString(s[:end])
-		if room -= text.RuneWidth(r); room < 0 {
-			break
-		}
-		end -= n
-	}
-	return "…" + s[end:]
 }
 
 // left rounds seconds to come, in two units at most.

@@ -4,12 +4,12 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
 	"wreg/registry/arch"
+	viewtext "wreg/view/text"
 )
 
 // terminalWidth is how many columns the terminal w has; 0 when w is none, or does not say.
@@ -30,91 +30,13 @@ func colourful(w any) bool {
 	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
-// columnsOf is how many columns of a terminal s takes.
-func columnsOf(s string) int { return text.StringWidthWithoutEscSequences(s) }
+func columnsOf(s string) int { return viewtext.Width(s) }
 
-// breakLine breaks s between words so that no line takes more than width columns, the lines
-// after the first indented. What is in single quotes is typed as it is, and stays whole
-// where a line can hold it; a word that no line can hold is cut, a path behind a segment.
-func breakLine(s string, width, indent int) []string {
-	if width <= 0 || columnsOf(s) <= width {
-		return []string{s}
-	}
-	if indent > width/2 {
-		indent = 0
-	}
-	var lines []string
-	line, margin := "", ""
-	end := func() {
-		lines = append(lines, margin+line)
-		line, margin = "", strings.Repeat(" ", indent)
-	}
-	for _, w := range wordsOf(s, width-indent) {
-		if line != "" && columnsOf(margin)+columnsOf(line)+1+columnsOf(w) > width {
-			end()
-		}
-		if line != "" {
-			line += " "
-		}
-		line += w
-		for columnsOf(margin)+columnsOf(line) > width {
-			rest := line
-			line = head(line, width-columnsOf(margin))
-			if at := strings.LastIndexAny(line, "./") + 1; at > len(line)/2 {
-				line = line[:at]
-			}
-			rest = rest[len(line):]
-			end()
-			line = rest
-		}
-	}
-	if line != "" {
-		end()
-	}
-	return lines
-}
+func breakLine(s string, width, indent int) []string { return viewtext.Break(s, width, indent) }
 
-// wordsOf splits s at spaces, but for quoted words that take at most most columns.
-func wordsOf(s string, most int) (words []string) {
-	for s = strings.TrimLeft(s, " "); s != ""; s = strings.TrimLeft(s, " ") {
-		n := strings.IndexByte(s+" ", ' ')
-		if quote := strings.IndexByte(s[:n], '\''); quote == 0 || quote > 0 && s[quote-1] == '(' {
-			if end := strings.IndexByte(s[quote+1:], '\''); end >= 0 {
-				end += quote + 1
-				end += strings.IndexByte(s[end:]+" ", ' ')
-				if columnsOf(s[:end]) <= most {
-					n = end
-				}
-			}
-		}
-		words = append(words, s[:n])
-		s = s[n:]
-	}
-	return words
-}
+func middle(s string, width int) string { return viewtext.Middle(s, width) }
 
-// head is the beginning of s that takes at most width columns, one character at least.
-func head(s string, width int) string {
-	at := 0
-	for room := width; at < len(s); {
-		r, n := utf8.DecodeRuneInString(s[at:])
-		if room -= text.RuneWidth(r); room < 0 && at > 0 {
-			break
-		}
-		at += n
-	}
-	return s[:at]
-}
-
-// middle takes out of s what does not fit width columns; its end says more than its
-// beginning.
-func middle(s string, width int) string {
-	if columnsOf(s) <= width || width < 3 {
-		return s
-	}
-	end := tail(s, (width+1)*3/5) // has the ellipsis
-	return head(s, width-columnsOf(end)) + end
-}
+func tail(s string, width int) string { return viewtext.Tail(s, width) }
 
 // colours are what statuses and results are shown in.
 var colours = map[string]text.Color{
