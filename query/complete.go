@@ -1,26 +1,29 @@
 package query
 
 import (
+	"cmp"
 	"context"
-	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	"wreg/query/fold"
+	"wreg/query/gaps"
 	"wreg/query/lang"
-	"wreg/query/rows"
 	"wreg/registry"
-	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
 
 // maxCompletions bounds what Complete returns.
 const maxCompletions = 200
 
-// Complete lists the texts that a query begun as text can go on as: verbs,
-// clauses, columns, functions, models and segments of paths. Each begins with
-// text. Without a snapshot, models and paths are left out.
-func Complete(ctx context.Context, text string, s *registry.Snapshot) []string {
+// Candidate is a text that a query can go on as, and what its last word means.
+type Candidate struct{ Text, About string }
+
+// Complete lists what a query begun as text can go on as: verbs, clauses, columns,
+// functions, values, models and segments of paths. Each begins with text. Without a
+// snapshot, models and paths are left out; of o, the model says whose paths.
+func Complete(ctx context.Context, text string, s *registry.Snapshot, o Options) []Candidate {
 	at := wordStart(text, " ,(\t\n")
 	fields := strings.Fields(strings.ReplaceAll(text[:at], ",", " , "))
 	clause, last := lastClause(fields)
@@ -32,35 +35,91 @@ func Complete(ctx context.Context, text string, s *registry.Snapshot) []string {
 		}
 	}
 	head, begun := text[:at], text[at:]
-	var words []string
+	var words []lang.Word
 	switch {
 	case len(fields) == 0:
-		words = lang.VerbNames()
+		words = lang.VerbWords()
 	case clause == "group" && last == "group" || clause == "order" && last == "order":
-		words = []string{"by"}
+		words = []lang.Word{{Name: "by"}}
 	case clause == "in" && (last == "in" || last == ","):
-		words = modelNames(s)
+		words = modelWords(s, begun)
 	case clause == "against" && last == "against":
-		words = append([]string{lang.AgainstSpec, lang.AgainstLayers}, modelNames(s)...)
+		words = append(slices.Clone(lang.AgainstWords), modelWords(s, begun)...)
 	case clause == "as" && last == "as":
-		words = []string{arch.HF, arch.MLX}
+		words = lang.LayoutWords
 	case clause == "" && (len(fields) == 1 || last == ","):
-		words = append(pathWords(ctx, begun, s), "where", "in")
+		words = append(pathWords(ctx, begun, s, strings.ToLower(fields[0]), o), named(clauseWords(), "where", "in")...)
+	case lang.Clauses[clause] && clause != "limit" && comparedWith(head) != "":
+		words = valueWords(ctx, comparedWith(head), s, o)
 	case lang.Clauses[clause] && clause != "limit" && wantsValue(head, last):
-		words = expressionWords(fields[0])
+		words = expressionWords(strings.ToLower(fields[0]))
 	case lang.Clauses[clause] && clause != "limit":
-		words = append(clauseWords(), "and", "or", "not", "in", "asc", "desc")
+		words = append(clauseWords(), keywordsOf(clause)...)
 	default:
 		words = clauseWords()
 	}
-	var list []string
+	var list []Candidate
 	for _, w := range words {
-		if strings.HasPrefix(w, begun) && len(list) < maxCompletions {
-			list = append(list, head+w)
+		if strings.HasPrefix(w.Name, begun) && len(list) < maxCompletions {
+			list = append(list, Candidate{head + w.Name, w.About})
 		}
 	}
-	slices.Sort(list)
-	return slices.Compact(list)
+	slices.SortStableFunc(list, func(a, b Candidate) int { return cmp.Compare(a.Text, b.Text) })
+	return slices.CompactFunc(list, func(a, b Candidate) bool { return a.Text == b.Text })
+}
+
+// named keeps the words of these names.
+func named(words []lang.Word, names ...string) []lang.Word {
+	return slices.DeleteFunc(words, func(w lang.Word) bool { return !slices.Contains(names, w.Name) })
+}
+
+// comparison is a column and an operator that a value of it must follow.
+var comparison = regexp.MustCompile(`(?i)([a-z_]+)\s*(?:!=|==?|<=?|>=?|\b(?:not\s+)?in\s*\((?:[^()]*,)?)\s*$`)
+
+// comparedWith is the column that the text compares with what comes next; "" when it
+// compares none whose values are words.
+func comparedWith(head string) string {
+	m := comparison.FindStringSubmatch(head)
+	if m == nil || len(lang.Values(m[1])) == 0 {
+		return ""
+	}
+	return strings.ToLower(m[1])
+}
+
+// valueWords are the values of a column; of dtypes those that the models have, if there
+// are any.
+func valueWords(ctx context.Context, column string, s *registry.Snapshot, o Options) (words []lang.Word) {
+	all := lang.Values(column)
+	if strings.HasSuffix(column, "dtype") {
+		if present := dtypesOf(ctx, s, o); len(present) > 0 {
+			all = present
+		}
+	}
+	for _, v := range all {
+		words = append(words, lang.Word{Name: v})
+	}
+	return words
+}
+
+// dtypesOf are those that the models' tensors have.
+func dtypesOf(ctx context.Context, s *registry.Snapshot, o Options) (names []string) {
+	for _, v := range modelsOf(s, o) {
+		for b, err := range s.Blocks(ctx, v) {
+			if err != nil {
+				return names
+			}
+			codes := b.DTypes()
+			for i := range codes.Len() {
+				if name := tensor.DType(codes.At(i)).String(); !slices.Contains(names, name) {
+					names = append(names, name)
+				}
+				if _, same := codes.Const(); same {
+					break
+				}
+			}
+		}
+	}
+	return names
 }
 
 // wordStart is where the last word of text begins: after the last separator that
@@ -94,46 +153,105 @@ func wantsValue(head, last string) bool {
 }
 
 // lastClause is the clause that the text is in, "" for the patterns, and the last
-// whole word.
+// whole word. In an expression in is an operator before a list or a range.
 func lastClause(fields []string) (clause, last string) {
 	for i, f := range fields {
-		if _, known := lang.Clauses[strings.ToLower(f)]; known && i > 0 {
-			clause = strings.ToLower(f)
-		}
 		last = strings.ToLower(f)
+		if _, known := lang.Clauses[last]; !known || i == 0 {
+			continue
+		}
+		if last == "in" && lang.Clauses[clause] && i+1 < len(fields) && strings.ContainsAny(fields[i+1][:1], "([-0123456789") {
+			continue
+		}
+		clause = last
 	}
 	return clause, last
 }
 
-func clauseWords() []string { return slices.Collect(maps.Keys(lang.Clauses)) }
+// clauseWords are the words that begin a clause.
+func clauseWords() (words []lang.Word) {
+	for _, w := range lang.ClauseWords() {
+		w.Name, _, _ = strings.Cut(w.Name, " ")
+		words = append(words, w)
+	}
+	return words
+}
+
+// keywordsOf are the words that go on with an expression of the clause.
+func keywordsOf(clause string) []lang.Word {
+	keywords := slices.Clone(lang.KeywordWords)
+	if clause == "order" {
+		return named(keywords, "asc", "desc")
+	}
+	return named(keywords, "and", "or", "not", "in")
+}
 
 // expressionWords are the columns that the verb knows and all functions.
-func expressionWords(verb string) (words []string) {
-	words = rows.ColumnNames(verb != lang.Find)
-	for _, f := range lang.FunctionNames() {
-		words = append(words, f+"(")
+func expressionWords(verb string) (words []lang.Word) {
+	words = lang.ColumnWords(verb != lang.Find)
+	for _, f := range lang.FunctionWords() {
+		f.Name += "("
+		words = append(words, f)
 	}
-	return append(words, "not")
+	return append(words, named(slices.Clone(lang.KeywordWords), "not")...)
 }
 
-func modelNames(s *registry.Snapshot) []string {
+// modelWords are the models, or behind NAME@ a model's revisions.
+func modelWords(s *registry.Snapshot, begun string) (words []lang.Word) {
 	if s == nil {
 		return nil
 	}
-	names, _ := s.Names() // completion has nowhere to report an error
-	return names
+	for _, ref := range Refs(s, begun) {
+		words = append(words, lang.Word{Name: ref.Text, About: ref.About})
+	}
+	return words
 }
 
-// pathWords completes the last segment of a pattern from the templates of all
-// models, at any segment boundary. The segments before it may be globs or numbers.
-func pathWords(ctx context.Context, begun string, s *registry.Snapshot) (words []string) {
+// Refs lists the models that a shell may be offered, or behind NAME@ the revisions of one,
+// the newest first.
+func Refs(s *registry.Snapshot, begun string) (list []Candidate) {
+	models, _ := s.Models() // completion has nowhere to report an error
+	name, _, revisions := strings.Cut(begun, "@")
+	if revisions {
+		models, _ = s.Revisions(name)
+		slices.Reverse(models)
+	}
+	for _, v := range models {
+		if registry.CheckName(v.Model) != nil { // that of an older one may hold what a shell runs
+			continue
+		}
+		c := Candidate{v.Model, tensor.Count(v.Tensors, "tensor")}
+		if revisions {
+			c.Text = v.Ref()
+		}
+		if v.Layout != "" {
+			c.About += ", layout " + v.Layout
+		}
+		if strings.HasPrefix(c.Text, begun) {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// modelsOf are the models whose paths are completed: the one asked, else all.
+func modelsOf(s *registry.Snapshot, o Options) []*registry.Revision {
 	if s == nil {
 		return nil
 	}
-	models, err := s.Models()
-	if err != nil {
-		return nil
+	if o.Model != "" {
+		if models, err := s.Match(o.Model); err == nil {
+			return models
+		}
 	}
+	models, _ := s.Models()
+	return models
+}
+
+// pathWords completes the last segment of a pattern from the templates of the models,
+// at any segment boundary; for gaps also from those of a single model's other layout. The
+// segments before it may be globs or numbers.
+func pathWords(ctx context.Context, begun string, s *registry.Snapshot, verb string, o Options) (words []lang.Word) {
 	dot, depth := lastSegment(begun)
 	head, last := begun[:dot], begun[dot:]
 	anchor := ""
@@ -149,21 +267,49 @@ func pathWords(ctx context.Context, begun string, s *registry.Snapshot) (words [
 		}
 		above = func(template string) bool { return !pattern.MatchTemplate(template).None() }
 	}
-	seen := map[string]bool{}
+	var order []string
+	counts := map[string]int{}
+	add := func(template string, n int) {
+		segments := strings.Split(template, ".")
+		here := map[string]bool{} // a template counts once where a segment repeats
+		for i := 0; i+depth < len(segments) && (i == 0 || !anchored); i++ {
+			w := head + anchor + segments[i+depth]
+			if here[w] || !strings.HasPrefix(segments[i+depth], last) || !typeable(segments[i+depth]) || !above(strings.Join(segments[i:i+depth], ".")) {
+				continue
+			}
+			if _, known := counts[w]; !known {
+				if len(order) == maxCompletions {
+					continue
+				}
+				order = append(order, w)
+			}
+			here[w] = true
+			counts[w] += n
+		}
+	}
+	models := modelsOf(s, o)
 	for _, v := range models {
 		for b, err := range s.Blocks(ctx, v) {
-			if err != nil || len(words) >= maxCompletions {
-				return words
+			if err != nil {
+				break
 			}
-			segments := strings.Split(b.Template(), ".")
-			for i := 0; i+depth < len(segments) && (i == 0 || !anchored); i++ {
-				w := head + anchor + segments[i+depth]
-				if !seen[w] && strings.HasPrefix(segments[i+depth], last) && typeable(segments[i+depth]) && above(strings.Join(segments[i:i+depth], ".")) {
-					seen[w] = true
-					words = append(words, w)
-				}
-			}
+			add(b.Template(), b.Len())
 		}
+	}
+	if verb != lang.Find && len(models) == 1 {
+		for _, template := range gaps.Templates(ctx, models[0], o.Arch) {
+			add(template, 0)
+		}
+	}
+	for _, w := range order {
+		about := "expected"
+		if n := counts[w]; n > 0 {
+			about = tensor.Count(n, "tensor")
+		}
+		if len(models) > 1 {
+			about += ", all models"
+		}
+		words = append(words, lang.Word{Name: w, About: about})
 	}
 	return words
 }

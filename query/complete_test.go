@@ -41,10 +41,21 @@ func TestComplete(t *testing.T) {
 		{"find * where layer < 3 and ex", []string{"find * where layer < 3 and expert"}, nil},
 		{"find * where layer = 1 ", []string{"find * where layer = 1 and", "find * where layer = 1 group"}, []string{"find * where layer = 1 bytes"}},
 		{"find * select sum(by", []string{"find * select sum(bytes"}, nil},
+		{"find * where dtype = b", []string{"find * where dtype = bf16"}, []string{"find * where dtype = bytes"}},
+		{"find * where layer < 4 and DType!=", []string{"find * where layer < 4 and DType!=bf16"}, []string{"find * where layer < 4 and DType!=bytes"}},
+		{"find * where dtype in (f32, b", []string{"find * where dtype in (f32, bf16"}, []string{"find * where dtype in (f32, bytes"}},
+		{"find * where dtype not in (", []string{"find * where dtype not in (bf16"}, nil},
+		{"gaps where expected_dtype = ", []string{"gaps where expected_dtype = bf16"}, []string{"gaps where expected_dtype = path"}},
+		{"gaps where status = ", []string{"gaps where status = missing", "gaps where status = changed"}, []string{"gaps where status = status"}},
+		{"find * where bytes > nu", []string{"find * where bytes > numel"}, nil},
+		{"find * in moe@", []string{"find * in moe@1"}, []string{"find * in moe"}},
 		{"find * order by bytes ", []string{"find * order by bytes desc", "find * order by bytes limit"}, []string{"find * order by bytes dtype"}},
 	} {
 		err := r.View(func(s *registry.Snapshot) error {
-			got := Complete(t.Context(), c.text, s)
+			var got []string
+			for _, g := range Complete(t.Context(), c.text, s, Options{}) {
+				got = append(got, g.Text)
+			}
 			for _, w := range c.want {
 				if !slices.Contains(got, w) {
 					t.Errorf("%q: %q is not among %q", c.text, w, got)
@@ -54,6 +65,34 @@ func TestComplete(t *testing.T) {
 				if slices.Contains(c.not, w) || !strings.HasPrefix(w, c.text) {
 					t.Errorf("%q: %q is offered", c.text, w)
 				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What is offered says what it is.
+func TestCompleteDescribes(t *testing.T) {
+	r := store(t, testModels())
+	for text, want := range map[string]string{
+		"mis":                         "those that should be there and are not",
+		"find * wh":                   "keeps the rows for which it is true",
+		"find * where absm":           "greatest magnitude of a finite value",
+		"find * where lowe":           "text in lower case",
+		"find * where layer < 3 an":   "both",
+		"gaps against lay":            "what most layers have",
+		"missing as ml":               "what mlx_lm loads, experts stacked",
+		"find * order by bytes de":    "greatest first",
+		"find mlp.experts.{expert}.u": "15 tensors",
+		"find * in moe@":              "",
+	} {
+		err := r.View(func(s *registry.Snapshot) error {
+			got := Complete(t.Context(), text, s, Options{Model: "moe"})
+			if len(got) != 1 || got[0].About == "" || want != "" && got[0].About != want {
+				t.Errorf("%q: %q, want one that is %q", text, got, want)
 			}
 			return nil
 		})

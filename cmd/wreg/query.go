@@ -193,14 +193,25 @@ func (a *app) completeQuery(c *cobra.Command, args []string, text string) (out [
 	if len(args) > 0 {
 		return nil, plain
 	}
+	var found []query.Candidate
+	model, _ := c.Flags().GetString("model")
+	opts := query.Options{Model: model}
 	err := a.glance(func(s *registry.Snapshot) error {
-		out = query.Complete(c.Context(), text, s)
+		found = query.Complete(c.Context(), text, s, opts)
 		return nil
 	})
 	if err != nil { // no registry yet: the language is known all the same
-		out = query.Complete(c.Context(), text, nil)
+		found = query.Complete(c.Context(), text, nil, opts)
 	}
-	return out, plain
+	return described(found), plain
+}
+
+// described are candidates as cobra hands them to a shell.
+func described(list []query.Candidate) (out []string) {
+	for _, c := range list {
+		out = append(out, cobra.CompletionWithDesc(c.Text, c.About))
+	}
+	return out
 }
 
 func explainCommand(a *app) *cobra.Command {

@@ -1,11 +1,13 @@
 package gaps
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
 	"sync"
 
+	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/arch/wrap"
 	"wreg/registry/tensor"
@@ -147,4 +149,29 @@ func (q *Question) architecture(c *modelView) (*arch.Arch, *arch.Config, error) 
 		return nil, nil, fmt.Errorf("%s: %w", ref, findErr)
 	}
 	return a, k.config, nil
+}
+
+// Templates lists the templates that a model's architecture expects, in either layout; none
+// where no architecture is known.
+func Templates(ctx context.Context, v *registry.Revision, a *arch.Arch) (templates []string) {
+	if v.Config == nil {
+		return nil
+	}
+	k, _, err := keepConfig(v.Config)
+	if err != nil {
+		return nil
+	}
+	if a = cmp.Or(a, k.arch); a == nil {
+		return nil
+	}
+	for _, layout := range []string{arch.HF, arch.MLX} {
+		names, err := expectedNames(ctx, a, k.config, layout)
+		if err != nil {
+			return nil
+		}
+		for _, n := range names {
+			templates = append(templates, n.template)
+		}
+	}
+	return templates
 }

@@ -93,10 +93,10 @@ func parseSentence(text string) (*sentence, error) {
 			lower.Expected = `"by"`
 		}
 		if lower.Expected == "an operator or the end" {
-			lower.Expected = "an operator, a clause (" + strings.Join(clauseNames, ", ") + ") or the end"
+			lower.Expected = "an operator, a clause (" + strings.Join(clauseNames(), ", ") + ") or the end"
 			var word string
 			if _, err := fmt.Sscanf(lower.Message, "unexpected %q", &word); err == nil {
-				if near := nearestOnly(word, clauseNames); near != "" {
+				if near := nearestOnly(word, clauseNames()); near != "" {
 					lower.Message += " (" + strings.TrimPrefix(near, "; ") + ")"
 				}
 			}
@@ -105,6 +105,3 @@ func parseSentence(text string) (*sentence, error) {
 	}
 	return nil, err
 }
-
-// clauseNames are the clauses in the order that most queries have them.
-var clauseNames = []string{"in", "against", "as", "where", "select", "group by", "having", "order by", "limit"}

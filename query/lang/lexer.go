@@ -14,13 +14,6 @@ import (
 // the clause IN is never taken for the operator in.
 const clauseToken lexer.TokenType = -100
 
-// Clauses are the words that begin a clause, and whether expressions follow them
-// rather than bare words: models, layouts, patterns.
-var Clauses = map[string]bool{
-	"in": false, "against": false, "as": false,
-	"where": true, "select": true, "group": true, "having": true, "order": true, "limit": true,
-}
-
 // shouted are the words that people who know SQL may write in capitals.
 var shouted = map[string]lexer.TokenType{
 	"BY": expr.TokenIdent, "ASC": expr.TokenIdent, "DESC": expr.TokenIdent, "AND": expr.TokenKeyword, "OR": expr.TokenKeyword,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
 
 	"wreg/registry/expr"
 )
@@ -15,8 +16,25 @@ type Aggregate struct {
 	Text     string
 }
 
-// AggregateNames are the functions that compute one value of many rows.
-var AggregateNames = []string{"count", "sum", "min", "max", "avg"}
+// aggregates are the functions that compute one value of many rows.
+var aggregates = []struct{ name, about string }{
+	{"count", "how many rows have the value; count() counts all"},
+	{"sum", "their sum"},
+	{"min", "the least; of text, the first"},
+	{"max", "the greatest; of text, the last"},
+	{"avg", "their mean"},
+}
+
+// AggregateNames lists them.
+var AggregateNames = func() (names []string) {
+	for _, a := range aggregates {
+		names = append(names, a.name)
+	}
+	return names
+}()
+
+// AboutAggregate says what one computes.
+func AboutAggregate(name string) string { return aggregates[slices.Index(AggregateNames, name)].about }
 
 // Kind is the type of the aggregate's value.
 func (a *Aggregate) Kind() expr.Kind {

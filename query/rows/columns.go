@@ -176,6 +176,9 @@ const (
 // String is the name that queries use.
 func (c Column) String() string { return columns[c].name }
 
+// About says what its values are.
+func (c Column) About() string { return columns[c].about }
+
 // Kind is the type of its values.
 func (c Column) Kind() expr.Kind { return columns[c].kind }
 

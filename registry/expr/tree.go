@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -41,6 +42,11 @@ var precedence = map[string]int{
 	"or": 1, "and": 2,
 	"=": 4, "==": 4, "!=": 4, "<": 4, "<=": 4, ">": 4, ">=": 4, "~": 4, "in": 4, "notin": 4,
 	"..": 5, "??": 6, "+": 7, "-": 7, "*": 8, "/": 8, "//": 8, "%": 8,
+}
+
+// Operators lists the binary operators as they are written, for what tells of them.
+func Operators() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(precedence)), func(op string) bool { return op == "notin" })
 }
 
 const (
