@@ -1,14 +1,17 @@
-"""make dist: static binaries for every system, wheels, an SBOM of each binary, and SHA256SUMS.
+"""make dist: static binaries for every system, wheels, an SBOM of each binary, the manual's pages, and SHA256SUMS.
 
     python dist.py OUT [GOOS/GOARCH...]
 
 An SBOM (CycloneDX 1.6) is what the go command recorded in the binary: the modules that are in it, no other. It
 has no date and no serial number: the same sources and Go give the same bytes of everything here."""
+import gzip
 import hashlib
 import json
 import pathlib
 import subprocess
 import sys
+import tarfile
+import tempfile
 
 import wheels
 
@@ -41,6 +44,20 @@ def sha256(path):
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
+def manual(out):
+    """The manual's pages, as one archive that unpacks to man1/*.1."""
+    with tempfile.TemporaryDirectory() as dir:
+        subprocess.run(["go", "run", "./cmd/wreg", "man", f"{dir}/man1", "--quiet"], check=True, cwd=wheels.ROOT)
+        path = out / f"wreg-{wheels.version()}-man.tar.gz"
+        with open(path, "wb") as f, gzip.GzipFile("", "wb", fileobj=f, mtime=0) as z, tarfile.open(fileobj=z, mode="w") as t:
+            for page in sorted(pathlib.Path(dir, "man1").iterdir()):
+                info = tarfile.TarInfo(f"man1/{page.name}")
+                info.size, info.mode = page.stat().st_size, 0o644
+                with page.open("rb") as text:
+                    t.addfile(info, text)
+    return path
+
+
 def main(out, *platforms):
     out = pathlib.Path(out).resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -55,6 +72,8 @@ def main(out, *platforms):
         made = [binary] + ([wheels.make(out, binary, goos, goarch)] if (goos, goarch) in wheels.TAGS else [])
         for path in made:
             print(f"{path.stat().st_size:>10}  {path.name}", flush=True)
+    path = manual(out)
+    print(f"{path.stat().st_size:>10}  {path.name}", flush=True)
     sums = "".join(f"{sha256(p)}  {p.name}\n" for p in sorted(out.iterdir()) if p.name.startswith("wreg-"))
     (out / "SHA256SUMS").write_text(sums)
 

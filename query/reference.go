@@ -43,7 +43,7 @@ var Cookbook = []Recipe{
 	{"Which weights are all zero?", "find * where zeros = numel"},
 	{"Which layer has outliers?", "find down_proj.* group by layer select layer, max(absmax) order by max(absmax) desc limit 5"},
 	{"What is stored twice?", "find * group by hash select hash, count(), min(path) having count() > 1"},
-	{"Where does this content lie, in all models?", "find * in * where hash = 'sha256:0000000000000000000000000000000000000000000000000000000000000000'"},
+	{"Where do two models hold the same bytes?", "find * in * group by hash select count(), min(model), max(model), min(path) having min(model) != max(model)"},
 	{"What lies in one shard?", "find * where file ~ model-00001-* order by offset select path, offset, bytes"},
 	{"Which matrices cannot be quantized in groups of 64?", "find * where rank = 2 and shape[-1] % 64 != 0"},
 	{"What is not bf16?", "find * where dtype != bf16"},

@@ -103,7 +103,8 @@ func (q *Query) resolveModels(s *registry.Snapshot, o Options) ([]*registry.Revi
 		case len(all) == 0:
 			return nil, fmt.Errorf("the registry is empty: add a model with wreg ingest PATH")
 		case len(all) > 1:
-			return nil, fmt.Errorf("the registry holds %d models: choose with in NAME, or in * for all of them: %s", len(all), someRefs(all))
+			newest := slices.MaxFunc(all, func(a, b *registry.Revision) int { return a.Created.Compare(b.Created) })
+			return nil, &WhichError{newest.Model, fmt.Sprintf("the registry holds %d models: choose with in NAME, or in * for all of them: %s", len(all), someRefs(all))}
 		}
 		return all, nil
 	}
@@ -123,6 +124,14 @@ func (q *Query) resolveModels(s *registry.Snapshot, o Options) ([]*registry.Revi
 	}
 	return list, nil
 }
+
+// WhichError says that a query names no model and that the registry holds several.
+type WhichError struct {
+	Newest  string // the one that was registered last
+	message string
+}
+
+func (e *WhichError) Error() string { return e.message }
 
 // someRefs lists the first few models.
 func someRefs(models []*registry.Revision) string {

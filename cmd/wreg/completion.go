@@ -79,6 +79,7 @@ func powershellCompletion(root *cobra.Command, w io.Writer, describe bool) error
 // scripts that eval no words.
 func safeCompletions(root *cobra.Command) {
 	i := slices.IndexFunc(root.Commands(), func(c *cobra.Command) bool { return c.Name() == "completion" })
+	root.Commands()[i].Short = "print a script that completes commands, models and queries in a shell"
 	for _, c := range root.Commands()[i].Commands() {
 		script := completionScripts[c.Name()]
 		c.RunE = func(c *cobra.Command, _ []string) error {

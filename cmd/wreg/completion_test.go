@@ -94,7 +94,7 @@ __wreg_get_completion_results; printf '%s\n' "$out"`)
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", c.words, err, out)
 		}
-		if got, _, _ := strings.Cut(string(out), "\n"); strings.TrimRight(got, "\t ") != c.want {
+		if got, _, _ := strings.Cut(strings.ReplaceAll(string(out), "\t", "\n"), "\n"); strings.TrimRight(got, " ") != c.want {
 			t.Errorf("%s: %q, want %q", c.words, out, c.want)
 		}
 		if _, err := os.Stat(filepath.Join(dir, "pwned")); !errors.Is(err, os.ErrNotExist) {

@@ -15,8 +15,26 @@ import (
 	viewtext "wreg/view/text"
 )
 
-// formats are the values of --format beside auto.
-var formats = []string{"table", "tsv", "csv", "md", "json", "ndjson", "junit", "sarif", "github"}
+// formatTable is the one table of the values of --format beside auto.
+var formatTable = []struct{ name, about string }{
+	{"table", "aligned columns for people; on a terminal no line is wider than it"},
+	{"tsv", "a line for each row, tabs between cells, no header"},
+	{"csv", "with a header; what a spreadsheet would run as a formula has a ' before it"},
+	{"md", "a table in Markdown"},
+	{"json", "one object: what the answer is about, columns, rows, count"},
+	{"ndjson", "an object for each row, a line each"},
+	{"junit", "XML that servers of continuous integration read: a row is a failure"},
+	{"sarif", "JSON that code scanning reads: a row is a result"},
+	{"github", "annotations as GitHub's runners read them from a log"},
+}
+
+// formats are their names.
+var formats = func() (names []string) {
+	for _, f := range formatTable {
+		names = append(names, f.name)
+	}
+	return names
+}()
 
 func formatNames() string { return strings.Join(formats, ", ") }
 

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -22,9 +25,26 @@ type queryOptions struct {
 
 func (o *queryOptions) flags(a *app, c *cobra.Command) {
 	f := c.Flags()
-	f.StringVarP(&o.model, "model", "m", "", "`MODEL` to ask when the query has no in clause")
+	f.StringVarP(&o.model, "model", "m", "", "`MODEL` to ask when the query has no in clause (default $WREG_MODEL)")
 	f.StringVar(&o.arch, "arch", "", "architecture `FILE` instead of the one for model_type")
 	must(c.RegisterFlagCompletionFunc("model", a.completeModels))
+}
+
+// asked is the model that a query without an in clause is about: the flag's, else the
+// environment's; "" leaves it to the registry, which may hold one only.
+func (o *queryOptions) asked() string { return cmp.Or(o.model, os.Getenv("WREG_MODEL")) }
+
+// whichModel says of a query that could be about several models what to type instead.
+func (a *app) whichModel(err error, verb, text string) error {
+	which, ok := errors.AsType[*query.WhichError](err)
+	if !ok {
+		return err
+	}
+	line := []string{"wreg", verb, text, "-m", which.Newest}
+	if a.registry != "" {
+		line = append(line, "--registry", a.registry)
+	}
+	return fmt.Errorf("%w; the newest: %s; WREG_MODEL=NAME chooses one for every query", err, shellLine(line))
 }
 
 func queryCommand(a *app) *cobra.Command {
@@ -35,8 +55,8 @@ func queryCommand(a *app) *cobra.Command {
 		Long: `Answers a query over the registry. Verbs are find, missing, extra, changed and
 gaps; a pattern is a dotted glob that matches at any segment and reaches the
 path's end; a find without an answer says which wider pattern has one. On a
-terminal rows fold and columns fit; --expand lists them. The grammar is in the
-README.`,
+terminal rows fold and columns fit; --expand lists them. wreg help query,
+wreg help columns and wreg help functions describe the language.`,
 		Example: `  wreg query 'missing mlp.switch_mlp.* where layer<64'
   wreg query 'find *.bias' -m llama
   wreg query 'find * where absmax > 65504 and dtype = bf16'
@@ -100,7 +120,7 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 	var found int
 	var at []place
 	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
-		opts := query.Options{Model: o.model}
+		opts := query.Options{Model: o.asked()}
 		if opts.Arch, err = readArch(o.arch); err != nil {
 			return err
 		}
@@ -110,7 +130,7 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 		if err == nil {
 			at, err = a.places(s, res)
 		}
-		return err
+		return a.whichModel(err, "query", text)
 	})
 	if err != nil {
 		return err
@@ -195,7 +215,7 @@ func (a *app) completeQuery(c *cobra.Command, args []string, text string) (out [
 	}
 	var found []query.Candidate
 	model, _ := c.Flags().GetString("model")
-	opts := query.Options{Model: model}
+	opts := query.Options{Model: (&queryOptions{model: model}).asked()}
 	err := a.glance(func(s *registry.Snapshot) error {
 		found = query.Complete(c.Context(), text, s, opts)
 		return nil
@@ -229,7 +249,7 @@ func explainCommand(a *app) *cobra.Command {
 				return err
 			}
 			return a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
-				opts := query.Options{Model: o.model}
+				opts := query.Options{Model: o.asked()}
 				if opts.Arch, err = readArch(o.arch); err != nil {
 					return err
 				}
@@ -237,7 +257,7 @@ func explainCommand(a *app) *cobra.Command {
 				if err == nil {
 					_, err = fmt.Fprintln(a.out, escapeLines(text))
 				}
-				return err
+				return a.whichModel(err, "explain", args[0])
 			})
 		},
 	}

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 // version is what --version says; tool is what revisions and receipts record.
@@ -82,6 +84,8 @@ func status(ctx context.Context, err error, errw io.Writer) int {
 	}
 }
 
+func init() { cobra.EnableCommandSorting = false } // commands are listed as verbs has them
+
 func (a *app) root() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "wreg",
@@ -100,7 +104,7 @@ that the consumer needs.`,
 	}
 	f := c.PersistentFlags()
 	f.StringVar(&a.registry, "registry", "", "registry `FILE` (default $WREG_REGISTRY, else $XDG_DATA_HOME/wreg/registry.db)")
-	f.StringVar(&a.format, "format", "auto", "how to print: auto (table on a terminal, else tsv) or "+formatNames())
+	f.StringVar(&a.format, "format", "auto", "how to print: json, csv and others that wreg help formats lists; auto is a table on a terminal, else tsv")
 	f.BoolVar(&a.json, "json", false, "short for --format json")
 	f.BoolVar(&a.quiet, "quiet", false, "print errors only")
 	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { // before anything is done
@@ -114,6 +118,7 @@ that the consumer needs.`,
 		}
 		return finds(strings.TrimPrefix(c.CommandPath(), "wreg "), format)
 	}
+	c.SetUsageTemplate(c.UsageTemplate() + "{{if not .HasParent}}" + topicList() + "{{end}}")
 	c.SetVersionTemplate("wreg {{.Version}}\n")
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
@@ -122,20 +127,23 @@ that the consumer needs.`,
 	c.AddGroup(&cobra.Group{ID: "main", Title: "The main job:"},
 		&cobra.Group{ID: "registry", Title: "The registry:"},
 		&cobra.Group{ID: "files", Title: "Files and architectures:"})
-	for group, commands := range verbs() {
-		for _, command := range commands {
+	all := verbs()
+	for _, group := range c.Groups() {
+		for _, command := range all[group.ID] {
 			sub := command(a)
-			sub.GroupID = group
+			sub.GroupID = group.ID
 			if sub.Annotations["statuses"] == "" {
 				describe(sub, statusPlain)
 			}
 			c.AddCommand(sub)
 		}
 	}
+	c.SetHelpCommandGroupID("files")
+	c.SetCompletionCommandGroupID("files")
 	c.InitDefaultHelpCmd()
 	c.InitDefaultCompletionCmd()
 	safeCompletions(c)
-	groups(c)
+	a.groups(c)
 	plainUsage(c)
 	return c
 }
@@ -160,12 +168,12 @@ func unboundMemory() {
 
 // groups makes c and every command below it that only holds others refuse words
 // that are none of them; alone they print their help.
-func groups(c *cobra.Command) {
+func (a *app) groups(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		if sub.Name() == "help" {
-			sub.Run, sub.RunE = nil, help
+			a.helpCommand(sub)
 		}
-		groups(sub)
+		a.groups(sub)
 	}
 	if c.Runnable() || !c.HasSubCommands() {
 		return
@@ -180,18 +188,39 @@ func groups(c *cobra.Command) {
 	}
 }
 
-// help prints the help of the command that its words name.
-func help(c *cobra.Command, args []string) error {
-	about, rest, err := c.Root().Find(args)
-	switch {
-	case err != nil:
-		return err
-	case len(rest) > 0 && about.HasSubCommands():
-		return unknown(about, rest[0])
+// helpCommand makes cobra's help command print pages of help, too: a topic goes before the
+// verb of its name, whose own help is --help.
+func (a *app) helpCommand(help *cobra.Command) {
+	help.Short = "print help: on a command, queries, columns, environment variables"
+	verbs := help.ValidArgsFunction
+	help.ValidArgsFunction = func(c *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
+		list, directive := verbs(c, args, word)
+		for _, t := range topics {
+			if len(args) == 0 && strings.HasPrefix(t.name, word) {
+				list = slices.DeleteFunc(list, func(l string) bool { return strings.HasPrefix(l, t.name+"\t") })
+				list = append(list, cobra.CompletionWithDesc(t.name, t.short))
+			}
+		}
+		return list, directive
 	}
-	about.InitDefaultHelpFlag()
-	about.InitDefaultVersionFlag()
-	return about.Help()
+	help.Run = nil
+	help.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			if t, ok := topicNamed(args[0]); ok {
+				return a.showTopic(t)
+			}
+		}
+		about, rest, err := c.Root().Find(args)
+		switch {
+		case err != nil:
+			return err
+		case len(rest) > 0 && about.HasSubCommands():
+			return unknown(about, rest[0])
+		}
+		about.InitDefaultHelpFlag()
+		about.InitDefaultVersionFlag()
+		return about.Help()
+	}
 }
 
 // unknown refuses a word that is not a command below c. Cobra's own sentence has line
@@ -199,7 +228,13 @@ func help(c *cobra.Command, args []string) error {
 func unknown(c *cobra.Command, word string) error {
 	hint := "see " + c.CommandPath() + " --help"
 	c.SuggestionsMinimumDistance = 2
-	if near := c.SuggestionsFor(word); len(near) > 0 {
+	near := c.SuggestionsFor(word)
+	for _, t := range topics {
+		if !c.HasParent() && len(near) == 0 && tensor.EditDistance(word, t.name) <= c.SuggestionsMinimumDistance {
+			near = append(near, "help "+t.name)
+		}
+	}
+	if len(near) > 0 {
 		hint = "did you mean " + strings.Join(near, " or ") + "? " + hint
 	}
 	return fmt.Errorf("unknown command %q for %q; %s", word, c.CommandPath(), hint)
@@ -211,7 +246,7 @@ func verbs() map[string][]func(*app) *cobra.Command {
 		"main": {demoCommand, ingestCommand, queryCommand, testCommand, exportCommand, verifyCommand},
 		"registry": {lsCommand, showCommand, coverageCommand, diffCommand, explainCommand, rmCommand,
 			checkCommand, backupCommand, compactCommand, gcCommand, mergeCommand},
-		"files": {lintCommand, reindexCommand, synthCommand, archCommand, accelCommand, versionCommand},
+		"files": {lintCommand, reindexCommand, synthCommand, archCommand, accelCommand, versionCommand, manCommand},
 	}
 }
 
