@@ -378,6 +378,9 @@ func (r *Spread) advise(res *arch.Resolution, absmax map[string]float64) {
 		}
 		rows[m].absmax[layer], rows[m].target[layer] = most, t.Path
 	}
+	if len(rows) == 0 {
+		r.Why = "no weight in its layers that could be quantized has statistics"
+	}
 	for _, x := range rows {
 		layers := slices.Sorted(maps.Keys(x.absmax))
 		reaches := make([]float64, len(layers))

@@ -227,6 +227,11 @@ func TestNothingRecorded(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	config, list = deep(t, 4)
+	set(list, "_proj.weight", func(i *tensor.Info) { i.Stats = nil })
+	if r = ranges(t, config, list); r.Why == "" {
+		t.Error("nothing that could be quantized has statistics, and no word of it")
+	}
+	config, list = deep(t, 4)
 	set(list, "layers.2.mlp.up_proj.weight", func(i *tensor.Info) { i.Stats = &tensor.Stats{NaNs: 64*128 - 1, Infs: 1} })
 	set(list, "lm_head.weight", func(i *tensor.Info) { i.DType = tensor.U32; i.Stats.AbsMax = 4e9 })
 	set(list, "layers.1.mlp.up_proj.weight", func(i *tensor.Info) { i.Stats = nil })

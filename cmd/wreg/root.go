@@ -244,7 +244,7 @@ func unknown(c *cobra.Command, word string) error {
 func verbs() map[string][]func(*app) *cobra.Command {
 	return map[string][]func(*app) *cobra.Command{
 		"main": {demoCommand, ingestCommand, queryCommand, testCommand, exportCommand, verifyCommand},
-		"registry": {lsCommand, showCommand, coverageCommand, diffCommand, explainCommand, rmCommand,
+		"registry": {lsCommand, showCommand, coverageCommand, statsCommand, diffCommand, explainCommand, rmCommand,
 			checkCommand, backupCommand, compactCommand, gcCommand, mergeCommand},
 		"files": {lintCommand, reindexCommand, synthCommand, archCommand, accelCommand, versionCommand, manCommand},
 	}

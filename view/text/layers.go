@@ -1,0 +1,163 @@
+package text
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// drawing is lines with one cell for each layer, or for several where they are more than
+// fit.
+type drawing struct {
+	o     Options
+	width int
+	lines []string
+	label int // columns of the names
+	room  int // columns of the cells
+	tail  int // columns of what follows them
+	fold  int // layers in a cell
+	ruled string
+}
+
+// mark is a cell.
+type mark struct {
+	text   string
+	colour text.Color // 0: none
+}
+
+func (d *drawing) add(line string) { d.lines = append(d.lines, strings.TrimRight(line, " ")) }
+
+func (d *drawing) prose(s string) {
+	for _, l := range Break(s, d.width, 2) {
+		d.add(l)
+	}
+}
+
+// each paints every word of s, so that lines may end between them.
+func (o Options) each(s string, c text.Color) string {
+	list := strings.Split(s, " ")
+	for i := range list {
+		list[i] = o.paint(list[i], c)
+	}
+	return strings.Join(list, " ")
+}
+
+// title is the first line: what it is about, and more of that.
+func (d *drawing) title(name string, about []string) {
+	head := name + "  " + strings.Join(about, " · ")
+	for i, l := range Break(head, d.width, 2) {
+		if i == 0 && strings.HasPrefix(l, name) {
+			l = d.o.paint(name, bold) + l[len(name):]
+		}
+		d.add(l)
+	}
+}
+
+// columns lays out lines: a name, a cell for each of the layers, and so many columns more.
+func (d *drawing) columns(title string, names []string, layers []int64, tail int) {
+	d.label = Width(title)
+	for _, n := range names {
+		d.label = max(d.label, Width(n))
+	}
+	d.tail = tail
+	if d.width < 3*tail { // the drawing before the numbers
+		d.tail = 0
+	}
+	least := min(leastColumn, len(layers))
+	d.label = max(1, min(d.label, d.width/2, d.width-d.tail-2-least))
+	most := max(1, min(maxColumns, d.width-d.label-2-d.tail))
+	d.fold = max(1, (len(layers)+most-1)/most)
+	d.room = (len(layers) + d.fold - 1) / d.fold
+	line := []byte{}
+	for i := 0; i < len(layers); i += d.fold {
+		at := i / d.fold
+		number := strconv.FormatInt(layers[i], 10)
+		if at%10 == 0 && (len(line) == 0 || len(line) < at) && at+len(number) <= max(d.room, 1) {
+			line = append(append(line, strings.Repeat(" ", at-len(line))...), number...)
+		}
+	}
+	if d.fold > 1 {
+		title = strconv.Itoa(d.fold) + " layers a column"
+	}
+	d.ruled = pad(Middle(title, d.label), d.label) + "  " + string(line)
+}
+
+// header numbers the layers and names what follows them.
+func (d *drawing) header(tail string) {
+	if d.tail == 0 {
+		tail = ""
+	}
+	d.add(d.o.paint(strings.TrimRight(pad(d.ruled, d.label+2+d.room)+tail, " "), faint))
+}
+
+// cells draws one line; of the notes the first that fits is put behind it, else the first
+// below it.
+func (d *drawing) cells(name string, line []mark, tail string, notes []string) {
+	var b strings.Builder
+	b.WriteString(pad(Middle(name, d.label), d.label) + "  ")
+	for i := 0; i < len(line); { // equal colours at once
+		j := i
+		run := ""
+		for ; j < len(line) && line[j].colour == line[i].colour; j++ {
+			run += line[j].text
+		}
+		if line[i].colour != 0 {
+			run = d.o.paint(run, line[i].colour)
+		}
+		b.WriteString(run)
+		i = j
+	}
+	b.WriteString(strings.Repeat(" ", max(0, d.room-len(line))))
+	wide := d.label + 2 + d.room
+	if d.tail > 0 {
+		b.WriteString(tail)
+		wide += Width(tail)
+	}
+	for _, note := range notes {
+		if wide+2+Width(note) <= d.width {
+			d.add(b.String() + "  " + note)
+			return
+		}
+	}
+	d.add(b.String())
+	if len(notes) > 0 {
+		indent := min(d.label+2, d.width/2)
+		for _, l := range Break("↑"+strings.TrimPrefix(notes[0], "←"), d.width-indent, 2) {
+			d.add(strings.Repeat(" ", indent) + l)
+		}
+	}
+}
+
+// more says how many were left out.
+func (d *drawing) more(n int, noun string) {
+	if n > 0 {
+		d.prose("… " + count(int64(n), "more "+noun) + "; --json has them")
+	}
+}
+
+// remarkable are at most most of the rows, in their order: those worth a remark first.
+func remarkable[T any](rows []T, most int, worth func(T) bool) (kept []T, left int) {
+	if len(rows) <= most {
+		return rows, 0
+	}
+	room := most
+	for _, r := range rows {
+		if worth(r) {
+			room--
+		}
+	}
+	for _, r := range rows {
+		if len(kept) == most {
+			break
+		}
+		switch {
+		case worth(r):
+			kept = append(kept, r)
+		case room > 0:
+			room--
+			kept = append(kept, r)
+		}
+	}
+	return kept, len(rows) - len(kept)
+}
