@@ -96,8 +96,8 @@ import os, wreg
 wreg.run("synth", arch="llama", out="llama")
 wreg.ingest("llama", name="tiny")
 print(len(wreg.plan("tiny", "tiny-mlx")) > 10, os.path.exists("tiny-mlx"))
-wreg.export("tiny", out="tiny-mlx", quantize=True, q_bits=8, q_override=["*.q_proj=keep", "lm_head=keep"], no_register=True)
-print(os.path.exists("tiny-mlx/wreg-receipt.json"))"""), "True False\nTrue\n")
+made = wreg.export("tiny", out="tiny-mlx", quantize=True, q_bits=8, q_override=["*.q_proj=keep", "lm_head=keep"], no_register=True)
+print(os.path.exists("tiny-mlx/wreg-receipt.json"), made["source"], made["model"], made["tensors"] > 10)"""), "True False\nTrue tiny@1 None True\n")
 
     def test_frames(self):
         """df and arrow hand the columns over in order, with no row, too."""

@@ -93,11 +93,11 @@ func copyAll(ctx context.Context, file *bolt.DB, from *bolt.Tx) error {
 
 // removeCopies removes what compactions that were killed left. The caller has the
 // registry open for writing, so none is at work.
-func (r *Registry) removeCopies() error {
+func (r *Registry) removeCopies() (n int, err error) {
 	dir, base := filepath.Split(r.path)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return nil // a folder that cannot be listed keeps them
+		return 0, nil // a folder that cannot be listed keeps them
 	}
 	for _, e := range entries {
 		digits, ok := strings.CutPrefix(e.Name(), base+compactSuffix)
@@ -106,11 +106,12 @@ func (r *Registry) removeCopies() error {
 		}
 		if c := newRegistry(filepath.Join(dir, e.Name()), true); c.isCopy() {
 			if err := os.Remove(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
+				return n, err
 			}
+			n++
 		}
 	}
-	return nil
+	return n, nil
 }
 
 // isCopy reports whether a file, which may be anybody's, is a copy in the making.

@@ -74,14 +74,20 @@ func (r *Registry) Remove(ref string) error {
 // GC removes what ingests, removals and compactions that were killed left behind.
 // It does not shrink the file: Compact does.
 func (r *Registry) GC(ctx context.Context) error {
+	_, _, err := r.Collect(ctx)
+	return err
+}
+
+// Collect is GC, and says how many revisions and files it removed.
+func (r *Registry) Collect(ctx context.Context) (revisions, files int, err error) {
 	if r.readOnly {
-		return r.errReadOnly()
+		return 0, 0, r.errReadOnly()
 	}
-	if err := r.removeCopies(); err != nil {
-		return err
+	if files, err = r.removeCopies(); err != nil {
+		return 0, files, err
 	}
 	var left []uint32
-	err := r.view(func(tx *bolt.Tx) error {
+	err = r.view(func(tx *bolt.Tx) error {
 		pending, err := r.bucket(tx, pendingBucket)
 		if err != nil {
 			return err
@@ -109,14 +115,15 @@ func (r *Registry) GC(ctx context.Context) error {
 		return err
 	})
 	if err != nil {
-		return err
+		return 0, files, err
 	}
 	for _, id := range left {
 		if err := r.erase(ctx, id); err != nil {
-			return err
+			return revisions, files, err
 		}
+		revisions++
 	}
-	return nil
+	return revisions, files, nil
 }
 
 // erase frees what an invisible revision takes, in bounded transactions, and then

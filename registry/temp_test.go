@@ -360,3 +360,29 @@ func TestLostPage(t *testing.T) {
 		}
 	}
 }
+
+// Collect says how many revisions and copies it removed, and the second time that there
+// are none.
+func TestCollectCounts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r.db")
+	r := mustOpen(t, path)
+	putOne(t, r, "m")
+	killed(t, r, "complete")
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	alter(t, path, func(tx *bolt.Tx) error {
+		for _, id := range []uint32{77, 78} {
+			if err := tx.Bucket(pendingBucket).Put(idKey(id), []byte("m")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	r = mustOpen(t, path)
+	for _, want := range [][2]int{{2, 1}, {0, 0}} {
+		if revisions, files, err := r.Collect(t.Context()); err != nil || [2]int{revisions, files} != want {
+			t.Errorf("%d revisions, %d files, %v; want %v", revisions, files, err, want)
+		}
+	}
+}

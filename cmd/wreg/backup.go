@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,9 @@ func backupCommand(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.open(registry.Options{ReadOnly: true}, func(r *registry.Registry) error {
 				if args[0] == "-" {
+					if format := a.dataFormat(); format != "" {
+						return fmt.Errorf("- writes the registry itself to stdout, and %s would be written there, too; give a FILE", format)
+					}
 					_, err := r.Backup(c.Context(), a.out)
 					return err
 				}
@@ -26,10 +30,11 @@ func backupCommand(a *app) *cobra.Command {
 					return err
 				}
 				st, err := os.Stat(args[0])
-				if err == nil {
-					a.say("%s: %s", args[0], size(st.Size()))
+				if err != nil {
+					return err
 				}
-				return err
+				a.say("%s: %s", args[0], size(st.Size()))
+				return a.done(object{{"file", args[0]}, {"bytes", st.Size()}})
 			})
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 func compactCommand(a *app) *cobra.Command {
@@ -17,10 +18,11 @@ func compactCommand(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.change(func(r *registry.Registry) error {
 				before, after, err := r.Compact(c.Context())
-				if err == nil {
-					a.say("%s before, %s after", size(before), size(after))
+				if err != nil {
+					return err
 				}
-				return err
+				a.say("%s before, %s after", size(before), size(after))
+				return a.done(object{{"before", before}, {"after", after}})
 			})
 		},
 	}
@@ -34,11 +36,18 @@ func gcCommand(a *app) *cobra.Command {
 		Example: `  wreg gc`,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			err := a.change(func(r *registry.Registry) error { return r.GC(c.Context()) })
-			if err == nil {
-				a.say("nothing that was killed is left behind")
-			}
-			return err
+			return a.change(func(r *registry.Registry) error {
+				revisions, copies, err := r.Collect(c.Context())
+				switch {
+				case err != nil:
+					return err
+				case revisions+copies == 0:
+					a.say("nothing that was killed is left behind")
+				default:
+					a.say("removed: %s and %s, as a kill leaves them; wreg compact gives their room back", tensor.Count(revisions, "unfinished revision"), tensor.Count(copies, "unfinished file"))
+				}
+				return a.done(object{{"revisions", int64(revisions)}, {"files", int64(copies)}})
+			})
 		},
 	}
 }

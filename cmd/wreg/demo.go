@@ -48,6 +48,8 @@ var demoSteps = []demoStep{
 func demoCommand(a *app) *cobra.Command {
 	var keep bool
 	c := &cobra.Command{
+		Annotations: map[string]string{prose: "yes"},
+
 		Use:   "demo",
 		Short: "show the main job on a small checkpoint, in seconds",
 		Long: `Makes a small HunYuan-like checkpoint with a lost expert in a temporary folder,
@@ -98,11 +100,12 @@ func (a *app) demoStep(ctx context.Context, dir string, s demoStep) error {
 	fmt.Fprintf(a.out, "$ wreg %s\n", shellLine(args))
 	// The first global flags are those of the demo; table, for people.
 	args = append([]string{"--registry", filepath.Join(dir, "registry.db"), "--format", "table"}, args...)
-	err := execute(ctx, args, a.in, a.out, a.out)
+	one := &app{in: a.in, out: a.out, err: a.out}
+	err := one.execute(ctx, args)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if got := status(ctx, err, a.out); got != s.want {
+	if got := one.status(ctx, err); got != s.want {
 		return fmt.Errorf("demo: wreg %s ended with exit status %d, not %d", shellLine(s.args), got, s.want)
 	}
 	return nil

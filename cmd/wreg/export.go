@@ -173,15 +173,20 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	}
 	if receipt == nil {
 		a.say("%s: part %s is written and proven; --finish lands all of them", o.Out, o.part)
-		return nil
+		return a.done(object{{"out", o.Out}, {"source", source.Ref()}, {"target", plan.Target}, {"part", o.Part}, {"parts", o.Parts}})
 	}
 	bits := ""
 	if b := plan.BitsPerWeight(); b > 0 {
 		bits = fmt.Sprintf(" (%.2f bits a weight)", b)
 	}
 	a.say("%s: %s, %s%s in %s, read back and proven", o.Out, tensor.Count(len(plan.Tensors), "tensor"), size(plan.TotalSize), bits, tensor.Count(len(plan.Shards), "shard"))
+	done := object{{"out", o.Out}, {"source", source.Ref()}, {"target", plan.Target}, {"tensors", int64(len(plan.Tensors))}, {"bytes", plan.TotalSize},
+		{"shards", int64(len(plan.Shards))}, {"bits_per_weight", nil}, {"notes", plan.Notes}, {"model", nil}}
+	if bits != "" {
+		done[6].value = plan.BitsPerWeight()
+	}
 	if o.noRegister {
-		return nil
+		return a.done(done)
 	}
 	o.name = cmp.Or(o.name, source.Model+"-"+o.Target)
 	v, err := a.register(c.Context(), o, source, receipt)
@@ -189,7 +194,8 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		return fmt.Errorf("%s is complete, but was not registered: %w", o.Out, err)
 	}
 	a.say("registered as %s", v.Ref())
-	return nil
+	done[8].value = v.Ref()
+	return a.done(done)
 }
 
 // register stores an exported folder as a model. What its tensors are is known

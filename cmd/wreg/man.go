@@ -30,7 +30,7 @@ func manCommand(a *app) *cobra.Command {
 				}
 			}
 			a.say("%s: %d pages", args[0], len(pages))
-			return nil
+			return a.done(object{{"folder", args[0]}, {"pages", len(pages)}})
 		},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -254,10 +255,14 @@ func explainCommand(a *app) *cobra.Command {
 					return err
 				}
 				text, err := q.Explain(c.Context(), s, opts)
-				if err == nil {
-					_, err = fmt.Fprintln(a.out, escapeLines(text))
+				switch {
+				case err != nil:
+					return a.whichModel(err, "explain", args[0])
+				case a.dataFormat() != "":
+					return a.printObject(object{{"query", q.Text}, {"explained", strings.Split(text, "\n")}})
 				}
-				return a.whichModel(err, "explain", args[0])
+				_, err = fmt.Fprintln(a.out, escapeLines(text))
+				return err
 			})
 		},
 	}

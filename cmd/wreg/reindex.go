@@ -29,7 +29,7 @@ sets of shards, and leaving out a file that the old index names.`,
 				what = "written"
 			}
 			a.say("%s: %s: %s in %s, %s", filepath.Join(args[0], r.Name), what, tensor.Count(r.Tensors, "tensor"), tensor.Count(r.Shards, "shard"), size(r.TotalSize))
-			return nil
+			return a.done(object{{"index", filepath.Join(args[0], r.Name)}, {"written", r.Changed}, {"tensors", int64(r.Tensors)}, {"shards", int64(r.Shards)}, {"bytes", r.TotalSize}})
 		},
 	}
 }

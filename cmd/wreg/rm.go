@@ -20,14 +20,16 @@ func rmCommand(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.change(func(r *registry.Registry) error {
 				var errs []error
+				var removed []any
 				for _, ref := range args {
 					if err := r.Remove(ref); err != nil {
 						errs = append(errs, err)
 						continue
 					}
 					a.say("%s: removed", ref)
+					removed = append(removed, ref)
 				}
-				return errors.Join(errs...)
+				return errors.Join(append(errs, a.done(object{{"removed", orEmpty(removed)}}))...)
 			})
 		},
 	}

@@ -54,34 +54,20 @@ func run(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) 
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends at once, whatever is waited for
-	return status(ctx, execute(ctx, args, in, out, errw), errw)
+	a := &app{in: in, out: out, err: errw}
+	return a.status(ctx, a.execute(ctx, args))
 }
 
 // execute runs one command line.
-func execute(ctx context.Context, args []string, in io.Reader, out, errw io.Writer) error {
-	a := &app{in: in, out: out, err: errw}
+func (a *app) execute(ctx context.Context, args []string) error {
 	root := a.root()
 	root.SetArgs(unquoted(args))
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errw)
-	return root.ExecuteContext(ctx)
-}
-
-// status tells what a command line ended with, and gives its exit status.
-func status(ctx context.Context, err error, errw io.Writer) int {
-	switch {
-	case err == nil:
-		return exitFine
-	case errors.Is(err, errFindings):
-		return exitFindings
-	case ctx.Err() != nil:
-		fmt.Fprintln(errw, "wreg: interrupted; nothing was left half done")
-		return exitTrouble
-	default:
-		tell(errw, "wreg: "+errorText(err))
-		return exitTrouble
-	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	err := root.ExecuteContext(ctx)
+	a.json = a.json || asksJSON(args)
+	return err
 }
 
 func init() { cobra.EnableCommandSorting = false } // commands are listed as verbs has them
@@ -107,16 +93,15 @@ that the consumer needs.`,
 	f.StringVar(&a.format, "format", "auto", "how to print: json, csv and others that wreg help formats lists; auto is a table on a terminal, else tsv")
 	f.BoolVar(&a.json, "json", false, "short for --format json")
 	f.BoolVar(&a.quiet, "quiet", false, "print errors only")
-	c.PersistentPreRunE = func(c *cobra.Command, _ []string) error { // before anything is done
+	c.PersistentPreRunE = func(c *cobra.Command, args []string) error { // before anything is done
 		boundMemory()
 		if err := excluded(c); err != nil {
 			return err
 		}
-		format, err := a.outputFormat()
-		if err != nil {
+		if _, err := a.outputFormat(); err != nil {
 			return err
 		}
-		return finds(strings.TrimPrefix(c.CommandPath(), "wreg "), format)
+		return a.speaks(c, args)
 	}
 	c.SetUsageTemplate(c.UsageTemplate() + "{{if not .HasParent}}" + topicList() + "{{end}}")
 	c.SetVersionTemplate("wreg {{.Version}}\n")

@@ -62,7 +62,7 @@ everywhere.`,
 				total += t.Bytes
 			}
 			a.say("%s: %s, %s", o.out, tensor.Count(len(infos), "tensor"), size(total))
-			return nil
+			return a.done(object{{"out", o.out}, {"tensors", int64(len(infos))}, {"bytes", total}})
 		},
 	}
 	f := c.Flags()

@@ -36,8 +36,8 @@ class Error(Exception):
 
 
 class Gaps(Error):
-    """An export was refused because weights are missing, extra or not as expected. rows has
-    what `gaps` answers of the model; it is empty when that cannot be asked, as for a model given by its path."""
+    """An export was refused because weights are missing, extra or not as expected: rows has
+    what `gaps` answers of the model."""
 
     def __init__(self, said: str, status: int, rows: Rows) -> None:
         super().__init__(said, status)
@@ -86,12 +86,13 @@ def lint(path: Path, **flags: Flag) -> Rows:
 
 def plan(model: Path, out: Path, target: str = "mlx", *, registry: Path | None = None, **flags: Flag) -> Rows:
     """What export with the same arguments would write. With a gap it raises Gaps."""
-    return _export(model, out=out, target=target, registry=registry, dry_run=True, **flags)
+    return _rows("export", model, out=out, target=target, registry=registry, dry_run=True, **flags)
 
 
-def export(model: Path, out: Path, target: str = "mlx", *, registry: Path | None = None, **flags: Flag) -> None:
-    """Writes the checkpoint that a consumer needs into the folder out, and proves it. With a gap it raises Gaps."""
-    _export(model, out=out, target=target, registry=registry, **flags)
+def export(model: Path, out: Path, target: str = "mlx", *, registry: Path | None = None, **flags: Flag) -> dict[str, Any]:
+    """Writes the checkpoint that a consumer needs into the folder out, and proves it; gives what was
+    written, and the model that it is registered as. With a gap it raises Gaps."""
+    return _rows("export", model, out=out, target=target, registry=registry, **flags).about
 
 
 def run(verb: str, *words: Path, **flags: Flag) -> tuple[int, str]:
@@ -108,26 +109,24 @@ def run(verb: str, *words: Path, **flags: Flag) -> tuple[int, str]:
             argv += [f"{name}={v}" for v in value]
     p = subprocess.run([*argv, "--", *map(os.fspath, words)], stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8")
     if p.returncode not in (0, 1):
-        raise Error(p.stderr.strip().removeprefix("wreg: ") if p.stderr else f"wreg {verb} ended with status {p.returncode}", p.returncode)
+        raise _error(verb, p.returncode, p.stderr.strip())
     return p.returncode, p.stdout
+
+
+def _error(verb: str, status: int, said: str) -> Error:
+    """Under --json the last line of stderr is what went wrong, as JSON."""
+    import json
+    last = said.rpartition("\n")[2]
+    if not last.startswith('{"error":'):
+        return Error(said.removeprefix("wreg: ") or f"wreg {verb} ended with status {status}", status)
+    answer = json.loads(last)
+    if "gaps" not in answer:
+        return Error(answer["error"], status)
+    gaps = answer["gaps"]
+    return Gaps(answer["error"], status, Rows({"columns": list(gaps[0]) if gaps else [], "rows": gaps}))
 
 
 def _rows(verb: str, *words: Path, **flags: Flag) -> Rows:
     import json
     status, out = run(verb, *words, **flags, json=True)
     return Rows(json.loads(out) if out else {}, findings=status == 1)
-
-
-def _export(model: Path, **flags: Flag) -> Rows:
-    import re
-    try:
-        return _rows("export", model, **flags)
-    except Error as e:
-        if not re.search(r"cannot be exported: [\d,]+ gaps?\b", str(e)):
-            raise
-        said, status = str(e), e.status
-    try:
-        rows = query("gaps", os.fspath(model), registry=flags.get("registry"), arch=flags.get("arch"))  # type: ignore[arg-type]
-    except Error:
-        rows = Rows({})
-    raise Gaps(said, status, rows)
