@@ -149,18 +149,7 @@ func mapOf(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *a
 // present counts what is there. Resolve says what becomes of every tensor: it is needed,
 // or extra, or left out on purpose.
 func (m *cells) present(ctx context.Context, s *registry.Snapshot, v *registry.Revision, res *arch.Resolution) error {
-	aside := map[string]string{}
-	for _, d := range res.Drops {
-		aside[d.Path] = ""
-	}
-	for _, path := range res.Unused {
-		aside[path] = arch.Extra
-	}
-	for _, g := range res.Gaps {
-		if g.Status == arch.Extra && !g.All {
-			aside[g.Path] = arch.Extra
-		}
-	}
+	aside := asideOf(res)
 	return eachBlock(ctx, s, v, func(b *rows) error {
 		at := m.spot(b.Template())
 		if at.off {
@@ -195,6 +184,24 @@ func (m *cells) present(ctx context.Context, s *registry.Snapshot, v *registry.R
 		}
 		return nil
 	})
+}
+
+// asideOf are the tensors that nothing needs: what is extra, and, with no status, what a rule
+// leaves out on purpose.
+func asideOf(res *arch.Resolution) map[string]string {
+	aside := map[string]string{}
+	for _, d := range res.Drops {
+		aside[d.Path] = ""
+	}
+	for _, path := range res.Unused {
+		aside[path] = arch.Extra
+	}
+	for _, g := range res.Gaps {
+		if g.Status == arch.Extra && !g.All {
+			aside[g.Path] = arch.Extra
+		}
+	}
+	return aside
 }
 
 // gaps counts what is missing, and what is changed where it lies.

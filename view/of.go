@@ -25,7 +25,11 @@ func Of(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch
 	} else {
 		m.Arch, m.Layout = res.Arch.Name, res.Layout
 	}
-	t := &tally{model: m, dtypes: map[string]*Share{}, components: map[string]*Share{}, extent: newExtent()}
+	m.Findings = make([]Finding, len(v.Findings))
+	for i, f := range v.Findings {
+		m.Findings[i] = Finding{f.Rule, f.File, f.Tensor, f.Message, f.Note()}
+	}
+	t := &tally{model: m, dtypes: map[string]*Share{}, components: map[string]*Share{}, extent: newExtent(), large: Large{}}
 	if err := t.count(ctx, s, v, res); err != nil {
 		return nil, err
 	}
@@ -34,8 +38,8 @@ func Of(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch
 			return nil, err
 		}
 	}
-	m.Verdict = Judge(v, res)
-	if res != nil && m.Verdict.Gaps == 0 {
+	m.Verdict = Judge(v, res, t.large)
+	if res != nil && m.Verdict.State == Whole {
 		m.Quantized = atFourBits(v.Config, res)
 	}
 	return m, nil

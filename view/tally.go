@@ -19,6 +19,7 @@ type tally struct {
 	model              *Model
 	dtypes, components map[string]*Share
 	extent             *extent
+	large              Large
 }
 
 func (t *tally) count(ctx context.Context, s *registry.Snapshot, v *registry.Revision, res *arch.Resolution) error {
@@ -26,7 +27,7 @@ func (t *tally) count(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 	if err != nil {
 		return err
 	}
-	values := &Values{}
+	values, files := &Values{}, map[int64]bool{}
 	err = eachBlock(ctx, s, v, func(b *rows) error {
 		template := b.Template()
 		component := share(t.components, kindOf(template))
@@ -43,6 +44,10 @@ func (t *tally) count(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 			component.add(n, size)
 			share(t.dtypes, name).add(n, size)
 			values.add(b, i)
+			if x, ok := b.absMax(i); ok && x > greatest[tensor.F16] {
+				t.large.Add(b.Path(i), x)
+			}
+			files[b.Files().Code().At(i)] = true
 		}
 		if res == nil {
 			t.extent.block(b, at)
@@ -55,6 +60,7 @@ func (t *tally) count(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 	if res != nil {
 		t.extent.expected(res)
 	}
+	t.model.Shards = len(files)
 	t.model.Layers, t.model.Experts = t.extent.layers(), t.extent.experts
 	t.model.DTypes, t.model.Components = sorted(t.dtypes), sorted(t.components)
 	if t.model.Params > 0 {

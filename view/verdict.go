@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 
 	"wreg/export/mlxconfig"
@@ -12,21 +13,59 @@ import (
 	"wreg/view/words"
 )
 
-// Judge says whether a revision is what its architecture expects. res is nil where there
-// is none; its gaps are sorted and have the remedies that query.Remedied gives them.
-func Judge(v *registry.Revision, res *arch.Resolution) Verdict {
-	out := Verdict{State: Unknown, Findings: tensor.Faults(v.Findings)}
-	switch {
-	case res == nil:
-		return out
-	case len(res.Gaps) == 0:
-		out.State = Whole
-	default:
-		out.State, out.Gaps = Gapped, int64(len(res.Gaps))
-		out.Lines = fold(res.Gaps)
+// Large are tensors with values beyond float16, by path: the magnitude.
+type Large map[string]float64
+
+// Add takes the values of a tensor.
+func (l Large) Add(path string, absMax float64) {
+	if absMax > greatest[tensor.F16] {
+		l[path] = absMax
 	}
-	out.Export = exported(v.Config, res)
+}
+
+// greatest are the greatest finite values of the types that a cast can exceed.
+var greatest = map[tensor.DType]float64{tensor.F16: 65504, tensor.BF16: 0x1.FEp127}
+
+// Judge says whether a revision is what its architecture expects. res is nil where there
+// is none; its gaps have the remedies that query.Remedied gives them.
+func Judge(v *registry.Revision, res *arch.Resolution, large Large) Verdict {
+	out := Verdict{State: Unknown, Findings: tensor.Faults(v.Findings), Next: []string{}}
+	if res == nil {
+		return out
+	}
+	out.count(res, int64(v.Tensors))
+	out.State, out.Export = Whole, exported(v.Config, res, large)
+	if out.Gaps = int64(len(res.Gaps)); out.Gaps > 0 {
+		out.State, out.Lines = Gapped, fold(res.Gaps)
+		out.Next = []string{"wreg coverage " + v.Ref(), fmt.Sprintf("wreg query 'gaps in %s'", v.Ref())}
+	} else if res.Layout != arch.MLX {
+		out.Next = []string{fmt.Sprintf("wreg export %s --out %s", v.Ref(), tensor.ShellWord(v.Model+"-mlx"))}
+	}
 	return out
+}
+
+// count says how many tensors are needed, and what is wrong with how many.
+func (v *Verdict) count(res *arch.Resolution, there int64) {
+	if len(res.Gaps) > 0 && res.Gaps[0].All && res.Gaps[0].Status == arch.Missing { // by other names, none is there
+		v.Expected = int64(len(res.Targets))
+		v.Missing = v.Expected
+		return
+	}
+	aside := asideOf(res)
+	for _, status := range aside {
+		if status == arch.Extra {
+			v.Extra++
+		}
+	}
+	for _, g := range res.Gaps {
+		switch g.Status {
+		case arch.Missing:
+			v.Missing++
+		case arch.Changed:
+			v.Changed++
+		}
+	}
+	v.Expected = there - int64(len(aside)) + v.Missing
 }
 
 // fold puts gaps on few lines.
@@ -62,20 +101,37 @@ func dtypeOf(t *arch.Target, cast tensor.DType) tensor.DType {
 }
 
 // exported says what an export to mlx would write.
-func exported(config []byte, res *arch.Resolution) string {
+func exported(config []byte, res *arch.Resolution, large Large) string {
 	if n := len(res.Gaps); n > 0 {
 		return "refused: " + tensor.Count(n, "gap")
 	}
 	cast, total := castOf(config), int64(0)
 	for i := range res.Targets {
 		t := &res.Targets[i]
-		n, err := t.Make.Shape.Bytes(dtypeOf(t, cast))
+		d := dtypeOf(t, cast)
+		n, err := t.Make.Shape.Bytes(d)
 		if err != nil {
 			return "refused: " + err.Error()
 		}
 		total += n
+		if len(large) > 0 && d != t.Make.DType {
+			if why := overflow(t, d, large); why != "" {
+				return "refused: " + why
+			}
+		}
 	}
 	return fmt.Sprintf("%s, %s", tensor.Count(len(res.Targets), "tensor"), words.Size(total))
+}
+
+// overflow says what would become infinite in a cast to d.
+func overflow(t *arch.Target, d tensor.DType, large Large) (why string) {
+	limit, ok := greatest[d]
+	t.Make.Sources(func(path string) {
+		if x := large[path]; ok && x > limit && why == "" {
+			why = fmt.Sprintf("values up to %.4g in %s do not fit %v; give --dtype", x, path, d)
+		}
+	})
+	return why
 }
 
 // The estimate is of mlx_lm's default: 4 bits, and two numbers for each 64.
@@ -98,7 +154,7 @@ func atFourBits(config []byte, res *arch.Resolution) *Estimate {
 		params += n
 		bits, group := int64(fourBits), int64(groupSize)
 		if t.Quant.Bits > 0 {
-			bits, group = int64(t.Quant.Bits), int64(t.Quant.GroupSize)
+			bits, group = int64(t.Quant.Bits), int64(cmp.Or(t.Quant.GroupSize, groupSize))
 		}
 		if t.Quant.Eligible && !t.Quant.Never && d.Floating() && d != tensor.F64 && group > 0 && shape[len(shape)-1]%group == 0 {
 			scales, _ := d.Size(2 * (n / group))

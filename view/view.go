@@ -29,12 +29,23 @@ type Model struct {
 	Bits       float64   `json:"bits"`                // bits a parameter, everything stored counted
 	Quantized  *Estimate `json:"at_4_bits,omitempty"` // nil where it is quantized already, or cannot be exported
 	Files      int       `json:"files"`
+	Shards     int       `json:"shards"` // files that hold tensors
 	Layers     int64     `json:"layers,omitempty"`
 	Experts    int64     `json:"experts,omitempty"`
 	DTypes     []Share   `json:"dtypes"`     // by bytes, the largest first
 	Components []Share   `json:"components"` // experts, attention, embeddings and so on; likewise
 	Values     *Values   `json:"values,omitempty"`
+	Findings   []Finding `json:"findings"` // of ingest
 	Verdict    Verdict   `json:"verdict"`
+}
+
+// Finding is something that ingest told of the files; a note is about nothing wrong.
+type Finding struct {
+	Rule    string `json:"rule"`
+	File    string `json:"file,omitempty"`
+	Tensor  string `json:"tensor,omitempty"`
+	Message string `json:"message"`
+	Note    bool   `json:"note,omitempty"`
 }
 
 // Share is what one dtype or one component has of a model.
@@ -72,6 +83,10 @@ const (
 type Verdict struct {
 	State    string   `json:"state"`
 	Gaps     int64    `json:"gaps"`
+	Expected int64    `json:"expected"` // tensors, as on the map
+	Missing  int64    `json:"missing"`
+	Changed  int64    `json:"changed"`
+	Extra    int64    `json:"extra"`
 	Lines    []Line   `json:"lines,omitempty"` // the gaps, folded
 	Findings int      `json:"findings"`        // of ingest, that are faults
 	Export   string   `json:"export"`          // what wreg export --target mlx would do

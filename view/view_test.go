@@ -3,16 +3,19 @@ package view
 import (
 	"context"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"wreg/export"
 	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 	"wreg/synth"
+	"wreg/view/words"
 )
 
 const goldens = "../registry/arch/testdata/goldens/"
@@ -40,7 +43,7 @@ func with(t testing.TB, config []byte, list []tensor.Info, fn func(s *registry.S
 		t.Fatal(err)
 	}
 	defer r.Close()
-	v, err := r.Put(context.Background(), registry.Revision{Model: "m", Root: "/m", Config: config}, list)
+	v, err := r.Put(context.Background(), registry.Revision{Model: "m", Root: t.TempDir(), Config: config}, list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,11 +116,14 @@ func TestMapCountsWhatGapsLists(t *testing.T) {
 				if m.Gaps != 0 || sum.Missing+sum.Changed+sum.Extra != 0 || sum.Tensors != int64(len(list)) || sum.Expected > sum.Tensors || sum.Expected != m.Total.Expected {
 					t.Errorf("whole: %d gaps, %+v of %d tensors", m.Gaps, sum, len(list))
 				}
-				missing := m.hf(t, s, v)
-				if sum.Expected != missing {
-					t.Errorf("the map expects %d, the hf layout %d", sum.Expected, missing)
+				if n := m.hf(t, s, v); sum.Expected != n {
+					t.Errorf("the map expects %d, the hf layout %d", sum.Expected, n)
 				}
+				planned(t, s, v)
 			})
+			if k%4 > 0 { // the tests of the command line damage all
+				return
+			}
 			gone := list[(k*7)%len(list)].Path
 			with(t, config, without(list, gone), func(s *registry.Snapshot, v *registry.Revision) {
 				missing, changed, extra := asked(t, s)
@@ -126,11 +132,54 @@ func TestMapCountsWhatGapsLists(t *testing.T) {
 					t.Fatal(err)
 				}
 				sum := summed(m)
+				o, err := Of(t.Context(), s, v, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if x := o.Verdict; x.Expected != sum.Expected || x.Missing != sum.Missing || x.Changed != sum.Changed || x.Extra != sum.Extra {
+					t.Errorf("without %s: the verdict has %+v, the map %+v", gone, x, sum)
+				}
 				if sum.Missing != missing || sum.Changed != changed || sum.Extra != extra || m.Gaps != missing+changed+extra {
 					t.Errorf("without %s: the map has %+v, gaps %d missing, %d changed, %d extra", gone, sum, missing, changed, extra)
 				}
 			})
 		})
+	}
+}
+
+// planned holds what is said of an export against the plans of two.
+func planned(t *testing.T, s *registry.Snapshot, v *registry.Revision) {
+	t.Helper()
+	m, err := Of(t.Context(), s, v, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := export.Options{Out: filepath.Join(t.TempDir(), "out")}
+	p, err := export.New(t.Context(), s, v, o)
+	if err != nil {
+		if !strings.HasPrefix(m.Verdict.Export, "refused: ") {
+			t.Errorf("export says %v, the verdict %q", err, m.Verdict.Export)
+		}
+		return
+	}
+	if want := fmt.Sprintf("%s, %s", tensor.Count(len(p.Tensors), "tensor"), words.Size(p.TotalSize)); m.Verdict.Export != want {
+		t.Errorf("the plan is %s, the verdict says %s", want, m.Verdict.Export)
+	}
+	o.Quantize = &export.Quantize{}
+	p, err = export.New(t.Context(), s, v, o)
+	switch q := m.Quantized; {
+	case err != nil:
+		t.Error(err)
+	case q == nil:
+		res, err := query.Resolve(t.Context(), s, v, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.TotalSize < m.Bytes && !slices.ContainsFunc(res.Targets, func(t arch.Target) bool { return t.Packed.Bits > 0 }) {
+			t.Errorf("no estimate, and -q makes %d of %d bytes", p.TotalSize, m.Bytes)
+		}
+	case q.Bytes != p.TotalSize || math.Abs(q.Bits-p.BitsPerWeight()) > 1e-9:
+		t.Errorf("at 4 bits %+v, the plan has %d bytes, %g bits", q, p.TotalSize, p.BitsPerWeight())
 	}
 }
 

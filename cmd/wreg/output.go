@@ -71,12 +71,7 @@ func (a *app) print(rep *report) error {
 	switch format {
 	case "table", "md":
 		if rep.draw != nil && format == "table" {
-			for _, l := range rep.draw(viewtext.Options{Width: terminalWidth(a.out), Colours: colourful(a.out)}) {
-				if _, err := fmt.Fprintln(a.out, l); err != nil {
-					return err
-				}
-			}
-			return nil
+			return a.printLines(rep.draw)
 		}
 		if rep.people != nil {
 			rep = rep.people()
@@ -106,6 +101,16 @@ func (a *app) print(rep *report) error {
 	default:
 		return printGitHub(a.out, rep)
 	}
+}
+
+// printLines prints what is drawn for people.
+func (a *app) printLines(draw drawing) error {
+	for _, l := range draw(viewtext.Options{Width: terminalWidth(a.out), Colours: colourful(a.out)}) {
+		if _, err := fmt.Fprintln(a.out, l); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // conclude prints a report and says in a sentence, where there is one, what it comes

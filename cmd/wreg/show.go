@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,60 +13,84 @@ import (
 	"wreg/ingest/quantized"
 	"wreg/registry"
 	"wreg/registry/arch/wrap"
+	"wreg/registry/tensor"
+	"wreg/view"
+	viewtext "wreg/view/text"
 )
 
 func showCommand(a *app) *cobra.Command {
+	var all bool
 	c := &cobra.Command{
 		Use:   "show MODEL [TENSOR]",
-		Short: "show one model, or one of its tensors, in full",
+		Short: "show one model at a glance, or one of its tensors",
+		Long: `Shows what a model is, how large, whether it is whole, what an export would be
+and what to type next. --all adds files, findings and quantized modules; --json
+has everything. With a tensor, everything that is recorded of it.`,
 		Example: `  wreg show hunyuan
+  wreg show hunyuan --all
   wreg show hunyuan@1 model.embed_tokens.weight
   wreg show hunyuan --json`,
 		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: a.completeModels,
 		RunE: func(c *cobra.Command, args []string) error {
 			var rows object
+			var m *view.Model
 			err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 				v, err := s.Find(args[0])
 				if err != nil {
 					return err
 				}
-				if len(args) == 1 {
-					rows = showRevision(v)
-					quantized, err := showQuantized(c.Context(), s, v)
-					rows = append(rows, field{"quantized", quantized})
+				if len(args) == 2 {
+					rows, err = showTensor(s, v, args[1])
 					return err
 				}
-				t, ok, err := s.Lookup(v, args[1])
-				if err != nil {
+				if m, err = view.Of(c.Context(), s, v, nil); err != nil {
 					return err
 				}
-				if !ok {
-					return fmt.Errorf("%s: no tensor %q; wreg query 'find %s in %s' searches", v.Ref(), args[1], "*", v.Ref())
-				}
-				rows = object{{"model", v.Ref()}, {"path", t.Path}, {"dtype", t.DType}, {"shape", t.Shape}, {"bytes", t.Bytes},
-					{"file", t.File}, {"offset", t.Offset}, {"format", t.Format}, {"hash", t.Hash}, {"sum", t.Sum}}
-				if st := t.Stats; st != nil {
-					rows = append(rows, object{{"min", st.Min}, {"max", st.Max}, {"absmax", st.AbsMax},
-						{"nans", st.NaNs}, {"infs", st.Infs}, {"zeros", st.Zeros}}...)
-				}
-				slices := make([]string, len(t.Slices))
-				for i, h := range t.Slices {
-					slices[i] = h.String()
-				}
-				rows = append(rows, field{"slices", slices})
-				return nil
+				rows, err = showRevision(c.Context(), s, v, m)
+				return err
 			})
 			if err != nil {
 				return err
 			}
-			return a.printObject(rows)
+			return a.printModel(rows, m, all)
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, "list files, findings and quantized modules, too")
 	return c
 }
 
-func showRevision(v *registry.Revision) object {
+// showTensor is everything that is recorded of a tensor.
+func showTensor(s *registry.Snapshot, v *registry.Revision, path string) (object, error) {
+	t, ok, err := s.Lookup(v, path)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, fmt.Errorf("%s: no tensor %q; wreg query 'find %s in %s' searches", v.Ref(), path, "*", v.Ref())
+	}
+	rows := object{{"model", v.Ref()}, {"path", t.Path}, {"dtype", t.DType}, {"shape", t.Shape}, {"bytes", t.Bytes},
+		{"file", t.File}, {"offset", t.Offset}, {"format", t.Format}, {"hash", t.Hash}, {"sum", t.Sum}}
+	if st := t.Stats; st != nil {
+		rows = append(rows, object{{"min", st.Min}, {"max", st.Max}, {"absmax", st.AbsMax},
+			{"nans", st.NaNs}, {"infs", st.Infs}, {"zeros", st.Zeros}}...)
+	}
+	slices := make([]string, len(t.Slices))
+	for i, h := range t.Slices {
+		slices[i] = h.String()
+	}
+	return append(rows, field{"slices", slices}), nil
+}
+
+// forJSON is what only JSON has room for.
+type forJSON struct{ value any }
+
+func (f forJSON) MarshalJSON() ([]byte, error) {
+	s, err := marshal(f.value)
+	return []byte(s), err
+}
+
+func showRevision(ctx context.Context, s *registry.Snapshot, v *registry.Revision, m *view.Model) (object, error) {
 	var files, findings []any
 	for _, f := range v.Files {
 		files = append(files, object{{"name", f.Name}, {"size", f.Size}, {"modified", f.ModTime.UTC().Format(time.RFC3339Nano)}, {"format", f.Format}})
@@ -82,7 +108,14 @@ func showRevision(v *registry.Revision) object {
 	if v.Receipt != nil {
 		o = append(o, field{"receipt", jsonText(v.Receipt)})
 	}
-	return o
+	list, err := showQuantized(ctx, s, v)
+	if err != nil {
+		return nil, err
+	}
+	return append(o, object{{"quantized", list}, {"arch", m.Arch}, {"problem", m.Problem}, {"params", m.Params}, {"bits", m.Bits}, {"layers", m.Layers},
+		{"experts", m.Experts}, {"shards", int64(m.Shards)}, {"state", m.Verdict.State}, {"gaps", m.Verdict.Gaps}, {"export", m.Verdict.Export},
+		{"at_4_bits", forJSON{m.Quantized}}, {"dtypes", forJSON{m.DTypes}}, {"components", forJSON{m.Components}},
+		{"values", forJSON{m.Values}}, {"verdict", forJSON{m.Verdict}}}...), nil
 }
 
 // showQuantized lists the logical tensors that MLX stores as packed weight, scales
@@ -118,9 +151,12 @@ func jsonText(data []byte) any {
 	return string(data)
 }
 
-// printObject prints one thing: its fields as JSON, or a line each. Lists and
-// nested JSON are for programs; people see how many entries there are.
-func (a *app) printObject(o object) error {
+// printObject prints one thing: its fields as JSON, or a line each.
+func (a *app) printObject(o object) error { return a.printModel(o, nil, false) }
+
+// printModel is printObject, but that on a terminal people see
+// the model at a glance, where there is one, and numbers as they read them.
+func (a *app) printModel(o object, m *view.Model, all bool) error {
 	format, err := a.outputFormat()
 	if err != nil {
 		return err
@@ -128,25 +164,46 @@ func (a *app) printObject(o object) error {
 	if format == "json" || format == "ndjson" {
 		return writeJSON(a.out, o, format == "json")
 	}
+	people := format == "table"
+	if people && m != nil {
+		if err := a.printLines(func(o viewtext.Options) []string { return viewtext.Model(m, o) }); err != nil || !all {
+			return err
+		}
+		o = slices.DeleteFunc(o, func(f field) bool { return !slices.Contains(listed, f.name) })
+	}
 	rep := &report{columns: []string{"field", "value"}}
 	for _, f := range o {
 		switch v := f.value.(type) {
+		case forJSON:
 		case []any:
 			for _, e := range v {
 				rep.rows = append(rep.rows, []any{f.name, lineOf(e)})
 			}
 		case []string:
+			if people && len(v) > 0 {
+				rep.rows = append(rep.rows, []any{f.name, tensor.Count(len(v), "hash") + " (--json shows them)"})
+				continue
+			}
 			for _, e := range v {
 				rep.rows = append(rep.rows, []any{f.name, e})
 			}
 		case json.RawMessage:
 			rep.rows = append(rep.rows, []any{f.name, size(int64(len(v))) + " of JSON (--json shows it)"})
+		case float64:
+			if people {
+				rep.rows = append(rep.rows, []any{f.name, strconv.FormatFloat(v, 'g', 6, 64)})
+				continue
+			}
+			rep.rows = append(rep.rows, []any{f.name, cell(v)})
 		default:
 			rep.rows = append(rep.rows, []any{f.name, cell(v)})
 		}
 	}
 	return a.print(rep)
 }
+
+// listed are the fields that --all adds to a model at a glance.
+var listed = []string{"names", "root", "files", "findings", "adapter", "base", "rank", "alpha", "targets", "quantized"}
 
 // lineOf is an object on one line.
 func lineOf(v any) string {

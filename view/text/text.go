@@ -47,7 +47,8 @@ func (o Options) paint(s string, c text.Color) string {
 	if !o.Colours || s == "" {
 		return s
 	}
-	return c.EscapeSeq() + s + text.EscapeReset
+	plain := strings.TrimRight(s, " ") // a line must not end in a space
+	return c.EscapeSeq() + plain + text.EscapeReset + s[len(plain):]
 }
 
 // pad fills s up to width columns.
