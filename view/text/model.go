@@ -22,7 +22,7 @@ const (
 // Model draws a model at a glance: what it is, how large, what of, whether it is whole,
 // what an export would be, what to type next, where it came from.
 func Model(m *view.Model, o Options) []string {
-	d := &drawing{o: o, width: o.width()}
+	d := &summary{o: o, width: o.width()}
 	d.title(m)
 	d.facts(m)
 	d.bars("dtype", m.DTypes, m.Bytes)
@@ -43,18 +43,18 @@ func Model(m *view.Model, o Options) []string {
 	return d.lines
 }
 
-// drawing is what is drawn line by line.
-type drawing struct {
+// summary is a model while it is drawn.
+type summary struct {
 	o     Options
 	width int
 	lines []string
 }
 
-func (d *drawing) add(line string) { d.lines = append(d.lines, strings.TrimRight(line, " ")) }
+func (d *summary) add(line string) { d.lines = append(d.lines, strings.TrimRight(line, " ")) }
 
 // labelled adds text behind a label, in a colour unless that is 0, on at most most lines:
 // of one that is cut the beginning and the end are there.
-func (d *drawing) labelled(label string, c text.Color, s string, most int) {
+func (d *summary) labelled(label string, c text.Color, s string, most int) {
 	room := max(1, d.width-labelWidth)
 	lines := Break(s, room, 0)
 	if len(lines) > most {
@@ -73,7 +73,7 @@ func (d *drawing) labelled(label string, c text.Color, s string, most int) {
 }
 
 // parted adds parts with dots between them, a line ending at a dot.
-func (d *drawing) parted(parts []string) {
+func (d *summary) parted(parts []string) {
 	line := ""
 	for _, p := range parts {
 		switch {
@@ -92,7 +92,7 @@ func (d *drawing) parted(parts []string) {
 }
 
 // title is the name, what it is, and at the end of the line whether it is whole.
-func (d *drawing) title(m *view.Model) {
+func (d *summary) title(m *view.Model) {
 	state, colour := stateOf(m)
 	ref := strings.TrimSpace(words.Inert(m.Ref))
 	var what []string
@@ -136,7 +136,7 @@ func stateOf(m *view.Model) (string, text.Color) {
 }
 
 // facts are what can be counted.
-func (d *drawing) facts(m *view.Model) {
+func (d *summary) facts(m *view.Model) {
 	parts := []string{
 		fmt.Sprintf("%s parameters in %s", words.Params(m.Params), count(m.Tensors, "tensor")),
 		fmt.Sprintf("%s in %s", words.Size(m.Bytes), count(int64(m.Shards), "shard")),
@@ -195,7 +195,7 @@ func percent(share float64) string {
 }
 
 // bars shows what the bytes are of, the largest parts first.
-func (d *drawing) bars(label string, shares []view.Share, total int64) {
+func (d *summary) bars(label string, shares []view.Share, total int64) {
 	if total <= 0 || len(shares) == 0 {
 		return
 	}
@@ -241,7 +241,7 @@ func colourOf(status string) text.Color {
 }
 
 // verdict lists the first gaps, or why there is no verdict.
-func (d *drawing) verdict(m *view.Model) {
+func (d *summary) verdict(m *view.Model) {
 	v := &m.Verdict
 	if m.Problem != "" {
 		d.labelled("problem", yellow, words.Line(m.Problem), 3)
@@ -262,7 +262,7 @@ func (d *drawing) verdict(m *view.Model) {
 }
 
 // findings lists what ingest found, faults first.
-func (d *drawing) findings(m *view.Model) {
+func (d *summary) findings(m *view.Model) {
 	shown := 0
 	for _, note := range []bool{false, true} {
 		for _, f := range m.Findings {
