@@ -43,7 +43,8 @@ func exportCommand(a *app) *cobra.Command {
 		Long: `Plans every output tensor, checks for gaps, streams the shards, reads them back,
 and renames the finished folder into place with a receipt in it. With a gap
 nothing is written. MODEL is a model of the registry, or a path, which is
-ingested first. The result is registered as MODEL-mlx.`,
+ingested first. The result is registered under the name of the folder, as an
+ingest of it would be: the next revision of a model of that name.`,
 		Example: `  wreg export hunyuan --target mlx --out ./hunyuan-mlx
   wreg export hunyuan --dtype float16 --out ./hy16 --dry-run
   wreg export hunyuan -q --q-bits 8 --q-override '*.gate.wg=keep' --out ./hy8
@@ -73,7 +74,7 @@ ingested first. The result is registered as MODEL-mlx.`,
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the plan and what it needs, and write nothing; a table is folded")
 	f.BoolVar(&o.AllowUnused, "allow-unused", false, "list source tensors that no rule knows, and go on; never those of packed weights or adapters, nor a head")
 	f.BoolVar(&o.noRegister, "no-register", false, "do not register the result")
-	f.StringVar(&o.name, "name", "", "register the result under `NAME` (default MODEL-mlx)")
+	f.StringVar(&o.name, "name", "", "register the result under `NAME` (default: the name of the --out folder)")
 	f.StringVar(&o.memory, "memory", "", "bound on buffers (default 512MiB)")
 	f.IntVarP(&o.Jobs, "jobs", "j", 0, "workers (default one per core, plus one)")
 	f.StringVar(&o.Prove, "prove", "xxh3", "how bytes are proven: xxh3 or sha256")
@@ -93,10 +94,7 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	if o.Out == "" {
 		return errors.New("--out DIR is missing: say where to write")
 	}
-	ref, err := a.modelOrPath(c, model, o.naming.Whole())
-	if err != nil {
-		return err
-	}
+	var err error // of what was asked for, before a path is ingested
 	if o.dtype != "" {
 		if o.DType, err = parseDType(o.dtype); err != nil {
 			return err
@@ -119,6 +117,10 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		return err
 	}
 	if err := o.apply(c, &o.Options); err != nil {
+		return err
+	}
+	ref, err := a.modelOrPath(c, model, o.naming.Whole())
+	if err != nil {
 		return err
 	}
 	m := &meter{}
@@ -188,14 +190,33 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	if o.noRegister {
 		return a.done(done)
 	}
-	o.name = cmp.Or(o.name, source.Model+"-"+o.Target)
-	v, err := a.register(c.Context(), o, source, receipt)
+	o.name = cmp.Or(o.name, exportName(o.Out, source.Model, o.Target))
+	var v *registry.Revision
+	before, err := a.latest(o.name)
+	if err == nil {
+		v, err = a.register(c.Context(), o, source, receipt)
+	}
 	if err != nil {
 		return fmt.Errorf("%s is complete, but was not registered: %w", o.Out, err)
 	}
-	a.say("registered as %s", v.Ref())
+	if before != nil && before.Root != v.Root {
+		a.say("registered as %s; %s is %s", v.Ref(), before.Ref(), before.Root)
+	} else {
+		a.say("registered as %s", v.Ref())
+	}
 	done[8].value = v.Ref()
 	return a.done(done)
+}
+
+// exportName is what an export is registered as when no one says: what an ingest of its
+// folder would call it. It is no revision of the model that it was made from: where the
+// folder has that name, or one that no model can have, the target tells them apart.
+func exportName(out, source, target string) string {
+	name := modelName(out)
+	if name == source || registry.CheckName(name) != nil {
+		return source + "-" + target
+	}
+	return name
 }
 
 // register stores an exported folder as a model. What its tensors are is known
