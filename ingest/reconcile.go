@@ -270,20 +270,21 @@ func (c *Checkpoint) rename() error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Path(), err)
 	}
-	where := make([]location, len(from))
+	where, names := make([]location, len(from)), make(map[string]string, len(from))
 	for i, k := range from {
 		where[i] = c.where[k]
+		names[c.tensors[k].Path] = renamed[i].Path
 	}
 	c.tensors, c.where, c.left = renamed, where, left
 	rivals := c.rival[:0]
 	for _, r := range c.rival {
-		if name, ok := c.naming.Name(r.path); ok {
+		if name, ok := names[r.path]; ok {
 			rivals = append(rivals, rival{name, r.at})
 		}
 	}
 	c.rival = rivals
 	for i := range c.findings {
-		if name, ok := c.naming.Name(c.findings[i].Tensor); ok {
+		if name, ok := names[c.findings[i].Tensor]; ok {
 			c.findings[i].Tensor = name
 		}
 	}

@@ -68,6 +68,35 @@ func TestWrappedNames(t *testing.T) {
 	}
 }
 
+// Where only some modules were wrapped, the others stay as they are.
+func TestPartlyWrappedNames(t *testing.T) {
+	for name, c := range goldens(t) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			segment := func(path string) string { return path[:strings.IndexByte(path+".", '.')] }
+			_, _, whole := resolve(t, c, c.Source)
+			list, inside := slices.Clone(c.Source), map[string]bool{}
+			for i := range list {
+				if name := segment(list[i].Path); i%3 > 0 || !inside[name] {
+					inside[name] = true
+					list[i].Path = "module." + list[i].Path
+				}
+			}
+			_, _, r := resolve(t, c, list)
+			if len(r.Gaps) != 1 || r.Gaps[0].Remedy != "ingest again with --strip module." || !strings.Contains(r.Gaps[0].Reason, "nothing is missing") || strings.Contains(r.Gaps[0].Reason, "left out") {
+				t.Fatalf("%d gaps, the first %v", len(r.Gaps), first(r.Gaps))
+			}
+			renamed, _, left, err := tensor.Naming{Strip: "module."}.Renamed(newSource(list).list)
+			if err != nil || len(left) > 0 {
+				t.Fatalf("%v left out, %v", left, err)
+			}
+			if _, _, r := resolve(t, c, renamed); len(r.Gaps) != len(whole.Gaps) || len(r.Unused) != len(whole.Unused) {
+				t.Errorf("read with --strip module. it has other gaps: %v", first(r.Gaps))
+			}
+		})
+	}
+}
+
 // A decoder by itself lacks the prefix that it has in the whole model; what is missing
 // besides is counted.
 func TestBareNames(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 //
 // A name that does not begin with Strip is no part of the model and left out (an
 // optimizer's states beside state_dict.), but for those of heads, which training code
-// keeps beside what it wraps. Segments that only wrap are taken out of every name.
+// keeps beside what it wraps, and those that are called as the others are then, where only
+// some modules were wrapped. Segments that only wrap are taken out of every name.
 type Naming struct{ Strip, Add string }
 
 // wrappers are the segments that training tools put into names, in front or inside.
@@ -76,15 +77,14 @@ func (n Naming) Whole() Naming {
 // the whole of a name, and no name is left out for lacking them.
 func (n Naming) Inside() bool { return n.Strip != "" && Unwrapped(n.Strip) == "" }
 
-// Name is what a path becomes; ok is false where it is left out.
+// Name is what a path becomes, whatever others there are; ok is false where it is left out.
 func (n Naming) Name(path string) (name string, ok bool) {
 	if n.IsZero() {
 		return path, true
 	}
 	rest, ok := strings.CutPrefix(path, n.Strip)
 	rest = Unwrapped(rest)
-	first, _, _ := strings.Cut(rest, ".")
-	head := slices.Contains(heads, first)
+	head := slices.Contains(heads, firstSegment(rest))
 	if !ok && !head && !n.Inside() || rest == "" {
 		return "", false
 	}
@@ -99,12 +99,13 @@ func (n Naming) Name(path string) (name string, ok bool) {
 // nothing begins with Strip, or two tensors get one name.
 func (n Naming) Renamed(list List) (renamed List, from []int, left List, err error) {
 	found := n.Strip == ""
+	var outside []int
 	for i := range list {
 		path := list[i].Path
 		found = found || strings.HasPrefix(path, n.Strip) || n.Inside() && Unwrapped(path) != path
 		name, ok := n.Name(path)
-		if !ok {
-			left = append(left, list[i])
+		if !ok || !n.Inside() && !strings.HasPrefix(path, n.Strip) {
+			outside = append(outside, i)
 			continue
 		}
 		t := list[i]
@@ -113,6 +114,17 @@ func (n Naming) Renamed(list List) (renamed List, from []int, left List, err err
 	}
 	if !found {
 		return nil, nil, nil, n.absent(list)
+	}
+	if len(outside) > 0 {
+		stays := staying(list, outside, renamed)
+		for _, i := range outside {
+			t := list[i]
+			if t.Path = Unwrapped(t.Path); !stays[firstSegment(t.Path)] {
+				left = append(left, list[i])
+				continue
+			}
+			renamed, from = append(renamed, t), append(from, i)
+		}
 	}
 	order := make([]int, len(renamed))
 	for i := range order {
@@ -127,6 +139,31 @@ func (n Naming) Renamed(list List) (renamed List, from []int, left List, err err
 		}
 	}
 	return sorted, places, left, nil
+}
+
+// staying are the first segments of the tensors outside of a prefix that stay: heads, and
+// those of tensors inside of it, unless one is there twice then, as where it is of a second
+// set of weights.
+func staying(list List, outside []int, renamed List) map[string]bool {
+	taken, stays := make(map[string]bool, len(renamed)), map[string]bool{}
+	for _, head := range heads {
+		stays[head] = true
+	}
+	for i := range renamed {
+		taken[renamed[i].Path] = true
+		stays[firstSegment(renamed[i].Path)] = true
+	}
+	for _, i := range outside {
+		if name := Unwrapped(list[i].Path); taken[name] {
+			stays[firstSegment(name)] = false
+		}
+	}
+	return stays
+}
+
+func firstSegment(path string) string {
+	first, _, _ := strings.Cut(path, ".")
+	return first
 }
 
 // maxPrefixes bounds the prefixes that one which is not there is compared with.

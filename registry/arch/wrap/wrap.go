@@ -94,7 +94,7 @@ func (e *Expected) Guess(names Names) []Guess {
 	})
 	var list []Guess
 	for n, fit := range found {
-		if fit > asIs || n.Inside() {
+		if fit > asIs || n.Inside() || n.Add == "" { // those that lack the prefix may stay
 			list = append(list, Guess{n, fit, of})
 		}
 	}
@@ -186,18 +186,14 @@ func (g *Guess) Says(list tensor.List, arch, missing string, all []Guess) (path,
 	if g.Strip == "" {
 		return g.Add + "*", fmt.Sprintf("the names lack %s, which those of %s begin with; with it %s", g.Add, arch, missing), remedy
 	}
-	begin, left, outside := 0, 0, ""
+	begin := 0
 	for i := range list {
 		name := list[i].Path
 		if strings.HasPrefix(name, g.Strip) || g.Inside() && tensor.Unwrapped(name) != name {
 			begin++
 		}
-		if _, kept := g.Name(name); !kept {
-			if left++; left == 1 {
-				outside = name
-			}
-		}
 	}
+	_, _, left, _ := g.Renamed(list)
 	count := fmt.Sprintf("%d of %d names", begin, len(list))
 	if begin == len(list) {
 		count = fmt.Sprintf("all %d names", begin)
@@ -211,8 +207,8 @@ func (g *Guess) Says(list tensor.List, arch, missing string, all []Guess) (path,
 	} else {
 		reason = fmt.Sprintf("%s %s; without it %s", count, where, missing)
 	}
-	if left > 0 {
-		reason += fmt.Sprintf("; outside of it %d would be left out (%s)", left, outside)
+	if len(left) > 0 {
+		reason += fmt.Sprintf("; outside of it %d would be left out (%s)", len(left), left[0].Path)
 	}
 	for _, strip := range rivals(g, all) {
 		reason += fmt.Sprintf("; as many names fit without %s", strip)
