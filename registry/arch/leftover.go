@@ -213,8 +213,12 @@ func (a *Arch) keeps(ctx context.Context, c *Config, src Source, path string) bo
 	if err != nil {
 		return false
 	}
-	res, _, err := a.resolve(r)
-	return err == nil && len(res.Gaps) == 0 && !slices.ContainsFunc(res.Drops, func(d Drop) bool { return d.Path == path })
+	res, used, outcomes, err := a.made(r)
+	if err != nil {
+		return false
+	}
+	r.leftover(res, used, outcomes)
+	return r.Over() == nil && len(res.Gaps) == 0 && !slices.ContainsFunc(res.Drops, func(d Drop) bool { return d.Path == path })
 }
 
 // dropped finds the first rule that drops a path, under its own name or renamed.

@@ -20,7 +20,7 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 	if err != nil {
 		return nil, err
 	}
-	res, used, err := a.resolve(r)
+	res, used, outcomes, err := a.made(r)
 	if err != nil {
 		return nil, err
 	}
@@ -31,9 +31,10 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 		}
 	}
 	if gaps, err := r.wrapped(lacking, a.onPaper(ctx, c)); gaps != nil || err != nil {
-		res.Gaps, res.Drops, res.Unused = gaps, nil, nil
+		res.Gaps = gaps
 		return res, err
 	}
+	r.leftover(res, used, outcomes)
 	r.unmerged(res)
 	shares(res)
 	r.tied(ctx, c, res, used)
@@ -42,11 +43,11 @@ func (a *Arch) Resolve(ctx context.Context, c *Config, src Source) (*Resolution,
 	return res, r.Over()
 }
 
-// resolve is Resolve without a look at what is dropped; used are the tensors that
+// made is Resolve without a look at what nothing is made of; used are the tensors that
 // something is made of.
-func (a *Arch) resolve(r *match) (res *Resolution, used map[string]bool, err error) {
+func (a *Arch) made(r *match) (res *Resolution, used map[string]bool, outcomes []outcome, err error) {
 	res, used = &Resolution{Arch: a}, map[string]bool{}
-	outcomes, err := r.chooseAll(func(o *outcome) {
+	outcomes, err = r.chooseAll(func(o *outcome) {
 		for _, p := range o.parts {
 			n := p.node()
 			n.Sources(func(path string) { used[path] = true })
@@ -54,19 +55,18 @@ func (a *Arch) resolve(r *match) (res *Resolution, used map[string]bool, err err
 		}
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	res.Layout, res.Why = r.layout(outcomes)
 	if res.Gaps, err = r.gaps(outcomes, res.Layout, used); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	for i, it := range r.Outputs {
 		if o := &outcomes[i]; o.chosen >= 0 || lacking(it, o) {
 			res.Targets = append(res.Targets, r.targets(it, o)...)
 		}
 	}
-	r.leftover(res, used, outcomes)
-	return res, used, r.Over()
+	return res, used, outcomes, r.Over()
 }
 
 // Lacks lists what is missing, changed or there twice, as Resolve does, but sooner:

@@ -51,8 +51,8 @@ func TestRenamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		naming           Naming
-		list             List
+		naming        Naming
+		list          List
 		want, outside string
 	}{
 		{Naming{Strip: "module."}, list("model.a", "model._orig_mod.c", "module.model.b", "optimizer.a"), "model.a model.c model.b", "optimizer.a"},
