@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -122,7 +121,7 @@ func (m *cells) path(path string) (*cell, error) {
 }
 
 func mapOf(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch.Arch, spot func(string) spot) (*Map, error) {
-	res, err := query.Resolve(ctx, s, v, a)
+	res, err := resolve(ctx, s, v, a)
 	if err != nil {
 		return nil, err
 	}

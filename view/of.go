@@ -3,32 +3,37 @@ package view
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
 )
 
+// NoConfig says why a checkpoint without config.json is not judged.
+const NoConfig = "no config.json, so its architecture is unknown; put that of the model into a folder with the weights and ingest the folder"
+
+// resolve matches a revision with its architecture.
+func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch.Arch) (*arch.Resolution, error) {
+	if len(v.Config) == 0 && v.Adapter == nil {
+		return nil, fmt.Errorf("%s: %s", v.Ref(), NoConfig)
+	}
+	return query.Resolve(ctx, s, v, a)
+}
+
 // Of is a revision at a glance. a is nil, or in place of the architecture that
 // config.json names. That there is none is not an error: Problem says why.
 func Of(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch.Arch) (*Model, error) {
-	m := &Model{
-		Ref: v.Ref(), Root: v.Root, Created: v.Created.UTC(), Tool: v.Tool, Source: v.Source, Layout: v.Layout,
-		Tensors: int64(v.Tensors), Files: len(v.Files),
-	}
-	res, err := query.Resolve(ctx, s, v, a)
+	res, err := resolve(ctx, s, v, a)
 	if _, damaged := errors.AsType[*registry.DamagedError](err); damaged || ctx.Err() != nil {
 		return nil, err
 	}
+	why := ""
 	if err != nil {
-		m.Problem = err.Error()
-	} else {
-		m.Arch, m.Layout = res.Arch.Name, res.Layout
+		why = strings.TrimPrefix(err.Error(), v.Ref()+": ")
 	}
-	m.Findings = make([]Finding, len(v.Findings))
-	for i, f := range v.Findings {
-		m.Findings[i] = Finding{f.Rule, f.File, f.Tensor, f.Message, f.Note()}
-	}
+	m := Brief(v, res, why, nil)
 	t := &tally{model: m, dtypes: map[string]*Share{}, components: map[string]*Share{}, extent: newExtent(), large: Large{}}
 	if err := t.count(ctx, s, v, res); err != nil {
 		return nil, err

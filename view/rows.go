@@ -78,6 +78,12 @@ func (r *rows) elements(i int) int64 {
 	return 0 // damaged, which the block reports
 }
 
+// recorded are the statistics of row i that are added up.
+func (r *rows) recorded(i int) tensor.Stats {
+	x := &r.stats
+	return tensor.Stats{AbsMax: x.AbsMax.At(i), NaNs: x.NaNs.At(i), Infs: x.Infs.At(i), Zeros: x.Zeros.At(i)}
+}
+
 // absMax is the greatest magnitude in row i; ok is false where none was recorded, or where
 // nothing is finite.
 func (r *rows) absMax(i int) (x float64, ok bool) {

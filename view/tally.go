@@ -43,9 +43,14 @@ func (t *tally) count(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 			t.model.Bytes += size
 			component.add(n, size)
 			share(t.dtypes, name).add(n, size)
-			values.add(b, i)
-			if x, ok := b.absMax(i); ok && x > greatest[tensor.F16] {
-				t.large.Add(b.Path(i), x)
+			if b.taken.At(i) != 0 {
+				x := b.recorded(i)
+				path := ""
+				if x.AbsMax > values.AbsMax || x.AbsMax > greatest[tensor.F16] || values.AbsMaxAt == "" {
+					path = b.Path(i)
+				}
+				values.add(&x, b.elements(i), path)
+				t.large.Add(path, x.AbsMax)
 			}
 			files[b.Files().Code().At(i)] = true
 		}
@@ -224,19 +229,19 @@ func sorted(of map[string]*Share) []Share {
 	return list
 }
 
-// add counts row i.
-func (v *Values) add(b *rows, i int) {
-	if b.taken.At(i) == 0 {
-		return
-	}
+// add counts a tensor of n elements.
+func (v *Values) add(s *tensor.Stats, n int64, path string) {
 	v.Tensors++
-	v.NaNs += b.stats.NaNs.At(i)
-	v.Infs += b.stats.Infs.At(i)
-	if n := b.elements(i); n > 0 && b.stats.Zeros.At(i) == n {
+	v.NaNs += s.NaNs
+	v.Infs += s.Infs
+	if n > 0 && s.Zeros == n {
 		v.Zero++
 	}
-	if x, ok := b.absMax(i); ok && (x > v.AbsMax || v.AbsMaxAt == "") {
-		v.AbsMax, v.AbsMaxAt = x, b.Path(i)
+	if s.AbsMax == 0 && s.NaNs+s.Infs == n { // nothing is finite
+		return
+	}
+	if s.AbsMax > v.AbsMax || v.AbsMaxAt == "" {
+		v.AbsMax, v.AbsMaxAt = s.AbsMax, path
 	}
 }
 

@@ -26,6 +26,35 @@ func (l Large) Add(path string, absMax float64) {
 // greatest are the greatest finite values of the types that a cast can exceed.
 var greatest = map[tensor.DType]float64{tensor.F16: 65504, tensor.BF16: 0x1.FEp127}
 
+// Brief is a model at a glance as far as an ingest knows it, without another look at the
+// registry; why says why res is nil.
+func Brief(v *registry.Revision, res *arch.Resolution, why string, tensors []tensor.Info) *Model {
+	m := &Model{Ref: v.Ref(), Root: v.Root, Created: v.Created.UTC(), Tool: v.Tool, Source: v.Source, Layout: v.Layout,
+		Problem: why, Tensors: int64(v.Tensors), Files: len(v.Files)}
+	if res != nil {
+		m.Arch, m.Layout = res.Arch.Name, res.Layout
+	}
+	m.Findings = make([]Finding, len(v.Findings))
+	for i, f := range v.Findings {
+		m.Findings[i] = Finding{f.Rule, f.File, f.Tensor, f.Message, f.Note()}
+	}
+	values, large := &Values{}, Large{}
+	for i := range tensors {
+		t := &tensors[i]
+		if t.Stats == nil {
+			continue
+		}
+		n, _ := t.Shape.Numel()
+		values.add(t.Stats, n, t.Path)
+		large.Add(t.Path, t.Stats.AbsMax)
+	}
+	if values.Tensors > 0 {
+		m.Values = values
+	}
+	m.Verdict = Judge(v, res, large)
+	return m
+}
+
 // Judge says whether a revision is what its architecture expects. res is nil where there
 // is none; its gaps have the remedies that query.Remedied gives them.
 func Judge(v *registry.Revision, res *arch.Resolution, large Large) Verdict {
@@ -37,6 +66,9 @@ func Judge(v *registry.Revision, res *arch.Resolution, large Large) Verdict {
 	out.State, out.Export = Whole, exported(v.Config, res, large)
 	if out.Gaps = int64(len(res.Gaps)); out.Gaps > 0 {
 		out.State, out.Lines = Gapped, fold(res.Gaps)
+		if g := &res.Gaps[0]; g.All {
+			out.Note = g.Reason + "; " + g.Remedy
+		}
 		out.Next = []string{"wreg coverage " + v.Ref(), fmt.Sprintf("wreg query 'gaps in %s'", v.Ref())}
 	} else if res.Layout != arch.MLX {
 		out.Next = []string{fmt.Sprintf("wreg export %s --out %s", v.Ref(), tensor.ShellWord(v.Model+"-mlx"))}

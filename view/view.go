@@ -88,6 +88,7 @@ type Verdict struct {
 	Changed  int64    `json:"changed"`
 	Extra    int64    `json:"extra"`
 	Lines    []Line   `json:"lines,omitempty"` // the gaps, folded
+	Note     string   `json:"note,omitempty"`  // what is to be done before anything else: all names are otherwise
 	Findings int      `json:"findings"`        // of ingest, that are faults
 	Export   string   `json:"export"`          // what wreg export --target mlx would do
 	Next     []string `json:"next"`            // commands worth typing, checked to be right

@@ -15,6 +15,7 @@ import (
 	"wreg/registry/arch/wrap"
 	"wreg/registry/tensor"
 	"wreg/synth"
+	"wreg/view"
 )
 
 func archCommand(a *app) *cobra.Command {
@@ -177,7 +178,7 @@ func configOf(v *registry.Revision) (*arch.Config, error) {
 		return nil, wrap.NoModel(v.Ref(), v.Adapter)
 	}
 	if len(v.Config) == 0 {
-		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown; put that of the model into a folder with the weights and ingest the folder", v.Ref())
+		return nil, fmt.Errorf("%s: %s", v.Ref(), view.NoConfig)
 	}
 	cfg, err := arch.ParseConfig(v.Config)
 	if err != nil {

@@ -70,9 +70,6 @@ func (a *app) coverage(ctx context.Context, s *registry.Snapshot, v *registry.Re
 	if err != nil {
 		return nil, err
 	}
-	if _, err := configOf(v); err != nil {
-		return nil, err
-	}
 	if by == view.ByExpert {
 		return view.Experts(ctx, s, v, ar, layer)
 	}

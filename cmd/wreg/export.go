@@ -285,7 +285,7 @@ func (a *app) modelOrPath(c *cobra.Command, model string, n tensor.Naming) (ref 
 	case err != nil:
 		return model, nil // let the registry say that it does not know it
 	}
-	v, state, err := a.ingest(c.Context(), path, ingestOptions{naming: n})
+	v, _, state, err := a.ingest(c.Context(), path, ingestOptions{naming: n})
 	if err != nil {
 		return "", err
 	}

@@ -16,10 +16,13 @@ import (
 
 	"wreg/ingest"
 	"wreg/ingest/folder"
+	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/arch/wrap"
 	"wreg/registry/tensor"
+	"wreg/view"
+	viewtext "wreg/view/text"
 )
 
 // ingestOptions are the flags of wreg ingest.
@@ -64,10 +67,11 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 			askHugePages()
 			var errs []error
 			rep := &report{columns: []string{"model", "tensors", "bytes", "findings", "state"}}
-			found := false
+			found, verdicts := false, []view.Verdict{}
+			var ends []func()
 			o.naming = o.naming.Whole()
 			for _, path := range args {
-				v, state, err := a.ingest(c.Context(), path, o)
+				v, m, state, err := a.ingest(c.Context(), path, o)
 				if err != nil {
 					if len(args) > 1 && !strings.HasPrefix(err.Error(), path) {
 						err = fmt.Errorf("%s: %w", path, err)
@@ -80,8 +84,15 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 				for _, f := range v.Findings {
 					a.say("%s: %s: %s", v.Ref(), f.Rule, f.Message)
 				}
+				ends = append(ends, func() { a.sayVerdict(v, m) })
+				verdicts = append(verdicts, m.Verdict)
 			}
-			if err := errors.Join(append(errs, a.print(rep))...); err != nil {
+			rep.head = []field{{"verdicts", verdicts}}
+			errs = append(errs, a.print(rep))
+			for _, end := range ends {
+				end()
+			}
+			if err := errors.Join(errs...); err != nil {
 				return err
 			}
 			if found {
@@ -97,7 +108,7 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 	f.BoolVar(&o.noStats, "no-stats", false, "hashes only, no minimum, maximum, NaN counts")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one per core)")
 	namingFlags(f, &o.naming)
-	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree, or something is damaged; notes of how a file was read are none), 2 trouble (refused; nothing was registered)")
+	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree, or something is damaged; notes of how a file was read are none), 2 trouble (refused; nothing was registered); gaps are told, and change no status")
 }
 
 // What an ingest may hold is bounded by the headers, and the largest take some
@@ -112,32 +123,32 @@ func lessGarbage() {
 }
 
 // ingest registers one checkpoint; state says what was done.
-func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*registry.Revision, string, error) {
-	path, err := checkpointPath(path)
-	if err != nil {
-		return nil, "", err
+func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (v *registry.Revision, m *view.Model, state string, err error) {
+	if path, err = checkpointPath(path); err != nil {
+		return nil, nil, "", err
 	}
 	c, err := ingest.Open(ctx, path, ingest.Options{Jobs: o.jobs, Naming: o.naming})
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
 	defer c.Close()
 	a.sayLeft(c.Left(), o.naming)
 	if len(c.Tensors()) == 0 {
-		return nil, "", noTensor(path, c.Findings())
+		return nil, nil, "", noTensor(path, c.Findings())
 	}
-	v := registry.Revision{
+	now := registry.Revision{
 		Model: cmp.Or(o.name, modelName(c.Path())), Root: c.Path(), Config: c.Config(), Files: c.Files(),
 		Findings: c.Findings(), Created: time.Now().UTC(), Tool: tool, Hashed: !o.noHash, Naming: o.naming, Adapter: c.Adapter(),
 	}
-	if old, err := a.latest(v.Model); err != nil {
-		return nil, "", err
-	} else if old != nil && !o.rehash && (old.Hashed || o.noHash) && unchanged(old, &v) {
+	if old, err := a.latest(now.Model); err != nil {
+		return nil, nil, "", err
+	} else if old != nil && !o.rehash && (old.Hashed || o.noHash) && unchanged(old, &now) {
 		a.say("%s: unchanged since %s (size, modification time, inode); --rehash reads it again", old.Ref(), old.Created.Local().Format("2006-01-02 15:04"))
-		return old, "unchanged", nil
+		m, err := a.glanceAt(ctx, old)
+		return old, m, "unchanged", err
 	}
-	if err := registry.CheckName(v.Model); err != nil { // before hours of reading
-		return nil, "", err
+	if err := registry.CheckName(now.Model); err != nil { // before hours of reading
+		return nil, nil, "", err
 	}
 	tensors := c.Tensors()
 	if !o.noHash {
@@ -145,35 +156,58 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (*regist
 		for _, t := range tensors {
 			total += t.Bytes
 		}
-		m := a.meter(v.Model, total)
-		tensors, err = c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: o.noStats, Progress: m.add})
-		m.stop()
+		meter := a.meter(now.Model, total)
+		tensors, err = c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: o.noStats, Progress: meter.add})
+		meter.stop()
 		if err != nil {
-			return nil, "", err
+			return nil, nil, "", err
 		}
 	}
-	res, found, err := matched(ctx, c, tensors)
+	res, why, found, err := matched(ctx, c, tensors)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
 	if res != nil {
-		v.Layout = res.Layout
+		now.Layout = res.Layout
 	}
-	v.Findings = append(slices.Clone(c.Findings()), found...) // with the bytes read, duplicates are told equal or not
-	var put *registry.Revision
+	now.Findings = append(slices.Clone(c.Findings()), found...) // with the bytes read, duplicates are told equal or not
 	err = a.open(registry.Options{}, func(r *registry.Registry) (err error) {
-		put, err = r.Put(ctx, v, tensors)
+		v, err = r.Put(ctx, now, tensors)
 		return err
 	})
 	if err != nil {
-		return nil, "", err
+		return nil, nil, "", err
 	}
-	if put.Adapter != nil {
-		a.say("%s: %s, not a model", put.Ref(), wrap.ReadTrained(put.Adapter).Text())
-	} else if g := allNames(res); g != nil {
-		a.say("%s: %s; %s", put.Ref(), g.Reason, g.Remedy)
+	if res != nil && len(res.Gaps) > 0 && !res.Gaps[0].All {
+		err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error { return query.Remedied(ctx, s, v, res.Gaps) })
+		if err != nil {
+			return nil, nil, "", err
+		}
 	}
-	return put, "registered", nil
+	return v, view.Brief(v, res, why, tensors), "registered", nil
+}
+
+// sayVerdict is what an ingest ends with.
+func (a *app) sayVerdict(v *registry.Revision, m *view.Model) {
+	lines := viewtext.Verdict(m)
+	if v.Adapter != nil {
+		lines = []string{wrap.ReadTrained(v.Adapter).Text() + ", not a model"}
+	}
+	for _, l := range lines {
+		a.say("%s: %s", v.Ref(), l)
+	}
+}
+
+// glanceAt is what ingest says of a revision that was registered before.
+func (a *app) glanceAt(ctx context.Context, v *registry.Revision) (m *view.Model, err error) {
+	if a.quiet {
+		return view.Brief(v, nil, "", nil), nil
+	}
+	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+		m, err = view.Of(ctx, s, v, nil)
+		return err
+	})
+	return m, err
 }
 
 // noTensor refuses a checkpoint without tensors, with the first of what was found
@@ -266,33 +300,36 @@ func modelName(path string) string {
 	return base
 }
 
-// matched lays a checkpoint against its architecture, nil when that is unknown, and says
-// what in config.json keeps the architecture from being made.
-func matched(ctx context.Context, c *ingest.Checkpoint, tensors []tensor.Info) (res *arch.Resolution, found []tensor.Finding, err error) {
+// matched lays a checkpoint against its architecture, nil when that is unknown: why says so,
+// and found what in config.json keeps the architecture from being made.
+func matched(ctx context.Context, c *ingest.Checkpoint, tensors []tensor.Info) (res *arch.Resolution, why string, found []tensor.Finding, err error) {
 	if c.Adapter() != nil { // a config.json beside it is its base model's
-		return nil, nil, nil
+		return nil, "", nil, nil
+	}
+	if len(c.Config()) == 0 {
+		return nil, view.NoConfig, nil, nil
 	}
 	cfg, err := arch.ParseConfig(c.Config())
 	if err != nil {
-		return nil, nil, nil // said by package ingest
+		return nil, err.Error(), nil, nil // said by package ingest
 	}
 	ar, err := arch.FindFor(cfg, tensor.List(tensors))
 	if err != nil {
-		return nil, nil, nil
+		return nil, err.Error(), nil, nil
 	}
 	res, err = ar.Resolve(ctx, cfg, tensor.List(tensors))
 	var fault *arch.Error
 	switch {
 	case err == nil:
-		return res, nil, nil
+		return res, "", nil, nil
 	case errors.As(err, &fault) && fault.Refused:
-		return nil, nil, nil // which says nothing of the file
+		return nil, err.Error(), nil, nil // which says nothing of the file
 	case ctx.Err() == nil:
 		why := err.Error()
 		if fault != nil {
 			why = strings.TrimPrefix(fault.Lines()[0], "config.json: ")
 		}
-		return nil, []tensor.Finding{{Rule: "config-value", File: "config.json", Message: fmt.Sprintf("config.json: no %s can be made of it: %s", cfg.ModelType(), why)}}, nil
+		return nil, "", []tensor.Finding{{Rule: "config-value", File: "config.json", Message: fmt.Sprintf("config.json: no %s can be made of it: %s", cfg.ModelType(), why)}}, nil
 	}
-	return nil, nil, err
+	return nil, "", nil, err
 }

@@ -90,7 +90,7 @@ func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) 
 	if c.Adapter() != nil {
 		a.say("%s: %s, not a model", path, wrap.ReadTrained(c.Adapter()).Text())
 	}
-	res, found, err := matched(ctx, c, c.Tensors())
+	res, _, found, err := matched(ctx, c, c.Tensors())
 	if err != nil {
 		return nil, at, err
 	}
