@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"wreg/ingest/regular"
 	"wreg/query"
+	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 // maxChecks bounds a file of checks, in bytes.
@@ -46,6 +50,46 @@ func parseExpectation(text string) (expectation, error) {
 		return expectation{}, fmt.Errorf("expect %q: want none, some or = N", text)
 	}
 	return expectation{text, func(n int) bool { return n == want }}, nil
+}
+
+// What comes of a check.
+const (
+	checkPass  = "pass"
+	checkFail  = "fail"
+	checkError = "error" // it could not be asked
+)
+
+// outcome is how a check went: message says what to do where it did not pass.
+type outcome struct {
+	result, message string
+	answer          *query.Result
+	err             error
+}
+
+// run asks a check's query; model stands for that of a query without an in clause.
+func (c *savedCheck) run(ctx context.Context, s *registry.Snapshot, model string) outcome {
+	res, err := c.query.Run(ctx, s, query.Options{Model: model})
+	if err != nil {
+		return outcome{result: checkError, message: err.Error(), err: err}
+	}
+	if c.expect.ok(len(res.Rows)) {
+		return outcome{result: checkPass, answer: res}
+	}
+	ask := []string{"wreg", "query", c.text}
+	if model != "" {
+		ask = append(ask, "-m", model)
+	}
+	return outcome{result: checkFail, answer: res,
+		message: fmt.Sprintf("expected %s, the answer has %s; %s", c.expect.text, tensor.Count(len(res.Rows), "row"), shellLine(ask))}
+}
+
+// readChecks reads the checks of a file.
+func readChecks(file string) ([]*savedCheck, error) {
+	text, err := regular.Read(file, maxChecks)
+	if err != nil {
+		return nil, err
+	}
+	return parseChecks(file, string(text))
 }
 
 // parseChecks reads a file of checks; every fault in it is reported.

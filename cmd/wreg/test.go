@@ -6,10 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"wreg/ingest/regular"
-	"wreg/query"
 	"wreg/registry"
-	"wreg/registry/tensor"
 )
 
 func testCommand(a *app) *cobra.Command {
@@ -25,50 +22,39 @@ an in clause.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeModels,
 		RunE: func(c *cobra.Command, args []string) error {
-			text, err := regular.Read(file, maxChecks)
+			checks, err := readChecks(file)
 			if err != nil {
 				return err
 			}
-			checks, err := parseChecks(file, string(text))
-			if err != nil {
-				return err
-			}
-			var opts query.Options
+			model := ""
 			if len(args) > 0 {
-				opts.Model = args[0]
+				model = args[0]
 			}
 			rep := &report{head: []field{{"checks", file}}, columns: []string{"check", "result", "expected", "rows", "message"}}
 			failed := 0
 			var broken []error
 			err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 				for _, check := range checks {
-					res, err := check.query.Run(c.Context(), s, opts)
+					went := check.run(c.Context(), s, model)
 					if err := c.Context().Err(); err != nil {
 						return err
 					}
-					at := []place{{file: file}}
+					at, err := []place{{file: file}}, went.err
 					if err == nil {
-						if at, err = a.places(s, res); len(at) == 0 {
+						if at, err = a.places(s, went.answer); len(at) == 0 {
 							at = []place{{file: file}}
 						}
 					}
 					rep.at = append(rep.at, at[0])
 					if err != nil { // the others are still worth knowing
 						broken = append(broken, fmt.Errorf("%s:%d: check %q: %w", file, check.line, check.name, err))
-						rep.rows = append(rep.rows, []any{check.name, "error", check.expect.text, nil, err.Error()})
+						rep.rows = append(rep.rows, []any{check.name, checkError, check.expect.text, nil, err.Error()})
 						continue
 					}
-					n, result, message := len(res.Rows), "pass", ""
-					if !check.expect.ok(n) {
+					if went.result == checkFail {
 						failed++
-						result = "fail"
-						ask := []string{"wreg", "query", check.text}
-						if opts.Model != "" {
-							ask = append(ask, "-m", opts.Model)
-						}
-						message = fmt.Sprintf("expected %s, the answer has %s; %s", check.expect.text, tensor.Count(n, "row"), shellLine(ask))
 					}
-					rep.rows = append(rep.rows, []any{check.name, result, check.expect.text, int64(n), message})
+					rep.rows = append(rep.rows, []any{check.name, went.result, check.expect.text, int64(len(went.answer.Rows)), went.message})
 				}
 				return nil
 			})
