@@ -8,13 +8,13 @@ STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME    ?= 10m
 ROUNDS      ?= 200
 
-.PHONY: demo test go-test purego arm64 cxx conformance wheel dist size bench lint fuzz torture race build setup clean
+.PHONY: demo test go-test purego arm64 cxx browser conformance wheel dist size bench lint fuzz torture race build setup clean
 
 demo:
 	$(GO) run ./cmd/wreg demo
 
 # Everything, from a bare machine with Go and Python 3.
-test: setup lint go-test purego arm64 cxx conformance wheel size
+test: setup lint go-test purego arm64 cxx browser conformance wheel size
 
 build:
 	$(GO) build -o $(BIN)/wreg ./cmd/wreg
@@ -33,6 +33,10 @@ arm64:
 # The Metal kernels as C++ by two compilers, with mutants and a strict front end.
 cxx:
 	$(GO) test -tags cxx ./accel/metal
+
+# The pages, in a real Chromium. WREG_SHOTS=DIR writes what they look like.
+browser:
+	$(GO) test -tags browser ./web/...
 
 # The consumers themselves: what mlx_lm, safetensors, numpy and gguf make of it.
 conformance: build $(VENV)/ready
@@ -56,6 +60,7 @@ bench: build $(VENV)/ready $(VENV)/bench-ready
 lint: $(STATICCHECK)
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt -w needed: $$unformatted" >&2; exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags browser ./web/...
 	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) vet ./...
 	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
 	$(STATICCHECK) ./...

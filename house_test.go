@@ -43,8 +43,9 @@ var rooms = map[string]struct {
 	"view/measure":     {[]string{"accel", "export/compute", "ingest", "registry/arch/op"}, "how far numbers are apart is read from bytes, whatever registry or architecture paired them"},
 	"view/text":        {[]string{"view", "view/words"}, "a terminal draws what was gathered, and asks nothing itself"},
 	"web":              {[]string{"view", "registry", "registry/arch", "query", "export/receipt"}, "a page shows what the command line says; it opens no checkpoint and writes nothing"},
+	"web/webtest":      {nil, "a browser is driven the same whatever the page"},
 	"shell":            {[]string{"registry", "query", "view"}, "the shell edits lines; what they answer is query's"},
-	"cmd":              {[]string{"view", "view/text", "web", "shell", "registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/expr", "query", "ingest", "export", "export/receipt", "accel", "synth"}, ""},
+	"cmd":              {[]string{"view", "view/text", "web", "shell", "registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/expr", "query", "ingest", "export", "export/receipt", "accel", "synth", "registry/disk"}, ""},
 
 	"registry/block":     {[]string{"registry/codec"}, "a block is bytes: it knows neither files nor transactions"},
 	"registry/boltfile":  {nil, "it knows bbolt's pages, and nothing of what a registry keeps in them"},
@@ -75,6 +76,7 @@ var owners = map[string][]string{
 	"github.com/jedib0t/go-pretty":     {"cmd", "view/text"},
 	"golang.org/x/term":                {"cmd"},
 	"golang.org/x/sync":                {"ingest/interrupt", "ingest", "registry/block", "synth", "export"},
+	"github.com/chromedp":              {"web/webtest"}, // behind the tag browser: no binary has it
 	"golang.org/x/sys":                 {"accel", "export", "ingest", "registry", "cmd"},
 }
 
@@ -82,7 +84,7 @@ var owners = map[string][]string{
 // checkpoints that tests read; ingest opens them.
 var testOnly = []string{
 	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/owenrumney/go-sarif",
-	"wreg/synth", "wreg/ingest", "wreg/accel",
+	"wreg/synth", "wreg/ingest", "wreg/accel", "wreg/web/webtest",
 }
 
 // maxLines is where a file must be split.
