@@ -35,6 +35,8 @@ var jsonLines = []struct {
 	{"show m", exitFine},
 	{"show m model.norm.weight", exitFine},
 	{"coverage m", exitFine},
+	{"report m -o m.html", exitFine},
+	{"report b -o b.html", exitFindings},
 	{"diff m b", exitFindings},
 	{"check", exitFine},
 	{"backup copy.db", exitFine},
@@ -56,7 +58,7 @@ var jsonLines = []struct {
 }
 
 // refusesJSON are the verbs that print text for people or a shell.
-var refusesJSON = []string{"demo", "completion bash", "completion zsh", "completion fish", "completion powershell", "arch", "accel", "completion", "", "help", "help export", "backup -"}
+var refusesJSON = []string{"demo", "completion bash", "completion zsh", "completion fish", "completion powershell", "arch", "accel", "completion", "", "help", "help export", "backup -", "report m -o -"}
 
 // jsonFolder is a folder with what the lines need, and a registry.
 func jsonFolder(t *testing.T) {

@@ -228,7 +228,7 @@ func unknown(c *cobra.Command, word string) error {
 // verbs lists every verb by the group it is shown in.
 func verbs() map[string][]func(*app) *cobra.Command {
 	return map[string][]func(*app) *cobra.Command{
-		"main": {demoCommand, ingestCommand, queryCommand, testCommand, exportCommand, verifyCommand},
+		"main": {demoCommand, ingestCommand, queryCommand, testCommand, exportCommand, verifyCommand, reportCommand},
 		"registry": {lsCommand, showCommand, coverageCommand, statsCommand, diffCommand, explainCommand, rmCommand,
 			checkCommand, backupCommand, compactCommand, gcCommand, mergeCommand},
 		"files": {lintCommand, reindexCommand, synthCommand, archCommand, accelCommand, versionCommand, manCommand},

@@ -1,0 +1,189 @@
+// The report: reads the data that stands in the page and shows it, section by section.
+"use strict";
+(async () => {
+  const { el, count, size, value, command, word } = wreg;
+  const text = (id) => document.getElementById(id).textContent;
+  const data = JSON.parse(text("data"));
+  const { model, left } = data, verdict = model.verdict, ref = word(model.model);
+  const main = document.getElementById("main");
+  const links = [];
+  main.replaceChildren();
+  document.title = model.model + " · wreg report";
+
+  // section begins one, with the command that says the same.
+  function section(id, title, line, ...children) {
+    const short = id[0].toUpperCase() + id.slice(1);
+    const e = el("section", { id, "aria-labelledby": id + "-title" },
+      el("div", { class: "section-head" }, el("h2", { id: id + "-title" }, title), line && command(line)), children);
+    links.push([id, short]);
+    main.append(e);
+    return e;
+  }
+  const more = (n, line) => n ? el("p", { class: "soft" }, "and " + count(n) + " more: ", command(line)) : null;
+  const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter(([, v]) => v !== undefined && v !== null && v !== "")
+    .map(([name, v]) => el("div", {}, el("dt", {}, name), el("dd", {}, v))));
+  const words = (list) => list.filter(Boolean).join(" · ");
+
+  const failed = data.checks.filter((c) => c.result !== "pass").length;
+  const faults = data.findings.filter((f) => !f.note);
+  const values = model.values;
+  const bad = (n) => n > 0 ? "bad" : "good";
+
+  // Overview.
+  {
+    const [kind, title, about] = {
+      whole: ["good", "Whole", "Every tensor that " + model.arch + " needs is there, and nothing else is."],
+      gaps: ["bad", count(verdict.gaps, "gap"), "The model is not what " + model.arch + " needs."],
+      unknown: ["warn", "Not judged", model.problem || "There is no architecture to ask."],
+    }[verdict.state];
+    const also = [verdict.findings && count(verdict.findings, "finding") + " while it was read", failed && count(failed, "check") + " failed",
+      values && values.nans + values.infs && "values that are not finite"].filter(Boolean);
+    const shown = also.length && kind === "good" ? "warn" : kind;
+    const dtype = model.dtypes.length ? model.dtypes[0].name : "";
+    const checks = [
+      [verdict.state === "whole" ? "good" : verdict.state === "gaps" ? "bad" : "none", "Architecture",
+        verdict.state === "unknown" ? "not judged" : verdict.gaps ? count(verdict.gaps, "gap") + " against " + model.arch : "all that " + model.arch + " needs, nothing else"],
+      [bad(verdict.findings), "Reading the files", verdict.findings ? count(verdict.findings, "finding") : "no findings"],
+      values ? [bad(values.nans + values.infs), "Values", values.nans + values.infs ? count(values.nans) + " NaN, " + count(values.infs) + " infinite" : "no NaN, no Inf in " + count(values.tensors, "tensor")]
+        : ["none", "Values", "no statistics were recorded"],
+      [data.hashed ? "good" : "none", "Content", data.hashed ? "SHA-256 of every tensor is recorded" : "no hashes were recorded"],
+      verdict.export && [verdict.gaps ? "bad" : "good", "Export to MLX", verdict.export],
+      data.checks.length && [bad(failed), "Checks", failed ? count(failed) + " of " + count(data.checks.length) + " failed" : "all " + count(data.checks.length) + " passed"],
+      data.receipt && [data.receipt.sealed && !data.receipt.fault ? "good" : "bad", "Receipt", data.receipt.fault || (data.receipt.sealed ? "every byte of the export was proven" : "its seal does not fit")],
+    ].filter(Boolean);
+    const e = section("overview", "Overview", "wreg show " + ref);
+    e.querySelector("h2").replaceWith(el("div", {}, el("h1", { id: "overview-title" }, model.model),
+      el("p", { class: "soft" }, words([model.arch, model.layout && model.layout + " layout", dtype, data.against && "compared with " + data.against.model]))));
+    e.append(
+      el("div", { class: "verdict " + shown, role: "status" }, el("strong", {}, title), el("span", {}, about),
+        also.length ? el("span", {}, "Also: " + wreg.list(also) + ".") : ""),
+      facts([["Parameters", wreg.params(model.params)], ["Tensors", count(model.tensors)], ["Size", size(model.bytes)],
+        ["Bits a weight", model.bits ? Number(model.bits.toFixed(2)) : null], ["Layers", model.layers ? count(model.layers) : null], ["Experts", model.experts ? count(model.experts) : null],
+        ["At 4 bits", model.at_4_bits && "≈ " + size(model.at_4_bits.bytes)], ["Greatest value", values && value(values.absmax)]]),
+      el("div", { class: "columns" },
+        el("div", {}, el("h3", {}, "What was checked"), el("ul", { class: "checks" }, checks.map(([k, name, what]) =>
+          el("li", { class: k }, el("span", { class: "mark", role: "img", "aria-label": { good: "passed", bad: "failed", none: "not checked" }[k] }, { good: "✓", bad: "✗", none: "–" }[k]), el("span", {}, name), el("span", { class: "soft" }, what))))),
+        el("div", { class: "figures" }, wreg.shares("Dtypes", model.dtypes), wreg.shares("Components", model.components))));
+    if (verdict.next && verdict.next.length) e.append(el("p", { class: "next no-print" }, "Next: ", verdict.next.map((n) => command(n))));
+  }
+
+  // The map; what it chooses is looked up in the tensors.
+  let table = null;
+  const able = typeof DecompressionStream !== "undefined";
+  const { map: cover, ranges } = able ? JSON.parse(new TextDecoder().decode(await wreg.inflate(text("layer-data")))) : {};
+  {
+    const e = section("map", "Map", "wreg coverage " + ref);
+    if (cover && cover.rows.length) {
+      e.append(el("p", { class: "soft" }, cover.note || "Layers from left to right, components from top to bottom."));
+      wreg.map(e, cover, { dtypes: model.dtypes.map((d) => d.name),
+        pick: (row, layer) => table && table.find((layer === null ? "" : "layer=" + layer + " ") + row.component) });
+    } else {
+      e.append(el("p", { class: "soft" }, "There is no map: " + (data.map_fault || (able ? "there are no tensors." : "this browser cannot unpack it."))));
+    }
+  }
+
+  // Gaps, folded, as lines that differ in numbers or a word of their path.
+  const lines = (list) => el("ul", { class: "gaps" }, list.map((g) => el("li", {},
+    el("div", { class: "gap-head" }, el("span", { class: "badge " + { missing: "bad", changed: "warn", extra: "none" }[g.status] }, g.status), wreg.path(g.path),
+      g.tensors > 1 ? el("span", { class: "soft" }, count(g.tensors, "tensor")) : ""),
+    el("p", {}, g.reason), g.remedy ? el("p", { class: "remedy" }, g.remedy) : "")));
+  if (verdict.state === "gaps") {
+    section("gaps", "Gaps", "wreg query gaps -m " + ref, lines(verdict.lines || []), more(left.gaps, "wreg query gaps -m " + ref));
+  }
+  if (data.against) {
+    const line = "wreg diff " + word(data.against.model) + " " + ref;
+    section("against", "Compared with " + data.against.model, line,
+      data.against.rows ? el("p", { class: "soft" }, "What is missing, extra or changed here, relative to " + data.against.model + ": " + count(data.against.rows, "tensor") + ".")
+        : el("p", {}, "Nothing is missing, extra or changed here, relative to " + data.against.model + "."),
+      lines(data.against.lines), more(left.against, line), data.against.notes.map((n) => el("p", { class: "soft" }, n)));
+  }
+
+  // Values by layer.
+  if (values) {
+    const e = section("values", "Values", "wreg stats " + ref);
+    e.append(facts([["Greatest magnitude", [value(values.absmax), el("span", { class: "soft" }, " in ", wreg.path(values.absmax_at || ""))]],
+      ["NaN", count(values.nans)], ["Infinite", count(values.infs)], ["All zero", count(values.zero, "tensor")]]));
+    if (ranges) {
+      const rows = ranges.components.filter((b) => b.layers).map((b) => ({ name: b.component, stands: b.stands_out,
+        values: b.layers.map((s) => s ? s.absmax : null), faults: b.layers.map((s) => s ? s.nans + s.infs : 0) }));
+      const figure = el("figure");
+      if (rows.length && wreg.lines(figure, ranges.layers, rows, "Absmax by layer")) {
+        e.append(el("h3", {}, "Absmax by layer, on one logarithmic scale"), figure);
+      }
+      const { overflow, vanish } = ranges.float16, reaches = (list, more) => list.length ? el("ul", { class: "reaches" },
+        list.slice(0, 5).map((r) => el("li", {}, wreg.path(r.path), " ", el("span", { class: "soft" }, value(r.absmax)))),
+        list.length + more > 5 ? el("li", { class: "soft" }, "and " + count(list.length + more - 5) + " more") : "") : "";
+      e.append(el("h3", {}, "A cast to float16"), el("p", {}, overflow.length + vanish.length === 0
+        ? "No tensor has a value beyond 65504, and none would be left with zeros alone."
+        : [overflow.length ? count(overflow.length + (left.overflow || 0), "tensor") + " would overflow to infinity. " : "",
+          vanish.length ? count(vanish.length + (left.vanish || 0), "tensor") + " would be left with zeros alone." : ""].join("")),
+      reaches(overflow, left.overflow || 0), reaches(vanish, left.vanish || 0));
+      if (ranges.more_bits.length) {
+        e.append(el("h3", {}, "What may deserve more bits"), el("ul", { class: "reaches" }, ranges.more_bits.map((m) => el("li", {},
+          wreg.path(m.module), el("span", { class: "soft" }, " reaches " + Number(m.times.toPrecision(2)) + " times as far as its neighbours ("+ value(m.absmax) + ", they " + value(m.beside) + ") "),
+          command("wreg export " + ref + " -q --q-override " + word(m.q_override) + " --out " + word(model.model.replace(/@.*/, "") + "-4bit"))))));
+      }
+    } else if (data.ranges_fault) e.append(el("p", { class: "soft" }, "There are no plots: " + data.ranges_fault));
+  }
+
+  // Tensors.
+  {
+    const e = section("tensors", "Tensors", "");
+    if (!able) {
+      e.append(el("p", { class: "soft" }, "This browser cannot unpack the list. ", command("wreg query 'find *' -m " + ref)));
+    } else {
+      table = wreg.tensors(e, wreg.unpack(await wreg.inflate(text("tensor-data"))), model.model);
+      e.append(el("p", { class: "print-only" }, "The list is in the file, and not printed."));
+    }
+  }
+
+  // Checks and findings.
+  if (data.checks.length) {
+    section("checks", "Checks", "", wreg.table([
+      { name: "Check", of: (c) => c.name },
+      { name: "Result", of: (c) => el("span", { class: "badge " + (c.result === "pass" ? "good" : "bad") }, c.result) },
+      { name: "Expected", of: (c) => c.expected }, { name: "", of: (c) => c.message }], data.checks, "Checks"));
+  }
+  if (data.findings.length) {
+    section("findings", "Findings", "wreg lint " + word(model.root), wreg.table([
+      { name: "Rule", of: (f) => el("span", { class: "badge " + (f.note ? "" : "bad") }, f.rule) },
+      { name: "Where", of: (f) => wreg.path(f.where) }, { name: "What", of: (f) => f.message }], data.findings, "Findings"),
+      more(left.findings, "wreg lint " + word(model.root)));
+  }
+
+  // Where it comes from.
+  {
+    const created = model.created && !model.created.startsWith("0001") ? model.created.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC") : "";
+    section("provenance", "Provenance", "", facts([["Root", wreg.path(model.root)], ["Ingested", created], ["By", model.tool],
+      ["Exported from", model.source], ["Names", data.names && el("code", {}, data.names)]]),
+    wreg.table([{ name: "File", of: (f) => wreg.path(f.name) }, { name: "Format", of: (f) => f.format }, { name: "Size", num: true, of: (f) => size(f.size) },
+      { name: "Modified", of: (f) => f.modified.replace("T", " ").replace("Z", "") }], data.files, "Files"),
+    more(left.files, "wreg show " + ref));
+  }
+  if (data.receipt) {
+    const r = data.receipt;
+    section("receipt", "Receipt", "wreg verify " + ref, r.fault ? el("p", {}, "It cannot be read: " + r.fault) : facts([
+      ["Made by", r.tool], ["From", r.model], ["Source folder", wreg.path(r.root)], ["Architecture", r.architecture], ["Target", words([r.target, r.dtype])],
+      ["Tensors written", count(r.tensors) + " in " + count(r.shards, "shard")], ["Source tensors", count(r.sources) + ": " + count(r.copied) + " used, " + count(r.dropped) + " left out by a rule"],
+      ["Proof", r.prove], ["Plan", wreg.path(r.plan)], ["Seal", r.sealed ? "fits" : "does not fit: the receipt was changed"]]));
+  }
+
+  // How to get the same from a terminal.
+  section("commands", "The same on a terminal", "", wreg.table([{ name: "", of: (r) => r[0] }, { name: "", of: (r) => command(r[1]) }], [
+    ["This report", "wreg report " + ref + (data.against ? " --against " + word(data.against.model) : "") + " -o report.html"],
+    ["At a glance", "wreg show " + ref], ["The map", "wreg coverage " + ref], ["What is missing, extra or changed", "wreg query gaps -m " + ref],
+    ["Every tensor", "wreg query 'find *' -m " + ref], data.against && ["The comparison", "wreg diff " + word(data.against.model) + " " + ref],
+    data.receipt && ["The proof", "wreg verify " + ref]].filter(Boolean), "Commands"));
+
+  const badge = el("span", { class: "badge " + ({ whole: failed || verdict.findings ? "warn" : "good", gaps: "bad", unknown: "warn" })[verdict.state] },
+    { whole: "whole", gaps: count(verdict.gaps, "gap"), unknown: "not judged" }[verdict.state]);
+  document.getElementById("bar").append(el("div", { class: "bar-inner" }, el("span", { class: "brand" }, "wreg"), el("a", { href: "#overview", class: "bar-model" }, model.model), badge,
+    el("nav", { "aria-label": "Sections" }, links.slice(1).map(([id, title]) => el("a", { href: "#" + id }, title))), el("span", { class: "no-print" }, wreg.theme())));
+  document.getElementById("footer").append(el("p", { class: "soft" }, words([data.wreg, data.generated && "written " + data.generated.replace("T", " ").replace("Z", " UTC"),
+    "this file loads nothing from anywhere"])));
+  document.documentElement.dataset.ready = "yes";
+})().catch((err) => {
+  document.getElementById("main").append(wreg.el("p", { role: "alert", class: "verdict bad" }, "This report cannot be shown: " + err));
+  console.error(err);
+  document.documentElement.dataset.ready = "no";
+});
