@@ -1,13 +1,5 @@
 //go:build browser
 
-// Package webtest opens pages in a real Chromium, for tests: what one sees, what was
-// asked of the network, and what the console says. `make browser` runs them with -tags
-// browser, and `make setup` installs Chromium.
-//
-// Most users need [Open], [Page.Eval], [Page.Key], [Page.Quiet] and [Page.Shot].
-//
-// Invariants: a missing browser is a failure, never a skip; every page listens before
-// it loads; pictures are written only where $WREG_SHOTS names a folder.
 package webtest
 
 import (
