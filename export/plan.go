@@ -110,6 +110,11 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 			return nil, fmt.Errorf("tensor %q (%s): %w", t.Path, t.Rule, err)
 		}
 	}
+	if p.quantizer != nil {
+		if err := p.quantizer.unmet(); err != nil {
+			return nil, err
+		}
+	}
 	if err := p.layout(); err != nil {
 		return nil, err
 	}

@@ -49,6 +49,8 @@ type quantizer struct {
 	asked     Quantize
 	spec      accel.QuantSpec // of modules without a rule of their own
 	overrides []*tensor.Pattern
+	reached   []bool         // overrides that decided about a module
+	skipped   []string       // overrides: why one that they match is not quantized, whatever they say
 	partly    bool           // the source is quantized already: every module is named in config.json
 	modules   *pyjson.Object // config.json's quantization, in module order
 	place     int            // recipes: which segment of a path is the layer
@@ -72,6 +74,7 @@ func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*q
 		}
 		q.overrides = append(q.overrides, p)
 	}
+	q.reached, q.skipped = make([]bool, len(q.overrides)), make([]string, len(q.overrides))
 	if was != nil {
 		q.partly, q.modules = true, was.Clone()
 	} else {
@@ -106,12 +109,22 @@ func (o Quantize) BitsOf(targets []arch.Target, path string) (int, error) {
 // with other bits than were asked for.
 func matchesSome(p *tensor.Pattern, text string, targets []arch.Target) error {
 	example := ""
+	var modules []string
 	for _, t := range targets {
 		if t.Quant.Eligible {
 			if example = parent(t.Path); p.Match(example) {
 				return nil
 			}
+			modules = append(modules, example)
 		}
+	}
+	for _, t := range targets {
+		if t.Packed.Bits > 0 && p.Match(parent(t.Path)) {
+			return fmt.Errorf("override %q changes nothing: %s is quantized already", text, parent(t.Path))
+		}
+	}
+	if near := tensor.NearPattern(text, modules); near != "" {
+		return fmt.Errorf("override %q matches no module that is quantized, as %s is; did you mean %s?", text, example, tensor.ShellWord(near))
 	}
 	if example == "" {
 		return fmt.Errorf("override %q: no module of this model is quantized", text)
@@ -122,17 +135,23 @@ func matchesSome(p *tensor.Pattern, text string, targets []arch.Target) error {
 // decide says whether a weight is quantized and how; why explains it to people.
 func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantSpec, why string, yes bool, err error) {
 	module := parent(t.Path)
+	last := int64(0)
+	if len(t.Shape) > 0 {
+		last = t.Shape[len(t.Shape)-1]
+	}
 	switch {
 	case t.Packed.Bits > 0:
-		return spec, "is quantized already", false, nil
+		why = "is quantized already"
 	case !t.Quant.Eligible:
 		return spec, "is not a weight that mlx quantizes", false, nil
 	case dtype != tensor.F16 && dtype != tensor.BF16 && dtype != tensor.F32:
-		return spec, fmt.Sprintf("is %v", dtype), false, nil
+		why = fmt.Sprintf("is %v", dtype)
+	case last%int64(q.spec.Group) != 0:
+		why = fmt.Sprintf("its last axis, %d, is not a multiple of %d", last, q.spec.Group)
 	}
-	last := t.Shape[len(t.Shape)-1]
-	if last%int64(q.spec.Group) != 0 {
-		return spec, fmt.Sprintf("its last axis, %d, is not a multiple of %d", last, q.spec.Group), false, nil
+	if why != "" {
+		q.skip(module, why)
+		return spec, why, false, nil
 	}
 	spec, entry, why, yes, err := q.rule(module, t.Quant)
 	if err != nil || !yes {
@@ -153,9 +172,32 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 	return spec, fmt.Sprintf("%s: %s %d bits, groups of %d", why, spec.Mode, spec.Bits, spec.Group), true, nil
 }
 
+// skip notes for the overrides that match a module why they do not decide about it.
+func (q *quantizer) skip(module, why string) {
+	for i, p := range q.overrides {
+		if q.skipped[i] == "" && p.Match(module) {
+			q.skipped[i] = module + ": " + why
+		}
+	}
+}
+
+// unmet is an override that decided about no module, though it matches some: they would
+// leave with other bits than were asked for.
+func (q *quantizer) unmet() error {
+	for i, o := range q.asked.Overrides {
+		if !q.reached[i] && !o.Keep {
+			return fmt.Errorf("override %q changes nothing: %s", o.Pattern, q.skipped[i])
+		}
+	}
+	return nil
+}
+
 // rule finds the rule for a module: an override, the recipe, the architecture's
 // own, or the default. entry is what config.json says of the module; nil: nothing.
 func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpec, entry *pyjson.Object, why string, yes bool, err error) {
+	for i, p := range q.overrides {
+		q.reached[i] = q.reached[i] || p.Match(module)
+	}
 	for i := len(q.overrides) - 1; i >= 0; i-- {
 		if !q.overrides[i].Match(module) {
 			continue

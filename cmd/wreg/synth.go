@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -130,17 +131,19 @@ func (o synthOptions) plan(ctx context.Context) ([]tensor.Info, synth.Options, e
 		}
 	}
 	var infos []tensor.Info
-	left := 0
-next:
+	met := make([]bool, len(patterns))
 	for _, w := range wants {
 		if w.Optional {
 			continue
 		}
-		for _, p := range patterns {
+		left := false
+		for i, p := range patterns {
 			if p.Match(w.Path) {
-				left++
-				continue next
+				left, met[i] = true, true
 			}
+		}
+		if left {
+			continue
 		}
 		t := tensor.Info{Path: w.Path, DType: w.DType, Shape: w.Shape}
 		if !t.DType.Valid() {
@@ -151,11 +154,23 @@ next:
 		}
 		infos = append(infos, t)
 	}
-	if len(patterns) > 0 && left == 0 {
-		return nil, opts, fmt.Errorf("--without %s: no tensor matches", strings.Join(o.without, ", "))
+	if i := slices.Index(met, false); i >= 0 {
+		var paths []string
+		for _, w := range wants {
+			paths = append(paths, w.Path)
+		}
+		return nil, opts, fmt.Errorf("--without %s: no tensor matches%s", o.without[i], didYouMean(tensor.NearPattern(o.without[i], paths)))
 	}
 	opts.Config, opts.Tokenizer = config, min(synth.VocabSize(config), 4096)
 	return infos, opts, nil
+}
+
+// didYouMean offers what is near a word that names nothing, if anything is.
+func didYouMean(near string) string {
+	if near == "" {
+		return ""
+	}
+	return "; did you mean " + tensor.ShellWord(near) + "?"
 }
 
 func (o synthOptions) readConfig() ([]byte, error) {
