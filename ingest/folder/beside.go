@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"regexp"
 	"slices"
 
 	"wreg/registry/pyjson"
@@ -57,9 +58,18 @@ func (d *Folder) Intact(name string, glance bool) error {
 	if err != nil {
 		return Named(name, err)
 	}
-	what := pyjson.Instead(data)
+	what, texts := pyjson.Instead(data), slices.Contains(lines, path.Ext(name))
+	if texts && what != "" && bytes.HasPrefix(bytes.TrimLeft(data, "\ufeff \t\r\n"), []byte("<")) && !isPage(data) {
+		what = ""
+	}
 	switch {
 	case what != "":
+	case texts && pyjson.Encoding(data) != "":
+		what = pyjson.Encoding(data)
+	case texts && bytes.HasPrefix(data, []byte("\ufeff")):
+		what = "begins with a byte order mark (BOM), which readers take for a part of its first line; save the file as UTF-8 without one"
+	case texts && answer.Match(data):
+		what = fmt.Sprintf("holds a server's answer, %.60q, in place of the file; download it again, logged in where that is needed", bytes.TrimSpace(data))
 	case size == 0 && !json && path.Ext(name) != ".py": // an empty __init__.py is sound
 		what = "the file is empty; download it again"
 	case json && int64(len(data)) == size:
@@ -77,6 +87,22 @@ func (d *Folder) Intact(name string, glance bool) error {
 	}
 	return nil
 }
+
+// lines are the extensions of texts of which any line may be anything: a vocabulary's
+// first token may be <html>.
+var lines = []string{".txt", ".jinja", ".tiktoken"}
+
+// A page has lines that are more than one tag alone, or ends as pages do; a vocabulary has a
+// token on each, and no token has attributes or ends with another.
+var (
+	pageLine = regexp.MustCompile(`(?im)^\s*<[a-z!?/][^>\n]*(\s[\w:-]+\s*=[^>\n]*>|>[ \t]*[^\s])`)
+	pageEnd  = regexp.MustCompile(`(?i)</(html|error)>\s*$`)
+)
+
+// answer is what servers send as plain text where a file is not to be had.
+var answer = regexp.MustCompile(`(?i)^\s*(404: not found|(entry|repository|file) not found\.?|access to model .* is restricted.*|invalid (username or password|credentials).*)\s*$`)
+
+func isPage(data []byte) bool { return pageLine.Match(data) || pageEnd.Match(data) }
 
 // ends says what is wrong with JSON that neither begins nor ends as an object or a list
 // does: a file that was cut, or the zeros of a download that never came.

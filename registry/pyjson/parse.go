@@ -43,6 +43,18 @@ func Instead(data []byte) string {
 	return ""
 }
 
+// Encoding recognises by its byte order mark a text that is not UTF-8, "" for any other.
+func Encoding(head []byte) string {
+	for _, mark := range []struct{ bytes, name string }{ // that of UTF-32 begins as UTF-16's
+		{"\xff\xfe\x00\x00", "UTF-32"}, {"\x00\x00\xfe\xff", "UTF-32"}, {"\xff\xfe", "UTF-16"}, {"\xfe\xff", "UTF-16"},
+	} {
+		if bytes.HasPrefix(head, []byte(mark.bytes)) {
+			return "is " + mark.name + ", by its byte order mark; save the file as UTF-8"
+		}
+	}
+	return ""
+}
+
 type parser struct {
 	text   string
 	pos    int
@@ -65,10 +77,8 @@ func (p *parser) file() (any, error) {
 		return nil, fmt.Errorf("%d bytes exceed the limit of %d", len(p.text), MaxBytes)
 	case strings.HasPrefix(p.text, "\ufeff"):
 		return nil, errors.New("begins with a byte order mark (BOM), where Python's json stops; save the file as UTF-8 without one")
-	case bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xfe\xff")):
-		return nil, errors.New("is UTF-32, by its byte order mark; save the file as UTF-8")
-	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return nil, errors.New("is UTF-16, by its byte order mark; save the file as UTF-8")
+	case Encoding(head) != "":
+		return nil, errors.New(Encoding(head))
 	case !utf8.ValidString(p.text):
 		for p.pos < len(p.text) {
 			r, n := utf8.DecodeRuneInString(p.text[p.pos:])
