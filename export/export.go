@@ -152,19 +152,32 @@ func (e *GapError) Lines() []string {
 		head = "no rule uses or drops these tensors; --allow-unused leaves them out"
 	}
 	lines := []string{e.Model + " cannot be exported: " + head}
-	said := map[string]bool{}
-	for i, g := range e.Gaps {
-		if i == shownGaps {
-			lines = append(lines, fmt.Sprintf("  … %d more; wreg query gaps -m %s lists them", len(e.Gaps)-i, e.Model))
+	said, alike := map[string]bool{}, map[string]int{} // of the weights that other software stored, by its name
+	for _, g := range e.Gaps {
+		alike[g.Method]++
+	}
+	untold := len(e.Gaps)
+	for _, g := range e.Gaps {
+		if g.Method != "" && alike[g.Method] == 0 {
+			continue
+		}
+		if len(lines) > shownGaps {
+			lines = append(lines, fmt.Sprintf("  … %d more; wreg query gaps -m %s lists them", untold, e.Model))
 			break
 		}
 		line := fmt.Sprintf("  %s %s", g.Status, g.Path)
 		if g.Reason != "" {
 			line += ": " + g.Reason
 		}
+		untold--
 		if g.Remedy != "" && !said[g.Remedy] && g.Remedy != arch.Lost {
 			line += "; " + g.Remedy
 			said[g.Remedy] = true // once is enough
+		}
+		if g.Method != "" {
+			line += arch.Alike(alike[g.Method] - 1)
+			untold -= alike[g.Method] - 1
+			alike[g.Method] = 0
 		}
 		lines = append(lines, line)
 	}

@@ -117,15 +117,27 @@ func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) 
 }
 
 // gapFindings are gaps as lint tells them: by the rules architecture-missing,
-// architecture-changed and architecture-extra.
+// architecture-changed and architecture-extra. What a method of quantization has stored is
+// told once.
 func gapFindings(gaps []arch.Gap) (found []tensor.Finding) {
+	alike := map[string]int{}
+	for _, g := range gaps {
+		alike[g.Method]++
+	}
 	for _, g := range gaps {
 		f := tensor.Finding{Rule: "architecture-" + g.Status, Tensor: g.Path, Message: g.Reason}
+		if g.Method != "" && alike[g.Method] == 0 {
+			continue
+		}
 		if g.Have != nil {
 			f.File = g.Have.File
 		}
 		if g.Remedy != "" {
 			f.Message += "; " + g.Remedy
+		}
+		if g.Method != "" {
+			f.Message += arch.Alike(alike[g.Method] - 1)
+			alike[g.Method] = 0
 		}
 		found = append(found, f)
 	}

@@ -142,7 +142,14 @@ func refusal(ctx context.Context, s *registry.Snapshot, v *registry.Revision, ro
 		for _, g := range gaps.Gaps {
 			refused[named(g)] = g.Reason
 		}
-		if lines := len(gaps.Lines()); lines != 1+min(len(gaps.Gaps), 21) {
+		told, methods := 0, map[string]bool{}
+		for _, g := range gaps.Gaps {
+			if g.Method == "" || !methods[g.Method] {
+				told++
+			}
+			methods[g.Method] = true
+		}
+		if lines := len(gaps.Lines()); lines != 1+min(told, 21) {
 			return nil, nil, fmt.Sprintf("%d gaps are told in %d lines", len(gaps.Gaps), lines)
 		}
 	}
@@ -232,11 +239,19 @@ func linted(found *arch.Resolution, refused map[string]string) string {
 	if found == nil {
 		return "not matched at ingest"
 	}
-	lint := map[string]string{}
+	lint, method := map[string]string{}, map[string]string{}
+	for _, g := range found.Gaps {
+		method[named(g)] = g.Method
+	}
 	for _, f := range gapFindings(found.Gaps) {
 		name := strings.TrimPrefix(f.Rule, "architecture-") + " " + f.Tensor
 		if lint[name] = f.Message; strings.HasPrefix(f.Message, refused[name]) {
 			lint[name] = refused[name]
+		}
+		for other, why := range refused { // one weight of a method stands for all
+			if method[name] != "" && method[other] == method[name] {
+				lint[other] = why
+			}
 		}
 	}
 	return unlike("lint", lint, refused, false)

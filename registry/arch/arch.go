@@ -199,6 +199,17 @@ const (
 	ToHF        = "--target hf"    // where f64 may stay
 )
 
+// Alike says that so many more weights are stored as one that stands for all of its method.
+func Alike(more int) string {
+	switch more {
+	case 0:
+		return ""
+	case 1:
+		return "; 1 more weight is stored so"
+	}
+	return fmt.Sprintf("; %d more weights are stored so", more)
+}
+
 // Gap is a difference between expected and present.
 type Gap struct {
 	Status string

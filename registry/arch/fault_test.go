@@ -167,3 +167,30 @@ func TestZerosOfAnotherShape(t *testing.T) {
 		t.Errorf("%s: %+v", list[k].Path, first(r.Gaps))
 	}
 }
+
+// Codes without scales, and types that mlx does not have, say what to do.
+func TestCodesWithoutScales(t *testing.T) {
+	for name, c := range goldens(t) {
+		if !slices.Contains([]string{"llama", "qwen3_moe", "gemma2", "deepseek_v3"}, name) {
+			continue
+		}
+		for _, dtype := range []tensor.DType{tensor.I8, tensor.U8, tensor.I32, tensor.U32, tensor.F8E4M3, tensor.F8E5M2} {
+			list := slices.Clone(c.Source)
+			for i := range list {
+				if strings.HasSuffix(list[i].Path, "o_proj.weight") {
+					list[i].DType = dtype
+					list[i].Bytes, _ = list[i].Shape.Bytes(dtype)
+				}
+			}
+			_, _, r := resolve(t, c, list)
+			for _, g := range r.Gaps {
+				if g.Remedy == "" && g.Status == arch.Changed {
+					t.Errorf("%s %v: %s: %s: no remedy", name, dtype, g.Path, g.Reason)
+				}
+			}
+			if len(r.Gaps) == 0 {
+				t.Errorf("%s %v: no gaps", name, dtype)
+			}
+		}
+	}
+}

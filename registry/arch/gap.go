@@ -37,8 +37,12 @@ func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *d
 		gaps = append(gaps, g)
 	}
 	for i := range gaps {
-		if gaps[i].Path == "" {
-			gaps[i].Want = wantOf(it)
+		g := &gaps[i]
+		if g.Path == "" {
+			g.Want = wantOf(it)
+		}
+		if g.Remedy == "" && g.Status == Changed && g.Have != nil && it.DType == tensor.Invalid && g.Have.Coded() {
+			g.Remedy = "export the checkpoint that it was made from: codes mean nothing without their own scales"
 		}
 	}
 	return gaps, m
