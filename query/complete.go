@@ -224,6 +224,9 @@ func Refs(s *registry.Snapshot, begun string) (list []Candidate) {
 		if revisions {
 			c.Text = v.Ref()
 		}
+		if strings.Contains(begun, "/") { // as the hub has it
+			c.Text = registry.HubName(c.Text)
+		}
 		if v.Layout != "" {
 			c.About += ", layout " + v.Layout
 		}

@@ -59,6 +59,10 @@ type Revision = record.Revision
 // NotFoundError says which model is not there and what is near.
 type NotFoundError = record.NotFoundError
 
+// HubName is what the hub calls a model that was ingested from its cache: org/name of
+// org--name, which Find and Match take as well; other names stay.
+func HubName(name string) string { return record.HubName(name) }
+
 // CheckName says why a name cannot be a new model's.
 func CheckName(name string) error { return record.CheckName(name) }
 

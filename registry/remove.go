@@ -24,7 +24,7 @@ func appendNumber(n int) []byte { return binary.AppendUvarint(nil, uint64(n)) }
 // are gone in one transaction; the room they took is freed in further ones, which
 // the next Put or GC finishes if this process ends before.
 func (r *Registry) Remove(ref string) error {
-	name, number, ok := record.ParseRef(ref)
+	name, number, ok := record.ReadRef(ref)
 	if !ok || name == "" {
 		return &NotFoundError{Ref: ref}
 	}

@@ -199,7 +199,7 @@ func (s *Snapshot) Revisions(model string) ([]*Revision, error) {
 	if strings.ContainsAny(model, "@\x00") || model == "" {
 		return nil, s.notFound(model)
 	}
-	list, err := s.entries(model)
+	list, err := s.entries(record.Name(model))
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func (s *Snapshot) Find(ref string) (*Revision, error) {
 }
 
 func (s *Snapshot) find(ref string) (modelEntry, error) {
-	name, number, ok := record.ParseRef(ref)
+	name, number, ok := record.ReadRef(ref)
 	if !ok || name == "" || strings.Contains(name, "\x00") {
 		return modelEntry{}, s.notFound(ref)
 	}
@@ -242,7 +242,7 @@ func (s *Snapshot) notFound(ref string) error {
 	if err != nil {
 		return err
 	}
-	name, _, _ := record.ParseRef(ref)
+	name, _, _ := record.ReadRef(ref)
 	var near, names []string
 	for _, e := range slices.Backward(all) {
 		if e.name == name && len(near) < record.MaxNearest {
@@ -268,7 +268,7 @@ func (s *Snapshot) Match(glob string) ([]*Revision, error) {
 		}
 		return []*Revision{v}, nil
 	}
-	pattern, number, ok := record.ParseRef(glob)
+	pattern, number, ok := record.ReadRef(glob)
 	if !ok {
 		return nil, s.notFound(glob)
 	}

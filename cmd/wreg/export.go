@@ -280,7 +280,7 @@ func (a *app) modelOrPath(c *cobra.Command, model string, n tensor.Naming) (ref 
 		_, err = os.Stat(path)
 	}
 	switch {
-	case err != nil && isPath(model):
+	case err != nil && strings.ContainsAny(model, `/\`):
 		return "", err
 	case err != nil:
 		return model, nil // let the registry say that it does not know it

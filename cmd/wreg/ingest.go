@@ -265,8 +265,12 @@ func (a *app) anyRegistry() (bool, error) {
 }
 
 // isPath reports arguments that are paths, whatever models there are. Anything else is
-// a model's name, if the registry has it.
+// a model's name, if the registry has it: org/name as well, where no such file is.
 func isPath(arg string) bool {
+	if folder.IsRepoID(arg) {
+		_, err := os.Lstat(arg)
+		return err == nil && strings.Contains(arg, "/")
+	}
 	return arg == "." || arg == ".." || strings.ContainsAny(arg, `/\`)
 }
 

@@ -60,10 +60,14 @@ func (a *app) list(s *registry.Snapshot, globs []string) ([]*registry.Revision, 
 }
 
 // completeModels offers model names to the shell.
-func (a *app) completeModels(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+func (a *app) completeModels(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 	var names []string
 	err := a.glance(func(s *registry.Snapshot) (err error) {
-		names, err = s.Names()
+		if names, err = s.Names(); strings.Contains(begun, "/") {
+			for i, n := range names {
+				names[i] = registry.HubName(n)
+			}
+		}
 		return err
 	})
 	if err != nil {

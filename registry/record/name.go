@@ -91,6 +91,28 @@ func ParseRef(ref string) (name string, number int, ok bool) {
 	return name, int(n), true
 }
 
+// ReadRef is ParseRef of what a person asked for: org/name, as the hub has it, is what an
+// ingest from the hub's cache calls org--name. No name has a slash in it.
+func ReadRef(ref string) (name string, number int, ok bool) {
+	return ParseRef(Name(ref))
+}
+
+// Name is what a model is called here that the hub calls org/name; other texts stay.
+func Name(asked string) string {
+	if org, name, ok := strings.Cut(asked, "/"); ok && strings.Trim(org, ".") != "" && name != "" && !strings.Contains(name, "/") {
+		return org + "--" + name
+	}
+	return asked
+}
+
+// HubName is what the hub calls a model that was ingested from its cache; other names stay.
+func HubName(name string) string {
+	if org, rest, ok := strings.Cut(name, "--"); ok && org != "" && rest != "" {
+		return org + "/" + rest
+	}
+	return name
+}
+
 // NotFoundError says which model is not there and what is near.
 type NotFoundError struct {
 	Ref     string
