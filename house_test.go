@@ -75,6 +75,7 @@ var owners = map[string][]string{
 	"github.com/spf13/pflag":           {"cmd"},
 	"github.com/jedib0t/go-pretty":     {"cmd", "view/text"},
 	"golang.org/x/term":                {"cmd"},
+	"github.com/reeflective/readline":  {"shell"},
 	"golang.org/x/sync":                {"ingest/interrupt", "ingest", "registry/block", "synth", "export"},
 	"github.com/chromedp":              {"web/webtest"}, // behind the tag browser: no binary has it
 	"golang.org/x/sys":                 {"accel", "export", "ingest", "registry", "cmd"},

@@ -48,3 +48,20 @@ var Cookbook = []Recipe{
 	{"Which matrices cannot be quantized in groups of 64?", "find * where rank = 2 and shape[-1] % 64 != 0"},
 	{"What is not bf16?", "find * where dtype != bf16"},
 }
+
+// Span is a piece of a query's text that is shown apart, and Part what it is.
+type (
+	Span = lang.Span
+	Part = lang.Part
+)
+
+// The parts.
+const (
+	Keyword = lang.Keyword
+	Literal = lang.Literal
+	Name    = lang.Name
+	Wrong   = lang.Wrong
+)
+
+// Spans tells what the pieces of a query are that is being written.
+func Spans(text string) []Span { return lang.Spans(text) }

@@ -55,6 +55,8 @@ var jsonLines = []struct {
 	{"version", exitFine},
 	{"help columns", exitFine},
 	{"man man1", exitFine},
+	{"stats m", exitFine},
+	{"shell", -1}, // prints an answer for each line
 }
 
 // refusesJSON are the verbs that print text for people or a shell.

@@ -22,6 +22,8 @@ import (
 type queryOptions struct {
 	model, arch, file string
 	expand, exitCode  bool
+
+	answered func(rows int, wider string, found int) // what the shell goes on with; nil on the command line
 }
 
 func (o *queryOptions) flags(a *app, c *cobra.Command) {
@@ -131,12 +133,17 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 		if err == nil {
 			at, err = a.places(s, res)
 		}
+		if o.answered != nil {
+			return err
+		}
 		return a.whichModel(err, "query", text)
 	})
 	if err != nil {
 		return err
 	}
-	if wider != "" {
+	if o.answered != nil {
+		o.answered(len(res.Rows), wider, found)
+	} else if wider != "" {
 		line := []string{"wreg", "query", wider}
 		if o.model != "" {
 			line = append(line, "-m", o.model)

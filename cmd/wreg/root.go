@@ -169,6 +169,9 @@ func (a *app) groups(c *cobra.Command) {
 		if len(args) > 0 {
 			return unknown(c, args[0])
 		}
+		if !c.HasParent() && isTerminal(a.out) {
+			return a.begin()
+		}
 		return c.Help()
 	}
 }
@@ -228,7 +231,7 @@ func unknown(c *cobra.Command, word string) error {
 // verbs lists every verb by the group it is shown in.
 func verbs() map[string][]func(*app) *cobra.Command {
 	return map[string][]func(*app) *cobra.Command{
-		"main": {demoCommand, ingestCommand, queryCommand, testCommand, exportCommand, verifyCommand, reportCommand},
+		"main": {demoCommand, ingestCommand, queryCommand, shellCommand, testCommand, exportCommand, verifyCommand, reportCommand},
 		"registry": {lsCommand, showCommand, coverageCommand, statsCommand, diffCommand, explainCommand, rmCommand,
 			checkCommand, backupCommand, compactCommand, gcCommand, mergeCommand},
 		"files": {lintCommand, reindexCommand, synthCommand, archCommand, accelCommand, versionCommand, manCommand},
@@ -260,15 +263,24 @@ func (a *app) registryPath() (string, error) {
 	if p := os.Getenv("WREG_REGISTRY"); p != "" {
 		return p, nil
 	}
+	data, err := dataFolder()
+	if err != nil {
+		return "", fmt.Errorf("no place for the registry: %w; give --registry FILE", err)
+	}
+	return filepath.Join(data, "registry.db"), nil
+}
+
+// dataFolder is wreg's in the user's folder of data.
+func dataFolder() (string, error) {
 	data := os.Getenv("XDG_DATA_HOME")
 	if !filepath.IsAbs(data) { // the specification says to ignore relative ones
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", fmt.Errorf("no place for the registry: %w; give --registry FILE", err)
+			return "", err
 		}
 		data = filepath.Join(home, ".local", "share")
 	}
-	return filepath.Join(data, "wreg", "registry.db"), nil
+	return filepath.Join(data, "wreg"), nil
 }
 
 // read runs fn on a snapshot of the registry, shared with other readers.

@@ -59,6 +59,7 @@ const (
 // Parse reads a query. Errors are *expr.SyntaxError: line, caret, and what was
 // expected or is nearest.
 func Parse(text string) (*Query, error) {
+	text = strings.TrimRight(text, "; \t\r\n") // as SQL ends
 	s, err := parseSentence(text)
 	if err != nil {
 		return nil, err

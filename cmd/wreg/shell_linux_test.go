@@ -1,0 +1,329 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"wreg/synth"
+)
+
+// dialogue is a command on a terminal of its own that is typed to.
+type dialogue struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	master *os.File
+	more   chan struct{} // something was written
+	mu     sync.Mutex
+	all    []byte
+	seen   int // what expect has been through, of what is shown
+	drawn  int // where the last drawing of the line begins
+}
+
+// patienceOfTests ends a test that waits for what never comes.
+const patienceOfTests = 30 * time.Second
+
+// converse runs this test's binary, or another program, on a terminal.
+func converse(t *testing.T, program string, args ...string) *dialogue {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slave, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slave.Close()
+	resize(t, slave, 80)
+	d := &dialogue{t: t, master: master, more: make(chan struct{}, 1)}
+	d.cmd = exec.Command(program, args...)
+	d.cmd.Env = append(os.Environ(), "WREG_AS_MAIN=1", "TERM=xterm", "INPUTRC=/dev/null")
+	d.cmd.Stdin, d.cmd.Stdout, d.cmd.Stderr = slave, slave, slave
+	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := d.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.cmd.Process.Kill() })
+	go func() {
+		defer close(d.more)
+		for buf := make([]byte, 4096); ; {
+			n, err := master.Read(buf)
+			if err != nil {
+				return
+			}
+			for range bytes.Count(buf[:n], []byte("\x1b[6n")) { // where is the cursor?
+				master.WriteString("\x1b[1;1R")
+			}
+			d.mu.Lock()
+			d.all = append(d.all, buf[:n]...)
+			d.mu.Unlock()
+			select {
+			case d.more <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return d
+}
+
+// expect waits until the terminal has shown a text since the last one that was expected.
+func (d *dialogue) expect(text string) {
+	d.t.Helper()
+	limit := time.NewTimer(patienceOfTests)
+	defer limit.Stop()
+	for ended := false; ; {
+		d.mu.Lock()
+		shown := escapes.ReplaceAllString(string(d.all), "")
+		d.mu.Unlock()
+		if at := strings.Index(shown[d.seen:], text); at >= 0 {
+			d.seen += at + len(text)
+			return
+		}
+		if ended {
+			d.t.Fatalf("%q was not shown, but %q", text, shown[d.seen:])
+		}
+		select {
+		case _, open := <-d.more:
+			ended = !open
+		case <-limit.C:
+			ended = true
+		}
+	}
+}
+
+// shown checks that a text was shown since the line was last typed to.
+func (d *dialogue) shown(text string) {
+	d.t.Helper()
+	d.mu.Lock()
+	all := escapes.ReplaceAllString(string(d.all), "")
+	d.mu.Unlock()
+	if now := all[d.drawn:d.seen]; !strings.Contains(now, text) {
+		d.t.Fatalf("%q was not shown, but %q", text, now)
+	}
+}
+
+// prompt waits until a line can be typed: its editor has asked where the cursor is, and
+// shows it.
+func (d *dialogue) prompt(text string) {
+	d.t.Helper()
+	d.expect(text)
+	d.expect("\x1b[?25h")
+}
+
+// key types keys one by one, each once the line is drawn that the one before it made: the
+// editor takes what comes together with the cursor's place for part of that.
+func (d *dialogue) key(keys ...string) {
+	d.t.Helper()
+	for _, k := range keys {
+		d.drawn = d.seen
+		d.send(k)
+		d.expect("\x1b[?25h")
+	}
+}
+
+// line types a line and ends it.
+func (d *dialogue) line(text string) {
+	d.t.Helper()
+	d.key(strings.Split(text, "")...)
+	d.send("\r")
+}
+
+func (d *dialogue) send(keys string) {
+	d.t.Helper()
+	if _, err := d.master.WriteString(keys); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// status is what the command ends with.
+func (d *dialogue) status() int {
+	d.t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- d.cmd.Wait() }()
+	select {
+	case <-done:
+		return d.cmd.ProcessState.ExitCode()
+	case <-time.After(patienceOfTests):
+		d.t.Fatalf("the command does not end: %q", d.all)
+		return -1
+	}
+}
+
+// twoModels makes a registry with hunyuan as hy and llama as ll in a folder of its own.
+func twoModels(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	t.Chdir(dir)
+	t.Setenv("WREG_REGISTRY", filepath.Join(dir, "r.db"))
+	t.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data"))
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	home, err := filepath.Abs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, golden := range map[string]string{"hy": "hunyuan", "ll": "llama"} {
+		c, err := synth.Golden(filepath.Join(goldensAt, golden+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Write(filepath.Join(home, name), synth.Options{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out strings.Builder
+	for _, name := range []string{"hy", "ll"} {
+		if got := run(context.Background(), []string{"ingest", name, "--quiet"}, strings.NewReader(""), io.Discard, &out); got != exitFine {
+			t.Fatal(out.String())
+		}
+	}
+}
+
+// goldensAt is where the goldens are, from any folder.
+var goldensAt, _ = filepath.Abs(goldens)
+
+// The shell completes while one types and on TAB, answers, asks back, shows where a query is
+// wrong, and keeps what was typed.
+func TestShellOnATerminal(t *testing.T) {
+	twoModels(t)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := converse(t, exe, "shell")
+	d.prompt("wreg> ")
+	d.key(".", "u")
+	d.shown("the model that queries are about")
+	d.key("s", "\t", " ", "h")
+	d.shown("94 tensors, layout hf")
+	d.line("y")
+	d.prompt("hy> ")
+	d.key(strings.Split("missing mlp.sw", "")...)
+	d.shown("mlp.switch_mlp  -- expected")
+	d.key("\t")
+	d.line(".*")
+	d.expect("stackable from")
+	d.prompt("hy> ")
+	d.key(strings.Split("find * where absm", "")...)
+	d.shown("greatest magnitude of a finite value")
+	d.key("\t")
+	d.key(strings.Split(" > 1 and dtyp", "")...)
+	d.key("\t")
+	d.key(strings.Split(" = b", "")...)
+	d.key("\t")
+	d.send("\r")
+	d.expect("no rows")
+	d.prompt("hy> ")
+	d.line("find q_proj")
+	d.expect("4 rows match: find q_proj.*. Run that? [Y/n] ")
+	d.send("\r")
+	d.expect("self_attn.q_proj.weight")
+	d.prompt("hy> ")
+	d.line("find * where layr < 4")
+	d.expect("  find * where layr < 4\r\n               ^")
+	d.prompt("hy> ")
+	d.key("h", "a")
+	d.send("\x03")
+	d.prompt("hy> ")
+	d.line(".use")
+	d.prompt("wreg> ")
+	d.send("\x04")
+	if got := d.status(); got != exitFine {
+		t.Errorf("exit status %d", got)
+	}
+	st, err := os.Stat("data/wreg/history")
+	if err != nil || st.Mode().Perm() != 0o600 {
+		t.Fatalf("history: %v, %v", st, err)
+	}
+	data, err := os.ReadFile("data/wreg/history")
+	if want := ".use hy\nmissing mlp.switch_mlp.*\nfind * where absmax > 1 and dtype = bf16\nfind q_proj\nfind * where layr < 4\n.use\n"; err != nil || string(data) != want {
+		t.Errorf("history: %q, %v", data, err)
+	}
+	d = converse(t, exe, "shell", "-m", "ll")
+	d.prompt("ll> ")
+	d.key("\x1b[A", "\x1b[A", "\x1b[A") // up
+	d.send("\r")
+	d.expect("2 rows match: find q_proj.*. Run that? [Y/n] ")
+	d.send("n\r")
+	d.prompt("ll> ")
+	d.line(".quit")
+	if got := d.status(); got != exitFine {
+		t.Errorf("exit status %d", got)
+	}
+}
+
+// Nothing is in colour, and no line is edited, on a terminal that cannot.
+func TestShellOnADumbTerminal(t *testing.T) {
+	twoModels(t)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := converse(t, "/bin/sh", "-c", "TERM=dumb exec \"$0\" shell", exe)
+	d.send("find lm_head.* in hy\nfind norm.* in ll\n.quit\n")
+	d.expect("model.norm.weight")
+	if got := d.status(); got != exitFine || bytes.ContainsRune(d.all, '\x1b') {
+		t.Errorf("exit status %d, %q", got, d.all)
+	}
+}
+
+// wreg alone says on a terminal how to begin, and every command that it names runs.
+func TestHowToStart(t *testing.T) {
+	twoModels(t)
+	begin := func() string {
+		slave, read := terminal(t, 80)
+		if got := run(context.Background(), nil, strings.NewReader(""), slave, slave); got != exitFine {
+			t.Errorf("exit status %d", got)
+		}
+		return escapes.ReplaceAllString(strings.ReplaceAll(read(), "\r\n", "\n"), "")
+	}
+	out := begin()
+	if n := strings.Count(out, "\n"); !strings.Contains(out, "2 models") || n > 12 {
+		t.Errorf("%d lines: %s", n, out)
+	}
+	ran := 0
+	for line := range strings.Lines(out) {
+		command, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "wreg "), "  ")
+		if !strings.HasPrefix(line, "  wreg ") || command == "shell" {
+			continue
+		}
+		ran++
+		sh := exec.Command("/bin/sh", "-c", "wreg() { \"$EXE\" \"$@\"; }; wreg "+command)
+		exe, _ := os.Executable()
+		sh.Env = append(os.Environ(), "WREG_AS_MAIN=1", "EXE="+exe)
+		if out, err := sh.CombinedOutput(); err != nil {
+			t.Errorf("wreg %s: %v: %s", command, err, out)
+		}
+	}
+	if ran != 3 {
+		t.Errorf("%d commands in %s", ran, out)
+	}
+	t.Setenv("WREG_REGISTRY", filepath.Join(t.TempDir(), "none.db"))
+	if out := begin(); !strings.Contains(out, "no model yet") || !strings.Contains(out, "wreg demo") {
+		t.Errorf("without a registry: %s", out)
+	}
+	var piped strings.Builder
+	if got := run(context.Background(), nil, strings.NewReader(""), &piped, io.Discard); got != exitFine || !strings.Contains(piped.String(), "The main job:") {
+		t.Errorf("in a pipe: %s", piped.String())
+	}
+}
