@@ -59,7 +59,7 @@ func begins(d *folder.Folder, name string) bool {
 // are to be read as one: the one that holds tensors; the parts of a split GGUF, by its
 // own count; files in sequence that share no tensor. Else it is for the user to choose.
 func (c *Checkpoint) oneModel(x *fetcher, p *plan) ([]string, error) {
-	var models []string
+	var models, beside []string
 	whole := true
 	if len(p.apart) > maxSniffed {
 		return nil, c.several(p.apart)
@@ -73,11 +73,19 @@ func (c *Checkpoint) oneModel(x *fetcher, p *plan) ([]string, error) {
 			c.note("passed-over", name, "", "not read: %v", err)
 		case errors.Is(err, errNoFormat):
 			c.note("unreadable-file", name, "", "not read, nor part of the checkpoint: %v", err)
+		case err == nil && besideModel(f.file) != "":
+			beside = append(beside, name)
 		default:
 			models, whole = append(models, name), whole && err == nil
 		}
 	}
-	whole = whole && len(models) == len(p.read)
+	if len(models) == 0 {
+		models, beside = beside, nil
+	}
+	for _, name := range shards.Without(beside, p.strays) { // those are told later
+		c.noteBeside(x.peek(name).file)
+	}
+	whole = whole && len(models) == len(shards.Without(p.read, beside))
 	switch {
 	case len(models) == 0: // the errors of reading them say why
 		return p.read, nil
@@ -91,6 +99,25 @@ func (c *Checkpoint) oneModel(x *fetcher, p *plan) ([]string, error) {
 		return models, nil
 	}
 	return nil, c.several(models)
+}
+
+// besideModel says what a file is that goes with a model and is none.
+func besideModel(f *file) string {
+	if g, ok := f.reader.(*gguf.File); ok && g.Beside() != "" {
+		return g.Beside()
+	}
+	if tensor.IsAdapter(f.reader.Tensors()) {
+		return "an adapter"
+	}
+	return ""
+}
+
+func (c *Checkpoint) noteBeside(f *file) {
+	rule, what := "passed-over", besideModel(f)
+	if what == "an adapter" {
+		rule = "adapter-beside"
+	}
+	c.note(rule, f.info.Name, "", "%s: %s beside the model, not read: wreg ingest it by name to index it too", f.info.Name, what)
 }
 
 func (c *Checkpoint) several(models []string) error {

@@ -25,6 +25,20 @@ func ggufPart(t *testing.T, no, count byte) string {
 	return head + strings.Repeat("\x00", (32-len(head)%32)%32+32)
 }
 
+// ggufSaying is a GGUF of one tensor whose metadata are some texts.
+func ggufSaying(t *testing.T, pairs ...string) string {
+	t.Helper()
+	text := func(s string) string { return string(binary.LittleEndian.AppendUint64(nil, uint64(len(s)))) + s }
+	n := func(n int) string { return string(binary.LittleEndian.AppendUint64(nil, uint64(n))) }
+	head := "GGUF\x03\x00\x00\x00" + n(1) + n(len(pairs))
+	for _, pair := range pairs {
+		key, value, _ := strings.Cut(pair, "=")
+		head += text(key) + "\x08\x00\x00\x00" + text(value)
+	}
+	head += text("t") + "\x01\x00\x00\x00" + n(8) + "\x00\x00\x00\x00" + n(0)
+	return head + strings.Repeat("\x00", (32-len(head)%32)%32+32)
+}
+
 func npyOf(descr string) string {
 	return string(ingesttest.NPY(descr, false, []int64{1}, make([]byte, 4)))
 }
@@ -57,6 +71,7 @@ func TestApart(t *testing.T) {
 	of := func(stem string, i, n int, ext string) string {
 		return fmt.Sprintf("%s-%05d-of-%05d%s", stem, i, n, ext)
 	}
+	lora := shard(t, 1, "base_model.model.a.lora_A.weight", "base_model.model.a.lora_B.weight")
 	const zero = "zero_pp_rank_0_mp_rank_00_"
 	for _, c := range []struct {
 		name  string
@@ -96,6 +111,20 @@ func TestApart(t *testing.T) {
 		{"one in two formats", map[string]string{"encoder.safetensors": a, "encoder.pt": b}, summary{[]string{"a encoder.safetensors"}, []string{"other-format encoder.pt"}}, nil},
 		{"an adapter beside its base", map[string]string{"model.safetensors": a, "adapter_model.safetensors": shard(t, 1, "base_model.model.a.lora_A.weight", "base_model.model.a.lora_B.weight")},
 			summary{[]string{"a model.safetensors"}, []string{"adapter-beside adapter_model.safetensors"}}, nil},
+		{"an adapter beside a base of another name", map[string]string{"base.safetensors": a, "lora.safetensors": lora, "lora.pt": "x"},
+			summary{[]string{"a base.safetensors"}, []string{"adapter-beside lora.safetensors", "other-format lora.pt"}}, nil},
+		{"an adapter beside shards by number", map[string]string{"w.00.safetensors": a, "w.01.safetensors": b, "lora.safetensors": lora},
+			summary{[]string{"a w.00.safetensors", "b w.01.safetensors"}, []string{"adapter-beside lora.safetensors", "shards-by-number w.00.safetensors"}}, nil},
+		{"two adapters", map[string]string{"one.safetensors": lora, "two.safetensors": lora}, summary{}, []string{"one.safetensors, two.safetensors; name one"}},
+		{"an adapter alone", map[string]string{"lora.safetensors": lora}, summary{Tensors: []string{"base_model.model.a.lora_A.weight lora.safetensors", "base_model.model.a.lora_B.weight lora.safetensors"}}, nil},
+		{"a GGUF and its projector", map[string]string{"m-Q8_0.gguf": ggufSaying(t, "general.architecture=llama"), "mmproj-m.gguf": ggufSaying(t, "general.architecture=clip", "general.type=mmproj")},
+			summary{[]string{"t m-Q8_0.gguf"}, []string{"passed-over mmproj-m.gguf"}}, nil},
+		{"an older projector, and a matrix", map[string]string{"m.gguf": ggufSaying(t, "general.architecture=llama", "general.type=model"), "vision.gguf": ggufSaying(t, "general.architecture=clip"), "i.gguf": ggufSaying(t, "general.type=imatrix")},
+			summary{[]string{"t m.gguf"}, []string{"passed-over i.gguf", "passed-over vision.gguf"}}, nil},
+		{"a split GGUF and its projector", map[string]string{of("m", 1, 2, ".gguf"): ggufPart(t, 0, 2), of("m", 2, 2, ".gguf"): ggufPart(t, 1, 2), "mmproj.gguf": ggufSaying(t, "general.architecture=clip")},
+			summary{[]string{"t0 " + of("m", 1, 2, ".gguf"), "t1 " + of("m", 2, 2, ".gguf")}, []string{"passed-over mmproj.gguf"}}, nil},
+		{"two GGUFs and a projector", map[string]string{"m-Q4.gguf": ggufSaying(t), "m-Q8.gguf": ggufSaying(t), "mmproj.gguf": ggufSaying(t, "general.architecture=clip")}, summary{}, []string{"holds 2 separate models: m-Q4.gguf, m-Q8.gguf; name one"}},
+		{"a projector alone", map[string]string{"mmproj.gguf": ggufSaying(t, "general.architecture=clip")}, summary{Tensors: []string{"t mmproj.gguf"}}, nil},
 		{"sets of two models", map[string]string{of("unet", 1, 1, ".safetensors"): a, of("vae", 1, 1, ".safetensors"): b}, summary{}, []string{"holds 2 separate models"}},
 		{"usual name in another format", map[string]string{"vae.safetensors": a, "pytorch_model.bin": b}, summary{[]string{"b pytorch_model.bin"}, []string{"other-format vae.safetensors"}}, nil},
 
@@ -106,7 +135,7 @@ func TestApart(t *testing.T) {
 		{"shards by number", map[string]string{"weights.00.safetensors": a, "weights.01.safetensors": b},
 			summary{[]string{"a weights.00.safetensors", "b weights.01.safetensors"}, []string{"shards-by-number weights.00.safetensors"}}, nil},
 		{"a number is absent", map[string]string{"weights.00.safetensors": a, "weights.02.safetensors": b}, summary{}, []string{"name one"}},
-		{"what training leaves", map[string]string{"net.safetensors": a, "optimizer.pt": "x", "optimizer_1.bin": "x", "training_args.bin": "x", "rng_state_0.pth": "x", "scheduler.pt": "x", "custom_checkpoint_0.pkl": "x", "sampler.bin": "x"},
+		{"what training leaves", map[string]string{"net.safetensors": a, "optimizer.pt": "x", "optimizer_1.bin": "x", "training_args.bin": "x", "rng_state_0.pth": "x", "scheduler.pt": "x", "custom_checkpoint_0.pkl": "x", "sampler.bin": "x", "train_state.pth": "x", "training_state.pt": "x"},
 			summary{Tensors: []string{"a net.safetensors"}}, nil},
 		{"names that begin so", map[string]string{"lossless.pt": a}, summary{Tensors: []string{"a lossless.pt"}}, nil},
 		{"no weights in the other", map[string]string{"net.bin": a, "vocab.bin": "\x00\x01words"}, summary{[]string{"a net.bin"}, []string{"unreadable-file vocab.bin"}}, nil},

@@ -120,8 +120,8 @@ func (d *disagreements) strays() {
 		}
 		n, alone := len(f.reader.Tensors()), d.strayOnly[uint32(i)]
 		switch {
-		case tensor.IsAdapter(f.reader.Tensors()):
-			c.note("adapter-beside", f.info.Name, "", "%s: an adapter beside the model, not read: wreg ingest it by name to index it too", f.info.Name)
+		case besideModel(f) != "":
+			c.noteBeside(f)
 		case alone < n:
 			c.note("stray-shard", f.info.Name, "", "%s: not one of the checkpoint's files and not read: %d of its %d tensors have the names of tensors that were read from others; remove it if it is what another upload left",
 				f.info.Name, n-alone, n)

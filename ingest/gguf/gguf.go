@@ -90,6 +90,21 @@ func (f *File) Split() (no, count int) {
 	return int(n), int(of)
 }
 
+// Beside names what a file is that goes with a model and is none: the projector of a model
+// that sees (mmproj, which older ones call clip), an adapter, an importance matrix.
+func (f *File) Beside() string {
+	kind, _ := f.metadata["general.type"].(string)
+	switch a := f.metadata["general.architecture"]; {
+	case kind == "mmproj", a == "clip":
+		return "a projector of images or sound (mmproj)"
+	case kind == "adapter":
+		return "an adapter"
+	case kind == "imatrix":
+		return "an importance matrix"
+	}
+	return ""
+}
+
 // SplitTensors is how many tensors all parts of a split checkpoint hold, 0 when the file
 // does not say.
 func (f *File) SplitTensors() int64 {

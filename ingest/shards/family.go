@@ -29,7 +29,7 @@ var Families = []Family{
 
 // noWeights are files and folders that training leaves beside torch weights. They
 // hold no weights of the model and are passed over.
-var noWeights = regexp.MustCompile(`(?i)^((training_args|optim|optimizers?|optimizer_states?|(lr_)?schedulers?|scaler|sampler|rng_states?|random_states|trainer_state|extra_state|custom_checkpoint|loss)\d*([-_.][-_.0-9a-z]*)?|.*optim_states)(\.(bin|pt|pth|pkl))?$`)
+var noWeights = regexp.MustCompile(`(?i)^((training_args|optim|optimizers?|optimizer_states?|(lr_)?schedulers?|scaler|sampler|rng_states?|random_states|train(ing|er)?_state|extra_state|custom_checkpoint|loss)\d*([-_.][-_.0-9a-z]*)?|.*optim_states)(\.(bin|pt|pth|pkl))?$`)
 
 // OfTraining reports the name of a file or folder that holds what training needs to
 // go on, and no weights.
