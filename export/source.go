@@ -60,6 +60,14 @@ func Recorded(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (
 	return tensors, nil
 }
 
+// Reopen opens the checkpoint of a revision whose tensors are recorded so. Files that are
+// not as they were when it was ingested are errors, also when unchanged looks again.
+func Reopen(ctx context.Context, v *registry.Revision, recorded []tensor.Info) (c *ingest.Checkpoint, unchanged func() error, err error) {
+	s := &source{ref: v.Ref(), root: v.Root, files: v.Files, naming: v.Naming, tensors: recorded}
+	c, err = s.open(ctx)
+	return c, s.unchanged, err
+}
+
 // Lookup and All make it an arch.Source.
 func (s *source) Lookup(path string) (tensor.Info, bool) { return s.tensors.Lookup(path) }
 func (s *source) All(yield func(tensor.Info) bool)       { s.tensors.All(yield) }

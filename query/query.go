@@ -61,6 +61,7 @@ type Result struct {
 	Against string // what gaps were measured against: "spec hunyuan", "layers", a revision; "" for find
 	Layout  string // the layout that gaps are listed in; "" for find
 	Notes   []string
+	Unlike  int // weights quantized on one side only, whose values nothing compared
 	Columns []string
 	Rows    [][]any
 }

@@ -49,6 +49,7 @@ func (q *Query) runGaps(ctx context.Context, s *registry.Snapshot, models []*reg
 			return err
 		}
 		r.Against, r.Layout = join(r.Against, found.Against), join(r.Layout, found.Layout)
+		r.Unlike += len(found.Unlike)
 		for _, n := range found.Notes {
 			if !slices.Contains(r.Notes, n) {
 				r.Notes = append(r.Notes, n)
@@ -146,6 +147,13 @@ func someRefs(models []*registry.Revision) string {
 // knows of where to get what is missing, so that it says what gaps says.
 func Remedied(ctx context.Context, s *registry.Snapshot, v *registry.Revision, list []arch.Gap) error {
 	return gaps.Remedied(ctx, s, v, list)
+}
+
+// Against is what a model lacks of another, has too much of, and holds differently: what
+// gaps against finds.
+func Against(ctx context.Context, s *registry.Snapshot, v, other *registry.Revision, a *arch.Arch) (*gaps.Found, error) {
+	q := &gaps.Question{Statuses: []string{arch.Missing, arch.Extra, arch.Changed}, Against: other.Ref(), Arch: a}
+	return q.Of(ctx, s, v)
 }
 
 // Resolve matches a revision with its architecture, or with a where one is given: what

@@ -22,6 +22,7 @@ import (
 type queryOptions struct {
 	model, arch, file string
 	expand, exitCode  bool
+	diff              *diffOptions // the query is a diff's
 
 	answered func(rows int, wider string, found int) // what the shell goes on with; nil on the command line
 }
@@ -165,7 +166,15 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 	if !o.expand {
 		rep.people = func() *report { return forPeople(res.Fold()) }
 	}
-	return a.conclude(rep, o.exitCode && len(res.Rows) > 0, "", "")
+	some := o.exitCode && len(res.Rows) > 0
+	if o.diff != nil {
+		rep.empty = fmt.Sprintf("%s and %s do not differ", o.diff.a, o.diff.b)
+		if res.Unlike > 0 {
+			some, rep.empty = true, ""
+			defer func() { a.say("%s compares what is quantized by what it stands for", o.diff.valuesLine()) }()
+		}
+	}
+	return a.conclude(rep, some, "", "")
 }
 
 // resultReport is a query's answer, with what JSON says beside the rows.
@@ -276,26 +285,4 @@ func explainCommand(a *app) *cobra.Command {
 	o.flags(a, c)
 	annotate(c, oneText, "yes")
 	return c
-}
-
-func diffCommand(a *app) *cobra.Command {
-	var o queryOptions
-	c := &cobra.Command{
-		Use:   "diff A B",
-		Short: "missing, extra and changed in model B relative to A",
-		Long: `The same as wreg query 'gaps in B against A' with --exit-code: compared by
-content, through the architecture when the layouts differ, a stack against its
-experts slice by slice.`,
-		Example: `  wreg diff hunyuan hunyuan-mlx
-  wreg diff llama@1 llama@2 --json`,
-		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: a.completeModels,
-		RunE: func(c *cobra.Command, args []string) error {
-			o.exitCode = true
-			return a.query(c.Context(), "gaps in "+args[1]+" against "+args[0], o)
-		},
-	}
-	c.Flags().StringVar(&o.arch, "arch", "", "architecture `FILE` instead of the one for model_type")
-	c.Flags().BoolVar(&o.expand, "expand", false, "list every row, also on a terminal")
-	return describe(c, "0 no difference, 1 differences, 2 trouble")
 }

@@ -89,13 +89,7 @@ func (a *app) printStats(r *view.Spread) error {
 	rep := &report{columns: []string{"component", "layer", "absmax", "min", "max", "nans", "infs", "zeros", "tensors"},
 		draw: func(o viewtext.Options) []string { return viewtext.Ranges(r, o) }}
 	add := func(component string, layer any, s *view.Span) {
-		optional := func(x *float64) any {
-			if x == nil {
-				return nil
-			}
-			return *x
-		}
-		rep.rows = append(rep.rows, []any{component, layer, optional(s.AbsMax), optional(s.Min), optional(s.Max), s.NaNs, s.Infs, s.Zeros, s.Tensors})
+		rep.rows = append(rep.rows, []any{component, layer, number(s.AbsMax), number(s.Min), number(s.Max), s.NaNs, s.Infs, s.Zeros, s.Tensors})
 	}
 	for _, b := range r.Bands {
 		if b.Outside != nil {

@@ -1,6 +1,8 @@
 package gaps
 
 import (
+	"fmt"
+
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 )
@@ -17,14 +19,16 @@ type want struct {
 
 // expectation is what a model is measured against.
 type expectation struct {
-	against string // "spec hunyuan", "layers", "hunyuan@1"
-	layout  string
-	wants   []want
-	found   []arch.Gap           // the answer, where nothing is left to be compared; else nil
-	foreign map[string]*arch.Gap // weights that other software quantized here, not there
-	notes   []string
-	present present                  // what is there, when not simply the model's tensors
-	extra   func(path string) string // why a tensor is extra, "": it is not; nil: the usual
+	against          string // "spec hunyuan", "layers", "hunyuan@1"
+	layout           string
+	wants            []want
+	found            []arch.Gap           // the answer, where nothing is left to be compared; else nil
+	foreign          map[string]*arch.Gap // weights that other software quantized here, not there
+	notes, doubts    []string
+	mapped           bool                     // see Found
+	unlike, unproven []string                 // likewise
+	present          present                  // what is there, when not simply the model's tensors
+	extra            func(path string) string // why a tensor is extra, "": it is not; nil: the usual
 }
 
 // present is the side that is measured.
@@ -46,4 +50,10 @@ func (e *expectation) whyExtra(path string) string {
 		return e.extra(path)
 	}
 	return "not in " + e.against
+}
+
+// doubt notes what was not compared by its bytes.
+func (e *expectation) doubt(format string, args ...any) {
+	n := fmt.Sprintf(format, args...)
+	e.notes, e.doubts = append(e.notes, n), append(e.doubts, n)
 }

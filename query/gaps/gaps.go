@@ -41,6 +41,11 @@ type Found struct {
 	Layout  string // the layout that the gaps are listed in
 	Gaps    []arch.Gap
 	Notes   []string
+	Doubts  []string // of the notes those that say what was not compared by its bytes
+
+	Mapped   bool     // two models were carried over to layout mlx to be compared
+	Unlike   []string // what is quantized on one side only: values not compared
+	Unproven []string // what nothing was known of to compare bytes by, or what was cast
 }
 
 // Of measures a model.
@@ -60,7 +65,7 @@ func (q *Question) Of(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 	if c.err != nil {
 		return nil, c.err
 	}
-	return &Found{Against: e.against, Layout: e.layout, Gaps: list, Notes: e.notes}, nil
+	return &Found{Against: e.against, Layout: e.layout, Gaps: list, Notes: e.notes, Doubts: e.doubts, Mapped: e.mapped, Unlike: e.unlike, Unproven: e.unproven}, nil
 }
 
 // Remedied completes what arch.Resolve says of a model by what the registry knows, as Of

@@ -94,9 +94,10 @@ func foreign(e *expectation, ours, theirs *arch.Resolution) {
 	theirPart := part(there)
 	e.wants = slices.DeleteFunc(e.wants, func(w want) bool { return there[w.Path] != nil || theirPart(w.Path) })
 	for path, g := range there {
+		e.unlike = append(e.unlike, path)
 		e.wants = append(e.wants, want{Want: arch.Want{Path: path, Shape: g.Shape}, content: content{unlike: true}})
 	}
-	e.notes = append(e.notes, fmt.Sprintf("%s of %s quantized by other software, values not compared", tensor.Count(len(there), "weight"), e.against))
+	e.doubt("%s of %s quantized by other software, values not compared", tensor.Count(len(there), "weight"), e.against)
 }
 
 // byMethod are the gaps of the weights that other software quantized.
@@ -138,10 +139,10 @@ func sources(n *op.Node) (paths []string) {
 
 // expectMapped compares what the two would have in layout mlx.
 func (q *Question) expectMapped(e *expectation, c, reference *modelView, ours, theirs *arch.Resolution) error {
-	e.layout = arch.MLX
+	e.layout, e.mapped = arch.MLX, true
 	e.wants = made(theirs, reference)
 	present := carried(ours, c)
-	quantized := alignPacked(e, present, ours, theirs)
+	alignPacked(e, present, ours, theirs)
 	e.present = present
 	for _, path := range theirs.Unused {
 		if t, ok := reference.whole(path); ok {
@@ -154,15 +155,15 @@ func (q *Question) expectMapped(e *expectation, c, reference *modelView, ours, t
 			e.notes = append(e.notes, fmt.Sprintf("%s itself lacks %s: %s", reference.revision.Ref(), g.Path, g.Reason))
 		}
 	}
-	if quantized > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s quantized on one side only, values not compared", tensor.Count(quantized, "weight")))
+	if n := len(e.unlike); n > 0 {
+		e.doubt("%s quantized on one side only, values not compared", tensor.Count(n, "weight"))
 	}
 	return q.reasons(e, c)
 }
 
 // alignPacked leaves a weight that only one side has quantized as one tensor of
-// any shape, and its scales and biases out. It counts them.
-func alignPacked(e *expectation, present *mapping, ours, theirs *arch.Resolution) (n int) {
+// any shape, and its scales and biases out.
+func alignPacked(e *expectation, present *mapping, ours, theirs *arch.Resolution) {
 	packed := func(r *arch.Resolution) (weights, others map[string]bool) {
 		weights, others = map[string]bool{}, map[string]bool{}
 		for _, t := range r.Targets {
@@ -182,13 +183,12 @@ func alignPacked(e *expectation, present *mapping, ours, theirs *arch.Resolution
 	for i := range e.wants {
 		if w := &e.wants[i]; here[w.Path] != there[w.Path] {
 			w.Shape, w.DType, w.content = nil, tensor.Invalid, content{unlike: true}
-			n++
+			e.unlike = append(e.unlike, w.Path)
 		}
 	}
 	sibling := func(path, suffix string) string { return path[:strings.LastIndexByte(path, '.')+1] + suffix }
 	e.wants = slices.DeleteFunc(e.wants, func(w want) bool { return thereParts[w.Path] && !here[sibling(w.Path, "weight")] })
 	present.remove(func(path string) bool { return hereParts[path] && !there[sibling(path, "weight")] })
-	return n
 }
 
 // reasons says why a model cannot make what another one has in layout mlx.
@@ -341,20 +341,22 @@ func (q *Question) noteUncompared(e *expectation, c *modelView) {
 		switch {
 		case !ok:
 		case w.castTo(have.DType):
+			e.unproven = append(e.unproven, w.Path)
 			if casts++; casts == 1 {
 				cast = fmt.Sprintf("%s from %v to %v", w.Path, w.DType, have.DType)
 			}
 		case !w.content.comparable(have):
+			e.unproven = append(e.unproven, w.Path)
 			if n++; n == 1 {
 				example = w.Path
 			}
 		}
 	}
 	if n > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; wreg ingest --rehash takes those that were not taken", tensor.Count(n, "tensor"), andMore(example, n)))
+		e.doubt("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; wreg ingest --rehash takes those that were not taken", tensor.Count(n, "tensor"), andMore(example, n))
 	}
 	if casts > 0 {
-		e.notes = append(e.notes, fmt.Sprintf("%s cast, statistics compared where both sides have them: %s", tensor.Count(casts, "tensor"), andMore(cast, casts)))
+		e.doubt("%s cast, statistics compared where both sides have them: %s", tensor.Count(casts, "tensor"), andMore(cast, casts))
 	}
 }
 

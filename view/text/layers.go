@@ -20,6 +20,8 @@ type drawing struct {
 	ruled string
 }
 
+const leastLabel = 12 // columns of a name without which numbers say nothing
+
 // mark is a cell.
 type mark struct {
 	text   string
@@ -61,10 +63,10 @@ func (d *drawing) columns(title string, names []string, layers []int64, tail int
 		d.label = max(d.label, Width(n))
 	}
 	d.tail = tail
-	if d.width < 3*tail { // the drawing before the numbers
+	least := min(leastColumn, len(layers))
+	if d.width-tail-2-least < leastLabel { // the drawing before the numbers
 		d.tail = 0
 	}
-	least := min(leastColumn, len(layers))
 	d.label = max(1, min(d.label, d.width/2, d.width-d.tail-2-least))
 	most := max(1, min(maxColumns, d.width-d.label-2-d.tail))
 	d.fold = max(1, (len(layers)+most-1)/most)

@@ -1,0 +1,217 @@
+package view
+
+import (
+	"context"
+	"slices"
+
+	"wreg/query"
+	"wreg/registry"
+	"wreg/registry/arch"
+	"wreg/view/measure"
+)
+
+// Comparison is how model B differs from model A.
+type Comparison struct {
+	A          string       `json:"a"`
+	B          string       `json:"b"`
+	Arch       string       `json:"arch,omitempty"`
+	Layout     string       `json:"layout,omitempty"` // under whose names; mlx where both were carried over
+	Layers     []int64      `json:"layers"`           // the number of each column of the map
+	Parts      []Part       `json:"components"`       // what lies in layers; then, in order, what lies outside
+	Changed    int64        `json:"changed"`
+	Missing    int64        `json:"missing"` // in B
+	Extra      int64        `json:"extra"`   // in B
+	Equal      int64        `json:"equal"`
+	Uncompared int64        `json:"not_compared"`
+	Differs    bool         `json:"differs"`             // something is not equal, or quantized on one side only and not compared
+	Measured   bool         `json:"values"`              // both were read
+	Bytes      int64        `json:"bytes"`               // that measuring reads, or read
+	Total      *Change      `json:"total,omitempty"`     // of the tensors that changed
+	Quantized  *Patch       `json:"quantized,omitempty"` // what either side has quantized; null: nothing
+	BitsA      float64      `json:"bits_a"`              // a weight, of what both have
+	BitsB      float64      `json:"bits_b"`
+	Tensors    []Difference `json:"tensors"` // all that are not equal
+	Lines      []Line       `json:"lines"`   // gaps that say more than that bytes differ, folded
+	Notes      []string     `json:"notes"`
+
+	a, b   *side
+	pairs  []compared
+	lone   []Difference // what is not in pairs
+	doubts []string     // notes that hold until values are measured
+}
+
+// Statuses of a Difference beside those of gaps.
+const (
+	Equal      = "equal"
+	Uncompared = "not compared"
+)
+
+// Part is one module over the layers.
+type Part struct {
+	Component string   `json:"component"`
+	Outside   *Patch   `json:"outside,omitempty"` // of a module outside of the layers; then Patches is empty
+	Patches   []*Patch `json:"layers,omitempty"`  // one for each of Comparison.Layers; null where there is nothing
+	Total     Patch    `json:"total"`
+}
+
+// Patch is what became of one module in one layer.
+type Patch struct {
+	Changed    int64   `json:"changed,omitempty"`
+	Missing    int64   `json:"missing,omitempty"`
+	Extra      int64   `json:"extra,omitempty"`
+	Equal      int64   `json:"equal,omitempty"`
+	Uncompared int64   `json:"not_compared,omitempty"`
+	BitsA      float64 `json:"bits_a,omitempty"` // a weight
+	BitsB      float64 `json:"bits_b,omitempty"`
+	Change     *Change `json:"change,omitempty"` // of the tensors that changed; null: not measured
+
+	delta                    measure.Delta // of the tensors that changed
+	elements, bytesA, bytesB int64
+}
+
+// Change is how far numbers moved. Norms are over elements that are finite on both sides.
+type Change struct {
+	Relative *float64 `json:"relative"`          // norm of the change by the norm of A; null where A's is zero
+	Max      *float64 `json:"max"`               // the largest change; null where there are no numbers
+	At       []int64  `json:"at,omitempty"`      // the index of the first element that changed so much
+	AtPath   string   `json:"at_path,omitempty"` // of several tensors: in which
+	Elements int64    `json:"elements"`
+	Changed  int64    `json:"elements_changed"`
+	NaNs     int64    `json:"nans"` // elements left out: not a number on either side
+	Infs     int64    `json:"infs"` // likewise, infinite
+}
+
+// Difference is a tensor that is not equal, or not known to be.
+type Difference struct {
+	Path      string  `json:"path"`
+	Status    string  `json:"status"`
+	Component string  `json:"component"`
+	Layer     *int64  `json:"layer"`
+	A         string  `json:"a"` // how it is stored: bf16, affine 4/64
+	B         string  `json:"b"`
+	BitsA     float64 `json:"bits_a"` // a weight
+	BitsB     float64 `json:"bits_b"`
+	Change    *Change `json:"change,omitempty"`
+	Reason    string  `json:"reason,omitempty"`
+	Remedy    string  `json:"remedy,omitempty"`
+}
+
+// compared is a pair and what is known of it.
+type compared struct {
+	pair
+	status string
+	gap    *arch.Gap // that says it is changed
+	reason string    // why it is not compared, or what is changed beside values
+	delta  *measure.Delta
+}
+
+// Compare says which tensors of B differ from those of A, by what the registry knows.
+// ar is nil, or in place of the architecture that config.json names. Measure, which the
+// snapshot need not outlive, adds by how much.
+func Compare(ctx context.Context, s *registry.Snapshot, a, b *registry.Revision, ar *arch.Arch) (*Comparison, error) {
+	found, err := query.Against(ctx, s, b, a, ar)
+	if err != nil {
+		return nil, err
+	}
+	c := &Comparison{A: a.Ref(), B: b.Ref(), Layout: found.Layout, Notes: append([]string{}, found.Notes...), doubts: found.Doubts}
+	if c.a, err = sideOf(ctx, s, a, ar); err != nil {
+		return nil, err
+	}
+	if c.b, err = sideOf(ctx, s, b, ar); err != nil {
+		return nil, err
+	}
+	if c.b.res != nil {
+		c.Arch = c.b.res.Arch.Name
+	}
+	list, err := pairs(c.a, c.b, found.Mapped)
+	if err != nil {
+		return nil, err
+	}
+	gapOf := map[string]*arch.Gap{}
+	for i := range found.Gaps {
+		gapOf[found.Gaps[i].Path] = &found.Gaps[i]
+	}
+	unlike, unproven := among(found.Unlike), among(found.Unproven)
+	covered := map[string]bool{}
+	for _, p := range list {
+		x := compared{pair: p, status: Equal}
+		for _, path := range slices.Concat(p.a.parts, p.b.parts) {
+			covered[path] = true
+			switch g := gapOf[path]; {
+			case g != nil && (x.gap == nil || g.Status == arch.Changed && path == p.a.path):
+				x.gap, x.status, x.reason = g, arch.Changed, g.Reason
+			case (unlike[path] || unproven[path]) && x.status == Equal:
+				x.status = Uncompared
+			}
+		}
+		if g := x.gap; g != nil && p.a.packed && p.b.packed { // the shapes of codes say nothing beside bits and group
+			x.gap = &arch.Gap{Status: g.Status, Want: g.Want, Reason: "bytes differ"}
+			x.reason = x.gap.Reason
+		}
+		if p.a.packed != p.b.packed {
+			x.status, x.gap, x.reason = Uncompared, nil, "quantized on one side only"
+		}
+		c.pairs = append(c.pairs, x)
+		if x.status != Equal {
+			c.Bytes += readOf(c.a, p.a) + readOf(c.b, p.b)
+		}
+	}
+	c.gaps(found.Gaps, found.Unlike, covered)
+	c.Differs = len(found.Gaps) > 0 || len(found.Unlike) > 0
+	c.settle()
+	return c, nil
+}
+
+func among(list []string) map[string]bool {
+	m := make(map[string]bool, len(list))
+	for _, s := range list {
+		m[s] = true
+	}
+	return m
+}
+
+// readOf is the bytes of a unit's sources.
+func readOf(x *side, u *unit) (bytes int64) {
+	u.make.Sources(func(path string) {
+		t, _ := x.recorded.Lookup(path)
+		bytes += t.Bytes
+	})
+	return bytes
+}
+
+// gaps lists what only one side has, or what cannot be paired.
+func (c *Comparison) gaps(list []arch.Gap, unlike []string, covered map[string]bool) {
+	told := map[string]bool{} // the gaps of pairs that say more than that values differ
+	for _, p := range c.pairs {
+		if p.gap != nil && !bytesAlone(p.gap) {
+			told[p.gap.Path] = true
+		}
+	}
+	var telling []arch.Gap
+	for _, g := range list {
+		if covered[g.Path] {
+			if told[g.Path] {
+				telling = append(telling, g)
+			}
+			continue
+		}
+		covered[g.Path] = true
+		telling = append(telling, g)
+		c.lone = append(c.lone, Difference{Path: g.Path, Status: g.Status, A: c.form(c.a, &g), B: c.form(c.b, &g), Reason: g.Reason, Remedy: g.Remedy})
+	}
+	for _, path := range unlike {
+		if !covered[path] {
+			covered[path] = true
+			c.lone = append(c.lone, Difference{Path: path, Status: Uncompared, Reason: "quantized on one side only"})
+		}
+	}
+	c.Lines = fold(telling)
+}
+
+// form is how a side stores what a gap is about, "" where it does not.
+func (c *Comparison) form(x *side, g *arch.Gap) string {
+	if u := x.units[g.Path]; u != nil {
+		return u.form
+	}
+	return ""
+}
