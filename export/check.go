@@ -27,8 +27,8 @@ const slack = 1 << 20
 func (p *Plan) check() error {
 	faults := []error{p.source.unchanged()}
 	faults = append(faults, p.memory()...)
-	faults = append(faults, p.overflow()...)
-	faults = append(faults, p.nonFinite()...)
+	faults = append(faults, several(p.overflow(), "have values that do not fit")...)
+	faults = append(faults, several(p.nonFinite(), "have NaN or infinite values")...)
 	p.casts()
 	p.Disk = slack
 	for _, s := range p.Shards {
@@ -40,14 +40,40 @@ func (p *Plan) check() error {
 	return errors.Join(faults...)
 }
 
-// memory finds the buffers that the most demanding tensor takes.
-func (p *Plan) memory() (faults []error) {
+// memory finds the buffers that the most demanding tensor takes. Where they are too small,
+// the tensor that needs most speaks for all: memory for it is enough.
+func (p *Plan) memory() []error {
+	var worst *compute.MemoryError
+	var of string
+	short := 0
 	for i := range p.Tensors {
 		_, peak, err := compute.ChunkFor(p.Tensors[i].tree, p.Tensors[i].quant, p.o.Memory/int64(p.o.Jobs))
-		if err != nil {
-			faults = append(faults, fmt.Errorf("tensor %q: %w", p.Tensors[i].Path, err))
+		if e, ok := errors.AsType[*compute.MemoryError](err); ok {
+			if short++; worst == nil || e.Needs > worst.Needs {
+				worst, of = e, p.Tensors[i].Path
+			}
+		} else if err != nil {
+			return []error{fmt.Errorf("tensor %q: %w", p.Tensors[i].Path, err)}
 		}
 		p.Memory = max(p.Memory, peak*int64(p.o.Jobs))
+	}
+	if worst == nil {
+		return nil
+	}
+	more := ""
+	if short > 1 {
+		more = fmt.Sprintf("; so do %s, none of them more", tensor.Count(short-1, "other tensor"))
+	}
+	return []error{fmt.Errorf("tensor %q: %w%s: --memory %d is enough for %s", of, worst, more, worst.Needs*int64(p.o.Jobs), tensor.Count(p.o.Jobs, "worker"))}
+}
+
+// toldFaults is how many faults of a kind are told one by one.
+const toldFaults = 3
+
+// several is the first of many faults of a kind, and how many more there are.
+func several(faults []error, what string) []error {
+	if more := len(faults) - toldFaults; more > 0 {
+		return append(faults[:toldFaults:toldFaults], fmt.Errorf("and %s %s", tensor.Count(more, "more tensor"), what))
 	}
 	return faults
 }
@@ -103,6 +129,7 @@ func (p *Plan) casts() {
 // nonFinite finds NaN and infinity in the statistics taken at ingest. A copy or a
 // cast keeps them, which is only noted; quantizing makes numbers of them silently.
 func (p *Plan) nonFinite() (faults []error) {
+	var notes []string
 	for i, t := range p.Tensors {
 		if t.quant && i > 0 && p.Tensors[i-1].tree == t.tree {
 			continue // the scales of a weight that was looked at
@@ -116,10 +143,14 @@ func (p *Plan) nonFinite() (faults []error) {
 			if t.quant {
 				faults = append(faults, fmt.Errorf("%s would silently become numbers in %q; --q-override '%s=keep' leaves it as it is", text, t.Path, parent(t.Path)))
 			} else {
-				p.Notes = append(p.Notes, fmt.Sprintf("%s, as in the source: %s", text, t.Path))
+				notes = append(notes, fmt.Sprintf("%s, as in the source: %s", text, t.Path))
 			}
 		}
 	}
+	if more := len(notes) - toldFaults; more > 0 {
+		notes = append(notes[:toldFaults], fmt.Sprintf("and %s with NaN or infinite values, as in the source; wreg query 'find * in %s where nans > 0 or infs > 0' lists them", tensor.Count(more, "more tensor"), p.Model))
+	}
+	p.Notes = append(p.Notes, notes...)
 	return faults
 }
 

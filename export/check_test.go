@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -90,6 +91,55 @@ func TestOverflowForetold(t *testing.T) {
 	exported(t, src, export.Options{NoSync: true})
 	patch(t, src, "model.norm.weight", []byte{0x80, 0x7f}) // infinity fits
 	exported(t, src, export.Options{DType: tensor.F16, NoSync: true})
+}
+
+// What is wrong with every tensor is told of a few, and the memory that is said to be
+// enough is.
+func TestFaultsOfManyTensorsAreFewLines(t *testing.T) {
+	src := written(t, "llama")
+	o := export.Options{Out: filepath.Join(t.TempDir(), "out"), Memory: 1, Jobs: 3}
+	_, err := plan(t, src, o)
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "so do 20 other tensors") {
+		t.Fatal(err)
+	}
+	_, enough, _ := strings.Cut(err.Error(), "--memory ")
+	_, enough, _ = strings.Cut(enough, "--memory ") // that of the advice
+	if _, err := fmt.Sscanf(enough, "%d is enough for 3 workers", &o.Memory); err != nil {
+		t.Fatalf("%q: %v", enough, err)
+	}
+	if _, err := plan(t, src, o); err != nil {
+		t.Error(err)
+	}
+	o.Memory--
+	if _, err := plan(t, src, o); err == nil {
+		t.Error("less is enough, too")
+	}
+
+	weights := []string{"q", "k", "v", "o"}
+	for _, w := range weights {
+		patch(t, src, "model.layers.0.self_attn."+w+"_proj.weight", []byte{0x74, 0x49}) // 1e6 in bf16
+		patch(t, src, "model.layers.1.self_attn."+w+"_proj.weight", []byte{0x74, 0x49})
+	}
+	o = export.Options{Out: o.Out, DType: tensor.F16}
+	if _, err = plan(t, src, o); err == nil || strings.Count(err.Error(), "\n") != 3 || !strings.HasSuffix(err.Error(), "\nand 5 more tensors have values that do not fit") {
+		t.Error(err)
+	}
+	for _, w := range weights {
+		patch(t, src, "model.layers.0.self_attn."+w+"_proj.weight", []byte{0xc0, 0x7f}) // NaN
+		patch(t, src, "model.layers.1.self_attn."+w+"_proj.weight", []byte{0xc0, 0x7f})
+	}
+	o.DType, o.Quantize = tensor.Invalid, &export.Quantize{}
+	if _, err = plan(t, src, o); err == nil || strings.Count(err.Error(), "\n") != 3 || !strings.HasSuffix(err.Error(), "\nand 5 more tensors have NaN or infinite values") {
+		t.Error(err)
+	}
+	o.Quantize = nil
+	p, err := plan(t, src, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.Notes); n < 4 || !strings.HasPrefix(p.Notes[n-1], "and 5 more tensors with NaN") || strings.Count(strings.Join(p.Notes, "\n"), "as in the source: ") != 3 {
+		t.Errorf("%q", p.Notes)
+	}
 }
 
 // The greatest numbers of a type fit it, and those after them do not.

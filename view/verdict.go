@@ -65,7 +65,7 @@ func Judge(v *registry.Revision, res *arch.Resolution, large Large) Verdict {
 	out.count(res, int64(v.Tensors))
 	out.State, out.Export = Whole, exported(v.Config, res, large)
 	if out.Gaps = int64(len(res.Gaps)); out.Gaps > 0 {
-		out.State, out.Lines = Gapped, fold(res.Gaps)
+		out.State, out.Lines = Gapped, Fold(res.Gaps)
 		if g := &res.Gaps[0]; g.All {
 			out.Note = g.Reason + "; " + g.Remedy
 		}
@@ -100,8 +100,9 @@ func (v *Verdict) count(res *arch.Resolution, there int64) {
 	v.Expected = there - int64(len(aside)) + v.Missing
 }
 
-// fold puts gaps on few lines.
-func fold(gaps []arch.Gap) []Line {
+// Fold puts gaps on few lines: those that differ in nothing but the numbers or one word of
+// their path, as a query's answer is folded.
+func Fold(gaps []arch.Gap) []Line {
 	r := &query.Result{Columns: []string{"path", "status", "reason", "remedy"}}
 	for _, g := range gaps {
 		r.Rows = append(r.Rows, []any{g.Path, g.Status, g.Reason, g.Remedy})

@@ -23,6 +23,7 @@ import (
 	"wreg/registry/arch"
 	"wreg/registry/expr"
 	"wreg/registry/tensor"
+	"wreg/view"
 )
 
 // exportOptions are the flags of wreg export that export.Options does not have.
@@ -142,18 +143,18 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		plan, err = export.New(c.Context(), s, source, o.Options)
 		var refused *export.GapError
 		if errors.As(err, &refused) {
-			err = errors.Join(query.Remedied(c.Context(), s, source, refused.Gaps), err)
+			if err := query.Remedied(c.Context(), s, source, refused.Gaps); err != nil {
+				return errors.Join(err, refused)
+			}
+			return &foldedGaps{refused}
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, d := range plan.Drops {
-		a.say("%s: dropped: %s (%s)", d.Path, d.Because, d.Rule)
-	}
-	for _, u := range plan.Unused {
-		a.say("%s: unused: no rule knows it", u)
+	for _, l := range leftOut(plan) {
+		a.say("%s", l)
 	}
 	for _, n := range plan.Notes {
 		a.say("%s", n)
@@ -296,6 +297,67 @@ func (a *app) modelOrPath(c *cobra.Command, model string, n tensor.Naming) (ref 
 	return v.Ref(), nil
 }
 
+// mostLines is how many lines of one kind are told, folded ones.
+const mostLines = 20
+
+// foldedGaps is a refusal for people: where there are many gaps, those of a kind are on one
+// line, and the lines are few.
+type foldedGaps struct{ *export.GapError }
+
+func (e *foldedGaps) Unwrap() error { return e.GapError }
+
+func (e *foldedGaps) Error() string { return strings.Join(e.Lines(), "\n") }
+
+// Lines are the lines of Error; a line break within one is a name's.
+func (e *foldedGaps) Lines() []string {
+	lines := e.GapError.Lines()
+	if len(lines) <= 1+mostLines { // all of them
+		return lines
+	}
+	list := view.Fold(e.Gaps)
+	lines = lines[:1]
+	said := map[string]bool{}
+	for _, g := range list[:min(len(list), mostLines)] {
+		line := fmt.Sprintf("  %s %s", g.Status, g.Path)
+		if g.Tensors > 1 {
+			line += fmt.Sprintf(" (%d)", g.Tensors)
+		}
+		if g.Reason != "" {
+			line += ": " + g.Reason
+		}
+		if g.Remedy != "" && !said[g.Remedy] && g.Remedy != arch.Lost {
+			line += "; " + g.Remedy
+			said[g.Remedy] = true // once is enough
+		}
+		lines = append(lines, line)
+	}
+	if more := len(list) - mostLines; more > 0 {
+		lines = append(lines, fmt.Sprintf("  … %s", tensor.Count(more, "more line")))
+	}
+	return append(lines, fmt.Sprintf("  wreg query 'gaps in %s' lists them one by one", e.Model))
+}
+
+// leftOut tells which tensors of the source the output does not have, those of a kind on
+// one line.
+func leftOut(plan *export.Plan) []string {
+	res := &query.Result{Columns: []string{"path", "reason"}}
+	for _, d := range plan.Drops {
+		res.Rows = append(res.Rows, []any{d.Path, fmt.Sprintf("dropped: %s (%s)", d.Because, d.Rule)})
+	}
+	for _, u := range plan.Unused {
+		res.Rows = append(res.Rows, []any{u, "unused: no rule knows it"})
+	}
+	var lines []string
+	rows := res.Fold().Rows
+	for i, row := range rows {
+		if i == mostLines {
+			return append(lines, fmt.Sprintf("… %s of tensors that are left out; --dry-run --json lists them", tensor.Count(len(rows)-i, "more line")))
+		}
+		lines = append(lines, fmt.Sprintf("%s: %s", row[0], row[1]))
+	}
+	return lines
+}
+
 // planReport prints a plan: one row an output tensor.
 func planReport(p *export.Plan) *report {
 	rep := &report{
@@ -310,7 +372,11 @@ func planReport(p *export.Plan) *report {
 	for _, s := range p.Shards {
 		shards = append(shards, object{{"name", s.Name}, {"bytes", s.Bytes}})
 	}
-	rep.head = append(rep.head, field{"shards", orEmpty(shards)})
+	var dropped []any
+	for _, d := range p.Drops {
+		dropped = append(dropped, object{{"path", d.Path}, {"because", d.Because}, {"rule", d.Rule}})
+	}
+	rep.head = append(rep.head, field{"shards", orEmpty(shards)}, field{"dropped", orEmpty(dropped)}, field{"unused", orNone(p.Unused)}, field{"notes", orNone(p.Notes)})
 	for _, t := range p.Tensors {
 		row := []any{t.Path, t.DType, t.Shape, t.Bytes, p.Shards[t.Shard].Name, t.Offset, t.Make.Text(), t.Rule}
 		if quantized {
@@ -321,6 +387,8 @@ func planReport(p *export.Plan) *report {
 	rep.people = func() *report { return foldedPlan(rep) }
 	return rep
 }
+
+func orNone(list []string) []string { return append([]string{}, list...) }
 
 // foldedPlan is a plan for people: without what differs from tensor to tensor or only
 // says how, tensors of a kind on one line.

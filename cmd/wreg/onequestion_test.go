@@ -142,6 +142,9 @@ func refusal(ctx context.Context, s *registry.Snapshot, v *registry.Revision, ro
 		for _, g := range gaps.Gaps {
 			refused[named(g)] = g.Reason
 		}
+		if why := foldedAlike(ctx, s, v, gaps); why != "" {
+			return nil, nil, why
+		}
 		told, methods := 0, map[string]bool{}
 		for _, g := range gaps.Gaps {
 			if g.Method == "" || !methods[g.Method] {
@@ -154,6 +157,39 @@ func refusal(ctx context.Context, s *registry.Snapshot, v *registry.Revision, ro
 		}
 	}
 	return refused, resolved, ""
+}
+
+// foldedAlike says how what a person reads of a refusal differs from what a query shows
+// them: the lines must be the same, and stand for every gap.
+func foldedAlike(ctx context.Context, s *registry.Snapshot, v *registry.Revision, gaps *export.GapError) string {
+	q, err := query.Parse("gaps select path, status, reason, remedy")
+	if err != nil {
+		return err.Error()
+	}
+	res, err := q.Run(ctx, s, query.Options{Model: v.Ref()})
+	if err != nil {
+		return err.Error()
+	}
+	var shown, told []string
+	n := int64(0)
+	for _, row := range res.Fold().Rows {
+		shown = append(shown, fmt.Sprint(row[1], " ", row[0]))
+	}
+	for _, l := range view.Fold(gaps.Gaps) {
+		told = append(told, l.Status+" "+l.Path)
+		n += l.Tensors
+	}
+	slices.Sort(shown)
+	slices.Sort(told)
+	switch lines := (&foldedGaps{gaps}).Lines(); {
+	case n != int64(len(gaps.Gaps)) || !slices.Equal(shown, told):
+		return fmt.Sprintf("a refusal tells of %q, a query shows %q", told, shown)
+	case len(lines) > mostLines+3:
+		return fmt.Sprintf("a refusal of %d lines", len(lines))
+	case len(gaps.Lines()) > 1+mostLines && !strings.Contains(lines[len(lines)-1], "wreg query 'gaps in "+v.Ref()+"'"):
+		return fmt.Sprintf("%d lines are told in %d", len(told), len(lines))
+	}
+	return ""
 }
 
 func named(g arch.Gap) string { return g.Status + " " + g.Path }

@@ -28,7 +28,14 @@ func ChunkFor(tree *op.Node, quant bool, bound int64) (chunk, peak int64, err er
 			return chunk, peak, nil
 		}
 	}
-	return 0, peak, fmt.Errorf("needs %d bytes of buffers for each worker, only %d are allowed; give more --memory or fewer --jobs", peak, bound)
+	return 0, peak, &MemoryError{peak, bound}
+}
+
+// MemoryError says that a worker's buffers are too small for a tensor.
+type MemoryError struct{ Needs, Allowed int64 }
+
+func (e *MemoryError) Error() string {
+	return fmt.Sprintf("needs %d bytes of buffers for each worker, only %d are allowed; give more --memory or fewer --jobs", e.Needs, e.Allowed)
 }
 
 // scratch is the bytes that making out bytes of a tree takes besides these, with

@@ -33,7 +33,11 @@ func Verdict(m *view.Model) (lines []string) {
 			lines = append(lines, fmt.Sprintf("… %s of gaps", count(int64(len(v.Lines)-i), "more line")))
 			break
 		}
-		line := words.Line(g.Status + " " + g.Path + ": " + g.Reason)
+		line := words.Line(g.Status + " " + g.Path)
+		if g.Tensors > 1 {
+			line += fmt.Sprintf(" (%s)", words.Number(g.Tensors))
+		}
+		line += ": " + words.Line(g.Reason)
 		if g.Remedy != "" {
 			line += "; " + words.Line(g.Remedy)
 		}
