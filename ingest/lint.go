@@ -107,7 +107,7 @@ var FindingRules = []struct{ ID, Means string }{
 	{"stray-shard", "a file of weights that is not part of the checkpoint; not read"},
 	{"unreadable-file", "a stray file that cannot be read"},
 	{"unreadable-config", "`config.json` is not JSON as Python's json reads it, or a Git LFS pointer or a web page stands in its place"},
-	{"broken-file", "a tokenizer, another config, or code beside the weights are a Git LFS pointer, a web page, empty, or JSON that is cut; ingest sees JSON over 1 MiB by how it begins and ends, lint and export read it"},
+	{"broken-file", "a tokenizer, another config, or code beside the weights are a Git LFS pointer, a web page, a server's answer, empty, a text that begins with a byte order mark, or JSON that is cut; ingest sees JSON over 1 MiB by how it begins and ends, lint and export read it"},
 	{"leftover-quantization", "`config.json` says that weights are quantized, and none is stored in codes"},
 	{"config-value", "a key of `config.json` is missing or has a value from which the architecture cannot be made"},
 	{"no-elements", "weights, or parts of an adapter, have no elements, as ZeRO-3 leaves them when one rank saves its share"},
