@@ -35,6 +35,7 @@ var jsonLines = []struct {
 	{"show m", exitFine},
 	{"show m model.norm.weight", exitFine},
 	{"coverage m", exitFine},
+	{"ui m --idle 1ms", exitFine},
 	{"report m -o m.html", exitFine},
 	{"report b -o b.html", exitFindings},
 	{"stats m", exitFine},

@@ -232,7 +232,7 @@ func unknown(c *cobra.Command, word string) error {
 func verbs() map[string][]func(*app) *cobra.Command {
 	return map[string][]func(*app) *cobra.Command{
 		"main": {demoCommand, ingestCommand, queryCommand, shellCommand, testCommand, exportCommand, verifyCommand, reportCommand},
-		"registry": {lsCommand, showCommand, coverageCommand, statsCommand, diffCommand, explainCommand, rmCommand,
+		"registry": {lsCommand, showCommand, uiCommand, coverageCommand, statsCommand, diffCommand, explainCommand, rmCommand,
 			checkCommand, backupCommand, compactCommand, gcCommand, mergeCommand},
 		"files": {lintCommand, reindexCommand, synthCommand, archCommand, accelCommand, versionCommand, manCommand},
 	}

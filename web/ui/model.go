@@ -1,0 +1,266 @@
+package ui
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"wreg/registry"
+	"wreg/registry/arch"
+	"wreg/registry/tensor"
+	"wreg/view"
+	"wreg/view/words"
+)
+
+// about is the frame of a page about a.v.
+func (a *asked) about(page string, line []string, body any) *frame {
+	title := a.v.Ref()
+	if page != "overview" {
+		title += " · " + page
+	}
+	return &frame{Title: title, Page: page, Model: a.v.Ref(), Words: line, Body: body}
+}
+
+// drawn is what is shown of a.v, kept for as long as the registry stays as it is.
+func drawn[T any](a *asked, what string, make func(context.Context, *registry.Snapshot, *registry.Revision, *arch.Arch) (T, error)) (T, error) {
+	return remembered(&a.drawn, a.state+" "+what+" "+a.v.Ref(), func() (T, error) { return make(a.Context(), a.snap, a.v, nil) })
+}
+
+func overviewPage(a *asked) (*frame, error) {
+	m, err := drawn(a, "overview", view.Of)
+	if err != nil {
+		return nil, err
+	}
+	return a.about("overview", []string{"show", a.v.Ref()}, m), nil
+}
+
+// coverageBody is the map, and what is known of the cell that was chosen.
+type coverageBody struct {
+	Map     *view.Map
+	Problem string
+	Cell    *cellBody
+}
+
+// cellBody is one cell: its gaps and its tensors.
+type cellBody struct {
+	Component string
+	Layer     string // "" outside of the layers
+	Expert    bool
+	Query     string // that lists its tensors
+	Tensors   *answer
+	Gaps      *answer
+}
+
+func coveragePage(a *asked) (*frame, error) {
+	b := &coverageBody{}
+	line := []string{"coverage", a.v.Ref()}
+	var err error
+	layer, expert := int64(0), a.arg("by") == view.ByExpert
+	if expert {
+		if layer, err = strconv.ParseInt(a.arg("of"), 10, 64); err != nil {
+			return nil, fmt.Errorf("of=%q: want the number of a layer", a.arg("of"))
+		}
+		line = append(line, "--by", "expert", "--layer", a.arg("of"))
+		b.Map, err = view.Experts(a.Context(), a.snap, a.v, nil, layer)
+	} else {
+		b.Map, err = drawn(a, "coverage", view.Coverage)
+	}
+	if err != nil {
+		if a.Context().Err() != nil {
+			return nil, err
+		}
+		b.Problem = err.Error()
+	} else if a.arg("component") != "" {
+		if b.Cell, err = a.cell(b.Map); err != nil {
+			return nil, err
+		}
+	}
+	return a.about("coverage", line, b), nil
+}
+
+// cell says what lies in the cell that was chosen.
+func (a *asked) cell(m *view.Map) (*cellBody, error) {
+	c := &cellBody{Component: a.arg("component"), Layer: a.arg("column"), Expert: m.By == view.ByExpert}
+	pattern := c.pattern(m)
+	c.Query = "find " + pattern + " in " + a.v.Ref()
+	var err error
+	if c.Tensors, err = a.ask(c.Query, true, 1); err != nil {
+		return nil, err
+	}
+	c.Gaps, err = a.ask("gaps "+pattern+" in "+a.v.Ref(), true, 1)
+	return c, err
+}
+
+// pattern matches the tensors of a cell.
+func (c *cellBody) pattern(m *view.Map) string {
+	words := strings.Split(c.Component, ".")
+	for i, w := range words {
+		words[i] = quoted(w)
+	}
+	end := strings.Join(words, ".")
+	switch {
+	case c.Layer == "":
+		return "{^" + end + ",^" + end + ".*}"
+	case c.Expert:
+		return "{" + fmt.Sprint(*m.Layer) + "}.**." + end
+	}
+	return c.Layer + "." + end + ".*"
+}
+
+// quoted makes a segment of a path one of a pattern that matches it alone.
+func quoted(segment string) string {
+	var b strings.Builder
+	for _, r := range segment {
+		if strings.ContainsRune(`*?{}[]\^,.`, r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// fileRow is one file of a model.
+type fileRow struct {
+	tensor.File
+	Tensors int64
+	Bytes   int64
+}
+
+func filesPage(a *asked) (*frame, error) {
+	res, err := a.run("find * group by file select file, count(), sum(bytes)", a.v.Ref(), 0)
+	if err != nil {
+		return nil, err
+	}
+	byName := map[string][]any{}
+	for _, row := range res.Rows {
+		if name, ok := row[0].(string); ok {
+			byName[name] = row
+		}
+	}
+	var rows []fileRow
+	for _, f := range a.v.Files {
+		r := fileRow{File: f}
+		if row := byName[f.Name]; row != nil {
+			r.Tensors, _ = row[1].(int64)
+			r.Bytes, _ = row[2].(int64)
+		}
+		rows = append(rows, r)
+	}
+	pages := max(1, (len(rows)+maxShown-1)/maxShown)
+	at := pageNumber(a, pages)
+	findings := a.v.Findings
+	slices.SortStableFunc(findings, func(x, y tensor.Finding) int { return strings.Compare(x.File, y.File) })
+	more := max(0, len(findings)-maxShown)
+	return a.about("files", []string{"show", a.v.Ref()}, map[string]any{
+		"Rows": rows[(at-1)*maxShown : min(len(rows), at*maxShown)], "Root": a.v.Root, "All": int64(len(rows)),
+		"Pager": pager{at, pages, link(a.v.Ref(), "files")}, "Findings": findings[:len(findings)-more], "More": more,
+	}), nil
+}
+
+func receiptPage(a *asked) (*frame, error) {
+	body := map[string]any{"Receipt": "", "Config": indented(a.v.Config), "V": a.v}
+	line := []string{"show", a.v.Ref()}
+	if a.v.Receipt != nil {
+		body["Receipt"] = indented(a.v.Receipt)
+		line = []string{"verify", a.v.Ref()}
+	}
+	return a.about("receipt", line, body), nil
+}
+
+// maxJSON bounds what is shown of a JSON file.
+const maxJSON = 256 << 10
+
+func indented(data []byte) string {
+	if len(data) == 0 {
+		return ""
+	}
+	var v json.RawMessage = data
+	out, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		out = data
+	}
+	if len(out) > maxJSON {
+		return string(out[:maxJSON]) + "\n… (wreg show --json has all of it)"
+	}
+	return string(out)
+}
+
+func comparePage(a *asked) (*frame, error) {
+	all, err := view.Revisions(a.snap)
+	if err != nil {
+		return nil, err
+	}
+	var others []string
+	for _, v := range all {
+		if ref := v.Ref(); ref != a.v.Ref() {
+			others = append(others, ref)
+		}
+	}
+	with := a.arg("with")
+	body := map[string]any{"Others": others, "With": with, "Ref": a.v.Ref()}
+	if with == "" {
+		return a.about("compare", []string{"diff", "OTHER", a.v.Ref()}, body), nil
+	}
+	other, err := a.snap.Find(with)
+	if err != nil {
+		return nil, err
+	}
+	text := "gaps in " + a.v.Ref() + " against " + other.Ref()
+	body["With"] = other.Ref()
+	if body["Answer"], err = a.ask(text, a.arg("expand") == "", pageOf(a)); err != nil {
+		return nil, err
+	}
+	f := a.about("compare", []string{"diff", other.Ref(), a.v.Ref()}, body)
+	f.Title = other.Ref() + " → " + a.v.Ref()
+	return f, nil
+}
+
+// statisticsBody is what was recorded of the values, and the curves that show it.
+type statisticsBody struct {
+	*view.Spread
+	Curves  curves
+	Outside []view.Band
+	Root    string
+}
+
+// curves are what web's plot draws: a row for each component, a value for each layer.
+type curves struct {
+	Layers []int64 `json:"layers"`
+	Rows   []curve `json:"rows"`
+}
+
+type curve struct {
+	Name   string     `json:"name"`
+	Values []*float64 `json:"values"`
+}
+
+func statisticsPage(a *asked) (*frame, error) {
+	kept, err := drawn(a, "statistics", view.Ranges)
+	if err != nil {
+		return nil, err
+	}
+	r := *kept // its lists are shortened
+	b := &statisticsBody{Spread: &r, Root: a.v.Root, Curves: curves{Layers: r.Layers, Rows: []curve{}}}
+	for _, band := range r.Bands {
+		if band.Outside != nil {
+			b.Outside = append(b.Outside, band)
+			continue
+		}
+		c := curve{Name: words.Inert(band.Component)}
+		for _, s := range band.Spans {
+			var x *float64
+			if s != nil {
+				x = s.AbsMax
+			}
+			c.Values = append(c.Values, x)
+		}
+		b.Curves.Rows = append(b.Curves.Rows, c)
+	}
+	for _, list := range []*[]view.Reach{&r.Float16.Overflow, &r.Float16.Vanish} {
+		*list = (*list)[:min(len(*list), maxShown)]
+	}
+	return a.about("statistics", []string{"stats", a.v.Ref()}, b), nil
+}
