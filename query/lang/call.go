@@ -59,6 +59,9 @@ func (r *resolver) call(e *expr.Node) (*rows.Node, error) {
 		}
 		return n, nil
 	}
+	if say, known := advice(e.Text, functionReflexes); known {
+		return nil, r.fail(e.Pos, "unknown function %q: %s", e.Text, say)
+	}
 	return nil, r.fail(e.Pos, "unknown function %q%s", e.Text, didYouMean(e.Text, FunctionNames()))
 }
 

@@ -57,9 +57,17 @@ const (
 )
 
 // Parse reads a query. Errors are *expr.SyntaxError: line, caret, and what was
-// expected or is nearest.
+// expected, is nearest, or is written instead.
 func Parse(text string) (*Query, error) {
 	text = strings.TrimRight(text, "; \t\r\n") // as SQL ends
+	q, err := parse(text)
+	if err != nil {
+		return nil, instead(text, err)
+	}
+	return q, nil
+}
+
+func parse(text string) (*Query, error) {
 	s, err := parseSentence(text)
 	if err != nil {
 		return nil, err

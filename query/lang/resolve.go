@@ -167,6 +167,9 @@ func (r *resolver) name(e *expr.Node) (*rows.Node, error) {
 	c, ok := rows.ColumnNamed(strings.ToLower(e.Text))
 	switch {
 	case !ok:
+		if say, known := advice(e.Text, columnReflexes); known {
+			return nil, r.fail(e.Pos, "unknown column %q: %s", e.Text, say)
+		}
 		return nil, r.fail(e.Pos, "unknown column %q%s", e.Text, didYouMean(e.Text, rows.ColumnNames(r.gaps)))
 	case c.OfGaps() && !r.gaps:
 		return nil, r.fail(e.Pos, "%s is a column of missing, extra, changed and gaps; find does not have it", c)
