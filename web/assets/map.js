@@ -100,6 +100,7 @@
       cells,
       wreg.el("ul", { class: "map-notes", "aria-hidden": "true" }, rows.map((r, i) => wreg.el("li", { class: apart(i) }, note(r)))));
     const table = wreg.el("div", { hidden: true });
+    picture.style.setProperty("--cells", Math.max(layers.length, 1) * PITCH + 2 + "px"); // no wider than it can be
     host.append(wreg.el("div", { class: "map-head" }, wreg.segments("What the map shows", modes, mode, (m) => { mode = m; draw(); }), legend, asTable),
       picture, table, readout);
     readout.append(wreg.el("span", { class: "soft" }, "Point at a cell, or focus the map and use the arrow keys."));
@@ -151,7 +152,7 @@
       } else {
         const q = quantities[mode], s = scales[mode];
         const steps = Array.from({ length: STEPS }, (_, i) => wreg.el("i", { class: "swatch seq" + i, title: q.text(s.edge(i)) + " to " + q.text(s.edge(i + 1)) }));
-        legend.replaceChildren(wreg.el("li", {}, q.text(s.lo) + " ", steps, " " + q.text(s.hi)), wreg.el("li", {}, q.about + ", steps of equal ratio"));
+        legend.replaceChildren(wreg.el("li", { class: "ramp" }, q.text(s.lo), wreg.el("span", {}, steps), q.text(s.hi)), wreg.el("li", {}, q.about + ", steps of equal ratio"));
       }
     }
 

@@ -28,7 +28,7 @@
       for (const run of runs(there.filter(([v]) => v > 0))) {
         const d = run.map(([v, i], k) => (k ? "L" : "M") + x(i).toFixed(1) + " " + y(v).toFixed(1)).join("");
         svg.append(wreg.svg("path", { class: "area", d: d + `L${x(run.at(-1)[1]).toFixed(1)} ${H}L${x(run[0][1]).toFixed(1)} ${H}z` }),
-          wreg.svg("path", { class: "line", d: run.length > 1 ? d : d + "h.01" }));
+          wreg.svg("path", { class: run.length > 1 ? "line" : "line point", d: run.length > 1 ? d : d + "h.01" }));
       }
       if (hi > Math.log(FLOAT16)) svg.append(wreg.svg("path", { class: "limit", d: `M0 ${y(FLOAT16).toFixed(1)}H${W}` }));
       if (out >= 0) svg.append(dot(out, row.values[out]));

@@ -9,9 +9,9 @@ const wreg = {};
 
   function fill(e, attrs, children) {
     for (const [name, value] of Object.entries(attrs || {})) {
-      if (value === undefined || value === null || value === false) continue;
+      if (value === undefined || value === null || value === false && !name.startsWith("aria-")) continue;
       if (typeof value === "function") e.addEventListener(name, value);
-      else e.setAttribute(name, value === true ? "" : value);
+      else e.setAttribute(name, value === true && !name.startsWith("aria-") ? "" : value);
     }
     for (const child of children.flat()) {
       if (child !== undefined && child !== null && child !== false) e.append(child);

@@ -308,8 +308,8 @@ func bound[T any](list *[]T) (left int) {
 	return left
 }
 
-// inert makes every text below v safe to show: names that strangers chose, and what
-// speaks of them.
+// inert makes every text below v safe to show, names that strangers chose and what
+// speaks of them, and every list one.
 func inert(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.String:
@@ -321,6 +321,9 @@ func inert(v reflect.Value) {
 			inert(v.Elem())
 		}
 	case reflect.Slice:
+		if v.IsNil() && v.CanSet() { // a list is a list for the page's program, never null
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
 		for i := range v.Len() {
 			inert(v.Index(i))
 		}

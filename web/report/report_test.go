@@ -33,6 +33,7 @@ func model(t testing.TB, name string) (registry.Revision, []tensor.Info) {
 	list := slices.Clone(c.Source)
 	for i := range list {
 		list[i].Hash = tensor.Hash{byte(i), byte(i >> 8), 1}
+		list[i].File = "model.safetensors"
 		list[i].Stats = &tensor.Stats{Min: -0.5, Max: float64(i), AbsMax: float64(i) + 0.5}
 	}
 	return registry.Revision{Model: "m", Root: "/m", Config: c.Config, Hashed: true, Tool: "wreg test",

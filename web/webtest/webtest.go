@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
@@ -76,6 +77,9 @@ func Open(t *testing.T, url string, look Look) *Page {
 	t.Cleanup(cancel)
 	p.Show(look)
 	_, err := chromedp.Call(p.ctx, network.Enable, network.EnableParams{})
+	if err == nil { // as if the window were in front
+		_, err = chromedp.Call(p.ctx, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,11 +174,25 @@ func Eval[T any](p *Page, expression string) T {
 	return get(p, chromedp.Evaluate[T](expression))
 }
 
-// Key presses keys: of kb, or text.
+// Key presses keys, or types text, as a keyboard does: what a page does with a key is
+// done before its character is, which it can prevent.
 func (p *Page) Key(keys ...string) {
 	p.t.Helper()
-	for _, k := range keys {
-		p.Do(chromedp.KeyEvent(k))
+	for _, r := range strings.Join(keys, "") {
+		down := kb.Encode(r)
+		for _, k := range down {
+			if k.Type == kb.KeyChar {
+				down[0].Text, down[0].UnmodifiedText = k.Text, k.UnmodifiedText
+			}
+		}
+		for _, k := range down {
+			if k.Type == kb.KeyChar {
+				continue
+			}
+			if _, err := chromedp.Call(p.ctx, input.DispatchKeyEvent, *k); err != nil {
+				p.t.Fatal(err)
+			}
+		}
 	}
 }
 

@@ -31,9 +31,12 @@
 
   // Overview.
   {
+    const sums = {};
+    for (const g of verdict.lines || []) sums[g.status] = (sums[g.status] || 0) + g.tensors;
+    const kinds = left.gaps ? "" : wreg.list(Object.entries(sums).map(([status, n]) => count(n) + " " + status));
     const [kind, title, about] = {
-      whole: ["good", "Whole", "Every tensor that " + model.arch + " needs is there, and nothing else is."],
-      gaps: ["bad", count(verdict.gaps, "gap"), "The model is not what " + model.arch + " needs."],
+      whole: ["good", "Whole", "The checkpoint matches the " + model.arch + " architecture: nothing is missing, changed or extra."],
+      gaps: ["bad", count(verdict.gaps, "gap"), "The checkpoint does not match the " + model.arch + " architecture" + (kinds ? ": " + kinds + "." : ".")],
       unknown: ["warn", "Not judged", model.problem || "There is no architecture to ask."],
     }[verdict.state];
     const also = [verdict.findings && count(verdict.findings, "finding") + " while it was read", failed && count(failed, "check") + " failed",
@@ -42,7 +45,7 @@
     const dtype = model.dtypes.length ? model.dtypes[0].name : "";
     const checks = [
       [verdict.state === "whole" ? "good" : verdict.state === "gaps" ? "bad" : "none", "Architecture",
-        verdict.state === "unknown" ? "not judged" : verdict.gaps ? count(verdict.gaps, "gap") + " against " + model.arch : "all that " + model.arch + " needs, nothing else"],
+        verdict.state === "unknown" ? "not judged" : verdict.gaps ? count(verdict.gaps, "gap") + " against " + model.arch : "matches " + model.arch],
       [bad(verdict.findings), "Reading the files", verdict.findings ? count(verdict.findings, "finding") : "no findings"],
       values ? [bad(values.nans + values.infs), "Values", values.nans + values.infs ? count(values.nans) + " NaN, " + count(values.infs) + " infinite" : "no NaN, no Inf in " + count(values.tensors, "tensor")]
         : ["none", "Values", "no statistics were recorded"],
@@ -119,9 +122,11 @@
           vanish.length ? count(vanish.length + (left.vanish || 0), "tensor") + " would be left with zeros alone." : ""].join("")),
       reaches(overflow, left.overflow || 0), reaches(vanish, left.vanish || 0));
       if (ranges.more_bits.length) {
-        e.append(el("h3", {}, "What may deserve more bits"), el("ul", { class: "reaches" }, ranges.more_bits.map((m) => el("li", {},
-          wreg.path(m.module), el("span", { class: "soft" }, " reaches " + Number(m.times.toPrecision(2)) + " times as far as its neighbours ("+ value(m.absmax) + ", they " + value(m.beside) + ") "),
-          command("wreg export " + ref + " -q --q-override " + word(m.q_override) + " --out " + word(model.model.replace(/@.*/, "") + "-4bit"))))));
+        const shown = ranges.more_bits.slice(0, 8);
+        e.append(el("h3", {}, "What may deserve more bits"), el("p", { class: "soft" }, "Modules that reach much further in one layer than in those beside it, and the option of wreg export -q for each."),
+          wreg.table([{ name: "Module", of: (m) => wreg.path(m.module) }, { name: "Absmax", num: true, of: (m) => value(m.absmax) }, { name: "Beside it", num: true, of: (m) => value(m.beside) },
+            { name: "Times", num: true, of: (m) => Number(m.times.toPrecision(2)) }, { name: "Option", of: (m) => el("code", {}, "--q-override " + word(m.q_override)) }], shown, "More bits"),
+          more(ranges.more_bits.length - shown.length, "wreg stats " + ref));
       }
     } else if (data.ranges_fault) e.append(el("p", { class: "soft" }, "There are no plots: " + data.ranges_fault));
   }
@@ -156,7 +161,7 @@
     const created = model.created && !model.created.startsWith("0001") ? model.created.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC") : "";
     section("provenance", "Provenance", "", facts([["Root", wreg.path(model.root)], ["Ingested", created], ["By", model.tool],
       ["Exported from", model.source], ["Names", data.names && el("code", {}, data.names)]]),
-    wreg.table([{ name: "File", of: (f) => wreg.path(f.name) }, { name: "Format", of: (f) => f.format }, { name: "Size", num: true, of: (f) => size(f.size) },
+    data.files.length && wreg.table([{ name: "File", of: (f) => wreg.path(f.name) }, { name: "Format", of: (f) => f.format }, { name: "Size", num: true, of: (f) => size(f.size) },
       { name: "Modified", of: (f) => f.modified.replace("T", " ").replace("Z", "") }], data.files, "Files"),
     more(left.files, "wreg show " + ref));
   }
@@ -180,7 +185,7 @@
   document.getElementById("bar").append(el("div", { class: "bar-inner" }, el("span", { class: "brand" }, "wreg"), el("a", { href: "#overview", class: "bar-model" }, model.model), badge,
     el("nav", { "aria-label": "Sections" }, links.slice(1).map(([id, title]) => el("a", { href: "#" + id }, title))), el("span", { class: "no-print" }, wreg.theme())));
   document.getElementById("footer").append(el("p", { class: "soft" }, words([data.wreg, data.generated && "written " + data.generated.replace("T", " ").replace("Z", " UTC"),
-    "this file loads nothing from anywhere"])));
+    "this file loads nothing from the network"])));
   document.documentElement.dataset.ready = "yes";
 })().catch((err) => {
   document.getElementById("main").append(wreg.el("p", { role: "alert", class: "verdict bad" }, "This report cannot be shown: " + err));

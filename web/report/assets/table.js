@@ -158,7 +158,7 @@
       scroll: draw, keydown, click: (e) => { const row = e.target.closest("[data-at]"); if (row) choose(Number(row.dataset.at)); } }, head, space);
     const detail = wreg.el("div", { class: "tensors-detail", "aria-live": "polite" });
     host.append(wreg.el("div", { class: "tensors-head no-print" }, input), status, wreg.el("div", { class: "no-print" }, box), detail, command);
-    box.style.setProperty("--columns", shown.map((c) => c.wide ? "minmax(19rem, 1fr)" : { dtype: "4.6rem", shape: "9.5rem", bytes: "5.4rem", file: "12rem", hash: "7.6rem" }[c.key] || "5.2rem").join(" "));
+    box.style.setProperty("--columns", shown.map((c) => c.wide ? "minmax(17rem, 1fr)" : { dtype: "4.4rem", shape: "8.5rem", bytes: "5rem", file: "10.5rem", hash: "7rem" }[c.key] || "4.6rem").join(" "));
 
     function filter() {
       const q = wreg.search(input.value, t, model);
