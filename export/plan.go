@@ -56,7 +56,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 		return nil, wrap.NoModel(v.Ref(), v.Adapter)
 	}
 	if v.Config == nil {
-		return nil, fmt.Errorf("%s has no config.json, so its architecture is unknown; put that of the model into a folder with the weights (and its tokenizer files) and ingest the folder", v.Ref())
+		return nil, fmt.Errorf("%s has %s", v.Ref(), arch.NoConfig)
 	}
 	doc, err := pyjson.Parse(v.Config)
 	if err != nil {

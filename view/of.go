@@ -12,7 +12,7 @@ import (
 )
 
 // NoConfig says why a checkpoint without config.json is not judged.
-const NoConfig = "no config.json, so its architecture is unknown; put that of the model into a folder with the weights and ingest the folder"
+const NoConfig = arch.NoConfig
 
 // resolve matches a revision with its architecture.
 func resolve(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch.Arch) (*arch.Resolution, error) {

@@ -132,7 +132,7 @@ func (q *Question) architecture(c *modelView) (*arch.Arch, *arch.Config, error) 
 		return nil, nil, wrap.NoModel(ref, c.revision.Adapter)
 	}
 	if c.revision.Config == nil {
-		return nil, nil, fmt.Errorf("%s has no config.json, so its architecture is unknown: compare against layers or against another model", ref)
+		return nil, nil, fmt.Errorf("%s has %s, or compare it against layers or against another model", ref, arch.NoConfig)
 	}
 	k, findErr, err := keepConfig(c.revision.Config)
 	if err != nil {

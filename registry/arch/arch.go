@@ -199,6 +199,9 @@ const (
 	ToHF        = "--target hf"    // where f64 may stay
 )
 
+// NoConfig says why a checkpoint without config.json is not judged, and what to do.
+const NoConfig = "no config.json, so its architecture is unknown; put that of the model into a folder with the weights (and its tokenizer files) and ingest the folder"
+
 // Alike says that so many more weights are stored as one that stands for all of its method.
 func Alike(more int) string {
 	switch more {
