@@ -128,6 +128,18 @@ type PlanTensor struct {
 	bits  int // of a packed weight's elements; 0: not packed
 }
 
+// Quantized is the weight that -q makes a tensor of, and how: "4-bit" or the mode's name. Of
+// a tensor that is not quantized ok is false.
+func (t *PlanTensor) Quantized() (weight tensor.Shape, how string, ok bool) {
+	if !t.quant {
+		return nil, "", false
+	}
+	if t.spec.Mode == accel.Affine {
+		return t.tree.Shape, fmt.Sprintf("%d-bit", t.spec.Bits), true
+	}
+	return t.tree.Shape, t.spec.Mode, true
+}
+
 // Shard is one output file.
 type Shard struct {
 	Name  string `json:"name"`
