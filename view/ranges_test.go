@@ -163,19 +163,46 @@ func TestNoAdvice(t *testing.T) {
 	}
 }
 
-// Experts of a layer are one module, in the layout they have, and the advice names the
-// stack that an export makes of them.
-func TestExperts(t *testing.T) {
+// deeper is the config of a golden with more layers.
+func deeper(t testing.TB, name string, layers int) []byte {
+	t.Helper()
+	config, _ := golden(t, name)
 	var fields map[string]any
-	config, _ := golden(t, "qwen3_moe")
 	if err := json.Unmarshal(config, &fields); err != nil {
 		t.Fatal(err)
 	}
-	fields["num_hidden_layers"] = 9
+	fields["num_hidden_layers"] = layers
 	config, err := json.Marshal(fields)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return config
+}
+
+// What the consumer never quantizes is not advised to be.
+func TestNoAdviceAgainstTheConsumer(t *testing.T) {
+	config := deeper(t, "bailing_moe_v3", 9)
+	list := expected(t, config)
+	for _, i := range list { // every weight of one layer stands out
+		if strings.Contains(i.Path, "layers.4.") {
+			set(list, i.Path, absmax(3))
+		}
+	}
+	r := ranges(t, config, list)
+	for _, a := range r.Advice {
+		if strings.Contains(a.Module, "mlp.gate=") || strings.Contains(a.Module, "attention.q_a_proj") || strings.Contains(a.Module, "attention.b_proj") {
+			t.Errorf("advice %q", a.Override)
+		}
+	}
+	if len(r.Advice) == 0 {
+		t.Error("no advice at all")
+	}
+}
+
+// Experts of a layer are one module, in the layout they have, and the advice names the
+// stack that an export makes of them.
+func TestExperts(t *testing.T) {
+	config := deeper(t, "qwen3_moe", 9)
 	list := expected(t, config)
 	set(list, "layers.4.mlp.experts.1.gate_proj.weight", absmax(3))
 	r := ranges(t, config, list)

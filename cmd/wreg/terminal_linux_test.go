@@ -37,7 +37,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	}
 	long := "a-model-with-quite-a-long-name-for-a-folder"
 	for _, columns := range []uint16{30, 80, 120} {
-		for _, args := range [][]string{{"ls"}, {"show", "hunyuan"}, {"query", "missing mlp.switch_mlp.* in " + long}, {"diff", "hunyuan", long},
+		for _, args := range [][]string{{"ls"}, {"show", "hunyuan"}, {"query", "missing mlp.switch_mlp.* in " + long}, {"diff", "hunyuan", long}, {"diff", "hunyuan", long, "--values", "--quiet"},
 			{"stats", "hunyuan"}, {"lint", long}, {"lint", "--rules"}, {"arch", "ls"}, {"query", "find * in hunyuan select path, hash, min, max, bytes, file", "--expand"}} {
 			slave, read := terminal(t, columns)
 			run(context.Background(), args, strings.NewReader(""), slave, slave)

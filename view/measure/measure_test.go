@@ -387,6 +387,20 @@ func TestChangedBytes(t *testing.T) {
 	}
 }
 
+// Integers of 64 bits whose nearest float64 is the same differ all the same.
+func TestWideIntegers(t *testing.T) {
+	for _, d := range []tensor.DType{tensor.I64, tensor.U64} {
+		x := binary.LittleEndian.AppendUint64(nil, 1<<60)
+		y := binary.LittleEndian.AppendUint64(nil, 1<<60+1)
+		a, na := one(t, "a@1", d, x, 1)
+		b, nb := one(t, "b@1", d, y, 1)
+		got, err := measure.Pairs(t.Context(), a, b, []measure.Pair{{Path: "w", A: na, B: nb}}, measure.Options{})
+		if err != nil || got[0].Max != 1 || got[0].At != 0 || got[0].Changed != 1 || got[0].Squares != 1 {
+			t.Errorf("%v: %+v, %v", d, got, err)
+		}
+	}
+}
+
 func TestInterrupted(t *testing.T) {
 	a, na := one(t, "a@1", tensor.F32, make([]byte, 64), 16)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -259,7 +259,7 @@ func (d *comparison) legend() {
 			parts = append(parts, m.text+" "+m.means)
 		}
 	}
-	if len(parts) > 1 {
+	if len(parts) > 1 || d.Measured && len(parts) == 1 && !d.seen[markEqual] { // one alone is what the lines begin with
 		d.prose(strings.Join(parts, "  "))
 	}
 }
@@ -382,7 +382,13 @@ func share(c *view.Change) string {
 	return s
 }
 
-func bitsOf(x float64) string { return fmt.Sprintf("%.4g", x) }
+// bitsOf are the bits of a weight, nothing where there are none.
+func bitsOf(x float64) string {
+	if x == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.4g", x)
+}
 
 // braced writes names that differ in one word once: self_attn.{k,o,q,v}_proj.
 func braced(names []string) (out []string) {
