@@ -341,3 +341,8 @@ func lastSegment(pattern string) (at, before int) {
 	}
 	return at, before
 }
+
+// Typeable reports a path that can be typed as it is, in a query and in a shell.
+func Typeable(path string) bool {
+	return !slices.ContainsFunc(strings.Split(path, "."), func(s string) bool { return !fold.PlainWord(s) })
+}

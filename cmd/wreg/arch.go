@@ -60,10 +60,6 @@ config.json says; for an architecture, as --config or its small config says.`,
 		Example: `  wreg arch show hunyuan
   wreg arch show llama --config ./config.json --layout mlx`,
 		Args: cobra.ExactArgs(1),
-		ValidArgsFunction: func(c *cobra.Command, args []string, p string) ([]string, cobra.ShellCompDirective) {
-			models, _ := a.completeModels(c, args, p)
-			return append(arch.Names(), models...), cobra.ShellCompDirectiveNoFileComp
-		},
 		RunE: func(c *cobra.Command, args []string) error {
 			ar, data, err := a.archOf(args[0], config)
 			if err != nil {

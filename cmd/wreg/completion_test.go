@@ -80,9 +80,9 @@ func TestBashCompletesWithoutRunning(t *testing.T) {
 		{`query '"find * in pl'`, "pl", "find * in plain"},
 		{`query find\ \*\ wh`, "wh", "find * where"},
 		{`'--format=js'`, "--format=js", "auto"},
-		{`verify '$(touch pwned)' '>pwned' pl`, "pl", "plain"},
-		{"verify 'a`touch pwned`' '; touch pwned;' '' ", "", "plain"},
-		{`verify "\"$(printf '$(touch pwned)')" pl`, "pl", "plain"},
+		{`rm '$(touch pwned)' '>pwned' pl`, "pl", "plain"},
+		{"rm 'a`touch pwned`' '; touch pwned;' '' ", "", "plain"},
+		{`rm "\"$(printf '$(touch pwned)')" pl`, "pl", "plain"},
 	} {
 		cmd := exec.Command("bash", "--norc", "-c", `wreg() { "$EXE" "$@"; }
 . ./script

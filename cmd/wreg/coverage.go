@@ -27,8 +27,7 @@ something if and only if wreg query gaps has rows and wreg export refuses.`,
 		Example: `  wreg coverage hunyuan
   wreg coverage hunyuan --by expert --layer 3
   wreg coverage hunyuan --json`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeModels,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch expert := c.Flags().Changed("layer"); {
 			case by != view.ByLayer && by != view.ByExpert:

@@ -47,8 +47,7 @@ count as a difference.`,
   wreg diff base tuned --values
   wreg diff hunyuan hunyuan-4bit --values --json
   wreg diff llama@1 llama@2 --json`,
-		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: a.completeModels,
+		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.a, o.b = args[0], args[1]
 			format, err := a.outputFormat()

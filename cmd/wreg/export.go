@@ -38,7 +38,7 @@ type exportOptions struct {
 func exportCommand(a *app) *cobra.Command {
 	var o exportOptions
 	c := &cobra.Command{
-		Use:   "export MODEL --out DIR",
+		Use:   "export MODEL|PATH --out DIR",
 		Short: "write the checkpoint a consumer needs, and prove it",
 		Long: `Plans every output tensor, checks for gaps, streams the shards, reads them back,
 and renames the finished folder into place with a receipt in it. With a gap
@@ -50,8 +50,7 @@ ingest of it would be: the next revision of a model of that name.`,
   wreg export hunyuan -q --q-bits 8 --q-override '*.gate.wg=keep' --out ./hy8
   wreg export --hf-path ./hunyuan --mlx-path ./hunyuan-mlx
   wreg export hunyuan --out /shared/hunyuan-mlx --part 3/8`,
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: a.completeModels,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case o.hfPath != "" && len(args) == 1:

@@ -17,7 +17,6 @@ func lsCommand(a *app) *cobra.Command {
 		Example: `  wreg ls
   wreg ls 'hunyuan*'
   wreg ls --json`,
-		ValidArgsFunction: a.completeModels,
 		RunE: func(c *cobra.Command, args []string) error {
 			rep := &report{
 				columns: []string{"model", "tensors", "bytes", "layout", "hashed", "findings", "created", "root"},
@@ -57,21 +56,4 @@ func (a *app) list(s *registry.Snapshot, globs []string) ([]*registry.Revision, 
 		list = append(list, vs...)
 	}
 	return list, nil
-}
-
-// completeModels offers model names to the shell.
-func (a *app) completeModels(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
-	var names []string
-	err := a.glance(func(s *registry.Snapshot) (err error) {
-		if names, err = s.Names(); strings.Contains(begun, "/") {
-			for i, n := range names {
-				names[i] = registry.HubName(n)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
 }

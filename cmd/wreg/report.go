@@ -33,8 +33,7 @@ says how the model differs from another, which the exit status is not about.`,
 		Example: `  wreg report hunyuan -o hunyuan.html
   wreg report tuned --against base -o tuned.html
   wreg report hunyuan --checks docs/checks/moe.checks -o - > report.html`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeModels,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.out == "" {
 				return fmt.Errorf("where to? for example: wreg report %s -o report.html", shellLine(args))

@@ -15,8 +15,7 @@ func rmCommand(a *app) *cobra.Command {
 		Long:  `Removes every revision of a model, or one (NAME@2), from the registry. The checkpoint's files are not touched.`,
 		Example: `  wreg rm hunyuan@1
   wreg rm scratch`,
-		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: a.completeModels,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return a.change(func(r *registry.Registry) error {
 				var errs []error

@@ -106,7 +106,7 @@ that the consumer needs.`,
 	c.SetUsageTemplate(c.UsageTemplate() + "{{if not .HasParent}}" + topicList() + "{{end}}")
 	c.SetVersionTemplate("wreg {{.Version}}\n")
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s --help", err, c.CommandPath())
+		return fmt.Errorf("%w; %ssee %s --help", err, nearFlag(c, err), c.CommandPath())
 	})
 	must(c.RegisterFlagCompletionFunc("format", cobra.FixedCompletions(append([]string{"auto"}, formats...), cobra.ShellCompDirectiveNoFileComp)))
 	c.AddGroup(&cobra.Group{ID: "main", Title: "The main job:"},
@@ -128,6 +128,7 @@ that the consumer needs.`,
 	c.InitDefaultHelpCmd()
 	c.InitDefaultCompletionCmd()
 	safeCompletions(c)
+	a.completions(c)
 	a.groups(c)
 	plainUsage(c)
 	return c

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"wreg/synth"
 )
 
 // dialogue is a command on a terminal of its own that is typed to.
@@ -168,39 +166,6 @@ func (d *dialogue) status() int {
 		return -1
 	}
 }
-
-// twoModels makes a registry with hunyuan as hy and llama as ll in a folder of its own.
-func twoModels(t *testing.T) {
-	t.Helper()
-	dir := t.TempDir()
-	t.Chdir(dir)
-	t.Setenv("WREG_REGISTRY", filepath.Join(dir, "r.db"))
-	t.Setenv("XDG_DATA_HOME", filepath.Join(dir, "data"))
-	t.Setenv("TERM", "xterm")
-	t.Setenv("NO_COLOR", "")
-	home, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, golden := range map[string]string{"hy": "hunyuan", "ll": "llama"} {
-		c, err := synth.Golden(filepath.Join(goldensAt, golden+".json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := c.Write(filepath.Join(home, name), synth.Options{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var out strings.Builder
-	for _, name := range []string{"hy", "ll"} {
-		if got := run(context.Background(), []string{"ingest", name, "--quiet"}, strings.NewReader(""), io.Discard, &out); got != exitFine {
-			t.Fatal(out.String())
-		}
-	}
-}
-
-// goldensAt is where the goldens are, from any folder.
-var goldensAt, _ = filepath.Abs(goldens)
 
 // The shell completes while one types and on TAB, answers, asks back, shows where a query is
 // wrong, and keeps what was typed.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -30,8 +29,7 @@ has everything. With a tensor, everything that is recorded of it.`,
   wreg show hunyuan --all
   wreg show hunyuan@1 model.embed_tokens.weight
   wreg show hunyuan --json`,
-		Args:              cobra.RangeArgs(1, 2),
-		ValidArgsFunction: a.completeModels,
+		Args: cobra.RangeArgs(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			var rows object
 			var m *view.Model
@@ -41,7 +39,7 @@ has everything. With a tensor, everything that is recorded of it.`,
 					return err
 				}
 				if len(args) == 2 {
-					rows, err = showTensor(s, v, args[1])
+					rows, err = showTensor(c.Context(), s, v, args[1])
 					return err
 				}
 				if m, err = view.Of(c.Context(), s, v, nil); err != nil {
@@ -61,13 +59,13 @@ has everything. With a tensor, everything that is recorded of it.`,
 }
 
 // showTensor is everything that is recorded of a tensor.
-func showTensor(s *registry.Snapshot, v *registry.Revision, path string) (object, error) {
+func showTensor(ctx context.Context, s *registry.Snapshot, v *registry.Revision, path string) (object, error) {
 	t, ok, err := s.Lookup(v, path)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, fmt.Errorf("%s: no tensor %q; wreg query 'find %s in %s' searches", v.Ref(), path, "*", v.Ref())
+		return nil, notThere(ctx, s, v, path)
 	}
 	rows := object{{"model", v.Ref()}, {"path", t.Path}, {"dtype", t.DType}, {"shape", t.Shape}, {"bytes", t.Bytes},
 		{"file", t.File}, {"offset", t.Offset}, {"format", t.Format}, {"hash", t.Hash}, {"sum", t.Sum}}

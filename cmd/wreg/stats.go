@@ -27,8 +27,7 @@ nans, infs, zeros, tensors.`,
 		Example: `  wreg stats llama
   wreg stats llama --json
   wreg stats llama | sort -t "$(printf '\t')" -k3 -g -r | head    # the largest values`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeModels,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			var r *view.Spread
 			again := ""

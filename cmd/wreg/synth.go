@@ -209,5 +209,13 @@ func parseDType(name string) (tensor.DType, error) {
 	if dt, ok := tensor.ParseDType(name); ok {
 		return dt, nil
 	}
+	if dt, ok := tensor.DTypeCalled(name); ok {
+		for called, t := range torchTypes { // as mlx_lm has it, where it does
+			if t == dt {
+				return dt, fmt.Errorf("dtype %q is unknown; did you mean %s?", name, called)
+			}
+		}
+		return dt, fmt.Errorf("dtype %q is unknown; did you mean %s?", name, dt)
+	}
 	return tensor.Invalid, fmt.Errorf("dtype %q is unknown; want bf16, f16, f32 or one of torch's names", name)
 }

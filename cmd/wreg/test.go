@@ -19,8 +19,7 @@ func testCommand(a *app) *cobra.Command {
 an in clause.`,
 		Example: `  wreg test hunyuan
   wreg test hunyuan --file ci/moe.checks --format junit`,
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: a.completeModels,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			checks, err := readChecks(file)
 			if err != nil {

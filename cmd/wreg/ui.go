@@ -34,8 +34,7 @@ request. docs/ui.md says more.`,
 		Example: `  wreg ui
   wreg ui hunyuan --open
   wreg ui --port 8080 --idle 0`,
-		Args:              cobra.MaximumNArgs(1),
-		ValidArgsFunction: a.completeModels,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if o.Port < 0 || o.Port > 65535 {
 				return fmt.Errorf("--port %d: want 0 to 65535", o.Port)

@@ -40,9 +40,8 @@ folder with code of its own (*.py, model_file or auto_map in a *config.json) is
 refused: --trust-remote-code lets that code run, with all the rights that you have.`,
 		Example: `  wreg verify hunyuan-mlx
   wreg verify ./hunyuan-mlx --runtime`,
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: a.completeModels,
-		RunE:              func(c *cobra.Command, args []string) error { return a.verify(c.Context(), args[0], o) },
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.verify(c.Context(), args[0], o) },
 	}
 	c.Flags().BoolVar(&o.runtime, "runtime", false, "also load it and its tokenizer in mlx_lm and run one forward pass")
 	c.Flags().BoolVar(&o.trust, "trust-remote-code", false, "with --runtime: let code in the folder run, with your rights")

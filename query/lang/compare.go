@@ -71,6 +71,9 @@ func (r *resolver) sameKind(at lexer.Position, a, b *rows.Node) error {
 			value.Value, value.Kind = expr.Hash(h), expr.HashKind
 		case of.Op == rows.OpColumn && of.Column.NamesDType():
 			d, ok := tensor.ParseDType(text)
+			if called, known := tensor.DTypeCalled(text); !ok && known {
+				return r.fail(at, "unknown dtype %q; did you mean %q?", text, called)
+			}
 			if !ok {
 				return r.fail(at, "unknown dtype %q%s", text, didYouMean(strings.ToLower(text), dtypeNames()))
 			}

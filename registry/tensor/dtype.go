@@ -152,6 +152,27 @@ func ParseDType(name string) (DType, bool) {
 	return d, ok
 }
 
+// elsewhere is what types are called by other software, in lower case.
+var elsewhere = map[string]DType{
+	"float16": F16, "fp16": F16, "half": F16, "bfloat16": BF16, "bfloat": BF16, "float32": F32, "fp32": F32, "float": F32, "single": F32,
+	"float64": F64, "fp64": F64, "double": F64, "float8_e4m3fn": F8E4M3, "float8": F8E4M3, "fp8": F8E4M3, "f8": F8E4M3, "e4m3": F8E4M3,
+	"float8_e5m2": F8E5M2, "e5m2": F8E5M2, "int8": I8, "uint8": U8, "byte": U8, "int16": I16, "short": I16, "uint16": U16, "int32": I32, "int": I32,
+	"uint32": U32, "int64": I64, "long": I64, "uint64": U64, "boolean": Bool, "bool_": Bool, "complex64": C64, "complex128": C128,
+}
+
+// DTypeCalled finds a type by what other software calls it, torch.float16 and fp16
+// included: for suggestions.
+func DTypeCalled(name string) (DType, bool) {
+	name = strings.ToLower(name)
+	for _, module := range []string{"torch.", "mx.", "np.", "numpy.", "jnp."} {
+		name = strings.TrimPrefix(name, module)
+	}
+	if d, ok := elsewhere[name]; ok {
+		return d, true
+	}
+	return ParseDType(name)
+}
+
 // Valid reports whether d names an element type.
 func (d DType) Valid() bool { return dtypes[d].name != "" }
 
