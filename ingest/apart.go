@@ -309,9 +309,9 @@ func (c *Checkpoint) noWeightsHere(k *shards.Contents, hints []string) error {
 	switch len(found) {
 	case 0:
 	case 1:
-		hints = append(hints, "its folder "+found[0]+" holds some: name that")
+		hints = append(hints, "its folder "+found[0]+" holds some: name that, "+filepath.Join(c.root, found[0]))
 	default:
-		hints = append(hints, "its folders "+listed(found)+" hold some: name one")
+		hints = append(hints, "its folders "+listed(found)+" hold some: name one"+c.allOf(found))
 	}
 	if snapshots := filepath.Dir(c.root); filepath.Base(snapshots) == "snapshots" { // of the hf cache
 		others, _ := os.ReadDir(snapshots)
@@ -333,6 +333,31 @@ func (c *Checkpoint) noWeightsHere(k *shards.Contents, hints []string) error {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(hints, "; "))
 	}
 	return err
+}
+
+// allOf says what to type to have each of the folders as a model.
+func (c *Checkpoint) allOf(found []string) string {
+	entries, err := os.ReadDir(c.root)
+	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") }) // as a shell does
+	folders := slices.DeleteFunc(slices.Clone(entries), func(e os.DirEntry) bool { return !e.IsDir() })
+	names := tensor.ShellWord(c.root) + "/*"
+	switch below := func(f string) bool { return f != filepath.Base(f) }; {
+	case err == nil && len(folders) == len(found) && !slices.ContainsFunc(found, below):
+		if len(folders) < len(entries) {
+			names += "/"
+		}
+	case len(found) <= folder.MaxShown:
+		names = ""
+		for i, f := range found {
+			if i > 0 {
+				names += " "
+			}
+			names += tensor.ShellWord(filepath.Join(c.root, f))
+		}
+	default:
+		return ""
+	}
+	return ", or all: wreg ingest " + names
 }
 
 // weightsBelow finds the folders inside root that hold weights, the nearest first. In

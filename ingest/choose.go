@@ -7,6 +7,7 @@ import (
 
 	"wreg/ingest/folder"
 	"wreg/ingest/shards"
+	"wreg/registry/pyjson"
 )
 
 // plan is the choice of files of a folder.
@@ -116,8 +117,11 @@ func (c *Checkpoint) loadIndex(ctx context.Context, d *folder.Folder, name strin
 		return nil, err
 	}
 	x, err := shards.ReadIndex(ctx, name, text)
+	if what := pyjson.Instead([]byte(text)); what != "" {
+		err = fmt.Errorf("%s: %s", name, what)
+	}
 	if err != nil {
-		return nil, err
+		return nil, refuse(ctx, name, err)
 	}
 	c.files = append(c.files, info)
 	return x, nil

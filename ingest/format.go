@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
+	"syscall"
 
 	"wreg/ingest/folder"
 	"wreg/ingest/gguf"
@@ -91,8 +93,60 @@ func with[F interface {
 	}
 }
 
+// RefusedError is about a file that wreg does not take, for what it holds.
+type RefusedError struct {
+	File  string
+	cause error
+}
+
+func (e *RefusedError) Error() string { return e.cause.Error() }
+
+// Unwrap gives the faults.
+func (e *RefusedError) Unwrap() error { return e.cause }
+
+// refuse says of what is wrong with a file that it is what it holds, and not that it could
+// not be read.
+func refuse(ctx context.Context, name string, err error) error {
+	var system syscall.Errno
+	if _, path := errors.AsType[*fs.PathError](err); err == nil || path || ctx.Err() != nil || errors.As(err, &system) {
+		return err
+	}
+	return &RefusedError{name, err}
+}
+
+// refusals are the files that an error is about; of anything else, ok is false.
+func refusals(err error) (list []*RefusedError, ok bool) {
+	switch e := err.(type) {
+	case *RefusedError:
+		return []*RefusedError{e}, true
+	case interface{ Unwrap() []error }:
+		for _, c := range e.Unwrap() {
+			more, ok := refusals(c)
+			if !ok {
+				return nil, false
+			}
+			list = append(list, more...)
+		}
+		return list, true
+	}
+	return nil, false
+}
+
+// first is the first fault of a file, and how many there are.
+func (e *RefusedError) first() string {
+	joined, ok := e.cause.(interface{ Unwrap() []error })
+	if !ok || len(joined.Unwrap()) < 2 {
+		return e.Error()
+	}
+	return fmt.Sprintf("%v; the first of %s", joined.Unwrap()[0], tensor.Count(len(joined.Unwrap()), "fault"))
+}
+
 // read finds out the format of an open file and reads its header.
 func (f *file) read(ctx context.Context) error {
+	return refuse(ctx, f.info.Name, f.readHeader(ctx))
+}
+
+func (f *file) readHeader(ctx context.Context) error {
 	head, err := f.head()
 	if err != nil {
 		return err
@@ -109,6 +163,9 @@ func (f *file) read(ctx context.Context) error {
 	if text, ok := printable(head); ok {
 		return fmt.Errorf("%s: text in place of the weights, %q; download it again", f.info.Name, text)
 	}
+	if what := foreign(head); what != "" {
+		return fmt.Errorf("%s: %s", f.info.Name, what)
+	}
 	// No format has claimed the file. What it is called decides nothing but which
 	// error helps most.
 	for _, format := range formats {
@@ -118,9 +175,6 @@ func (f *file) read(ctx context.Context) error {
 	}
 	if f.info.Size == 0 {
 		return fmt.Errorf("%s: the file is empty", f.info.Name)
-	}
-	if what := foreign(head); what != "" {
-		return fmt.Errorf("%s: %s", f.info.Name, what)
 	}
 	return fmt.Errorf("%s: %w: it starts with % x; wreg reads safetensors, torch, gguf, npy and npz", f.info.Name, errNoFormat, head[:min(8, len(head))])
 }

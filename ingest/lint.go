@@ -34,9 +34,9 @@ type linted struct {
 
 // Lint opens the checkpoint at path and says what other readers would do
 // differently with it: Open's own findings first, then those of LintRules, in the
-// order of the table. A file that wreg refuses gives the finding "refused" and the
-// readers that take it all the same. The error is only for a path that is not
-// there or cannot be read at all.
+// order of the table. A file that wreg refuses for what it holds gives the finding "refused"
+// and the readers that take it all the same. The error is only for a path that is not
+// there, holds no weights or cannot be read at all.
 func Lint(ctx context.Context, path string, o Options) ([]tensor.Finding, error) {
 	o.whole = true
 	c, err := Open(ctx, path, o)
@@ -46,10 +46,15 @@ func Lint(ctx context.Context, path string, o Options) ([]tensor.Finding, error)
 	case err == nil:
 		defer c.Close()
 		l.found = slices.Clone(c.Findings())
-	case errors.As(err, &format):
-		l.found = []tensor.Finding{finding("refused", format.File, "", "%v", err)}
 	default:
-		return nil, err
+		files, ok := refusals(err)
+		if !ok {
+			return nil, err
+		}
+		for _, f := range files {
+			l.found = append(l.found, finding("refused", f.File, "", "%s", f.first()))
+		}
+		errors.As(err, &format)
 	}
 	for i := range LintRules {
 		switch r := &LintRules[i]; {

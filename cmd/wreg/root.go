@@ -101,6 +101,9 @@ that the consumer needs.`,
 		if _, err := a.outputFormat(); err != nil {
 			return err
 		}
+		if err := local(c, args); err != nil {
+			return err
+		}
 		return a.speaks(c, args)
 	}
 	c.SetUsageTemplate(c.UsageTemplate() + "{{if not .HasParent}}" + topicList() + "{{end}}")

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -161,5 +163,68 @@ func TestListsAreNoFaults(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("something was done: %v, %v", entries, err)
+	}
+}
+
+// What lies in place of weights is a finding in the file, not the end of the lint.
+func TestLintFindsWhatIsNoWeights(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("WREG_REGISTRY", filepath.Join(t.TempDir(), "registry.db"))
+	if status := run(t.Context(), strings.Fields("synth --arch llama --out m"), nil, io.Discard, io.Discard); status != exitFine {
+		t.Fatal(status)
+	}
+	whole, err := os.ReadFile("m/model.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4976698672\n"
+	for i, c := range []struct{ file, holds, says string }{
+		{"model.safetensors", pointer, "Git LFS pointer"},
+		{"model-00001-of-00002.safetensors", pointer, "Git LFS pointer"},
+		{"model.safetensors.index.json", pointer, "Git LFS pointer"},
+		{"model.safetensors.index.json", "<!DOCTYPE html>", "web page"},
+		{"model.safetensors.index.json", `{"weight_map": `, "index.json"},
+		{"model.safetensors", "<html><head></head></html>", "web page"},
+		{"model.safetensors", "<html>" + strings.Repeat("\xff\x00", 300), "web page"},
+		{"pytorch_model.bin", "\r\n<!doctype HTML>", "web page"},
+		{"model.gguf", `<?xml version="1.0"?><Error>`, "web page"},
+		{"model.safetensors", `{"error":"Repository not found"}`, "Repository not found"},
+		{"model.safetensors", string(whole[:5000]), "the first of 21 faults"},
+		{"model.safetensors", string(whole[:4]), "no room"},
+		{"model.safetensors", "\x1f\x8b\x08\x00" + string(whole[:4000]), "compressed with gzip"},
+		{"model.safetensors", "", "0 bytes"},
+		{"pytorch_model.bin", "PK\x03\x04" + strings.Repeat("x", 50), "cut off"},
+		{"model.gguf", "GGUF\x03\x00\x00\x00", "cut"},
+		{"weights.npz", "PK\x03\x04" + strings.Repeat("x", 50), "cut off"},
+		{"a.npy", "\x93NUMPY\x01\x00", "npy"},
+	} {
+		dir := fmt.Sprintf("m%d", i)
+		if err := os.Mkdir(dir, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, c.file), []byte(c.holds), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(c.file, "index.json") {
+			if err := os.WriteFile(filepath.Join(dir, "model.safetensors"), whole, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		paths := []string{dir}
+		if !strings.HasSuffix(c.file, "index.json") {
+			paths = append(paths, dir+"/"+c.file)
+		}
+		for _, path := range paths {
+			r := sarifOf(t, exitFindings, "lint", path)
+			uris, rules := urisOf(r)
+			if !slices.Equal(uris, []string{dir + "/" + c.file}) || rules[0] != "refused" || !strings.Contains(*r.Results[0].Message.Text, c.says) {
+				t.Errorf("lint %s with %.40q: %q by %q: %s", path, c.holds, uris, rules, *r.Results[0].Message.Text)
+			}
+		}
+	}
+	for _, path := range []string{"absent", t.TempDir()} {
+		if status := run(t.Context(), []string{"lint", path}, nil, io.Discard, io.Discard); status != exitTrouble {
+			t.Errorf("lint %s: status %d", path, status)
+		}
 	}
 }

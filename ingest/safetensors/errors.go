@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"wreg/registry/tensor"
 )
 
 // The rules of the format. Every refusal is a *FormatError that wraps one of them.
@@ -68,7 +70,7 @@ func (f *faults) add(e *FormatError) {
 
 func (f *faults) err(file string) error {
 	if f.more > 0 {
-		f.list = append(f.list, fmt.Errorf("%s: and %d more faults like these", file, f.more))
+		f.list = append(f.list, fmt.Errorf("%s: and %s like these", file, tensor.Count(f.more, "more fault")))
 	}
 	return errors.Join(f.list...)
 }
