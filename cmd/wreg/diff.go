@@ -82,10 +82,9 @@ func (o *diffOptions) valuesLine() string {
 	return shellLine([]string{"wreg", "diff", o.a, o.b, "--values"})
 }
 
-// diff compares two models and, where values are asked for, reads both.
-func (a *app) diff(ctx context.Context, o *diffOptions) error {
-	var c *view.Comparison
-	err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+// compare says how two models differ and, where values are asked for, reads both.
+func (a *app) compare(ctx context.Context, o *diffOptions) (c *view.Comparison, err error) {
+	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 		ar, err := readArch(o.arch)
 		if err != nil {
 			return err
@@ -101,18 +100,22 @@ func (a *app) diff(ctx context.Context, o *diffOptions) error {
 		c, err = view.Compare(ctx, s, was, is, ar)
 		return err
 	})
+	if err != nil || !o.values {
+		return c, err
+	}
+	unboundMemory()
+	m := a.meter(o.a+" and "+o.b, c.Bytes)
+	o.Progress = m.add
+	err = c.Measure(ctx, o.Options)
+	m.stop()
+	return c, err
+}
+
+// diff compares two models and prints how they differ.
+func (a *app) diff(ctx context.Context, o *diffOptions) error {
+	c, err := a.compare(ctx, o)
 	if err != nil {
 		return err
-	}
-	if o.values {
-		unboundMemory()
-		m := a.meter(o.a+" and "+o.b, c.Bytes)
-		o.Progress = m.add
-		err := c.Measure(ctx, o.Options)
-		m.stop()
-		if err != nil {
-			return err
-		}
 	}
 	for _, n := range c.Notes {
 		a.say("%s", n)

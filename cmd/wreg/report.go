@@ -17,7 +17,7 @@ import (
 // reportOptions are the flags of wreg report.
 type reportOptions struct {
 	out, against, arch, checks string
-	force, noDate              bool
+	force, noDate, values      bool
 }
 
 func reportCommand(a *app) *cobra.Command {
@@ -29,9 +29,11 @@ func reportCommand(a *app) *cobra.Command {
 of its layers and components, gaps with reasons and remedies, values, every tensor,
 findings, saved checks and the receipt of an export, with the commands that give
 each. It opens without a network and loads nothing; it prints. With --against it
-says how the model differs from another, which the exit status is not about.`,
+says how the model differs from another, which the exit status is not about, and
+with --values by how much: of a quantized model, the error of each module.`,
 		Example: `  wreg report hunyuan -o hunyuan.html
   wreg report tuned --against base -o tuned.html
+  wreg report hunyuan-4bit --against hunyuan --values -o error.html
   wreg report hunyuan --checks docs/checks/moe.checks -o - > report.html`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -44,7 +46,10 @@ says how the model differs from another, which the exit status is not about.`,
 			if err := o.free(); err != nil {
 				return err
 			}
-			opts := page.Options{Tool: tool, Against: o.against}
+			if o.values && o.against == "" {
+				return fmt.Errorf("--values says by how much two models differ; add --against MODEL")
+			}
+			opts := page.Options{Tool: tool}
 			if !o.noDate {
 				opts.Generated = time.Now()
 			}
@@ -55,6 +60,11 @@ says how the model differs from another, which the exit status is not about.`,
 			var checks []*savedCheck
 			if o.checks != "" {
 				if checks, err = readChecks(o.checks); err != nil {
+					return err
+				}
+			}
+			if o.against != "" {
+				if opts.Against, err = a.compare(c.Context(), &diffOptions{a: o.against, b: args[0], arch: o.arch, values: o.values}); err != nil {
 					return err
 				}
 			}
@@ -99,6 +109,7 @@ says how the model differs from another, which the exit status is not about.`,
 	f := c.Flags()
 	f.StringVarP(&o.out, "output", "o", "", "`FILE` to write, - for stdout")
 	f.StringVar(&o.against, "against", "", "another `MODEL`: say how this one differs from it")
+	f.BoolVar(&o.values, "values", false, "with --against: read both checkpoints and say by how much")
 	f.StringVar(&o.checks, "checks", "", "run the saved checks of `FILE`, as wreg test does, and show how they went")
 	f.StringVar(&o.arch, "arch", "", "architecture `FILE` instead of the one for model_type")
 	f.BoolVar(&o.force, "force", false, "write over a file that is there")

@@ -5,25 +5,27 @@
   const PITCH = 22, TALL = 19, TOP = 20, APART = 10, STEPS = 7;
 
   // state is what a cell is coloured by when one asks what is there.
-  const state = (c) => c.missing ? "missing" : c.changed ? "changed" : c.extra ? "extra"
+  const state = (c) => c.missing ? "missing" : c.changed ? "changed" : c.extra ? "extra" : c.unknown ? "unknown"
     : c.tensors || c.expected ? "there" : "hollow";
 
   // states are those of the legend, each by its mark.
-  const states = [["there", "all there"], ["all", "all missing"], ["missing", "some missing"], ["changed", "changed"], ["extra", "extra"], ["hollow", "none expected"]];
+  const states = [["there", "all there"], ["all", "all missing"], ["missing", "some missing"], ["changed", "changed"], ["extra", "extra"], ["unknown", "not compared"], ["hollow", "none expected"]];
 
   // strokes are drawn over a cell of 12 by 12, for those who do not see its colour: a
   // cross where all is missing, a stroke where some is.
   const strokes = {
-    all: "M3 3l6 6m0-6l-6 6", missing: "M3.5 8.5l5-5", changed: "M3 6h6", extra: "M3 6h6m-3-3v6",
+    all: "M3 3l6 6m0-6l-6 6", missing: "M3.5 8.5l5-5", changed: "M3 6h6", extra: "M3 6h6m-3-3v6", unknown: "M6 6h.01",
   };
   const mark = (c) => {
     const s = state(c);
     return s === "missing" && c.missing >= c.expected ? "all" : s;
   };
 
+  // quantities are what else a map can be coloured by, where cells have it.
   const quantities = {
     absmax: { label: "Absmax", of: (c) => c.absmax, text: wreg.value, about: "greatest magnitude of a finite value" },
     bytes: { label: "Bytes", of: (c) => c.bytes || undefined, text: wreg.size, about: "stored bytes" },
+    change: { label: "Change", of: (c) => c.change, text: (x) => wreg.value(100 * x) + " %", about: "norm of the change, relative" },
     error: { label: "Error", of: (c) => c.error, text: (x) => wreg.value(100 * x) + " %", about: "relative error of quantization" },
   };
 
@@ -47,17 +49,28 @@
     if (c.missing) parts.push(wreg.count(c.missing) + of + " missing");
     if (c.changed) parts.push(wreg.count(c.changed) + (c.missing ? "" : of) + " changed");
     if (c.extra) parts.push(wreg.count(c.extra) + " extra");
+    if (c.unknown) parts.push(wreg.count(c.unknown) + of + " not compared");
+    if (!parts.length && c.equal) parts.push(wreg.count(c.equal, "tensor") + " equal");
     if (!parts.length) parts.push(wreg.count(c.tensors, "tensor") + (c.expected ? ", all there" : ""));
-    if (c.tensors) parts.push(wreg.size(c.bytes));
+    if (c.bytes) parts.push(wreg.size(c.bytes));
     if (c.dtype) parts.push(c.dtype);
     if (c.absmax !== undefined && c.absmax !== null) parts.push("absmax " + wreg.value(c.absmax));
+    if (c.change !== undefined && c.change !== null) parts.push("changed by " + quantities.change.text(c.change));
+    if (c.bits_b) parts.push(Number(c.bits_b.toPrecision(3)) + " bits a weight" + (c.bits_a && c.bits_a !== c.bits_b ? ", were " + Number(c.bits_a.toPrecision(3)) : ""));
     if (c.error !== undefined && c.error !== null) parts.push("error " + quantities.error.text(c.error));
     return parts.join(" · ");
   };
 
+  // differences is a comparison as a map: what of B is equal is there.
+  wreg.differences = (c) => {
+    const cell = (p) => p ? { ...p, expected: (p.changed || 0) + (p.missing || 0) + (p.equal || 0) + (p.not_compared || 0), unknown: p.not_compared,
+      tensors: (p.changed || 0) + (p.extra || 0) + (p.equal || 0) + (p.not_compared || 0), bytes: 0, change: p.change?.relative } : { expected: 0, tensors: 0, bytes: 0 };
+    return { layers: c.layers, rows: c.components.map((p) => p.layers ? { component: p.component, cells: p.layers.map(cell) } : { component: p.component, outside: cell(p.outside || p.total) }) };
+  };
+
   // map draws data = {layers, rows} into host. dtypes are those of the legend, in
   // order; pick(row, layer) is called when a cell is chosen, layer null outside.
-  wreg.map = (host, data, { dtypes = [], pick, pickLabel = "Show its tensors" } = {}) => {
+  wreg.map = (host, data, { dtypes = [], pick, pickLabel = "Show its tensors", first = "There", labels = {} } = {}) => {
     const layers = data.layers || [];
     const rows = [ // what has both, in layers and outside, has a row for each
       ...data.rows.filter((r) => r.cells?.length).map((r) => ({ component: r.component, cells: r.cells })),
@@ -69,13 +82,13 @@
     const firstApart = rows.findIndex((r) => r.outside);
     const top = (r) => TOP + r * PITCH + (firstApart > 0 && r >= firstApart ? APART : 0);
 
-    const modes = [["state", "There"]];
+    const modes = [["state", first]];
     const scales = {};
     for (const [key, q] of Object.entries(quantities)) {
       scales[key] = scale(all.map(q.of));
       if (!scales[key].empty) modes.push([key, q.label]);
     }
-    if (all.some((c) => c.dtype)) modes.splice(modes.length - (scales.error.empty ? 0 : 1), 0, ["dtype", "Dtype"]);
+    if (all.some((c) => c.dtype)) modes.splice(1 + !scales.absmax.empty + !scales.bytes.empty, 0, ["dtype", "Dtype"]);
     const kinds = [...dtypes];
     for (const c of all) if (c.dtype && !kinds.includes(c.dtype)) kinds.push(c.dtype);
 
@@ -146,7 +159,7 @@
     function explain() {
       if (mode === "state") {
         const used = new Set(all.map(mark));
-        legend.replaceChildren(...states.filter(([m]) => used.has(m)).map(([m, text]) => wreg.el("li", {}, swatch(m === "all" ? "missing" : m, m), text)));
+        legend.replaceChildren(...states.filter(([m]) => used.has(m)).map(([m, text]) => wreg.el("li", {}, swatch(m === "all" ? "missing" : m, m), labels[m] || text)));
       } else if (mode === "dtype") {
         legend.replaceChildren(...kinds.map((k, i) => wreg.el("li", {}, swatch("cat" + Math.min(7, i)), k)));
       } else {

@@ -32,21 +32,21 @@ func kindOf(c view.Cell) string {
 }
 
 // drawnRow is a row as the map draws it: what lies outside of the layers comes last.
-type drawnRow struct {
+type drawnRow[Cell any] struct {
 	name    string
-	cells   []view.Cell
+	cells   []Cell
 	outside bool
 }
 
-func drawn(m *view.Map) (rows []drawnRow) {
+func drawn(m *view.Map) (rows []drawnRow[view.Cell]) {
 	for _, r := range m.Rows {
 		if len(r.Cells) > 0 {
-			rows = append(rows, drawnRow{r.Component, r.Cells, false})
+			rows = append(rows, drawnRow[view.Cell]{r.Component, r.Cells, false})
 		}
 	}
 	for _, r := range m.Rows {
 		if r.Outside != nil {
-			rows = append(rows, drawnRow{r.Component, []view.Cell{*r.Outside}, true})
+			rows = append(rows, drawnRow[view.Cell]{r.Component, []view.Cell{*r.Outside}, true})
 		}
 	}
 	return rows
@@ -59,12 +59,11 @@ const (
 	apart     = 10
 )
 
-// colours compares every cell of the map, as one sees it, with the class it must have.
-func colours(t *testing.T, p *webtest.Page, d *Data, class func(c view.Cell) string) {
+// colours compares every cell of a map, as one sees it, with the class it must have.
+func colours[Cell any](t *testing.T, p *webtest.Page, section string, rows []drawnRow[Cell], class func(c Cell) string) {
 	t.Helper()
-	picture := p.Picture("#map .map-cells svg")
+	picture := p.Picture(section + " .map-cells svg")
 	seen, known := map[string]bool{}, map[string]string{}
-	rows := drawn(d.layers.Map)
 	gap := 0
 	for r, row := range rows {
 		if row.outside && r > 0 && !rows[r-1].outside {
@@ -107,10 +106,10 @@ func TestMapShowsWhatWasCounted(t *testing.T) {
 		t.Fatalf("the model is not damaged enough: %+v", total)
 	}
 	p, url := open(t, d, webtest.Look{})
-	colours(t, p, d, kindOf)
+	colours(t, p, "#map", drawn(d.layers.Map), kindOf)
 	p.Shot("map-light", false)
 	p.Show(webtest.Look{Dark: true})
-	colours(t, p, d, kindOf)
+	colours(t, p, "#map", drawn(d.layers.Map), kindOf)
 	p.Shot("map-dark", false)
 	p.Show(webtest.Look{})
 
@@ -133,7 +132,7 @@ func TestMapShowsWhatWasCounted(t *testing.T) {
 			}
 		}
 		webtest.Eval[any](p, fmt.Sprintf("document.querySelector('#map [data-key=%s]').click()", mode))
-		colours(t, p, d, func(c view.Cell) string {
+		colours(t, p, "#map", drawn(d.layers.Map), func(c view.Cell) string {
 			x, ok := of(c)
 			if !ok {
 				return "hollow"
@@ -143,7 +142,7 @@ func TestMapShowsWhatWasCounted(t *testing.T) {
 		p.Shot("map-"+mode, false)
 	}
 	webtest.Eval[any](p, "document.querySelector('#map [data-key=dtype]').click()")
-	colours(t, p, d, func(c view.Cell) string {
+	colours(t, p, "#map", drawn(d.layers.Map), func(c view.Cell) string {
 		if c.DType == "" {
 			return "hollow"
 		}
@@ -188,5 +187,61 @@ func TestMapShowsWhatWasCounted(t *testing.T) {
 	if n := webtest.Eval[int](p, "document.querySelectorAll('#map table tbody td').length"); n < len(d.layers.Map.Layers)*len(d.layers.Map.Rows)/2 {
 		t.Errorf("the table has %d cells", n)
 	}
+	p.Quiet(url)
+}
+
+// The map of a comparison shows what view.Compare counted.
+func TestMapOfAComparison(t *testing.T) {
+	v, list := damaged(t)
+	for i := range list { // of one layer, nothing is known
+		if strings.Contains(list[i].Path, "layers.3.mlp") {
+			list[i].Hash = tensor.Hash{}
+		}
+	}
+	list[5].Hash[5] = 9 // changed
+	other, all := model(t, "hunyuan")
+	other.Model = "other"
+	d := gather(t, Options{}, v, list, other, all)
+	c := d.layers.Against
+	if c.Changed == 0 || c.Missing == 0 || c.Extra == 0 || c.Equal == 0 || c.Uncompared == 0 {
+		t.Fatalf("too little differs: %+v", c)
+	}
+	var rows []drawnRow[*view.Patch]
+	for _, p := range c.Parts {
+		if p.Outside == nil {
+			rows = append(rows, drawnRow[*view.Patch]{p.Component, p.Patches, false})
+		}
+	}
+	for _, p := range c.Parts {
+		if p.Outside != nil {
+			rows = append(rows, drawnRow[*view.Patch]{p.Component, []*view.Patch{p.Outside}, true})
+		}
+	}
+	p, url := open(t, d, webtest.Look{})
+	for _, dark := range []bool{false, true} {
+		p.Show(webtest.Look{Dark: dark})
+		colours(t, p, "#against", rows, func(c *view.Patch) string {
+			switch {
+			case c == nil:
+				return "hollow"
+			case c.Missing > 0:
+				return "missing"
+			case c.Changed > 0:
+				return "changed"
+			case c.Extra > 0:
+				return "extra"
+			case c.Uncompared > 0:
+				return "unknown"
+			}
+			return "there"
+		})
+	}
+	text := webtest.Eval[string](p, "document.querySelector('#against').innerText")
+	for what, n := range map[string]int64{"Changed": c.Changed, "Missing": c.Missing, "Extra": c.Extra, "Equal": c.Equal, "Not compared": c.Uncompared} {
+		if !strings.Contains(text, fmt.Sprintf("%s\n%d\n", what, n)) {
+			t.Errorf("the page does not say %s: %d:\n%s", what, n, text)
+		}
+	}
+	p.Shot("against", true)
 	p.Quiet(url)
 }

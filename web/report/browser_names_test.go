@@ -32,7 +32,7 @@ func TestHostileNamesAreInert(t *testing.T) {
 	v.Receipt = []byte(`{"receipt": 1, "tool": "` + alert + `", "model": "</script>"}`)
 	other := v
 	other.Model = "other"
-	d := gather(t, Options{Tool: alert, Against: "other", Checks: []Check{{alert, alert, alert, alert}}}, v, list, other, list[:len(list)-1])
+	d := gather(t, Options{Tool: alert, Checks: []Check{{alert, alert, alert, alert}}}, v, list, other, list[:len(list)-1])
 	p, url := open(t, d, webtest.Look{})
 	p.Key("/", alert[:4])
 	if text := webtest.Eval[string](p, "document.querySelector('.tensors-window').textContent"); !strings.Contains(text, alert) {

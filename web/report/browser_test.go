@@ -56,10 +56,10 @@ func TestGapsAreShown(t *testing.T) {
 	v, list := damaged(t)
 	whole, all := model(t, "hunyuan")
 	whole.Model = "whole"
-	d := gather(t, Options{Against: "whole", Checks: []Check{{Name: "a check", Result: "fail", Expected: "none", Message: "wreg query x"}}}, v, list, whole, all)
+	d := gather(t, Options{Checks: []Check{{Name: "a check", Result: "fail", Expected: "none", Message: "wreg query x"}}}, v, list, whole, all)
 	p, url := open(t, d, webtest.Look{})
 	text := webtest.Eval[string](p, "document.querySelector('main').innerText")
-	for _, g := range slices.Concat(d.Model.Verdict.Lines, d.Against.Lines) {
+	for _, g := range slices.Concat(d.Model.Verdict.Lines, d.layers.Against.Lines) {
 		for _, want := range []string{g.Path, g.Status, g.Reason, g.Remedy} {
 			if !strings.Contains(text, want) {
 				t.Errorf("the page does not say %q", want)

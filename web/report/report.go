@@ -10,6 +10,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"reflect"
@@ -18,7 +19,6 @@ import (
 	"time"
 
 	"wreg/export/receipt"
-	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
@@ -39,7 +39,7 @@ type Data struct {
 	Findings    []Finding   `json:"findings"`
 	Checks      []Check     `json:"checks"`
 	Receipt     *Receipt    `json:"receipt,omitempty"`
-	Against     *Against    `json:"against,omitempty"`
+	Against     string      `json:"against,omitempty"` // the model it is compared with
 	Left        Left        `json:"left"`
 
 	layers  layers
@@ -48,8 +48,9 @@ type Data struct {
 
 // layers is what a page shows by layer, which is large, and so apart.
 type layers struct {
-	Map    *view.Map    `json:"map,omitempty"`
-	Ranges *view.Spread `json:"ranges,omitempty"`
+	Map     *view.Map        `json:"map,omitempty"`
+	Ranges  *view.Spread     `json:"ranges,omitempty"`
+	Against *view.Comparison `json:"against,omitempty"`
 }
 
 // File is a file of the checkpoint.
@@ -95,20 +96,13 @@ type Receipt struct {
 	Fault   string `json:"fault,omitempty"` // why it cannot be read
 }
 
-// Against is how the model differs from another.
-type Against struct {
-	Ref   string      `json:"model"`
-	Rows  int         `json:"rows"`
-	Lines []view.Line `json:"lines"`
-	Notes []string    `json:"notes"`
-}
-
 // Left counts what a list has no room for.
 type Left struct {
 	Files    int `json:"files,omitempty"`
 	Findings int `json:"findings,omitempty"`
 	Gaps     int `json:"gaps,omitempty"`
 	Against  int `json:"against,omitempty"`
+	Unequal  int `json:"unequal,omitempty"`
 	Overflow int `json:"overflow,omitempty"`
 	Vanish   int `json:"vanish,omitempty"`
 }
@@ -122,8 +116,8 @@ const (
 // Options are what a report has beside the model.
 type Options struct {
 	Tool      string
-	Generated time.Time // zero: not told
-	Against   string    // a model to compare with; "": none
+	Generated time.Time        // zero: not told
+	Against   *view.Comparison // with another model; nil: none
 	Arch      *arch.Arch
 	Checks    []Check
 }
@@ -158,11 +152,6 @@ func Gather(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o O
 	if v.Receipt != nil {
 		d.Receipt = summary(v.Receipt)
 	}
-	if o.Against != "" {
-		if d.Against, err = against(ctx, s, v, o); err != nil {
-			return nil, err
-		}
-	}
 	if err := d.ranges(ctx, s, v, o.Arch); err != nil {
 		return nil, err
 	}
@@ -170,8 +159,10 @@ func Gather(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o O
 		return nil, err
 	}
 	d.Left.Files, d.Left.Findings, d.Left.Gaps = bound(&d.Files), bound(&d.Findings), bound(&model.Verdict.Lines)
-	if d.Against != nil {
-		d.Left.Against = bound(&d.Against.Lines)
+	if c := o.Against; c != nil {
+		if err := d.compared(c); err != nil {
+			return nil, err
+		}
 	}
 	inert(reflect.ValueOf(d))
 	inert(reflect.ValueOf(&d.layers))
@@ -252,35 +243,29 @@ func (d *Data) ranges(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 	return nil
 }
 
-// against asks how the model differs from another, as wreg diff does.
-func against(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Options) (*Against, error) {
-	other, err := s.Find(o.Against)
-	if err != nil {
-		return nil, err
+// compared takes a comparison of the model with another.
+func (d *Data) compared(c *view.Comparison) error {
+	if c.B != d.Model.Ref {
+		return fmt.Errorf("%s is compared with %s, and the report is about %s", c.B, c.A, d.Model.Ref)
 	}
-	q, err := query.Parse("gaps in " + v.Ref() + " against " + other.Ref())
-	if err != nil {
-		return nil, err
+	kept := *c
+	if len(c.Parts)*max(1, len(c.Layers)) > maxCells {
+		kept.Parts, kept.Layers = nil, nil
+		kept.Notes = append(slices.Clone(c.Notes), fmt.Sprintf("%d modules by %d layers are more than a page has room for", len(c.Parts), len(c.Layers)))
 	}
-	res, err := q.Run(ctx, s, query.Options{Arch: o.Arch})
-	if err != nil {
-		return nil, err
+	kept.Tensors = slices.Clone(c.Tensors)
+	slices.SortStableFunc(kept.Tensors, func(a, b view.Difference) int { return cmp.Compare(moved(b), moved(a)) })
+	d.Left.Against, d.Left.Unequal = bound(&kept.Lines), bound(&kept.Tensors)
+	d.Against, d.layers.Against = c.A, &kept
+	return nil
+}
+
+// moved is by how much a tensor changed; what was not measured comes last.
+func moved(x view.Difference) float64 {
+	if x.Change == nil || x.Change.Relative == nil {
+		return -1
 	}
-	a := &Against{Ref: other.Ref(), Rows: len(res.Rows), Notes: res.Notes, Lines: []view.Line{}}
-	folded := res.Fold()
-	column := func(name string) int { return slices.Index(folded.Columns, name) }
-	path, status, reason, remedy := column("path"), column("status"), column("reason"), column("remedy")
-	for _, row := range folded.Rows {
-		text := func(i int) string {
-			if i < 0 || row[i] == nil {
-				return ""
-			}
-			return fmt.Sprint(row[i])
-		}
-		n, _ := row[len(row)-1].(int64)
-		a.Lines = append(a.Lines, view.Line{Path: text(path), Status: text(status), Reason: text(reason), Remedy: text(remedy), Tensors: n})
-	}
-	return a, nil
+	return *x.Change.Relative
 }
 
 // summary reads a receipt. That it cannot be read is shown, not hidden.

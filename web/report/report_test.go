@@ -40,9 +40,14 @@ func model(t testing.TB, name string) (registry.Revision, []tensor.Info) {
 		Files: []tensor.File{{Name: "model.safetensors", Size: 99, Format: "safetensors", ModTime: time.Unix(1, 0)}}}, list
 }
 
-// gather makes a report of the first of some models; the others are m2, m3 and so on.
+// gather makes a report of the first of some models, compared with the second if there
+// is one.
 func gather(t testing.TB, o Options, models ...any) *Data {
 	t.Helper()
+	against := ""
+	if len(models) > 2 {
+		against = models[2].(registry.Revision).Model
+	}
 	r, err := registry.Open(filepath.Join(t.TempDir(), "registry.db"), registry.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +64,19 @@ func gather(t testing.TB, o Options, models ...any) *Data {
 		}
 	}
 	var d *Data
-	if err := r.View(func(s *registry.Snapshot) (err error) { d, err = Gather(t.Context(), s, first, o); return err }); err != nil {
+	if err := r.View(func(s *registry.Snapshot) (err error) {
+		if against != "" {
+			other, err := s.Find(against)
+			if err != nil {
+				return err
+			}
+			if o.Against, err = view.Compare(t.Context(), s, other, first, nil); err != nil {
+				return err
+			}
+		}
+		d, err = Gather(t.Context(), s, first, o)
+		return err
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -220,14 +237,18 @@ func TestLongListsAreCounted(t *testing.T) {
 	}
 }
 
-// The other model's name leads to what wreg diff says.
+// What another model has is compared with it; a comparison of others is refused.
 func TestAgainst(t *testing.T) {
 	v, list := model(t, "hunyuan")
 	other := v
 	other.Model = "other"
 	lost := slices.DeleteFunc(slices.Clone(list), func(i tensor.Info) bool { return strings.Contains(i.Path, "layers.0.mlp.experts.1.up_proj") })
-	d := gather(t, Options{Against: "other"}, v, lost, other, list)
-	if a := d.Against; a == nil || a.Ref != "other@1" || a.Rows != 1 || len(a.Lines) != 1 || a.Lines[0].Status != "missing" || a.Lines[0].Tensors != 1 {
-		t.Errorf("against: %+v", a)
+	d := gather(t, Options{}, v, lost, other, list)
+	c := d.layers.Against
+	if d.Against != "other@1" || c == nil || c.Missing != 1 || c.Changed+c.Extra != 0 || len(c.Lines) != 1 || c.Lines[0].Status != "missing" || c.Lines[0].Tensors != 1 {
+		t.Errorf("against %s: %+v", d.Against, c)
+	}
+	if err := d.compared(&view.Comparison{A: "m@1", B: "other@1"}); err == nil {
+		t.Error("a comparison of other models is taken")
 	}
 }

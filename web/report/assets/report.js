@@ -56,7 +56,7 @@
     ].filter(Boolean);
     const e = section("overview", "Overview", "wreg show " + ref);
     e.querySelector("h2").replaceWith(el("div", {}, el("h1", { id: "overview-title" }, model.model),
-      el("p", { class: "soft" }, words([model.arch, model.layout && model.layout + " layout", dtype, data.against && "compared with " + data.against.model]))));
+      el("p", { class: "soft" }, words([model.arch, model.layout && model.layout + " layout", dtype, data.against && "compared with " + data.against]))));
     e.append(
       el("div", { class: "verdict " + shown, role: "status" }, el("strong", {}, title), el("span", {}, about),
         also.length ? el("span", {}, "Also: " + wreg.list(also) + ".") : ""),
@@ -73,7 +73,7 @@
   // The map; what it chooses is looked up in the tensors.
   let table = null;
   const able = typeof DecompressionStream !== "undefined";
-  const { map: cover, ranges } = able ? JSON.parse(new TextDecoder().decode(await wreg.inflate(text("layer-data")))) : {};
+  const { map: cover, ranges, against } = able ? JSON.parse(new TextDecoder().decode(await wreg.inflate(text("layer-data")))) : {};
   {
     const e = section("map", "Map", "wreg coverage " + ref);
     if (cover && cover.rows.length) {
@@ -93,12 +93,27 @@
   if (verdict.state === "gaps") {
     section("gaps", "Gaps", "wreg query gaps -m " + ref, lines(verdict.lines || []), more(left.gaps, "wreg query gaps -m " + ref));
   }
-  if (data.against) {
-    const line = "wreg diff " + word(data.against.model) + " " + ref;
-    section("against", "Compared with " + data.against.model, line,
-      data.against.rows ? el("p", { class: "soft" }, "What is missing, extra or changed here, relative to " + data.against.model + ": " + count(data.against.rows, "tensor") + ".")
-        : el("p", {}, "Nothing is missing, extra or changed here, relative to " + data.against.model + "."),
-      lines(data.against.lines), more(left.against, line), data.against.notes.map((n) => el("p", { class: "soft" }, n)));
+  if (against) {
+    const line = "wreg diff " + word(against.a) + " " + ref, total = against.total, relative = (x) => x === undefined || x === null ? "" : value(100 * x) + " %";
+    const e = section("against", "Compared with " + against.a, line + (against.values ? " --values" : ""),
+      el("p", { class: "soft" }, "What is missing, extra or changed here, relative to " + against.a + "."),
+      facts([["Changed", count(against.changed)], ["Missing", count(against.missing)], ["Extra", count(against.extra)], ["Equal", count(against.equal)],
+        against.not_compared ? ["Not compared", count(against.not_compared)] : ["", ""], ["Change, by norm", total && relative(total.relative)], ["Largest change", total && total.max !== null ? value(total.max) : ""],
+        ["Bits a weight", against.bits_a && against.bits_a !== against.bits_b ? Number(against.bits_a.toPrecision(3)) + " → " + Number(against.bits_b.toPrecision(3)) : ""]]));
+    const rows = against.components.filter((p) => p.layers || p.outside);
+    if (rows.length) wreg.map(e, wreg.differences({ ...against, components: rows }), { first: "Difference", labels: { there: "equal", hollow: "none" } });
+    e.append(lines(against.lines), more(left.against, line) || "");
+    const shown = against.tensors.filter((t) => t.change).slice(0, 10);
+    if (shown.length) {
+      e.append(el("h3", {}, "What changed most"), wreg.table([{ name: "Tensor", of: (t) => wreg.path(t.path) }, { name: "Change, by norm", num: true, of: (t) => relative(t.change.relative) },
+        { name: "Largest", num: true, of: (t) => t.change.max === null ? "" : value(t.change.max) }, { name: "Elements", num: true, of: (t) => wreg.percent(t.change.elements_changed, t.change.elements) },
+        { name: "Stored", of: (t) => t.a === t.b ? t.a : t.a + " → " + t.b }], shown, "What changed most"));
+    } else if (against.changed || against.not_compared) {
+      e.append(el("p", { class: "soft no-print" }, "By how much: ", command(line + " --values")));
+    }
+    e.append(...against.notes.map((n) => el("p", { class: "soft" }, n)));
+  } else if (data.against) {
+    section("against", "Compared with " + data.against, "wreg diff " + word(data.against) + " " + ref, el("p", { class: "soft" }, "This browser cannot unpack the comparison."));
   }
 
   // Values by layer.
@@ -175,9 +190,9 @@
 
   // How to get the same from a terminal.
   section("commands", "The same on a terminal", "", wreg.table([{ name: "", of: (r) => r[0] }, { name: "", of: (r) => command(r[1]) }], [
-    ["This report", "wreg report " + ref + (data.against ? " --against " + word(data.against.model) : "") + " -o report.html"],
+    ["This report", "wreg report " + ref + (data.against ? " --against " + word(data.against) + (against?.values ? " --values" : "") : "") + " -o report.html"],
     ["At a glance", "wreg show " + ref], ["The map", "wreg coverage " + ref], ["What is missing, extra or changed", "wreg query gaps -m " + ref],
-    ["Every tensor", "wreg query 'find *' -m " + ref], data.against && ["The comparison", "wreg diff " + word(data.against.model) + " " + ref],
+    ["Every tensor", "wreg query 'find *' -m " + ref], data.against && ["The comparison", "wreg diff " + word(data.against) + " " + ref],
     data.receipt && ["The proof", "wreg verify " + ref]].filter(Boolean), "Commands"));
 
   const badge = el("span", { class: "badge " + ({ whole: failed || verdict.findings ? "warn" : "good", gaps: "bad", unknown: "warn" })[verdict.state] },
