@@ -331,4 +331,12 @@ func TestLostTensorIsFoundElsewhere(t *testing.T) {
 	expect(t, "torn, against a model", ask(t, r, "missing in torn against whole").text("path", "remedy"), "model.norm.weight | copy it from whole@1, which holds it in model.safetensors\n")
 	expect(t, "renamed", ask(t, r, "missing in renamed").text("path", "reason", "remedy"),
 		"model.norm.weight | renamed? same bytes at model.final_norm.weight as whole@1 has here | rename model.final_norm.weight\n")
+
+	ones := slices.Clone(hf) // norms as they are made
+	at := func(path string) *tensor.Info {
+		return &ones[slices.IndexFunc(ones, func(i tensor.Info) bool { return i.Path == path })]
+	}
+	at("model.norm.weight").Hash = at("model.layers.0.input_layernorm.weight").Hash
+	r = models(t, config, map[string][]tensor.Info{"whole": ones, "torn": except(ones, "model.norm.weight")})
+	expect(t, "the bytes of another in its place", ask(t, r, "missing in torn").text("path", "remedy"), "model.norm.weight | lost: nothing in the checkpoint makes it; whole@1 has one with this name and shape\n")
 }

@@ -136,7 +136,10 @@ func remedyFrom(g *arch.Gap, s *registry.Snapshot, c *modelView, others []*model
 				return err
 			}
 			for _, p := range places {
-				if p.Model == c.revision.Ref() && p.Slice < 0 {
+				if _, own := o.Lookup(p.Path); own { // as norms that are all ones: that one is in its place
+					continue
+				}
+				if here, _ := c.Lookup(p.Path); p.Model == c.revision.Ref() && p.Slice < 0 && here.Shape.Equal(t.Shape) {
 					g.Reason = fmt.Sprintf("renamed? same bytes at %s as %s has here", p.Path, o.revision.Ref())
 					g.Remedy = "rename " + p.Path
 					return nil
