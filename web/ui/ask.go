@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"wreg/query"
 	"wreg/registry/expr"
@@ -137,7 +138,7 @@ func (a *asked) cells(res *query.Result, row []any, model string) (list []cell) 
 			model = ref
 		}
 	}
-	if model == "" {
+	if model == "" && !strings.Contains(res.Model, ",") { // of several, nobody says which
 		model = res.Model
 	}
 	for i, v := range row {

@@ -235,6 +235,9 @@ func TestHostileNames(t *testing.T) {
 				t.Errorf("%s holds %q", path, bad)
 			}
 		}
+		if strings.Contains(page, `\\u202e`) || strings.Contains(page, `\\x1b`) {
+			t.Errorf("%s: what does not show is shown twice over", path)
+		}
 		shown += strings.Count(page, "&lt;img")
 	}
 	if shown < 5 {

@@ -50,6 +50,7 @@ type cellBody struct {
 	Layer     string // "" outside of the layers
 	Expert    bool
 	Query     string // that lists its tensors
+	Experts   string // the address of its experts, one by one; "" where it has none
 	Tensors   *answer
 	Gaps      *answer
 }
@@ -89,6 +90,9 @@ func (a *asked) cell(m *view.Map) (*cellBody, error) {
 	var err error
 	if c.Tensors, err = a.ask(c.Query, true, 1); err != nil {
 		return nil, err
+	}
+	if !c.Expert && c.Layer != "" && slices.Contains(strings.Split(c.Component, "."), "experts") {
+		c.Experts = link(a.v.Ref(), "coverage", "by", view.ByExpert, "of", c.Layer)
 	}
 	c.Gaps, err = a.ask("gaps "+pattern+" in "+a.v.Ref(), true, 1)
 	return c, err

@@ -279,7 +279,7 @@ func parsePages(s *Server) *template.Template {
 		"segment":   url.PathEscape,
 		"command":   s.command,
 		"typed":     func(line string) string { return words.Line(strings.Join(append([]string{line}, s.flags()...), " ")) },
-		"value":     value,
+		"value":     func(v any) string { return words.Inert(value(v)) },
 		"status":    func(status string) string { return statusClass[status] },
 		"date":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") },
 	}).ParseFS(templates, "templates/*.html"))
@@ -373,13 +373,13 @@ func (s *Server) flags() (list []string) {
 	return list
 }
 
-// value is a value of an answer as people read it.
+// value is a value of an answer as people read it; text is as it is.
 func value(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
 	case string:
-		return words.Inert(v)
+		return v
 	case int64:
 		return words.Number(v)
 	case *float64:
@@ -394,7 +394,7 @@ func value(v any) string {
 	case bool:
 		return map[bool]string{true: "yes", false: "no"}[v]
 	}
-	return words.Inert(fmt.Sprint(v))
+	return fmt.Sprint(v)
 }
 
 // run answers a query about a model, with at most limit rows; 0 is maxRows.

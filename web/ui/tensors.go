@@ -47,7 +47,6 @@ func tensorsPage(a *asked) (*frame, error) {
 			b.Query += " desc"
 		}
 	}
-	line := []string{"query", b.Query}
 	total, err := a.run(find+" select count()", "", 1)
 	if err == nil && len(total.Rows) == 1 {
 		b.Total, _ = total.Rows[0][0].(int64)
@@ -80,7 +79,7 @@ func tensorsPage(a *asked) (*frame, error) {
 		c.Link = link(b.Ref, "tensors", "filter", b.Filter, "sort", next)
 		b.Columns = append(b.Columns, c)
 	}
-	return a.about("tensors", line, b), nil
+	return a.about("tensors", nil, b), nil // the list says its command, and goes with it
 }
 
 // tensors fills in the rows of a page. A query has no offset, so that all rows before are

@@ -162,10 +162,19 @@ func get[T any](p *Page, action chromedp.Action[T]) T {
 	return v
 }
 
-// Until waits for an expression to become true.
+// Until waits for an expression to become true, of whatever page is there by then.
 func (p *Page) Until(expression string) {
 	p.t.Helper()
-	p.Do(chromedp.Poll[chromedp.Void](expression))
+	for {
+		err := chromedp.Do(p.ctx, chromedp.Poll[chromedp.Void](expression))
+		if err != nil && (strings.Contains(err.Error(), "Cannot find context") || strings.Contains(err.Error(), "navigated")) {
+			continue // the page made way for another
+		}
+		if err != nil {
+			p.t.Fatalf("%s: %v; the console says: %s", expression, err, strings.Join(p.Faults(), "; "))
+		}
+		return
+	}
 }
 
 // Eval gives the value of an expression, of a type that JSON has.

@@ -38,6 +38,10 @@
       pickLabel: "Show gaps and tensors",
       pick: (row, column) => {
         const to = new URL(host.dataset.link, location.href);
+        for (const name of ["by", "of"]) {
+          const value = new URLSearchParams(location.search).get(name);
+          if (value) to.searchParams.set(name, value);
+        }
         to.searchParams.set("component", row.component);
         if (column !== null) to.searchParams.set("column", column);
         open(to.pathname + to.search, "#cell");
