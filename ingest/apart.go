@@ -198,7 +198,7 @@ func (c *Checkpoint) noteParts() {
 // noteFlat says what tensors are that consist of pieces of weights.
 func (c *Checkpoint) noteFlat() {
 	if f, first, n := tensor.FlatAmong(c.tensors); n > 0 {
-		c.note("flat-parameters", c.single, first, "%s: %d of %d tensors, the first %q, are %s: pieces of many weights one behind the other; %s", c.Path(), n, len(c.tensors), first, f.Whose, f.Do)
+		c.note("flat-parameters", c.single, first, "%s: %d of %d tensors, the first %q, are %s: pieces of many weights in a row; %s", c.Path(), n, len(c.tensors), first, f.Whose, f.Do)
 	}
 }
 

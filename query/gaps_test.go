@@ -137,7 +137,7 @@ func TestStacksAreMissingBeforeExport(t *testing.T) {
 		t.Errorf("notes %q do not say which layout was used", res.Notes)
 	}
 	for _, row := range res.Rows {
-		if remedy, _ := row[res.column("remedy")].(string); !strings.HasPrefix(remedy, "stackable from mlp.experts.{0..3}.") {
+		if remedy, _ := row[res.column("remedy")].(string); !strings.HasPrefix(remedy, "can be stacked from mlp.experts.{0..3}.") {
 			t.Errorf("%v: remedy %q", row[0], remedy)
 		}
 		if row[res.column("reason")] == nil {
@@ -145,7 +145,7 @@ func TestStacksAreMissingBeforeExport(t *testing.T) {
 		}
 	}
 	expect(t, "folded", res.Fold().text("path", "status", "remedy", "tensors"),
-		"model.layers.{0..3}.mlp.switch_mlp.{down,gate,up}_proj.weight | missing | stackable from mlp.experts.{0..3}.{down,gate,up}_proj.weight | 12\n")
+		"model.layers.{0..3}.mlp.switch_mlp.{down,gate,up}_proj.weight | missing | can be stacked from mlp.experts.{0..3}.{down,gate,up}_proj.weight | 12\n")
 	if n := len(ask(t, r, "missing").Rows); n != 0 {
 		t.Errorf("a whole checkpoint lacks %d tensors of its own layout", n)
 	}
@@ -155,9 +155,9 @@ func TestOneExpertAbsent(t *testing.T) {
 	config, hf, _ := golden(t, "hunyuan")
 	r := models(t, config, map[string][]tensor.Info{"broken": except(hf, "model.layers.3.mlp.experts.2.up_proj.weight")})
 	expect(t, "own layout", ask(t, r, "missing experts.*.up_proj.weight").text("path", "reason"),
-		"model.layers.3.mlp.experts.2.up_proj.weight | expert 2 of 4 absent in layer 3\n")
+		"model.layers.3.mlp.experts.2.up_proj.weight | expert 2 of 4 missing in layer 3\n")
 	expect(t, "stack", ask(t, r, "missing switch_mlp.up_proj.* where layer = 3").text("path", "reason"),
-		"model.layers.3.mlp.switch_mlp.up_proj.weight | expert 2 of 4 absent in layer 3\n")
+		"model.layers.3.mlp.switch_mlp.up_proj.weight | expert 2 of 4 missing in layer 3\n")
 }
 
 func TestExpertsWithAHole(t *testing.T) {
@@ -204,7 +204,7 @@ func TestExportComparedExpertByExpert(t *testing.T) {
 		t.Errorf("equality is claimed without hashes: %v", res.Notes)
 	}
 	expect(t, "source torn", ask(t, r, "gaps in torn against m-mlx").text("path", "status", "reason"),
-		"model.layers.3.mlp.switch_mlp.up_proj.weight | missing | expert 2 of 4 absent in layer 3\n")
+		"model.layers.3.mlp.switch_mlp.up_proj.weight | missing | expert 2 of 4 missing in layer 3\n")
 }
 
 // A scale is no tensor of the architecture, yet it is read: it may be asked about.

@@ -78,7 +78,7 @@ func (q *Question) expectLayers(c *modelView) (*expectation, error) {
 		for _, layer := range slices.Sorted(maps.Keys(layers)) {
 			index := slices.Clone(s.index)
 			index[s.layer] = layer
-			w := want{Want: arch.Want{Path: tensor.JoinPath(s.template, index)}, reason: fmt.Sprintf("absent in layer %d; %d of %d layers have it", layer, s.count, len(layers))}
+			w := want{Want: arch.Want{Path: tensor.JoinPath(s.template, index)}, reason: fmt.Sprintf("missing in layer %d; %d of %d layers have it", layer, s.count, len(layers))}
 			if f != nil {
 				w.Shape, w.DType = f.shape, f.dtype
 			}

@@ -45,7 +45,7 @@ type Arch struct{ *lang.Arch }
 type Config = declare.Config
 
 // Error is a fault met while an architecture is applied to a config: a key that is
-// absent, a combination it refuses.
+// missing, a combination it refuses.
 type Error = declare.Error
 
 // UnknownError says which model_type has no architecture, and what is near.
@@ -218,8 +218,8 @@ type Gap struct {
 	Status string
 	Want                // what was expected; of Extra the path alone
 	Have   *tensor.Info // what is there, for Extra and Changed
-	Reason string       // "expert 9 of 16 absent in layer 3"
-	Remedy string       // "stackable from mlp.experts.{0..15}.up_proj.weight"
+	Reason string       // "expert 9 of 16 missing in layer 3"
+	Remedy string       // "can be stacked from mlp.experts.{0..15}.up_proj.weight"
 	Method string       // of a weight that other software stored in a form that no rule reads: its name
 	Unless string       // the option of export that makes up for it, if one does
 	All    bool         // about the names of all tensors: Path is a pattern, Remedy what to do before anything else

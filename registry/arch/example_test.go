@@ -44,5 +44,5 @@ tensor up.weight [2 * size, size] from concat(0, left.weight, right.weight)
 	}
 	// Output:
 	// up.weight [8, 4] = concat(2 load)
-	// right.weight missing: absent
+	// right.weight missing: not in the checkpoint
 }

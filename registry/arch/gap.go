@@ -74,7 +74,7 @@ func nearestWay(it *declare.Output, all []*Shortfall, layout string) int {
 // companions are endings of the tensors without which packed codes have no value.
 var companions = []string{"scale_inv", "scales", "weight_scale", "qzeros", "biases"}
 
-// absence says what is absent, in the config's numbers: expert 9 of 16 absent in
+// absence says what is missing, in the config's numbers: expert 9 of 16 missing in
 // layer 3.
 func (r *match) absence(path string, m *declare.TensorExpr) string {
 	if n, ok := m.Number(path); ok {
@@ -86,13 +86,17 @@ func (r *match) absence(path string, m *declare.TensorExpr) string {
 	return Absent(path, 0, 0)
 }
 
-// Absent says that a tensor is not there: "absent in layer 3", or "expert 9 of 16
-// absent in layer 3" where it is one of several.
+// Absent says that a tensor is missing: "missing in layer 3", or "expert 9 of 16
+// missing in layer 3" where it is one of several.
 func Absent(path string, expert, of int64) string {
-	if of == 0 {
-		return "absent" + inLayer(path)
+	layer := inLayer(path)
+	switch {
+	case of == 0 && layer == "":
+		return "not in the checkpoint"
+	case of == 0:
+		return "missing" + layer
 	}
-	return fmt.Sprintf("expert %d of %d absent%s", expert, of, inLayer(path))
+	return fmt.Sprintf("expert %d of %d missing%s", expert, of, layer)
 }
 
 func inLayer(path string) string {
@@ -120,7 +124,7 @@ func relative(path string) string {
 // Against lists what a layout must hold and the checkpoint lacks or holds in another
 // shape, each with a reason and a remedy. The layout need not be the checkpoint's own:
 // an hf checkpoint lacks every stack of the mlx layout, and the remedy says what it is
-// stackable from.
+// can be stacked from.
 func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source) ([]Gap, error) {
 	r, err := a.match(ctx, c, src, false)
 	if err != nil {
@@ -184,7 +188,7 @@ func (r *match) lacksMLX(it *declare.Output) *Gap {
 		}
 		return &Gap{Status: Changed, Want: wantOf(it), Have: &have, Reason: fmt.Sprintf("shape %v, expected %v", have.Shape, it.Shape)}
 	}
-	g := &Gap{Status: Missing, Want: wantOf(it), Reason: "absent"}
+	g := &Gap{Status: Missing, Want: wantOf(it), Reason: "not in the checkpoint"}
 	o := r.choose(it)
 	if o.chosen >= 0 {
 		g.Reason, g.Remedy = r.remedy(it.From[o.chosen])
@@ -204,7 +208,7 @@ func (r *match) lacksMLX(it *declare.Output) *Gap {
 	case len(t.absent) == t.total && len(t.wrong) == 0 && it.From[k].Op != declare.Each:
 		g.Reason, g.Remedy = r.absence(it.Path, it.From[k]), Lost
 	case len(t.absent) > 0:
-		g.Reason, g.Remedy = r.absence(t.absent[0], it.From[k]), "then "+r.made(it.From[k])
+		g.Reason, g.Remedy = r.absence(t.absent[0], it.From[k]), "then it "+r.made(it.From[k])
 		if more := len(t.absent) - 1; more > 0 {
 			g.Reason += fmt.Sprintf(", and %d more", more)
 		}
@@ -221,19 +225,19 @@ func (r *match) lacksMLX(it *declare.Output) *Gap {
 func (r *match) remedy(m *declare.TensorExpr) (reason, remedy string) {
 	switch m.Op {
 	case declare.Each:
-		return fmt.Sprintf("its %d experts are there one by one", m.Until-m.From), r.made(m)
+		return fmt.Sprintf("present as %d separate experts", m.Until-m.From), r.made(m)
 	case op.Load:
-		return "there under another name", r.made(m)
+		return "present under another name", r.made(m)
 	}
-	return "not converted: what it is made of is there", r.made(m)
+	return "not converted yet: all its parts are present", r.made(m)
 }
 
 func (r *match) made(m *declare.TensorExpr) string {
 	switch m.Op {
 	case declare.Each:
-		return "stackable from " + relative(r.hfName(m.Prefix)+"{"+strconv.FormatInt(m.From, 10)+".."+strconv.FormatInt(m.Until-1, 10)+"}"+m.Suffix)
+		return "can be stacked from " + relative(r.hfName(m.Prefix)+"{"+strconv.FormatInt(m.From, 10)+".."+strconv.FormatInt(m.Until-1, 10)+"}"+m.Suffix)
 	case op.Load:
-		return "copy of " + relative(r.hfName(m.Path))
+		return "can be copied from " + relative(r.hfName(m.Path))
 	}
 	var paths []string
 	m.Loads(func(path string) {
@@ -241,5 +245,5 @@ func (r *match) made(m *declare.TensorExpr) string {
 			paths = append(paths, p)
 		}
 	})
-	return fmt.Sprintf("%s of %s", m.Op, strings.Join(paths, ", "))
+	return fmt.Sprintf("can be made by %s of %s", m.Op, strings.Join(paths, ", "))
 }

@@ -107,11 +107,11 @@ func (v *inverter) output(it *declare.Output, res *Resolution) {
 	reason := ""
 	switch {
 	case !ok && it.Optional:
-		m.Loads(func(p string) { v.reasons[v.hfName(p)] = "absent" })
+		m.Loads(func(p string) { v.reasons[v.hfName(p)] = "not in the checkpoint" })
 		return
 	case !ok:
-		reason = fmt.Sprintf("%s is absent", it.Path)
-		res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: wantOf(it), Reason: "absent"})
+		reason = fmt.Sprintf("%s is missing", it.Path)
+		res.Gaps = append(res.Gaps, Gap{Status: Missing, Want: wantOf(it), Reason: "not in the checkpoint"})
 	case stored.DType == tensor.U32 && it.DType != tensor.U32:
 		if v.packedBack(it, m, stored) {
 			return

@@ -120,9 +120,9 @@ func (r *match) respelled(gaps []Gap) {
 			continue
 		}
 		s := of[g][0]
-		g.Reason = fmt.Sprintf("renamed? %s has its shape and nearly its name, and no rule uses it", s.Have.Path)
+		g.Reason = fmt.Sprintf("renamed? %s has its shape and a similar name, and no rule uses it", s.Have.Path)
 		g.Remedy = "rename " + s.Have.Path
-		s.Reason, s.Unless = fmt.Sprintf("renamed? %s has its shape and nearly its name, and is missing", g.Path), ""
+		s.Reason, s.Unless = fmt.Sprintf("renamed? %s has its shape and a similar name, and is missing", g.Path), ""
 	}
 }
 
@@ -136,7 +136,7 @@ func (r *match) head(path string, used map[string]bool) (why, remedy string) {
 	case !head.Hashed():
 		return "is an output head, and no hash says that it is a copy of the embedding", "ingest with hashes, or take it out of the checkpoint"
 	}
-	return "is an output head, and no copy of a tensor that is used", "to go without it, take it out of the checkpoint"
+	return "is an output head, and not a copy of a tensor that is used", "to go without it, take it out of the checkpoint"
 }
 
 // copies are the used tensors that a head may be a copy of; same says that it is one,

@@ -62,7 +62,7 @@ func (r *match) wrapped(lacking int, again onPaper) ([]Gap, error) {
 	}
 	if f, first, n := tensor.FlatAmong(list); 2*n > len(list) {
 		return []Gap{{Status: Missing, All: true, Want: Want{Path: first}, Remedy: f.Do,
-			Reason: fmt.Sprintf("%d of %d tensors are %s: pieces of many weights one behind the other, which nothing here puts together", n, len(list), f.Whose)}}, nil
+			Reason: fmt.Sprintf("%d of %d tensors are %s: pieces of many weights in a row, which wreg cannot put together", n, len(list), f.Whose)}}, nil
 	}
 	a := wrap.Adapted(list)
 	guesses := r.expected().Guess(func(visit func(path string) bool) {

@@ -238,13 +238,13 @@ func (r *match) layout(outcomes []outcome) (layout, why string) {
 	case nHF > 0 && nMLX > 0:
 		return "mixed", fmt.Sprintf("%d tensors are as in mlx (%s), %d as in hf (for %s)%s", nMLX, mlx.Path, nHF, hf.Path, quantized)
 	case nMLX > 0:
-		return MLX, fmt.Sprintf("%s is there as mlx names it%s", mlx.Path, quantized)
+		return MLX, fmt.Sprintf("%s has the name that mlx gives it%s", mlx.Path, quantized)
 	case nHF > 0:
-		return HF, fmt.Sprintf("%s is there as hf has it%s", hf.Path, quantized)
+		return HF, fmt.Sprintf("%s is stored as hf has it%s", hf.Path, quantized)
 	case packed > 0:
 		return MLX, strings.TrimPrefix(quantized, "; ")
 	}
-	return HF, "both layouts name these tensors alike"
+	return HF, "both layouts have the same names for these tensors"
 }
 
 func (r *match) storedPlainly(path string) bool {
