@@ -72,7 +72,7 @@ func (c *Checkpoint) oneModel(x *fetcher, p *plan) ([]string, error) {
 		case errors.Is(err, torch.ErrOtherPickle):
 			c.note("passed-over", name, "", "not read: %v", err)
 		case errors.Is(err, errNoFormat):
-			c.note("unreadable-file", name, "", "not read, nor part of the checkpoint: %v", err)
+			c.note("unreadable-file", name, "", "not read and not part of the checkpoint: %v", err)
 		case err == nil && besideModel(f.file) != "":
 			beside = append(beside, name)
 		default:
@@ -328,7 +328,7 @@ func (c *Checkpoint) noWeightsHere(k *shards.Contents, hints []string) error {
 	if n := len(k.Other) - len(others); n > 0 {
 		hints = append(hints, fmt.Sprintf("%d more, as training leaves beside weights, were not looked at", n))
 	}
-	err = fmt.Errorf("%s: no weights: of %s none is called *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz or begins like one", c.root, tensor.Count(len(others), "file"))
+	err = fmt.Errorf("%s: no weights: none of %s is named *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz or begins like one", c.root, tensor.Count(len(others), "file"))
 	if len(hints) > 0 {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(hints, "; "))
 	}

@@ -148,8 +148,8 @@ func TestApart(t *testing.T) {
 		{"one part of a GGUF", map[string]string{"a.gguf": ggufPart(t, 0, 2)}, summary{[]string{"t0 a.gguf"}, []string{"part-of-set a.gguf"}}, nil},
 		{"numbered as one more than there are", map[string]string{of("a", 1, 1, ".gguf"): ggufPart(t, 0, 2)}, summary{[]string{"t0 " + of("a", 1, 1, ".gguf")}, []string{"part-of-set " + of("a", 1, 1, ".gguf")}}, nil},
 		{"GGUF joined by cat", map[string]string{"a.gguf": ggufPart(t, 0, 2) + ggufPart(t, 1, 2)}, summary{[]string{"t0 a.gguf"}, []string{"another-file a.gguf", "part-of-set a.gguf"}}, nil},
-		{"archives joined by cat", map[string]string{"a.npz": npzOf("a") + npzOf("b")}, summary{}, []string{fmt.Sprintf("another zip begins at offset %d, as cat joins two", len(npzOf("a")))}},
-		{"safetensors joined by cat", map[string]string{"a.safetensors": a + b}, summary{}, []string{fmt.Sprintf("another safetensors file begins there, as cat joins two: the first %d bytes", len(a))}},
+		{"archives joined by cat", map[string]string{"a.npz": npzOf("a") + npzOf("b")}, summary{}, []string{fmt.Sprintf("another zip begins at offset %d, as when cat joins two", len(npzOf("a")))}},
+		{"safetensors joined by cat", map[string]string{"a.safetensors": a + b}, summary{}, []string{fmt.Sprintf("another safetensors file begins there, as when cat joins two: the first %d bytes", len(a))}},
 
 		{"arrays, one of text", map[string]string{"w.npy": npyOf("<f4"), "classes.npy": npyOf("<U1")}, summary{[]string{"w w.npy"}, []string{"not-numbers classes.npy"}}, nil},
 		{"an array of text alone", map[string]string{"classes.npy": npyOf("<U1")}, summary{}, []string{"classes.npy", "text"}},

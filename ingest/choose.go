@@ -45,7 +45,7 @@ func (c *Checkpoint) choose(ctx context.Context, d *folder.Folder, k *shards.Con
 		p.read = x.Shards
 	default:
 		if x != nil {
-			c.note("foreign-index", x.Name, "", "%s: names %d shards, from %s, of which none is here; it was skipped", x.Name, len(x.Shards), x.Shards[0])
+			c.note("foreign-index", x.Name, "", "%s: names %d shards, from %s on, none of which are here; it was skipped", x.Name, len(x.Shards), x.Shards[0])
 			p.index = nil
 		}
 		if !slices.Contains(files, chosen.Single) {
@@ -100,7 +100,7 @@ func (c *Checkpoint) chooseFamily(ctx context.Context, d *folder.Folder, k *shar
 		}
 		switch f := indexFamily(x); {
 		case f == nil:
-			return nil, nil, fmt.Errorf("%s: names no file of weights", name)
+			return nil, nil, fmt.Errorf("%s: names no weight files", name)
 		case of[f] != nil:
 			c.note("other-index", name, "", "%s: not read: %s is", name, of[f].Name)
 		default:

@@ -63,11 +63,11 @@ func (d *disagreements) report() {
 		c.note("wrong-shard", have, g.first, "%s: %s should be in %s but lies in %s; it was read from there", d.index.Name, g.names(), want, have)
 	}
 	for _, g := range d.unindexed.sorted() {
-		c.note("not-in-index", g.key, g.first, "%s: holds %s, which %s does not name; read all the same", g.key, g.names(), d.index.Name)
+		c.note("not-in-index", g.key, g.first, "%s: holds %s, which %s does not name; read anyway", g.key, g.names(), d.index.Name)
 	}
 	for _, g := range d.alike.sorted() {
 		have, other, _ := strings.Cut(g.key, "\x00")
-		c.note("duplicate-tensor", other, g.first, "%s: also holds %s, with the dtype and shape of those in %s; the latter were read; hashing tells whether the bytes are equal", other, g.names(), have)
+		c.note("duplicate-tensor", other, g.first, "%s: also holds %s, with the dtype and shape of those in %s; the latter were read; hashing shows whether the bytes are equal", other, g.names(), have)
 	}
 	for _, g := range d.unlike.sorted() {
 		have, other, _ := strings.Cut(g.key, "\x00")
@@ -102,7 +102,7 @@ func (c *Checkpoint) absentShards(x *shards.Index, names []string) {
 	}
 	for _, name := range names {
 		i, _ := slices.BinarySearch(x.Shards, name)
-		c.note("absent-shard", name, "", "%s: absent, though %s says it holds %d tensors; download it", name, x.Name, tensors[i])
+		c.note("absent-shard", name, "", "%s: missing, though %s says it holds %s; download it", name, x.Name, tensor.Count(tensors[i], "tensor"))
 	}
 }
 
@@ -228,8 +228,8 @@ func (c *Checkpoint) repeated() error {
 	return errors.Join(errs...)
 }
 
-// mends are what follows a finding where a new index would do away with it.
-var mends = map[string]string{
+// fixes are what follows a finding that a new index would fix.
+var fixes = map[string]string{
 	"foreign-index":        "; wreg reindex writes the right one",
 	"index-missing-tensor": "; wreg reindex the folder if the shards are right",
 	"wrong-shard":          "; wreg reindex fixes the index",
@@ -255,7 +255,7 @@ func (c *Checkpoint) advise() {
 	}
 	for i := range c.findings {
 		if f := &c.findings[i]; f.Rule != "stray-shard" || named[f.File] {
-			f.Message += mends[f.Rule]
+			f.Message += fixes[f.Rule]
 		}
 	}
 }
@@ -335,6 +335,6 @@ func (c *Checkpoint) noteLeftover() {
 			method = " (" + method + ")"
 		}
 		c.note("leftover-quantization", "config.json", "",
-			"config.json: %s%s says that weights are quantized, and none is: transformers would look for scales, mlx_lm may decode floats; an export leaves the block out", key, method)
+			"config.json: %s%s says that weights are quantized, but none are: transformers would look for scales, mlx_lm may decode floats; an export leaves the block out", key, method)
 	}
 }

@@ -100,7 +100,7 @@ func (c *Checkpoint) readConfigBeside(ctx context.Context, d *folder.Folder) err
 }
 
 // readAdapter reads what says of an adapter which model it is for. It decides nothing:
-// one that cannot be read is none.
+// one that cannot be read does not count.
 func (c *Checkpoint) readAdapter(ctx context.Context, d *folder.Folder) {
 	const name = "adapter_config.json"
 	if !d.Has(name) {
@@ -184,11 +184,11 @@ func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 			c.open = append(c.open, f.file)
 			continue
 		case stray:
-			c.note("unreadable-file", name, "", "not read, nor part of the checkpoint: %v", err)
+			c.note("unreadable-file", name, "", "not read and not part of the checkpoint: %v", err)
 		case npz.OtherType(err) != "" && len(p.read) > 1:
 			c.note(npz.OtherType(err), name, "", "not read, the others were: %v", err)
 		case absent && p.strict:
-			errs = append(errs, fmt.Errorf("%s: shard %s is absent; download it", p.index.Name, name))
+			errs = append(errs, fmt.Errorf("%s: shard %s is missing; download it", p.index.Name, name))
 		case absent:
 			absences = append(absences, name)
 		default:

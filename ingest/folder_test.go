@@ -147,7 +147,7 @@ func TestFolder(t *testing.T) {
 		{name: "PNG called pt", files: map[string]string{"m.pt": "\x89PNG\r\n\x1a\n"}, fails: "89 50 4e 47"},
 		{name: "folder called like a shard", files: map[string]string{"model.safetensors/x": "x"}, fails: "model.safetensors: a folder"},
 		{name: "index is not JSON", files: map[string]string{"model.safetensors": shard(t, 1, "a"), stIdx: "{"}, fails: stIdx},
-		{name: "index names no weights", files: map[string]string{"model.safetensors": shard(t, 1, "a"), "x.index.json": indexOf("a x.txt")}, fails: "names no file of weights"},
+		{name: "index names no weights", files: map[string]string{"model.safetensors": shard(t, 1, "a"), "x.index.json": indexOf("a x.txt")}, fails: "names no weight files"},
 		{name: "several gguf", files: map[string]string{"m-q4.gguf": "GGUF", "m-q8.gguf": "GGUF"}, fails: "name one"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

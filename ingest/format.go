@@ -77,7 +77,7 @@ func foreign(head []byte) string {
 }
 
 // errNoFormat is why a file cannot be read that begins as no format does.
-var errNoFormat = errors.New("no format wreg knows")
+var errNoFormat = errors.New("not a format that wreg knows")
 
 // with makes an opening of a format's own function.
 func with[F interface {

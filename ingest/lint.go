@@ -35,8 +35,8 @@ type linted struct {
 // Lint opens the checkpoint at path and says what other readers would do
 // differently with it: Open's own findings first, then those of LintRules, in the
 // order of the table. A file that wreg refuses for what it holds gives the finding "refused"
-// and the readers that take it all the same. The error is only for a path that is not
-// there, holds no weights or cannot be read at all.
+// and the readers that take it all the same. The error is only for a path that is
+// missing, holds no weights or cannot be read at all.
 func Lint(ctx context.Context, path string, o Options) ([]tensor.Finding, error) {
 	o.whole = true
 	c, err := Open(ctx, path, o)
@@ -72,7 +72,7 @@ var LintRules = []LintRule{
 	{"reads-hole", "mlx, ollama", "read a file with bytes that belong to no tensor", safetensors.ErrHole, nil},
 	{"reads-overlap", "mlx, ollama", "read a file whose tensors share bytes", safetensors.ErrOverlap, nil},
 	{"reads-trailing-data", "mlx, ollama", "read a file with bytes after the last tensor", safetensors.ErrTrailingData, nil},
-	{"reads-name-twice", "safetensors, mlx, ollama", "take the last of two tensors with one name, without a word", safetensors.ErrDuplicateName, nil},
+	{"reads-name-twice", "safetensors, mlx, ollama", "silently take the last of two tensors with one name", safetensors.ErrDuplicateName, nil},
 	{"reads-field-twice", "ollama", "takes the last of two fields: the shape may then not fit the bytes", safetensors.ErrDuplicateField, nil},
 	{"reads-wrong-case", "ollama", "takes fields in any case, so DType for dtype", safetensors.ErrMissingField, nil},
 	{"reads-leading-space", "safetensors, mlx, ollama", "read a header that starts with spaces, against the format's own page", safetensors.ErrHeaderStart, nil},
@@ -87,7 +87,7 @@ var LintRules = []LintRule{
 	{"mlx-lm-reads-stray", "mlx_lm", "ignores the index and reads every model*.safetensors; of a tensor given twice the last file's wins", nil, checkStrays},
 	{"mlx-dtype", "mlx", "refuses the dtype", nil, holds("safetensors", tensor.F64, tensor.F8E5M2, tensor.F8E4M3FNUZ, tensor.F8E5M2FNUZ, tensor.F6E2M3, tensor.F6E3M2, tensor.F4)},
 	{"mlx-fp8-bytes", "mlx", "reads 8-bit floats as uint8: without their scale they stay bytes and no error is raised", nil, checkFP8Bytes},
-	{"fp8-without-scale", "mlx_lm, transformers", "load an 8-bit float weight that has no scale beside it without a word", nil, checkFP8Scale},
+	{"fp8-without-scale", "mlx_lm, transformers", "silently load an 8-bit float weight that has no scale beside it", nil, checkFP8Scale},
 	{"transformers-single-file", "transformers", "loads model.safetensors alone when it lies beside an index", nil, checkSingleFile},
 	{"transformers-no-index", "transformers", "finds no weights in several shards without an index", nil, checkNoIndex},
 	{"transformers-random-init", "transformers", "loads a checkpoint that lacks tensors and fills them at random, with a warning", nil, checkLacking},
@@ -105,10 +105,10 @@ var LintRules = []LintRule{
 	{"architecture-extra", "wreg export", "refuses a tensor that no rule of the architecture uses or drops", nil, nil},
 }
 
-// FindingRules is what every finding of Open and Lint means that is none of LintRules. It is
+// FindingRules says what each finding of Open and Lint means, besides those of LintRules. It is
 // also the table of docs/formats.md.
 var FindingRules = []struct{ ID, Means string }{
-	{"absent-shard", "a shard that the index, or the numbers of the others, promises is not there"},
+	{"absent-shard", "a shard that the index names, or the numbering of the others implies, is missing"},
 	{"stray-shard", "a file of weights that is not part of the checkpoint; not read"},
 	{"unreadable-file", "a stray file that cannot be read"},
 	{"unreadable-config", "`config.json` is not JSON as Python's json reads it, or a Git LFS pointer or a web page stands in its place"},
@@ -121,9 +121,9 @@ var FindingRules = []struct{ ID, Means string }{
 	{"constant-rows", "rows of a float tensor, of 8 elements or more along the last dimension, hold one value over and over"},
 	{"wrong-shard", "a tensor lies in another shard than the index says; read from there"},
 	{"index-missing-tensor", "the index names a tensor that no file holds"},
-	{"not-in-index", "a shard holds a tensor that the index does not name; read all the same"},
-	{"index-total-size", "the index's `total_size` is not the sum of the tensors' bytes, or no integer"},
-	{"foreign-index", "none of the shards that the index names is here; it was skipped"},
+	{"not-in-index", "a shard holds a tensor that the index does not name; read anyway"},
+	{"index-total-size", "the index's `total_size` is not the sum of the tensors' bytes, or not an integer"},
+	{"foreign-index", "none of the shards that the index names are here; it was skipped"},
 	{"other-index", "a second index for the same family; not read"},
 	{"other-format", "weights in another format lie beside those that were read"},
 	{"adapter-beside", "an adapter lies beside a whole model; not read (a note)"},
@@ -131,33 +131,33 @@ var FindingRules = []struct{ ID, Means string }{
 	{"duplicate-equal", "the same, and the bytes are equal"},
 	{"duplicate-differs", "the same, and the bytes are not"},
 	{"conflicting-tensor", "a tensor is in two files with different dtype or shape"},
-	{"part-of-set", "the one file that was named is a numbered shard, or a piece; a GGUF is a part of one that was split, of which others are not there"},
-	{"another-file", "GGUF: another file begins where this one ends: joined with cat; the first alone is read"},
+	{"part-of-set", "the one file that was named is a numbered shard, or a piece; a GGUF is a part of one that was split, of which others are missing"},
+	{"another-file", "GGUF: another file begins where this one ends: joined with cat; only the first is read"},
 	{"variant", "a file that holds the model once more, in another type for instance; not read; a note"},
 	{"passed-over", "a file beside the model that holds no tensors, or is a pickle of another writer than torch; a note"},
 	{"shards-by-number", "files that are numbered, without an index, and share no tensor were read as one model"},
-	{"flat-parameters", "tensors are the flat parameters of one process of FSDP, or DeepSpeed ZeRO's partitions: no weights, but pieces of many"},
+	{"flat-parameters", "tensors are the flat parameters of one process of FSDP, or DeepSpeed ZeRO's partitions: not weights, but pieces of many"},
 	{"optimizer-pieces", "DeepSpeed's optimizer states, which hold the weights in fp32, lie beside those that were read"},
-	{"incomplete-download", "a file lies in the folder that a download left: `.incomplete`, `.part`, `.partial`, `.crdownload`, `.download`, `.aria2`"},
+	{"incomplete-download", "the folder holds a file that an incomplete download left: `.incomplete`, `.part`, `.partial`, `.crdownload`, `.download`, `.aria2`"},
 	{"no-tensors", "a file or checkpoint without tensors"},
 	{"unknown-field", "safetensors: an entry has a field the format does not know"},
 	{"odd-name", "a tensor's name is empty, or holds control or invisible characters"},
 	{"unused-bytes", "GGUF: bytes that belong to no tensor, beyond padding; torch: storage that no tensor looks at, when it is a tenth of the file and at least 1 MiB"},
 	{"trailing-bytes", "NPY: bytes after the elements; torch: bytes after the last storage of a stream"},
 	{"npy-tight-shape", "NPY: `(2,2)` for `(2, 2)`, which mlx reads as `(2,)`"},
-	{"not-an-array", "NPZ: a member that is no `.npy`"},
+	{"not-an-array", "NPZ: a member that is not a `.npy`"},
 	{"not-numbers", "NPZ: a member of text or dates; the others are read; a note"},
 	{"unread-array", "NPZ: a member of objects (a pickle, never opened), records, opaque bytes or numbers that no tensor has; the others are read. torch: such an array of numpy's, a weight of a `.pt2` that is pickled"},
 	{"other-names", "lint only: the names begin with what training put before them, or lack what the architecture's begin with"},
-	{"refused", "lint only: wreg refuses the file; the rules that follow say who does not"},
-	{"inert-object", "torch: a class or function that is not known; it stays inert. One for each and model, with the number of its objects; a note"},
+	{"refused", "lint only: wreg refuses the file; the rules that follow say which readers do not"},
+	{"inert-object", "torch: an unknown class or function, which stays inert; one finding for each per model, with the number of its objects; a note"},
 	{"second-root", "torch: records outside the archive's folder"},
 	{"no-root-folder", "torch: records that lie in no folder"},
 	{"torchscript", "torch: a TorchScript archive; a note"},
-	{"bare-storage", "torch: a storage that is no tensor"},
+	{"bare-storage", "torch: a storage that is not a tensor"},
 	{"meta-tensor", "torch: a tensor without bytes"},
 	{"pending-operation", "torch: a conjugation or negation that is still to be done; done while reading; a note"},
-	{"other-member", "torch: a member of a tar that no torch writes; not read"},
+	{"other-member", "torch: a member of a tar that torch never writes; not read"},
 	{"byte-order", "torch: an untyped storage in a big-endian file; its bytes are read as they are"},
 	{"path-collision", "torch: two tensors would have one path; they are written with brackets, or numbered; a note"},
 }

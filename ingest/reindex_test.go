@@ -23,7 +23,7 @@ func TestReindex(t *testing.T) {
 			want: "{\n  \"metadata\": {\n    \"total_size\": 8\n  },\n  \"weight_map\": {\n    \"b\": \"model.safetensors\"\n  }\n}\n"},
 		{name: "broken", files: map[string]string{"model.safetensors": shard(t, 1, "b"), stIdx: "{"},
 			want: "{\n  \"metadata\": {\n    \"total_size\": 8\n  },\n  \"weight_map\": {\n    \"b\": \"model.safetensors\"\n  }\n}\n"},
-		{name: "shard absent", files: map[string]string{s1: shard(t, 1, "b"), stIdx: "old"}, want: "old", fails: s2 + ": absent"},
+		{name: "shard absent", files: map[string]string{s1: shard(t, 1, "b"), stIdx: "old"}, want: "old", fails: s2 + ": missing"},
 		{name: "tensor twice", files: map[string]string{s1: shard(t, 1, "b"), s2: shard(t, 1, "b"), stIdx: "old"}, want: "old", fails: `also holds tensor "b"`},
 		{name: "torn shard", files: map[string]string{s1: "torn", s2: shard(t, 1, "b"), stIdx: "old"}, want: "old", fails: s1},
 		{name: "no weights", files: map[string]string{"x.gguf": "", stIdx: "old"}, want: "old", fails: "no safetensors or torch"},

@@ -187,7 +187,7 @@ func TestShellOnATerminal(t *testing.T) {
 	d.shown("mlp.switch_mlp  -- expected")
 	d.key("\t")
 	d.line(".*")
-	d.expect("stackable from")
+	d.expect("can be stacked from")
 	d.prompt("hy> ")
 	d.key(strings.Split("find * where absm", "")...)
 	d.shown("greatest magnitude of a finite value")

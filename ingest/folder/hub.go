@@ -97,7 +97,7 @@ func (e absentError) Error() string { return string(e) }
 
 func (absentError) Unwrap() error { return fs.ErrNotExist }
 
-// absent words that something is not there, or why that cannot be told.
+// absent says that something is missing, or why that cannot be known.
 func absent(err error, format string, args ...any) error {
 	said := fmt.Errorf(format, args...)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -29,9 +29,9 @@ func (c *cursor) left() int64 { return c.end - c.pos }
 // cut says that n bytes are more than are left.
 func (c *cursor) cut(n int64) error {
 	if c.end < c.size {
-		return fmt.Errorf("offset %d: %d bytes are wanted and the header may take %d in all", c.pos, n, c.end)
+		return fmt.Errorf("offset %d: %d bytes are needed, but the header may take only %d in all", c.pos, n, c.end)
 	}
-	return fmt.Errorf("offset %d: %d bytes are wanted and %d are left; the file was cut", c.pos, n, c.left())
+	return fmt.Errorf("offset %d: %d bytes are needed, but only %d are left; the file is truncated", c.pos, n, c.left())
 }
 
 // bytes are the next n, valid until the next call; n is at most len(back).

@@ -268,7 +268,7 @@ func (f *File) place(c *cursor, file string) error {
 		}
 		t := &f.tensors[i]
 		if t.Offset > c.size-start || t.Bytes > c.size-start-t.Offset {
-			return fmt.Errorf("tensor %q: %d bytes at offset %d of the data, which starts at %d, end past the file's %d; the file was cut", t.Path, t.Bytes, t.Offset, start, c.size)
+			return fmt.Errorf("tensor %q: %d bytes at offset %d of the data, which starts at %d, end past the file's %d; the file is truncated", t.Path, t.Bytes, t.Offset, start, c.size)
 		}
 		t.Offset += start
 		order[i] = t
@@ -288,7 +288,7 @@ func (f *File) place(c *cursor, file string) error {
 	}
 	switch next := f.another(c, end); {
 	case next > 0:
-		f.note("another-file", file, "", "another GGUF begins at offset %d, where this one ends: joined with cat, of which the first alone is read; gguf-split --merge of llama.cpp joins the parts of one, and the first %d bytes are one file, the rest another", next, next)
+		f.note("another-file", file, "", "another GGUF begins at offset %d, where this one ends: joined with cat; only the first is read; gguf-split --merge of llama.cpp joins the parts of one, and the first %d bytes are one file, the rest another", next, next)
 	case c.size-end >= f.alignment:
 		gaps += c.size - end
 	}

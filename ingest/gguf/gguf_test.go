@@ -71,7 +71,7 @@ var cases = []struct {
 
 	{"empty", nil, "not GGUF"},
 	{"lower case magic", []byte("gguf\x03\x00\x00\x00"), "not GGUF"},
-	{"ends after magic", []byte("GGUF"), "file was cut"},
+	{"ends after magic", []byte("GGUF"), "file is truncated"},
 	{"version 1", head(1, 0, 0).b, "version 1"},
 	{"version 99", head(99, 0, 0).b, "version 99"},
 	{"big-endian", head(0x03000000, 0, 0).b, "big-endian"},

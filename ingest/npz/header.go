@@ -136,7 +136,7 @@ func (l *literal) header() (h header, err error) {
 		switch key {
 		case "descr":
 			if err = l.descr(&h); errors.As(err, &other) {
-				err = nil // what follows must be sound all the same
+				err = nil // what follows must be sound nevertheless
 			}
 		case "fortran_order":
 			h.fortran, err = l.boolean()

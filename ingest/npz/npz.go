@@ -157,11 +157,11 @@ func (f *File) add(a *array, r io.ReaderAt, size int64, path, file string) (err 
 	}
 	switch rest := size - a.skip - n; {
 	case rest < 0:
-		return fmt.Errorf("%v %v takes %d bytes and %d follow the header; the file was cut", a.dtype, a.shape, n, size-a.skip)
+		return fmt.Errorf("%v %v takes %d bytes and %d follow the header; the file is truncated", a.dtype, a.shape, n, size-a.skip)
 	case rest > 0:
 		what := ""
 		if begin := make([]byte, len(magic)); tensor.ReadFull(r, begin, a.skip+n) == nil && SniffNPY(begin) {
-			what = "; another array begins there, as cat joins two files, of which the first alone is read"
+			what = "; another array begins there, as when cat joins two files; only the first is read"
 		}
 		f.note("trailing-bytes", file, path, "array %q: %d bytes after its elements are not part of it%s", path, rest, what)
 	}

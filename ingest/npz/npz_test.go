@@ -56,7 +56,7 @@ var cases = []struct{ header, fails string }{
 	{dict("'<V4'", "False", "(1,)"), "not a tensor's"},
 	{dict("''", "False", "(1,)"), "not a tensor's"},
 	{dict("[('a', '<i4')]", "False", "(1,)"), "structured"},
-	{dict("'<f4'", "False", "(2,)"), "file was cut"},
+	{dict("'<f4'", "False", "(2,)"), "file is truncated"},
 	{dict("'<f4'", "False", "(-1,)"), "from 0 up"},
 	{dict("'<f4'", "False", "(1.0,)"), "want ','"},
 	{dict("'<f4'", "False", "(1)"), "not a tuple"},

@@ -64,7 +64,7 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, e
 	case n > MaxHeader:
 		return nil, fault(ErrHeaderTooLarge, name, 0, "header of %d bytes exceeds %d", n, MaxHeader)
 	case int64(n) > size-prefixBytes:
-		return nil, fault(ErrHeaderLength, name, 0, "header of %d bytes ends past the file's %d; the file was cut, or is not safetensors", n, size)
+		return nil, fault(ErrHeaderLength, name, 0, "header of %d bytes ends past the file's %d; the file is truncated, or is not safetensors", n, size)
 	}
 	text, err := readText(in, prefixBytes, int64(n))
 	if err != nil {
@@ -96,7 +96,7 @@ func joined(err error, r io.ReaderAt) error {
 	var f *FormatError
 	head := make([]byte, 2*prefixBytes)
 	if errors.As(err, &f) && f.Rule == ErrTrailingData && tensor.ReadFull(r, head, f.Offset) == nil && Sniff(head) {
-		f.Message += fmt.Sprintf("; another safetensors file begins there, as cat joins two: the first %d bytes are one file, the rest another", f.Offset)
+		f.Message += fmt.Sprintf("; another safetensors file begins there, as when cat joins two: the first %d bytes are one file, the rest another", f.Offset)
 	}
 	return err
 }

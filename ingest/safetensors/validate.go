@@ -45,7 +45,7 @@ func validate(ctx context.Context, h *header, data int64) error {
 		case t.Bytes != want:
 			bad.add(fault(ErrSize, h.file, at(t.Offset), "tensor %q: bytes %d:%d hold %d bytes, but %v %v takes %d", shorten(t.Path), t.Offset, end, t.Bytes, t.DType, t.Shape, want))
 		case end > data:
-			bad.add(fault(ErrTruncated, h.file, at(t.Offset), "tensor %q: bytes %d:%d end past the file's %d bytes of data; the file was cut", shorten(t.Path), t.Offset, end, data))
+			bad.add(fault(ErrTruncated, h.file, at(t.Offset), "tensor %q: bytes %d:%d end past the file's %d bytes of data; the file is truncated", shorten(t.Path), t.Offset, end, data))
 		}
 	}
 	if err := bad.err(h.file); err != nil {

@@ -107,7 +107,7 @@ func absences(have []string) (first, said string) {
 		}
 	}
 	if absent > 0 {
-		said = fmt.Sprintf("%s: absent, as are %d of %d numbered shards; download them", first, absent, total)
+		said = fmt.Sprintf("%s: missing (%d of %d numbered shards); download what is missing", first, absent, total)
 	}
 	return first, said
 }
@@ -121,7 +121,7 @@ func SetOf(names []string) map[string]bool {
 	return set
 }
 
-// Without lists the names that are none of some others.
+// Without lists the names that are not among others.
 func Without(names, others []string) []string {
 	out := SetOf(others)
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return out[name] })

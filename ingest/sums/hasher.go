@@ -72,7 +72,7 @@ func (h *Hasher) window(f *os.File, off, n int64) (mapped bool, err error) {
 			if _, ok := fault.(interface{ Addr() uintptr }); !ok {
 				panic(fault)
 			}
-			err = fmt.Errorf("byte %d of %d: the file was cut while it was read, or its disk failed: %w", h.done, h.t.Bytes, io.ErrUnexpectedEOF)
+			err = fmt.Errorf("byte %d of %d: the file is truncated while it was read, or its disk failed: %w", h.done, h.t.Bytes, io.ErrUnexpectedEOF)
 		}
 		err = errors.Join(err, unmapWindow(whole))
 	}()

@@ -48,7 +48,7 @@ func TestOddArrays(t *testing.T) {
 		{"order K with an axis twice", buffer("C\x06abcdefcnumpy\ndtype\nX\x02\x00\x00\x00u1\x85RK\x02K\x03\x86X\x01\x00\x00\x00KK\x01K\x01\x86"), "its axes are not"},
 		{"order Z", buffer("C\x06abcdefcnumpy\ndtype\nX\x02\x00\x00\x00u1\x85RK\x06\x85X\x01\x00\x00\x00Z"), "whose order"},
 		{"a tensor of an array", "ctorch._utils\n_rebuild_device_tensor_from_numpy\n(" + set("(K\x01K\x01\x85"+little+"\x89C\x04abcdtb") + "ctorch\nfloat32\nX\x03\x00\x00\x00xla\x89tR", "x f32 [1]"},
-		{"a tensor converted from an array", "ctorch._utils\n_rebuild_device_tensor_from_numpy\n(" + set("(K\x01K\x01\x85"+little+"\x89C\x04abcdtb") + "ctorch\nbfloat16\nX\x03\x00\x00\x00xla\x89tR", `at "x": a tensor that torch._utils._rebuild_device_tensor_from_numpy makes`},
+		{"a tensor converted from an array", "ctorch._utils\n_rebuild_device_tensor_from_numpy\n(" + set("(K\x01K\x01\x85"+little+"\x89C\x04abcdtb") + "ctorch\nbfloat16\nX\x03\x00\x00\x00xla\x89tR", `at "x": a tensor made by torch._utils._rebuild_device_tensor_from_numpy`},
 	} {
 		f, err := pickled(t, "}X\x01\x00\x00\x00x"+c.value+"s")
 		says := fmt.Sprint(err)
@@ -86,12 +86,12 @@ func TestCallsOfInstances(t *testing.T) {
 		{"of partial as it is pickled", partial + "(cm\nC\n)}Ntb)R" + set, "x.w f32 [4]"},
 		{"of a call", partial + ")R)R)R" + set, "x.w f32 [4]"},
 		{"of a method", method + "K\x01\x85R" + set, "x.w f32 [4]"},
-		{"of partial, given a tensor", partial + aTensor + "\x85R", `at "x": a tensor that functools.partial.__call__ makes`},
-		{"of a call, given a tensor", partial + ")R" + aTensor + "\x85R", `at "x": a tensor that functools.partial.__call__ makes`},
-		{"of a method, given a tensor in a list", method + "](" + aTensor + "e\x85R", `at "x": a tensor that m.C.m.__call__ makes`},
-		{"of partial that was given a tensor", partial + "(cm\nC\n" + aTensor + "\x85}Ntb)R", `at "x": a tensor that functools.partial.__call__ makes`},
-		{"of partial, as a storage", "ctorch._utils\n_rebuild_tensor_v2\n(" + partial + ")RK\x00K\x04\x85K\x01\x85\x89}tR", `at "x": a tensor that functools.partial.__call__ makes`},
-		{"of partial, as a tensor", "ctorch._utils\n_rebuild_parameter\n" + partial + ")R\x88}\x87R", `at "x": a tensor that functools.partial.__call__ makes`},
+		{"of partial, given a tensor", partial + aTensor + "\x85R", `at "x": a tensor made by functools.partial.__call__`},
+		{"of a call, given a tensor", partial + ")R" + aTensor + "\x85R", `at "x": a tensor made by functools.partial.__call__`},
+		{"of a method, given a tensor in a list", method + "](" + aTensor + "e\x85R", `at "x": a tensor made by m.C.m.__call__`},
+		{"of partial that was given a tensor", partial + "(cm\nC\n" + aTensor + "\x85}Ntb)R", `at "x": a tensor made by functools.partial.__call__`},
+		{"of partial, as a storage", "ctorch._utils\n_rebuild_tensor_v2\n(" + partial + ")RK\x00K\x04\x85K\x01\x85\x89}tR", `at "x": a tensor made by functools.partial.__call__`},
+		{"of partial, as a tensor", "ctorch._utils\n_rebuild_parameter\n" + partial + ")R\x88}\x87R", `at "x": a tensor made by functools.partial.__call__`},
 		{"of partial of what acts", "cfunctools\npartial\ncos\nsystem\n\x85R)R", "names os.system"},
 		{"of partial of getattr", "cfunctools\npartial\ncbuiltins\ngetattr\ncm\nC\n\x86R)R", "hands on builtins.getattr"},
 		{"of partial that is set to getattr", partial + "(cbuiltins\ngetattr\n)}Ntb)R", "hands on builtins.getattr"},

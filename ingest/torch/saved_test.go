@@ -182,7 +182,7 @@ func TestNames(t *testing.T) {
 		{"a nested class by a dotted name", "X\x01\x00\x00\x00mX\x0b\x00\x00\x00Outer.Inner\x93)\x81", "", ""},
 		{"a rebuild function by getattr", getattr("ctorch\n_utils\n", "_rebuild_tensor_v2") + "(K\x00QK\x00K\x04\x85K\x01\x85\x89}tR", "x", ""},
 		{"a bound method of an object", getattr("cm\nC\n)\x81}"+aKey+aTensor+"sb", "forward"), "x.__self__.w", ""},
-		{"the storage of a tensor's attribute", getattr(aTensor, "T"), "", `at "x": a tensor that tensor.T makes`},
+		{"the storage of a tensor's attribute", getattr(aTensor, "T"), "", `at "x": a tensor made by tensor.T`},
 		{"a class that keeps a tensor", "cm\nHolder\n" + aTensor + "\x85R", "x.args.0", ""},
 
 		{"getattr of builtins", getattr("cm\nbuiltins\n", "exec"), "", "names m.builtins"},
@@ -199,14 +199,14 @@ func TestNames(t *testing.T) {
 		{"text that is run", "cdataclasses\nmake_dataclass\n", "", "names dataclasses.make_dataclass"},
 		{"a file that is written", "cpathlib\nPath.write_text\n", "", "names pathlib.Path.write_text"},
 
-		{"a storage given to who knows", "cm\nmake\nK\x00Q\x85R", "", `at "x": a tensor that m.make makes`},
-		{"a tensor given to who knows", "cm\nmake\n" + aTensor + "\x85R", "", `at "x": a tensor that m.make makes`},
-		{"a tensor given to torch's own", "ctorch\nneg\n" + aTensor + "\x85R", "", `at "x": a tensor that torch.neg makes`},
-		{"a parameter of who knows", "ctorch._utils\n_rebuild_parameter\n(cm\nmake\n)R\x88}tR", "", `at "x": a tensor that m.make makes`},
-		{"a storage of who knows", "ctorch._utils\n_rebuild_tensor_v2\n(cm\nmake\n)RK\x00K\x04\x85K\x01\x85\x89}tR", "", `at "x": a tensor that m.make makes`},
-		{"a subclass of who knows", "ctorch._tensor\n_rebuild_from_type_v2\n(cm\nmake\ncm\nT\n)}tR", "", `at "x": a tensor that m.make makes`},
-		{"bytes that torch would load", "ctorch.storage\n_load_from_bytes\nC\x01a\x85R", "", `at "x": a tensor that torch.storage._load_from_bytes makes`},
-		{"another rebuild function", "ctorch._utils\n_rebuild_anything\n)R", "", `at "x": a tensor that torch._utils._rebuild_anything makes`},
+		{"a storage given to who knows", "cm\nmake\nK\x00Q\x85R", "", `at "x": a tensor made by m.make`},
+		{"a tensor given to who knows", "cm\nmake\n" + aTensor + "\x85R", "", `at "x": a tensor made by m.make`},
+		{"a tensor given to torch's own", "ctorch\nneg\n" + aTensor + "\x85R", "", `at "x": a tensor made by torch.neg`},
+		{"a parameter of who knows", "ctorch._utils\n_rebuild_parameter\n(cm\nmake\n)R\x88}tR", "", `at "x": a tensor made by m.make`},
+		{"a storage of who knows", "ctorch._utils\n_rebuild_tensor_v2\n(cm\nmake\n)RK\x00K\x04\x85K\x01\x85\x89}tR", "", `at "x": a tensor made by m.make`},
+		{"a subclass of who knows", "ctorch._tensor\n_rebuild_from_type_v2\n(cm\nmake\ncm\nT\n)}tR", "", `at "x": a tensor made by m.make`},
+		{"bytes that torch would load", "ctorch.storage\n_load_from_bytes\nC\x01a\x85R", "", `at "x": a tensor made by torch.storage._load_from_bytes`},
+		{"another rebuild function", "ctorch._utils\n_rebuild_anything\n)R", "", `at "x": a tensor made by torch._utils._rebuild_anything`},
 		{"one that nothing holds", "(cm\nmake\n" + aTensor + "\x85R0" + aTensor + "l", "x.0", ""},
 	} {
 		f, err := pickled(t, "}X\x01\x00\x00\x00x"+c.value+"s")

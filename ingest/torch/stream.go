@@ -160,7 +160,7 @@ func (f *File) openStream() error {
 	if c.at < c.end {
 		what, head := "", make([]byte, min(c.end-c.at, 16))
 		if err := tensor.ReadFull(f.r, head, c.at); err == nil && sniffPickle(head) {
-			what = "; another file begins there, as cat joins two, of which the first alone is read"
+			what = "; another file begins there, as when cat joins two; only the first is read"
 		}
 		f.find("trailing-bytes", "", fmt.Sprintf("%d bytes follow the last storage at offset %d%s", c.end-c.at, c.at, what))
 	}

@@ -19,7 +19,7 @@ import (
 // tarHeader is the size of a tar header, whose magic is at offset 257.
 const tarHeader = 512
 
-// maxMembers bounds the members of a tar, which are found one behind the other.
+// maxMembers bounds the members of a tar, which are found one after another.
 const maxMembers = 1000
 
 func sniffTar(head []byte) bool {

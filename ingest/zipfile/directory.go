@@ -104,7 +104,7 @@ func joined(r io.ReaderAt, tail []byte, base int64, err error) error {
 	if size >= ends || offset >= ends-size || readFull(r, magic[:], int64(ends-size-offset)) != nil || le.Uint32(magic[:]) != sigLocal {
 		return err
 	}
-	return fmt.Errorf("%w; another zip begins at offset %d, as cat joins two: the first %[2]d bytes are one file, the rest another", err, ends-size-offset)
+	return fmt.Errorf("%w; another zip begins at offset %d, as when cat joins two: the first %[2]d bytes are one file, the rest another", err, ends-size-offset)
 }
 
 // endRecord reads the end record at tail[at:] and the ZIP64 one before it.

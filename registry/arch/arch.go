@@ -5,7 +5,7 @@
 // Most users need [FindFor] (the architecture for a config and a checkpoint's names), [Arch.Resolve] (targets,
 // gaps and unused tensors of a checkpoint; [Arch.Lacks] is what is missing alone),
 // [Arch.Expect] (what a layout must hold),
-// [Arch.Against] (what a checkpoint lacks of it, and what would mend that) and
+// [Arch.Against] (what a checkpoint lacks of it, and what would fix that) and
 // [Arch.Invert] (the way back from mlx to hf).
 //
 // A question passes four packages: [wreg/registry/arch/lang] parses the .arch file,

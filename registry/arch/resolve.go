@@ -69,9 +69,9 @@ func (a *Arch) made(r *match) (res *Resolution, used map[string]bool, outcomes [
 	return res, used, outcomes, r.Over()
 }
 
-// Lacks lists what is missing, changed or there twice, as Resolve does, but sooner:
+// Lacks lists what is missing, changed or present twice, as Resolve does, but sooner:
 // what makes the tensors is not built, and unused tensors are not looked for, so that
-// none is told to be a missing one's.
+// none is reported as a missing one under another name.
 func (a *Arch) Lacks(ctx context.Context, c *Config, src Source) ([]Gap, error) {
 	r, err := a.match(ctx, c, src, false)
 	if err != nil {

@@ -8,13 +8,13 @@ import (
 	"wreg/ingest/torch/strided"
 )
 
-// Unknown is a tensor that something makes which is not known: its bytes are not known
+// Unknown is a tensor made by something that is not known: its bytes are not known
 // either, whatever it is given.
 type Unknown struct{ Maker string }
 
 // Error says so, and what to do.
 func (u *Unknown) Error() string {
-	return fmt.Sprintf("a tensor that %s makes, which is not known and not run, so its bytes are not known: load the file with what wrote it and save a state dict of plain tensors", u.Maker)
+	return fmt.Sprintf("a tensor made by %s, which is unknown and not run, so its bytes are unknown: load the file with the software that wrote it and save a state dict of plain tensors", u.Maker)
 }
 
 // wrapper makes a tensor that is only a shape around the tensors of its state.

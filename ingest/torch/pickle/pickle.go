@@ -81,7 +81,7 @@ func Load(data []byte, o Options) (*Result, error) {
 }
 
 // build runs gopickle on what m emits. The checks leave it nothing to panic
-// about that is known; a panic that is not known is an error all the same.
+// about that is known; a panic that is not known is an error, too.
 func build(m *machine) (value any, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -1,5 +1,5 @@
-// Package stray tells from their names what the tensors are that no rule of an
-// architecture uses.
+// Package stray recognizes by name what tensors are that no rule of an architecture
+// uses.
 //
 // Most users need [Needed]: whether the model computes other numbers without one; [Training]: what training keeps; and
 // [Near]: whether two names may be one name, spelled twice.
@@ -77,7 +77,7 @@ var kinds = []struct {
 	{regexp.MustCompile(`^(ema|ema_model|model_ema|ema_state_dict|state_dict_ema|shadow_params|teacher)\.`), "it belongs to a second set of weights"},
 }
 
-// Training says what of training a tensor is, by its name; nothing of any other.
+// Training says what part of training a tensor is, by its name; "" for any other.
 func Training(path string) string {
 	for _, k := range kinds {
 		if k.name.MatchString(path) {

@@ -92,7 +92,7 @@ type Trained struct {
 }
 
 // ReadTrained reads an adapter_config.json. Whatever it does not say is left out: what
-// is an adapter is told by its tensors.
+// is an adapter shows in its tensors.
 func ReadTrained(config []byte) (t Trained) {
 	doc, err := pyjson.Parse(config)
 	if err != nil {

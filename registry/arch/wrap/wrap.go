@@ -1,4 +1,4 @@
-// Package wrap tells from names what stands between a checkpoint and the names that an
+// Package wrap recognizes by names what stands between a checkpoint and the names that an
 // architecture has: a prefix too many or too few, an adapter that was not merged.
 //
 // Most users need [Guess] and [Adapted].
