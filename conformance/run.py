@@ -35,7 +35,8 @@ def checks():
     import ggufs
     import pickles
     import queries
-    for module in (convert, formats, ggufs, pickles, queries, architectures):
+    import values
+    for module in (convert, formats, ggufs, pickles, queries, values, architectures):
         for name, fn in list(vars(module).items()):
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):

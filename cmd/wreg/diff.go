@@ -17,6 +17,7 @@ import (
 type diffOptions struct {
 	a, b, arch, memory string
 	expand, values     bool
+	at                 place // of B
 	measure.Options
 }
 
@@ -97,6 +98,7 @@ func (a *app) compare(ctx context.Context, o *diffOptions) (c *view.Comparison, 
 		if err != nil {
 			return err
 		}
+		o.at = placeOf(is.Root, is.Files)
 		c, err = view.Compare(ctx, s, was, is, ar)
 		return err
 	})
@@ -134,6 +136,7 @@ func (a *app) diff(ctx context.Context, o *diffOptions) error {
 		return nil
 	}
 	rep := diffReport(c)
+	rep.rule, rep.at = "diff", []place{o.at}
 	if !o.expand {
 		rep.draw = func(w viewtext.Options) []string { return viewtext.Comparison(c, w) }
 	}
