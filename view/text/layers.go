@@ -1,6 +1,7 @@
 package text
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -13,10 +14,11 @@ type drawing struct {
 	o     Options
 	width int
 	lines []string
-	label int // columns of the names
-	room  int // columns of the cells
-	tail  int // columns of what follows them
-	fold  int // layers in a cell
+	label int    // columns of the names
+	room  int    // columns of the cells
+	tail  int    // columns of what follows them
+	fold  int    // layers in a cell
+	noun  string // what a cell is; "": a layer
 	ruled string
 }
 
@@ -63,6 +65,9 @@ func (d *drawing) columns(title string, names []string, layers []int64, tail int
 		d.label = max(d.label, Width(n))
 	}
 	d.tail = tail
+	if len(layers) > d.width-d.label-2-d.tail {
+		d.label = max(d.label, len("128 a column"))
+	}
 	least := min(leastColumn, len(layers))
 	if d.width-tail-2-least < leastLabel { // the drawing before the numbers
 		d.tail = 0
@@ -71,16 +76,21 @@ func (d *drawing) columns(title string, names []string, layers []int64, tail int
 	most := max(1, min(maxColumns, d.width-d.label-2-d.tail))
 	d.fold = max(1, (len(layers)+most-1)/most)
 	d.room = (len(layers) + d.fold - 1) / d.fold
-	line := []byte{}
+	line, ends := []byte{}, max(d.room, 1)
+	if d.tail == 0 { // nothing follows
+		ends = d.width - d.label - 2
+	}
 	for i := 0; i < len(layers); i += d.fold {
 		at := i / d.fold
 		number := strconv.FormatInt(layers[i], 10)
-		if at%10 == 0 && (len(line) == 0 || len(line) < at) && at+len(number) <= max(d.room, 1) {
+		if at%10 == 0 && (len(line) == 0 || len(line) < at) && at+len(number) <= ends {
 			line = append(append(line, strings.Repeat(" ", at-len(line))...), number...)
 		}
 	}
 	if d.fold > 1 {
-		title = strconv.Itoa(d.fold) + " layers a column"
+		if title = strconv.Itoa(d.fold) + " " + cmp.Or(d.noun, "layer") + "s a column"; Width(title) > d.label {
+			title = strconv.Itoa(d.fold) + " a column"
+		}
 	}
 	d.ruled = pad(Middle(title, d.label), d.label) + "  " + string(line)
 }

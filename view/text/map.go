@@ -46,7 +46,7 @@ func markOf(c *view.Cell) int {
 // layer, or for two, four and so on where they are more than fit; what is whole on one
 // line; what it comes to; what the marks mean.
 func Map(m *view.Map, o Options) []string {
-	d := &mapped{Map: m, o: o, width: o.width(), seen: map[int]bool{}}
+	d := &mapped{drawing: &drawing{o: o, width: o.width(), noun: m.By}, Map: m, seen: map[int]bool{}}
 	d.head()
 	if m.Note != "" {
 		d.prose(words.Line(m.Note))
@@ -56,7 +56,7 @@ func Map(m *view.Map, o Options) []string {
 	var whole, outside []string
 	for _, r := range m.Rows {
 		switch {
-		case r.Outside != nil && markOf(r.Outside) < allThere, gaps(r.Cells) > 0:
+		case r.Outside != nil && markOf(r.Outside) < allThere, gapsOf(r.Cells) > 0:
 			holes = append(holes, r)
 		case len(r.Cells) > 0:
 			whole = append(whole, words.Inert(r.Component))
@@ -75,42 +75,20 @@ func Map(m *view.Map, o Options) []string {
 
 // mapped is a map while it is drawn.
 type mapped struct {
+	*drawing
 	*view.Map
-	o     Options
-	width int
-	lines []string
-	seen  map[int]bool // marks that were drawn
-	label int          // columns of the names
-	fold  int          // columns of the map in one of the drawing
-}
-
-func (d *mapped) add(line string) { d.lines = append(d.lines, strings.TrimRight(line, " ")) }
-
-func (d *mapped) prose(s string) {
-	for _, l := range Break(s, d.width, 2) {
-		d.add(l)
-	}
+	seen map[int]bool // marks that were drawn
 }
 
 func (d *mapped) head() {
-	parts := []string{words.Inert(d.Ref), words.Inert(d.Arch), "layout " + words.Inert(d.Layout)}
-	what := d.By
+	about := []string{words.Inert(d.Arch), "layout " + words.Inert(d.Layout)}
 	if d.Layer != nil {
-		parts = append(parts, fmt.Sprintf("layer %d", *d.Layer))
+		about = append(about, fmt.Sprintf("layer %d", *d.Layer))
 	}
 	if n := len(d.Layers); n > 0 {
-		parts = append(parts, count(int64(n), what))
+		about = append(about, count(int64(n), d.By))
 	}
-	head := parts[0]
-	if len(parts) > 1 {
-		head += "  " + strings.Join(parts[1:], " · ")
-	}
-	for i, l := range Break(head, d.width, 2) {
-		if i == 0 && strings.HasPrefix(l, parts[0]) {
-			l = d.o.paint(parts[0], bold) + l[len(parts[0]):]
-		}
-		d.add(l)
-	}
+	d.title(words.Inert(d.Ref), about)
 }
 
 // rows draws the components that have gaps.
@@ -120,89 +98,40 @@ func (d *mapped) rows(holes []view.Row) {
 	}
 	more := max(0, len(holes)-maxRows)
 	holes = holes[:len(holes)-more]
+	var names []string
 	for _, r := range holes {
-		d.label = max(d.label, Width(words.Inert(r.Component)))
+		names = append(names, words.Inert(r.Component))
 	}
-	if len(d.Layers) > d.width-d.label-2 { // the title is longer
-		d.label = max(d.label, len("128 a column"))
-	}
-	d.label = max(1, min(d.label, d.width/2, d.width-2-leastColumn))
-	room := min(maxColumns, d.width-d.label-2)
-	for d.fold = 1; (len(d.Layers)+d.fold-1)/d.fold > room; d.fold *= 2 {
-	}
+	d.columns(d.By, names, d.Layers, 0)
 	if len(d.Layers) > 0 {
-		d.ruler()
+		d.header("")
 	}
-	for _, r := range holes {
-		d.row(r)
+	for i, r := range holes {
+		d.row(names[i], r)
 	}
-	if more > 0 {
-		d.prose(fmt.Sprintf("… %s with gaps; --json has them", count(int64(more), "more component")))
-	}
-}
-
-// ruler numbers the columns: at every tenth, as far as the numbers have room.
-func (d *mapped) ruler() {
-	line := []byte{}
-	for i := 0; i < len(d.Layers); i += d.fold {
-		at := i / d.fold
-		number := strconv.FormatInt(d.Layers[i], 10)
-		if at%10 == 0 && (len(line) == 0 || len(line) < at) && d.label+2+at+len(number) <= d.width {
-			line = append(append(line, strings.Repeat(" ", at-len(line))...), number...)
-		}
-	}
-	title := d.By
-	if d.fold > 1 {
-		if title = fmt.Sprintf("%d %ss a column", d.fold, d.By); Width(title) > d.label {
-			title = fmt.Sprintf("%d a column", d.fold)
-		}
-	}
-	d.add(d.o.paint(pad(Middle(title, d.label), d.label)+"  "+string(line), faint))
+	d.more(more, "component")
 }
 
 // row draws one component, and says where its gaps are.
-func (d *mapped) row(r view.Row) {
-	var line strings.Builder
-	line.WriteString(pad(Middle(words.Inert(r.Component), d.label), d.label) + "  ")
-	wide := d.label + 2
+func (d *mapped) row(name string, r view.Row) {
 	if r.Outside != nil && len(r.Cells) == 0 {
 		r.Cells = []view.Cell{*r.Outside}
 	}
-	run, last := 0, len(marks) // equal marks get one colour
-	flush := func() {
-		if last < len(marks) {
-			d.seen[last] = true
-			line.WriteString(d.o.paint(strings.Repeat(marks[last].mark, run), marks[last].colour))
-		} else {
-			line.WriteString(strings.Repeat(" ", run))
-		}
-		run = 0
-	}
-	for i := 0; i < len(r.Cells); i += max(d.fold, 1) {
+	var line []mark
+	for i := 0; i < len(r.Cells); i += d.fold {
 		worst := len(marks)
-		for k := i; k < min(i+max(d.fold, 1), len(r.Cells)); k++ {
+		for k := i; k < min(i+d.fold, len(r.Cells)); k++ {
 			worst = min(worst, markOf(&r.Cells[k]))
 		}
-		if worst != last {
-			flush()
-			last = worst
+		if worst == len(marks) {
+			line = append(line, mark{" ", 0})
+			continue
 		}
-		run++
-		wide++
+		d.seen[worst] = true
+		line = append(line, mark{marks[worst].mark, marks[worst].colour})
 	}
-	flush()
-	where, what := d.where(r), d.what(r)
-	for _, note := range []string{"  ← " + where + ": " + what, "  ← " + where} {
-		if wide+Width(note) <= d.width {
-			d.add(line.String() + note)
-			return
-		}
-	}
-	d.add(line.String())
-	indent := min(d.label+2, d.width/2)
-	for _, l := range Break("↑ "+where+": "+what, d.width-indent, 2) {
-		d.add(strings.Repeat(" ", indent) + l)
-	}
+	where := d.where(r)
+	d.cells(name, line, "", []string{"← " + where + ": " + d.what(r), "← " + where})
 }
 
 // where lists the columns that have gaps: layer 3, layers 3–5, 9.
@@ -272,7 +201,7 @@ func counts(c *view.Cell, of bool) string {
 	return strings.Join(parts, ", ")
 }
 
-func gaps(cells []view.Cell) (n int64) {
+func gapsOf(cells []view.Cell) (n int64) {
 	for _, c := range cells {
 		n += c.Missing + c.Changed + c.Extra
 	}

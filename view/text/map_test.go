@@ -95,8 +95,8 @@ self_attn     ······················~········  ←
 X missing  ~ changed  · all there`},
 		{"more than a terminal has", many, 60, `
 m@1  llama · layout hf · 300 layers
-8 a column    0         80        160       240
-self_attn     XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX
+7 a column    0         70        140       210       280
+self_attn     XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX
               ↑ 150 layers from 1 to 299: 150 of 450 missing
 1 component outside the layers: all there (lm_head)
 751 of 901 tensors present; 150 missing
@@ -109,7 +109,7 @@ all 13 tensors present`},
 		{"outside", outside, 80, `
 m@1  llama · layout hf · 2 layers
 layer    0
-lm_head  X  ← outside the layers: 1 of 1 missing
+lm_head  X   ← outside the layers: 1 of 1 missing
 1 component: all there (mlp)
 6 of 7 tensors present; 1 missing
 X missing`},

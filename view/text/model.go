@@ -22,7 +22,7 @@ const (
 // Model draws a model at a glance: what it is, how large, what of, whether it is whole,
 // what an export would be, what to type next, where it came from.
 func Model(m *view.Model, o Options) []string {
-	d := &summary{o: o, width: o.width()}
+	d := &summary{drawing{o: o, width: o.width()}}
 	d.title(m)
 	d.facts(m)
 	d.bars("dtype", m.DTypes, m.Bytes)
@@ -44,13 +44,7 @@ func Model(m *view.Model, o Options) []string {
 }
 
 // summary is a model while it is drawn.
-type summary struct {
-	o     Options
-	width int
-	lines []string
-}
-
-func (d *summary) add(line string) { d.lines = append(d.lines, strings.TrimRight(line, " ")) }
+type summary struct{ drawing }
 
 // labelled adds text behind a label, in a colour unless that is 0, on at most most lines:
 // of one that is cut the beginning and the end are there.
