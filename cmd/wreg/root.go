@@ -347,12 +347,17 @@ func (a *app) say(format string, args ...any) {
 	}
 }
 
-// tell writes lines for a person: on a terminal they end between words. What is indented
-// is a query with a caret under it, and stays as it is.
-func tell(w io.Writer, lines string) {
-	for line := range strings.SplitSeq(lines, "\n") {
-		if width := terminalWidth(w); !strings.HasPrefix(line, " ") {
-			line = strings.Join(breakLine(line, width, 2), "\n")
+// tell writes lines for a person: on a terminal they end between words, and go on indented.
+// A query with a caret under it stays as it is.
+func tell(w io.Writer, text string) {
+	width := terminalWidth(w)
+	lines := strings.Split(text, "\n")
+	caret := func(i int) bool { return i < len(lines) && strings.TrimLeft(lines[i], " ") == "^" }
+	for i, line := range lines {
+		if width > 0 && !caret(i) && !caret(i+1) {
+			body := strings.TrimLeft(line, " ")
+			margin := line[:len(line)-len(body)]
+			line = margin + strings.Join(breakLine(body, max(1, width-len(margin)), 2), "\n"+margin)
 		}
 		fmt.Fprintln(w, line)
 	}

@@ -38,11 +38,13 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	long := "a-model-with-quite-a-long-name-for-a-folder"
 	for _, columns := range []uint16{30, 80, 120} {
 		for _, args := range [][]string{{"ls"}, {"show", "hunyuan"}, {"query", "missing mlp.switch_mlp.* in " + long}, {"diff", "hunyuan", long}, {"diff", "hunyuan", long, "--values", "--quiet"},
-			{"stats", "hunyuan"}, {"lint", long}, {"lint", "--rules"}, {"arch", "ls"}, {"query", "find * in hunyuan select path, hash, min, max, bytes, file", "--expand"}} {
+			{"stats", "hunyuan"}, {"coverage", long}, {"coverage", long, "--by", "expert", "--layer", "3"}, {"show", long, "--all"}, {"show", "hunyuan", "model.norm.weight"},
+			{"export", "hunyuan", "--out", "x", "--dry-run", "-q"}, {"export", long, "--out", "x"}, {"export", "hunyuan", "--out", "x", "--memory", "1"}, {"verify", "hunyuan"}, {"ingest", long}, {"lint", long}, {"lint", "--rules"}, {"arch", "ls"}, {"query", "find * in hunyuan select path, hash, min, max, bytes, file", "--expand"}} {
 			slave, read := terminal(t, columns)
 			run(context.Background(), args, strings.NewReader(""), slave, slave)
 			out := escapes.ReplaceAllString(strings.ReplaceAll(read(), "\r\n", "\n"), "")
 			for i, line := range strings.Split(strings.TrimSuffix(out, "\n"), "\n") {
+				line = line[strings.LastIndexByte(line, '\r')+1:] // a bar was there
 				if n := columnsOf(line); n > int(columns) {
 					t.Errorf("%q: %d columns of %d: %q", args, n, columns, line)
 				}

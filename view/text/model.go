@@ -158,7 +158,7 @@ func (d *summary) facts(m *view.Model) {
 			parts = append(parts, count(x.Zero, "tensor")+" all zero")
 		}
 		if x.Tensors < m.Tensors {
-			parts = append(parts, fmt.Sprintf("of %s of %s", words.Number(x.Tensors), count(m.Tensors, "tensor")))
+			parts = append(parts, fmt.Sprintf("values of %s of %s", words.Number(x.Tensors), count(m.Tensors, "tensor")))
 		}
 	}
 	d.parted(parts)
