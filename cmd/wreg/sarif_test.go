@@ -194,7 +194,7 @@ func TestLintFindsWhatIsNoWeights(t *testing.T) {
 		{"model.safetensors", "\x1f\x8b\x08\x00" + string(whole[:4000]), "compressed with gzip"},
 		{"model.safetensors", "", "0 bytes"},
 		{"pytorch_model.bin", "PK\x03\x04" + strings.Repeat("x", 50), "cut off"},
-		{"model.gguf", "GGUF\x03\x00\x00\x00", "cut"},
+		{"model.gguf", "GGUF\x03\x00\x00\x00", "truncated"},
 		{"weights.npz", "PK\x03\x04" + strings.Repeat("x", 50), "cut off"},
 		{"a.npy", "\x93NUMPY\x01\x00", "npy"},
 	} {
