@@ -114,7 +114,7 @@
       wreg.el("ul", { class: "map-notes", "aria-hidden": "true" }, rows.map((r, i) => wreg.el("li", { class: apart(i) }, note(r)))));
     const table = wreg.el("div", { hidden: true });
     picture.style.setProperty("--cells", Math.max(layers.length, 1) * PITCH + 2 + "px"); // no wider than it can be
-    host.append(wreg.el("div", { class: "map-head" }, wreg.segments("What the map shows", modes, mode, (m) => { mode = m; draw(); }), legend, asTable),
+    host.append(wreg.el("div", { class: "map-head" }, modes.length > 1 && wreg.segments("What the map shows", modes, mode, (m) => { mode = m; draw(); }), legend, asTable),
       picture, table, readout);
     readout.append(wreg.el("span", { class: "soft" }, "Point at a cell, or focus the map and use the arrow keys."));
 
@@ -122,6 +122,7 @@
       const bad = (row.cells || [row.outside]).map((c, i) => [c, i]).filter(([c]) => c.missing || c.changed || c.extra);
       if (!bad.length) return "";
       if (row.outside) return "← " + state(row.outside);
+      if (bad.length > 2 && bad.length === row.cells.filter((c) => state(c) !== "hollow").length) return "← every layer";
       const names = bad.slice(0, 2).map(([, i]) => layers[i]);
       return "← layer" + (bad.length > 1 ? "s " : " ") + names.join(", ") + (bad.length > 2 ? " and " + (bad.length - 2) + " more" : "");
     }

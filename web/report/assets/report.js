@@ -52,7 +52,7 @@
       [data.hashed ? "good" : "none", "Content", data.hashed ? "SHA-256 of every tensor is recorded" : "no hashes were recorded"],
       verdict.export && [verdict.gaps ? "bad" : "good", "Export to MLX", verdict.export],
       data.checks.length && [bad(failed), "Checks", failed ? count(failed) + " of " + count(data.checks.length) + " failed" : "all " + count(data.checks.length) + " passed"],
-      data.receipt && [data.receipt.sealed && !data.receipt.fault ? "good" : "bad", "Receipt", data.receipt.fault || (data.receipt.sealed ? "every byte of the export was proven" : "its seal does not fit")],
+      data.receipt && [data.receipt.sealed && !data.receipt.fault ? "good" : "bad", "Receipt", data.receipt.fault || (data.receipt.sealed ? "the seal fits; wreg verify reads the files" : "the seal does not fit: it was changed")],
     ].filter(Boolean);
     const e = section("overview", "Overview", "wreg show " + ref);
     e.querySelector("h2").replaceWith(el("div", {}, el("h1", { id: "overview-title" }, model.model),
@@ -200,7 +200,7 @@
   document.getElementById("bar").append(el("div", { class: "bar-inner" }, el("span", { class: "brand" }, "wreg"), el("a", { href: "#overview", class: "bar-model" }, model.model), badge,
     el("nav", { "aria-label": "Sections" }, links.slice(1).map(([id, title]) => el("a", { href: "#" + id }, title))), el("span", { class: "no-print" }, wreg.theme())));
   document.getElementById("footer").append(el("p", { class: "soft" }, words([data.wreg, data.generated && "written " + data.generated.replace("T", " ").replace("Z", " UTC"),
-    "this file loads nothing from the network"])));
+    "loads nothing from the network"])));
   document.documentElement.dataset.ready = "yes";
 })().catch((err) => {
   document.getElementById("main").append(wreg.el("p", { role: "alert", class: "verdict bad" }, "This report cannot be shown: " + err));
