@@ -24,7 +24,12 @@
 package query
 
 import (
+	"fmt"
+	"slices"
+	"strings"
+
 	"wreg/registry/arch"
+	"wreg/registry/tensor"
 
 	"wreg/query/fold"
 	"wreg/query/lang"
@@ -61,9 +66,40 @@ type Result struct {
 	Against string // what gaps were measured against: "spec hunyuan", "layers", a revision; "" for find
 	Layout  string // the layout that gaps are listed in; "" for find
 	Notes   []string
-	Unlike  int // weights quantized on one side only, whose values nothing compared
+	Unlike  int  // weights quantized on one side only, whose values nothing compared
+	Doubted bool // something was compared by less than its content, as Notes say
 	Columns []string
 	Rows    [][]any
+}
+
+// Nothing says what an answer without rows comes to, and no more than was asked.
+func (q *Query) Nothing(r *Result) string {
+	what, ok := map[string]string{"missing": "nothing%s is missing", "extra": "nothing%s is extra", "changed": "nothing%s is changed", "gaps": "no gaps%s"}[q.Verb]
+	if !ok || q.Grouping || q.Having != nil || q.Limit == 0 {
+		return "no rows"
+	}
+	some := ""
+	if q.Where != nil || slices.ContainsFunc(q.Patterns, func(p *tensor.Pattern) bool { return strings.Trim(p.String(), "*") != "" }) {
+		some = " that matches"
+		if q.Verb == "gaps" {
+			some = " that match"
+		}
+	}
+	text := fmt.Sprintf(what, some)
+	if !strings.Contains(r.Model, ", ") {
+		text += " in " + r.Model
+	}
+	switch {
+	case q.Against == "" || q.Against == lang.AgainstSpec:
+	case q.Against == lang.AgainstLayers:
+		text += ", compared with most layers"
+	default:
+		text += ", compared with " + r.Against
+	}
+	if r.Unlike > 0 || r.Doubted {
+		text += " as far as they can be"
+	}
+	return text
 }
 
 // Fold puts rows that differ in nothing but the numbers or one word of their path

@@ -50,6 +50,7 @@ func (q *Query) runGaps(ctx context.Context, s *registry.Snapshot, models []*reg
 		}
 		r.Against, r.Layout = join(r.Against, found.Against), join(r.Layout, found.Layout)
 		r.Unlike += len(found.Unlike)
+		r.Doubted = r.Doubted || len(found.Doubts) > 0
 		for _, n := range found.Notes {
 			if !slices.Contains(r.Notes, n) {
 				r.Notes = append(r.Notes, n)

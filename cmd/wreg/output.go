@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -74,7 +75,9 @@ func (a *app) print(rep *report) error {
 			return a.printLines(rep.draw)
 		}
 		if rep.people != nil {
-			rep = rep.people()
+			people := rep.people()
+			people.empty = cmp.Or(people.empty, rep.empty)
+			rep = people
 		}
 		if len(rep.rows) == 0 {
 			if rep.empty != "" {

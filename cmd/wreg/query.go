@@ -162,7 +162,7 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 		a.say("%s", n)
 	}
 	rep := resultReport(res)
-	rep.at = at
+	rep.at, rep.empty = at, q.Nothing(res)
 	if !o.expand {
 		rep.people = func() *report { return forPeople(res.Fold()) }
 	}
@@ -188,7 +188,7 @@ func resultReport(res *query.Result) *report {
 	return &report{
 		head: []field{{"query", res.Query}, {"model", optional(res.Model)},
 			{"against", optional(res.Against)}, {"layout", optional(res.Layout)}},
-		columns: res.Columns, rows: res.Rows, empty: "no rows", rule: "query",
+		columns: res.Columns, rows: res.Rows, rule: "query",
 	}
 }
 
