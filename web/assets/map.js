@@ -71,7 +71,7 @@
   // map draws data = {layers, rows} into host. dtypes are those of the legend, in
   // order; pick(row, layer) is called when a cell is chosen, layer null outside.
   wreg.map = (host, data, { dtypes = [], pick, pickLabel = "Show its tensors", first = "There", labels = {} } = {}) => {
-    const layers = data.layers || [];
+    const layers = data.layers || [], noun = data.by || "layer";
     const rows = [ // what has both, in layers and outside, has a row for each
       ...data.rows.filter((r) => r.cells?.length).map((r) => ({ component: r.component, cells: r.cells })),
       ...data.rows.filter((r) => r.outside).map((r) => ({ component: r.component, outside: r.outside })),
@@ -102,7 +102,7 @@
 
     const svg = wreg.svg("svg", { "aria-hidden": "true" });
     const cells = wreg.el("div", { class: "map-cells", tabindex: 0, role: "application", "aria-roledescription": "map",
-      "aria-label": "Map of " + wreg.count(layers.length, "layer") + " and " + wreg.count(rows.length, "component") + ". Arrow keys move, Enter chooses.",
+      "aria-label": "Map of " + wreg.count(layers.length, noun) + " and " + wreg.count(rows.length, "component") + ". Arrow keys move, Enter chooses.",
       keydown, click: (e) => point(e, true), pointermove: (e) => point(e, false), focus: () => here || move(0, 0) }, svg);
     const readout = wreg.el("p", { class: "map-readout", "aria-live": "polite" });
     const legend = wreg.el("ul", { class: "legend", "aria-label": "Legend" });
@@ -124,12 +124,12 @@
       if (row.outside) return "← " + state(row.outside);
       if (bad.length > 2 && bad.length === row.cells.filter((c) => state(c) !== "hollow").length) return "← every layer";
       const names = bad.slice(0, 2).map(([, i]) => layers[i]);
-      return "← layer" + (bad.length > 1 ? "s " : " ") + names.join(", ") + (bad.length > 2 ? " and " + (bad.length - 2) + " more" : "");
+      return "← " + noun + (bad.length > 1 ? "s " : " ") + names.join(", ") + (bad.length > 2 ? " and " + (bad.length - 2) + " more" : "");
     }
 
     function draw() {
       const room = cells.clientWidth || 640;
-      pitch = Math.max(8, Math.min(PITCH, Math.floor(room / Math.max(1, layers.length))));
+      pitch = Math.max(5, Math.min(PITCH, Math.floor(room / Math.max(1, layers.length))));
       const wide = pitch - (pitch > 11 ? 3 : 1), round = Math.min(3, wide / 4);
       const paths = new Map(), marks = new Map();
       rows.forEach((_, r) => {
@@ -188,7 +188,7 @@
       here = [r, l];
       outline();
       const c = at(r, l);
-      readout.replaceChildren(wreg.el("strong", {}, (rows[r].outside ? "" : "layer " + layers[l] + " · ") + rows[r].component),
+      readout.replaceChildren(wreg.el("strong", {}, (rows[r].outside ? "" : noun + " " + layers[l] + " · ") + rows[r].component),
         wreg.el("span", {}, wreg.cellText(c)),
         pick ? wreg.el("button", { type: "button", class: "button", tabindex: -1, click: () => choose() }, pickLabel) : "");
       if (scroll) { // sideways only: the page stays where it is
@@ -237,7 +237,7 @@
       const inside = rows.filter((r) => !r.outside), outside = rows.filter((r) => r.outside);
       const e = wreg.el("div");
       if (inside.length) {
-        e.append(wreg.table([{ name: "Layer", of: (l) => String(layers[l]) },
+        e.append(wreg.table([{ name: noun[0].toUpperCase() + noun.slice(1), of: (l) => String(layers[l]) },
           ...inside.map((r) => ({ name: r.component, of: (l) => wreg.cellText(r.cells[l]) }))], layers.map((_, l) => l), "Layers and components"));
       }
       if (outside.length) {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -223,7 +224,7 @@ func TestHostileNames(t *testing.T) {
 	for _, name := range hostile {
 		pages = append(pages, link("evil@1", "tensor", "path", name), link("evil@1", "coverage", "component", name, "column", "<b>"))
 	}
-	shown := 0
+	shown, data := 0, regexp.MustCompile(`(?s)<script type="application/json".*?</script>`)
 	for _, path := range pages {
 		_, page := r.get(path)
 		for _, bad := range []string{"<img", "<svg/", "document.title='owned'\"", "<b>", "\u202e", "\x1b", "javascript:alert", "<script>"} {
@@ -235,6 +236,7 @@ func TestHostileNames(t *testing.T) {
 				t.Errorf("%s holds %q", path, bad)
 			}
 		}
+		page = data.ReplaceAllString(page, "") // where JSON escapes the backslash
 		if strings.Contains(page, `\\u202e`) || strings.Contains(page, `\\x1b`) {
 			t.Errorf("%s: what does not show is shown twice over", path)
 		}

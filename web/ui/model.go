@@ -74,10 +74,18 @@ func coveragePage(a *asked) (*frame, error) {
 			return nil, err
 		}
 		b.Problem = err.Error()
-	} else if a.arg("component") != "" {
-		if b.Cell, err = a.cell(b.Map); err != nil {
-			return nil, err
+	} else {
+		if a.arg("component") != "" {
+			if b.Cell, err = a.cell(b.Map); err != nil {
+				return nil, err
+			}
 		}
+		shown := *b.Map // with names as they can be shown
+		shown.Rows = slices.Clone(shown.Rows)
+		for i := range shown.Rows {
+			shown.Rows[i].Component = words.Inert(shown.Rows[i].Component)
+		}
+		b.Map = &shown
 	}
 	return a.about("coverage", line, b), nil
 }
@@ -85,6 +93,12 @@ func coveragePage(a *asked) (*frame, error) {
 // cell says what lies in the cell that was chosen.
 func (a *asked) cell(m *view.Map) (*cellBody, error) {
 	c := &cellBody{Component: a.arg("component"), Layer: a.arg("column"), Expert: m.By == view.ByExpert}
+	for _, row := range m.Rows {
+		if words.Inert(row.Component) == c.Component { // no other name shows so
+			c.Component = row.Component
+			break
+		}
+	}
 	pattern := c.pattern(m)
 	c.Query = "find " + pattern + " in " + a.v.Ref()
 	var err error
@@ -192,33 +206,54 @@ func indented(data []byte) string {
 	return string(out)
 }
 
+// compareBody is how a model differs from another that was chosen.
+type compareBody struct {
+	Ref, With string
+	Others    []string
+	*view.Comparison
+	Map    any
+	Answer *answer
+}
+
 func comparePage(a *asked) (*frame, error) {
 	all, err := view.Revisions(a.snap)
 	if err != nil {
 		return nil, err
 	}
-	var others []string
+	b := &compareBody{Ref: a.v.Ref(), With: a.arg("with")}
 	for _, v := range all {
-		if ref := v.Ref(); ref != a.v.Ref() {
-			others = append(others, ref)
+		if ref := v.Ref(); ref != b.Ref {
+			b.Others = append(b.Others, ref)
 		}
 	}
-	with := a.arg("with")
-	body := map[string]any{"Others": others, "With": with, "Ref": a.v.Ref()}
-	if with == "" {
-		return a.about("compare", []string{"diff", "OTHER", a.v.Ref()}, body), nil
+	if b.With == "" {
+		return a.about("compare", []string{"diff", "OTHER", b.Ref}, b), nil
 	}
-	other, err := a.snap.Find(with)
+	other, err := a.snap.Find(b.With)
 	if err != nil {
 		return nil, err
 	}
-	text := "gaps in " + a.v.Ref() + " against " + other.Ref()
-	body["With"] = other.Ref()
-	if body["Answer"], err = a.ask(text, a.arg("expand") == "", pageOf(a)); err != nil {
+	b.With = other.Ref()
+	b.Comparison, err = remembered(&a.drawn, a.state+" compare "+b.With+" "+b.Ref, func() (*view.Comparison, error) {
+		return view.Compare(a.Context(), a.snap, other, a.v, nil)
+	})
+	if err != nil {
 		return nil, err
 	}
-	f := a.about("compare", []string{"diff", other.Ref(), a.v.Ref()}, body)
-	f.Title = other.Ref() + " → " + a.v.Ref()
+	parts := slices.DeleteFunc(slices.Clone(b.Parts), func(p view.Part) bool { return len(p.Patches) == 0 && p.Outside == nil })
+	for i := range parts {
+		parts[i].Component = words.Inert(parts[i].Component)
+	}
+	if len(parts) > 0 {
+		b.Map = map[string]any{"layers": b.Layers, "components": parts}
+	}
+	if b.Answer, err = a.ask("gaps in "+b.Ref+" against "+b.With, a.arg("expand") == "", pageOf(a)); err != nil {
+		return nil, err
+	}
+	b.Answer.Notes = b.Notes
+	b.Answer.Pager.Link = link(b.Ref, "compare", "with", b.With, "expand", a.arg("expand"))
+	f := a.about("compare", []string{"diff", b.With, b.Ref}, b)
+	f.Title = b.With + " → " + b.Ref
 	return f, nil
 }
 

@@ -221,7 +221,7 @@ func TestPages(t *testing.T) {
 	r.want("/model/hy@1/receipt", "no receipt", "config.json")
 	r.want("/model/broken@1/compare", `<option value="hy@1"`)
 	r.want("/model/broken@1/compare?with=hy", "missing", "<code>wreg diff hy@1 broken@1</code>")
-	r.want("/model/hy@1/compare?with=hy-gone-mlx@1", "No difference was found")
+	r.want("/model/hy@1/compare?with=hy-gone-mlx@1", "Nothing differs.")
 	r.want("/query", "To begin with")
 	r.want("/query?q=find+*+wher+x", `class="fault"`, `data-column="8"`, "did you mean &#34;where&#34;", "\n         ^")
 	r.want("/query?q=find+q_proj&model=hy", "find q_proj.*")

@@ -17,6 +17,9 @@
       const d = JSON.parse(e.nextElementSibling.textContent);
       wreg.lines(e, d.layers, d.rows, e.dataset.lines);
     }
+    for (const e of document.querySelectorAll("[data-differences]:empty")) {
+      wreg.map(e, wreg.differences(JSON.parse(e.nextElementSibling.textContent)), { first: "Difference", labels: { there: "equal", hollow: "none" } });
+    }
     map();
     const again = document.querySelector("[data-again]");
     if (again) setTimeout(() => again.isConnected && location.reload(), 1000 * again.dataset.again);
