@@ -3,11 +3,13 @@
 package web
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"wreg/view/words"
 	"wreg/web/webtest"
 )
 
@@ -44,6 +46,37 @@ func TestPolicyHolds(t *testing.T) {
 		p.Until("document.getElementById('said')")
 		if faults := strings.Join(p.Faults(), "; "); !strings.Contains(faults, want) {
 			t.Errorf("%s: the console says %q, nothing of %s", more, faults, want)
+		}
+	}
+}
+
+// Sizes and counts read the same in a browser and on a terminal.
+func TestNumbersReadTheSame(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "page.html")
+	if err := os.WriteFile(file, []byte("<!doctype html><title>t</title><script>"+Script()+"</script>"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	var numbers []int64
+	for n := int64(1); n < 1<<52; n *= 3 {
+		numbers = append(numbers, n)
+	}
+	for unit := int64(1); unit < 1e12; unit *= 1000 { // where a number would need another digit
+		for _, n := range []int64{994, 995, 999, 1000, 1005, 1023, 1024, 9994, 9995, 99994, 99995, 99999} {
+			numbers = append(numbers, n*unit, n*unit/1000)
+		}
+	}
+	for _, n := range []int64{0, 1023<<10 + 511, 1023<<10 + 512, 999<<10 + 511, 999<<10 + 512, 999<<20 + 512<<10, 999_949, 999_950, 58_450} {
+		numbers = append(numbers, n)
+	}
+	list, err := json.Marshal(numbers)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := webtest.Open(t, "file://"+filepath.ToSlash(file), webtest.Look{})
+	got := webtest.Eval[[][3]string](p, string(list)+".map((n) => [wreg.size(n), wreg.params(n), wreg.count(n)])")
+	for i, n := range numbers {
+		if want := [3]string{words.Size(n), words.Params(n), words.Number(n)}; got[i] != want {
+			t.Errorf("%d reads %q, on a terminal %q", n, got[i], want)
 		}
 	}
 }

@@ -18,7 +18,7 @@ func Size(n int64) string {
 	}
 	f, unit := float64(n), ""
 	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"} {
-		if f /= 1 << 10; f < 1000 {
+		if f /= 1 << 10; f < 999.5 { // what rounds to 1000 is told in the next unit
 			break
 		}
 	}

@@ -17,4 +17,10 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("Params(%d) = %q, want %q", n, got, want)
 		}
 	}
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1 KiB", 1023<<10 + 511: "1 MiB", 999<<10 + 511: "999 KiB", 999<<10 + 512: "0.976 MiB", 123456789: "118 MiB",
+		999<<20 + 700<<10: "0.976 GiB", 1 << 40: "1 TiB", 1<<63 - 1: "8 EiB"} {
+		if got := words.Size(n); got != want {
+			t.Errorf("Size(%d) = %q, want %q", n, got, want)
+		}
+	}
 }
