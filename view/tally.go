@@ -11,6 +11,8 @@ import (
 	"wreg/ingest/quantized"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/arch/op"
+	"wreg/registry/method"
 	"wreg/registry/tensor"
 )
 
@@ -160,7 +162,7 @@ func packed(ctx context.Context, s *registry.Snapshot, v *registry.Revision, res
 		}
 		return nil
 	})
-	if err != nil || len(list) == 0 {
+	if err != nil {
 		return nil, err
 	}
 	list.Sort()
@@ -174,11 +176,33 @@ func packed(ctx context.Context, s *registry.Snapshot, v *registry.Revision, res
 		}
 		stands[q.Path] = standsFor{n, fmt.Sprintf("%d-bit", q.Bits)}
 	}
-	if res == nil {
-		return stands, nil
+	if res != nil {
+		read(stands, res)
+		err = unread(ctx, s, v, stands, res)
 	}
-	for _, t := range res.Targets { // codes that other software wrote, as far as they are read
-		if t.Packed.Bits == 0 || t.Make == nil {
+	return stands, err
+}
+
+// read are the codes and scales that the architecture reads: a weight that other software
+// packed, or stored in fewer bits.
+func read(stands map[string]standsFor, res *arch.Resolution) {
+	var scales func(n *op.Node)
+	scales = func(n *op.Node) {
+		for i, in := range n.In {
+			if n.Op == op.FP8 && i > 0 {
+				in.Sources(func(path string) { stands[path] = standsFor{} })
+				continue
+			}
+			scales(in)
+		}
+	}
+	stored := maps.Clone(stands) // as mlx does, which is known
+	for _, t := range res.Targets {
+		if t.Make == nil {
+			continue
+		}
+		if t.Packed.Bits == 0 {
+			scales(t.Make)
 			continue
 		}
 		var of []string
@@ -186,16 +210,42 @@ func packed(ctx context.Context, s *registry.Snapshot, v *registry.Revision, res
 		n, err := t.Make.Shape.Unpacked(t.Packed.Bits).Numel()
 		isWeight := strings.HasSuffix(t.Path, "weight")
 		for _, path := range of {
-			switch _, known := stands[path]; {
+			switch _, known := stored[path]; {
 			case known:
-			case isWeight && err == nil:
-				stands[path] = standsFor{n / int64(len(of)), fmt.Sprintf("%d-bit", t.Packed.Bits)}
+			case isWeight && err == nil: // of which this may be a slice
+				stands[path] = standsFor{stands[path].n + n/int64(len(of)), fmt.Sprintf("%d-bit", t.Packed.Bits)}
 			case !isWeight:
 				stands[path] = standsFor{}
 			}
 		}
 	}
-	return stands, nil
+}
+
+// unread are the parts of weights that no rule reads: the codes stand for the weight that
+// is expected, and the others for nothing.
+func unread(ctx context.Context, s *registry.Snapshot, v *registry.Revision, stands map[string]standsFor, res *arch.Resolution) error {
+	weights := map[string]bool{}
+	for _, g := range res.Gaps {
+		if g.Method == "" || g.Have == nil || g.Shape == nil {
+			continue
+		}
+		if n, err := g.Shape.Numel(); err == nil {
+			stands[g.Have.Path] = standsFor{n: n}
+			weights[g.Path] = true
+		}
+	}
+	if len(weights) == 0 {
+		return nil
+	}
+	return eachBlock(ctx, s, v, func(b *rows) error {
+		for i := range b.Len() {
+			path := b.Path(i)
+			if _, known := stands[path]; !known && slices.ContainsFunc(method.Weights(path), func(p method.Part) bool { return weights[p.Weight] }) {
+				stands[path] = standsFor{}
+			}
+		}
+		return nil
+	})
 }
 
 // mayBePart reports a block of words, or of names that only parts of weights have.

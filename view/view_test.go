@@ -359,6 +359,60 @@ func TestParametersOfPackedWeights(t *testing.T) {
 	}
 }
 
+// So do those that other software stored, be they read or not.
+func TestParametersOfForeignWeights(t *testing.T) {
+	for _, name := range []string{"deepseek_v3-fp8", "deepseek_v3-int4", "minimax_m2-fp8", "qwen2-awq", "gpt_oss"} {
+		config, list := golden(t, name)
+		with(t, config, list, func(s *registry.Snapshot, v *registry.Revision) {
+			res, err := query.Resolve(t.Context(), s, v, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want int64
+			for _, x := range res.Targets {
+				n, _ := x.Make.Shape.Numel()
+				switch {
+				case x.Packed.Bits == 0:
+					want += n
+				case strings.HasSuffix(x.Path, ".weight"):
+					want += n * 32 / int64(x.Packed.Bits)
+				}
+			}
+			left := map[string]bool{}
+			for _, d := range res.Drops {
+				left[d.Path] = true
+			}
+			for _, x := range list {
+				if n, _ := x.Shape.Numel(); left[x.Path] {
+					want += n
+				}
+			}
+			m, err := Of(t.Context(), s, v, nil)
+			if err != nil || m.Params != want {
+				t.Errorf("%s: %d parameters, want %d, %v", name, m.Params, want, err)
+			}
+		})
+	}
+	config, list := golden(t, "llama")
+	list = slices.Clone(list)
+	var want int64
+	for i := range list {
+		x := &list[i]
+		n, _ := x.Shape.Numel()
+		if want += n; strings.HasSuffix(x.Path, "q_proj.weight") { // bitsandbytes, two a byte
+			x.DType, x.Shape, x.Bytes = tensor.U8, tensor.Shape{n / 2, 1}, n/2
+			list = append(list, tensor.Info{Path: x.Path + ".absmax", DType: tensor.F32, Shape: tensor.Shape{n / 64}, Bytes: n / 16},
+				tensor.Info{Path: x.Path + ".quant_map", DType: tensor.F32, Shape: tensor.Shape{16}, Bytes: 64},
+				tensor.Info{Path: x.Path + ".quant_state.bitsandbytes__nf4", DType: tensor.U8, Shape: tensor.Shape{80}, Bytes: 80})
+		}
+	}
+	with(t, config, list, func(s *registry.Snapshot, v *registry.Revision) {
+		if m, err := Of(t.Context(), s, v, nil); err != nil || m.Params != want || m.Verdict.Changed != 2 {
+			t.Errorf("nf4: %d parameters, want %d; %+v, %v", m.Params, want, m.Verdict, err)
+		}
+	})
+}
+
 // Numbers of layers that make a map of millions are refused, not laid out.
 func TestMapIsBounded(t *testing.T) {
 	config, list := golden(t, "llama")
