@@ -307,6 +307,7 @@ var kinds = []struct {
 	{"attention", []string{"attn", "attention", "q_proj", "k_proj", "v_proj", "o_proj"}},
 	{"state space", []string{"mamba", "mixer", "ssm"}},
 	{"mlp", []string{"mlp", "ffn", "feed_forward", "fc1", "fc2", "up_proj", "down_proj", "gate"}},
+	{"convolutions", []string{"conv"}},
 	{"embeddings", []string{"embed", "embd", "wte", "wpe", "lm_head", "output", "head"}},
 }
 

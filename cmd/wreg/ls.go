@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,11 +21,11 @@ func lsCommand(a *app) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			rep := &report{
 				columns: []string{"model", "tensors", "bytes", "layout", "hashed", "findings", "created", "root"},
-				spare:   []string{"created", "hashed", "root"},
 				empty:   "no model yet; wreg ingest PATH registers one",
 			}
 			err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 				list, err := a.list(s, args)
+				rep.people = func() *report { return modelList(list) }
 				for _, v := range list {
 					rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, v.Layout, v.Hashed,
 						int64(tensor.Faults(v.Findings)), v.Created.UTC().Format("2006-01-02T15:04:05Z"), v.Root})
@@ -36,6 +37,44 @@ func lsCommand(a *app) *cobra.Command {
 			}
 			return a.print(rep)
 		},
+	}
+}
+
+// modelList is a list of models for people: what most have is not repeated in every line.
+func modelList(list []*registry.Revision) *report {
+	rep := &report{
+		columns: []string{"model", "tensors", "bytes", "layout", "state", "made of", "ingested", "root"},
+		spare:   []string{"ingested", "made of", "root"},
+		empty:   "no model yet; wreg ingest PATH registers one",
+	}
+	states, sources := false, false
+	for _, v := range list {
+		var state []string
+		if n := tensor.Faults(v.Findings); n > 0 {
+			state = append(state, tensor.Count(n, "finding"))
+		}
+		if !v.Hashed {
+			state = append(state, "not hashed")
+		}
+		states, sources = states || state != nil, sources || v.Source != ""
+		rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, v.Layout, strings.Join(state, ", "), v.Source,
+			v.Created.Local().Format("2006-01-02 15:04"), v.Root})
+	}
+	if !sources {
+		rep.drop("made of")
+	}
+	if !states {
+		rep.drop("state")
+	}
+	return rep
+}
+
+// drop leaves a column out.
+func (r *report) drop(column string) {
+	at := slices.Index(r.columns, column)
+	r.columns = slices.Delete(r.columns, at, at+1)
+	for i := range r.rows {
+		r.rows[i] = slices.Delete(r.rows[i], at, at+1)
 	}
 }
 
