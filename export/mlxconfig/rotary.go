@@ -1,8 +1,10 @@
 package mlxconfig
 
 import (
+	_ "embed"
 	"math"
 	"slices"
+	"strings"
 
 	"wreg/registry/pyjson"
 )
@@ -60,16 +62,17 @@ func number(o *pyjson.Object, keys ...string) (float64, bool) {
 }
 
 // nested are the model types whose module looks into rope_parameters, where transformers 5
-// keeps what older versions had at the top (mlx_lm 0.32.2, models/*.py).
-var nested = []string{"exaone_moe", "gemma4", "gemma4_text", "gemma4_unified", "glm_moe_dsa", "granitemoehybrid", "laguna", "lfm2", "lfm2-vl", "lfm2_moe", "mellum",
-	"minimax_m3_vl", "ministral3", "mistral3", "mistral4", "muse_glimmer", "muse_spark", "olmo_hybrid", "prism_hadamard_qwen35", "qwen3", "qwen3_5", "qwen3_5_moe", "qwen3_vl", "spark2_5"}
+// keeps what older versions had at the top.
+//
+//go:embed nested.txt
+var nested string
 
 // Flatten writes rope_theta, partial_rotary_factor and rope_scaling where other modules
 // look for them, unless something is there, and gives the keys it wrote. Without, they
 // would compute with a default, and nothing would say so.
 func Flatten(doc *pyjson.Object) (keys []string) {
 	modelType, _ := doc.Text("model_type")
-	if slices.Contains(nested, modelType) {
+	if slices.Contains(strings.Fields(nested), modelType) {
 		return nil
 	}
 	for _, at := range []*pyjson.Object{doc, doc.Object("text_config")} {

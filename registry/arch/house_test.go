@@ -34,6 +34,8 @@ var familiesInGo = map[string]string{
 	"export/mlxconfig/edits.go: qwen3_5_moe":           "the same",
 	"export/mlxconfig/edits.go: prism_hadamard_qwen35": "the same",
 
+	"view/tally.go: mamba": "a word in the names of tensors, not the model",
+
 	"registry/method/table.go: bitnet": "what config.json calls the method, not the model",
 
 	"cmd/wreg/demo.go: hunyuan": "the model that the demo makes",
