@@ -61,18 +61,20 @@ func number(o *pyjson.Object, keys ...string) (float64, bool) {
 	return 0, false
 }
 
-// nested are the model types whose module looks into rope_parameters, where transformers 5
+// Of the model types listed there, the module looks into rope_parameters, where transformers 5
 // keeps what older versions had at the top.
 //
 //go:embed nested.txt
-var nested string
+var nestedText string
+
+var nested = strings.Split(strings.TrimSpace(nestedText), "\n")[1:] // below the line that says what they are
 
 // Flatten writes rope_theta, partial_rotary_factor and rope_scaling where other modules
 // look for them, unless something is there, and gives the keys it wrote. Without, they
 // would compute with a default, and nothing would say so.
 func Flatten(doc *pyjson.Object) (keys []string) {
 	modelType, _ := doc.Text("model_type")
-	if slices.Contains(strings.Fields(nested), modelType) {
+	if slices.Contains(nested, modelType) {
 		return nil
 	}
 	for _, at := range []*pyjson.Object{doc, doc.Object("text_config")} {
