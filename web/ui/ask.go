@@ -27,6 +27,7 @@ type answer struct {
 	Notes   []string
 	Head    string // what it was measured against
 	Pager   pager
+	Nothing string // what an answer without rows comes to
 	Wider   string // a query that finds something, when this one does not
 	Found   int
 }
@@ -96,6 +97,7 @@ func (a *asked) askOf(text, model string, fold bool, page int) (*answer, error) 
 		if err != nil {
 			return nil, err
 		}
+		out.Nothing = q.Nothing(res)
 		if out.Wider, out.Found, _, err = q.Wider(a.Context(), a.snap, query.Options{Model: model}); err != nil {
 			return nil, err
 		}

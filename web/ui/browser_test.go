@@ -94,7 +94,7 @@ func TestBrowserFindsTheHole(t *testing.T) {
 	o.Shot("ui-registry", false)
 	o.click("a[href='/model/broken@1']")
 	o.at("/model/broken@1")
-	o.text("main", "expert 2 of 4 absent")
+	o.text("main", "expert 2 of 4 missing")
 	o.Until("document.querySelectorAll('.shares li').length > 3")
 	o.Shot("ui-overview", false)
 	o.click(".tabs a[href='/model/broken@1/coverage']")
@@ -113,7 +113,7 @@ func TestBrowserFindsTheHole(t *testing.T) {
 	o.text(".map-readout", "layer 3 · mlp.experts")
 	o.Key(webtest.Enter)
 	o.at("/model/broken@1/coverage?component=mlp.experts&column=3")
-	o.text("#cell", "expert 2 of 4 absent in layer 3")
+	o.text("#cell", "expert 2 of 4 missing in layer 3")
 	o.text("#cell", "hy@1 has one")
 	o.text("#cell", "find 3.mlp.experts.* in broken@1")
 	o.Shot("ui-coverage", false)
@@ -123,7 +123,7 @@ func TestBrowserFindsTheHole(t *testing.T) {
 	o.Until("document.querySelector('#cell').textContent.trim() === '' && document.querySelector('.map-cells svg path') !== null")
 	webtest.Eval[bool](o.Page, "history.back() === undefined")
 	o.at("/model/broken@1")
-	o.text("main", "expert 2 of 4 absent")
+	o.text("main", "expert 2 of 4 missing")
 	webtest.Eval[bool](o.Page, "history.back() === undefined")
 	o.at("/")
 	o.text("tbody", "1 gap")
@@ -132,7 +132,7 @@ func TestBrowserFindsTheHole(t *testing.T) {
 
 	// The same cell by its address alone, and by the mouse.
 	o.visit("/model/broken@1/coverage?component=mlp.experts&column=3")
-	o.text("#cell", "expert 2 of 4 absent in layer 3")
+	o.text("#cell", "expert 2 of 4 missing in layer 3")
 	o.good()
 }
 
@@ -278,7 +278,7 @@ func TestBrowserLarge(t *testing.T) {
 	o.click("a[rel=next] + a") // the last
 	o.Until("document.querySelectorAll('#listed tbody tr').length < 100 && document.querySelector('a[rel=prev]') !== null")
 	o.visit("/model/big@1/coverage?component=mlp.experts&column=17")
-	o.text("#cell", "expert 31 of 320 absent")
+	o.text("#cell", "expert 31 of 320")
 	o.click("#cell a[href*='by=expert']")
 	o.at("/model/big@1/coverage?by=expert&of=17")
 	o.Until("document.querySelectorAll('.map-cells svg path').length > 1")

@@ -174,3 +174,27 @@ func modelPart(a *asked) (*frame, error) {
 	}
 	return &frame{Page: "part-seen", Body: m}, nil
 }
+
+// kinPart is where a revision comes from, and what was made from it.
+func kinPart(a *asked) (*frame, error) {
+	kin, err := a.lineage(true)
+	if err != nil {
+		return nil, err
+	}
+	b := struct {
+		From *view.Kin
+		Into []view.Kin
+		More int
+	}{}
+	for i, k := range kin {
+		switch {
+		case k.Ref == a.v.Ref() && k.How != "":
+			b.From = &kin[i]
+		case k.From == a.v.Ref() && len(b.Into) < maxShown:
+			b.Into = append(b.Into, k)
+		case k.From == a.v.Ref():
+			b.More++
+		}
+	}
+	return &frame{Page: "part-kin", Body: b}, nil
+}

@@ -65,6 +65,7 @@ func (s *Server) routes() http.Handler {
 		"/{$}":                    modelsPage,
 		"/part/models":            modelsPart,
 		"/part/model/{ref}":       modelPart,
+		"/part/kin/{ref}":         kinPart,
 		"/model/{ref}":            overviewPage,
 		"/model/{ref}/coverage":   coveragePage,
 		"/model/{ref}/statistics": statisticsPage,
@@ -201,7 +202,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_, syntax := errors.AsType[*expr.SyntaxError](err)
 	switch {
 	case r.Context().Err() != nil:
-		return // nobody reads it
+		panic(http.ErrAbortHandler) // nobody reads it, or the server ends: half an answer is none
 	case missing:
 		status, t.Do = http.StatusNotFound, "The registry's page lists the models."
 	case syntax:
@@ -268,6 +269,7 @@ func parsePages(s *Server) *template.Template {
 		"icon":      func() template.URL { return template.URL(web.Icon()) },
 		"inert":     func(v any) string { return words.Inert(fmt.Sprint(v)) },
 		"lines":     lines,
+		"sentence":  sentence,
 		"breakable": breakable,
 		"number":    func(n any) string { return words.Number(whole(n)) },
 		"count":     func(n any, noun string) string { return counted(whole(n), noun) },
@@ -304,6 +306,14 @@ func lines(text string) string {
 		list[i] = words.Line(l)
 	}
 	return strings.Join(list, "\n")
+}
+
+// sentence is a phrase that stands by itself.
+func sentence(text string) string {
+	if text == "" {
+		return ""
+	}
+	return strings.ToUpper(text[:1]) + words.Line(text[1:]) + "."
 }
 
 // breakable is a path, which may break after its dots, but not within {0..3}.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -208,6 +209,8 @@ func TestPages(t *testing.T) {
 	}
 	r.want("/model/broken@1", "1 gap", "model.<wbr>layers.", "missing", "<code>wreg show broken@1</code>")
 	r.want("/model/broken", "broken@1")
+	r.want("/part/kin/hy@1", "hy-tuned@1", "has 96.1 % of its bytes from this", "has all of its bytes from this")
+	r.want("/part/kin/hy-tuned@1", "96.1 % of it is in")
 	r.want("/model/broken@1/coverage", `id="map-data"`, "1 missing", "<code>wreg coverage broken@1</code>")
 	r.want("/model/broken@1/coverage?component=mlp.experts&column=0", "layer 0", "find 0.mlp.experts.* in broken@1")
 	r.want("/model/broken@1/statistics", "0.125", "<code>wreg stats broken@1</code>")
@@ -221,7 +224,7 @@ func TestPages(t *testing.T) {
 	r.want("/model/hy@1/receipt", "no receipt", "config.json")
 	r.want("/model/broken@1/compare", `<option value="hy@1"`)
 	r.want("/model/broken@1/compare?with=hy", "missing", "<code>wreg diff hy@1 broken@1</code>")
-	r.want("/model/hy@1/compare?with=hy-gone-mlx@1", "Nothing differs.")
+	r.want("/model/hy@1/compare?with=hy-gone-mlx@1", "No gaps in hy@1, compared with hy-gone-mlx@1")
 	r.want("/query", "To begin with")
 	r.want("/query?q=find+*+wher+x", `class="fault"`, `data-column="8"`, "did you mean &#34;where&#34;", "\n         ^")
 	r.want("/query?q=find+q_proj&model=hy", "find q_proj.*")
@@ -259,4 +262,33 @@ func TestTroubles(t *testing.T) {
 	if status, page := none.get("/"); status != http.StatusNotFound || !strings.Contains(page, "wreg ingest PATH makes one") {
 		t.Errorf("without a registry: %d\n%s", status, page)
 	}
+}
+
+// A registry of many revisions is shown in pages, each revision on one of them.
+func TestManyModels(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "registry.db")
+	r, err := registry.Open(path, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const many = 2*perPage + 7
+	for i := range many {
+		list := hashed([]tensor.Info{{Path: fmt.Sprint("w", i), DType: tensor.U8, Shape: tensor.Shape{1}, Bytes: 1}})
+		if _, err := r.Put(t.Context(), registry.Revision{Model: fmt.Sprintf("m%03d", i), Root: "/m"}, list); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, path)
+	seen := 0
+	for page := range 3 {
+		seen += strings.Count(s.want(fmt.Sprintf("/?page=%d", page+1), fmt.Sprintf("page %d of 3", page+1), fmt.Sprintf(">m%03d@1<", page*perPage)), `class="tree"`)
+	}
+	if seen != many {
+		t.Errorf("%d revisions on three pages, want %d", seen, many)
+	}
+	s.want("/?page=99", "page 3 of 3")
+	s.want("/part/models?page=2", "page 2 of 3", ">m100@1<")
 }
