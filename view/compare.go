@@ -114,16 +114,16 @@ func Compare(ctx context.Context, s *registry.Snapshot, a, b *registry.Revision,
 		return nil, err
 	}
 	c := &Comparison{A: a.Ref(), B: b.Ref(), Layout: found.Layout, Notes: append([]string{}, found.Notes...), doubts: found.Doubts}
-	if c.a, err = sideOf(ctx, s, a, ar); err != nil {
+	if c.a, err = sideOf(ctx, s, a); err != nil {
 		return nil, err
 	}
-	if c.b, err = sideOf(ctx, s, b, ar); err != nil {
+	if c.b, err = sideOf(ctx, s, b); err != nil {
 		return nil, err
 	}
-	if c.b.res != nil {
-		c.Arch = c.b.res.Arch.Name
+	if known := archOf(b, c.b.recorded, ar); known != nil {
+		c.Arch = known.Name
 	}
-	list, err := pairs(c.a, c.b, found.Mapped)
+	list, err := pairs(ctx, c.a, c.b, found.Mapped, ar)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -36,25 +37,36 @@ type unit struct {
 	bytes  int64    // as stored
 }
 
-func sideOf(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch.Arch) (*side, error) {
+func sideOf(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*side, error) {
 	list, err := export.Recorded(ctx, s, v)
 	if err != nil {
 		return nil, err
 	}
 	x := &side{revision: v, recorded: list, units: map[string]*unit{}}
 	x.reader = measure.Side{Ref: v.Ref(), Info: x.recorded.Lookup}
-	if v.Adapter != nil || len(v.Config) == 0 {
-		return x, nil
-	}
-	if c, err := arch.ParseConfig(v.Config); err == nil {
-		if a == nil {
-			a, _ = arch.FindFor(c, x.recorded)
-		}
-		if a != nil {
-			x.res, _ = a.Resolve(ctx, c, x.recorded) // without one, tensors are paired by name
-		}
-	}
 	return x, ctx.Err()
+}
+
+// resolve matches a side with its architecture, if it has one; without, tensors are
+// paired by name.
+func (x *side) resolve(ctx context.Context, a *arch.Arch) error {
+	if a = archOf(x.revision, x.recorded, a); a != nil {
+		if c, err := arch.ParseConfig(x.revision.Config); err == nil {
+			x.res, _ = a.Resolve(ctx, c, x.recorded)
+		}
+	}
+	return ctx.Err()
+}
+
+// archOf is a revision's architecture, or a where that is one; nil for none.
+func archOf(v *registry.Revision, src arch.Source, a *arch.Arch) *arch.Arch {
+	if v.Adapter != nil || len(v.Config) == 0 {
+		return nil
+	}
+	if c, err := arch.ParseConfig(v.Config); a == nil && err == nil {
+		a, _ = arch.FindFor(c, src)
+	}
+	return a
 }
 
 // add keeps a unit.
@@ -117,15 +129,42 @@ func (x *side) pack(path string, packed arch.Packed, mode string, nodes []*op.No
 		return fmt.Errorf("%s: tensor %q: %w", x.revision.Ref(), path, err)
 	}
 	u := &unit{path: path, make: n, packed: true, parts: parts, form: fmt.Sprintf("%s %d/%d", mode, packed.Bits, packed.GroupSize)}
-	for _, m := range nodes {
-		bytes, err := m.Shape.Bytes(m.DType)
-		if err != nil {
-			return err
-		}
-		u.bytes += bytes
-	}
+	u.bytes, err = x.takes(nodes...)
 	x.add(u)
-	return nil
+	return err
+}
+
+// takes is the bytes that trees are stored in: of their sources, where those are theirs
+// alone, which a tensor that is cut for several is not.
+func (x *side) takes(trees ...*op.Node) (bytes int64, err error) {
+	cut, seen := false, map[string]bool{}
+	var look func(n *op.Node)
+	look = func(n *op.Node) {
+		cut = cut || n.Op == op.Slice
+		for _, m := range n.In {
+			look(m)
+		}
+		if n.Op == op.Load && !seen[n.Path] {
+			seen[n.Path] = true
+			t, _ := x.recorded.Lookup(n.Path)
+			bytes += t.Bytes
+		}
+	}
+	for _, n := range trees {
+		look(n)
+	}
+	if !cut {
+		return bytes, nil
+	}
+	bytes = 0
+	for _, n := range trees {
+		size, err := n.Shape.Bytes(n.DType)
+		if err != nil {
+			return 0, err
+		}
+		bytes += size
+	}
+	return bytes, nil
 }
 
 // carried lists units as they would be in layout mlx.
@@ -159,16 +198,9 @@ func (x *side) carried() error {
 			}
 			continue
 		}
-		bytes, err := t.Make.Shape.Bytes(t.Make.DType)
+		bytes, err := x.takes(t.Make)
 		if err != nil {
 			return err
-		}
-		if measure.Codes(t.Make) {
-			bytes = 0
-			t.Make.Sources(func(path string) {
-				i, _ := x.recorded.Lookup(path)
-				bytes += i.Bytes
-			})
 		}
 		x.add(&unit{path: t.Path, make: t.Make, parts: []string{t.Path}, bytes: bytes})
 	}
@@ -203,7 +235,13 @@ type pair struct {
 
 // pairs lists what both sides have, by path with its numbers in order. mapped says that
 // the gaps between them are told under the names of layout mlx.
-func pairs(a, b *side, mapped bool) ([]pair, error) {
+func pairs(ctx context.Context, a, b *side, mapped bool, ar *arch.Arch) ([]pair, error) {
+	codes := func(t tensor.Info) bool { return t.Coded() }
+	if mapped || slices.ContainsFunc(a.recorded, codes) || slices.ContainsFunc(b.recorded, codes) {
+		if err := errors.Join(a.resolve(ctx, ar), b.resolve(ctx, ar)); err != nil {
+			return nil, err
+		}
+	}
 	known := a.res != nil && b.res != nil && a.res.Arch.Name == b.res.Arch.Name
 	for _, x := range []*side{a, b} {
 		var err error

@@ -34,6 +34,13 @@ func Widen(dst []float64, dt tensor.DType, p []byte) error {
 	}
 	switch dt {
 	case tensor.BF16:
+		for ; len(dst) >= 4 && len(p) >= 8; dst, p = dst[4:], p[8:] {
+			w := le.Uint64(p)
+			dst[0] = float64(math.Float32frombits(uint32(w) << 16))
+			dst[1] = float64(math.Float32frombits(uint32(w) &^ 0xFFFF))
+			dst[2] = float64(math.Float32frombits(uint32(w >> 32 << 16)))
+			dst[3] = float64(math.Float32frombits(uint32(w>>32) &^ 0xFFFF))
+		}
 		for i := range dst {
 			dst[i] = float64(math.Float32frombits(uint32(le.Uint16(p[2*i:])) << 16))
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 
 	"wreg/accel"
 	"wreg/registry/tensor"
@@ -256,33 +257,31 @@ func changed(a, b typed, x, y []float64) (n int64) {
 	return n
 }
 
-// unequal counts the elements of size bytes that differ.
+// unequal counts the elements of size bytes that differ, those of 8 bytes at once: a lane
+// of their difference gets its top bit unless it is zero.
 func unequal(a, b []byte, size int) (n int64) {
-	le := binary.LittleEndian
+	low, words := uint64(0), len(a)/8*8
 	switch size {
 	case 1:
-		for i, v := range a {
-			if v != b[i] {
-				n++
-			}
-		}
+		low = 0x7F7F_7F7F_7F7F_7F7F
 	case 2:
-		for i := 0; i+2 <= len(a); i += 2 {
-			if le.Uint16(a[i:]) != le.Uint16(b[i:]) {
-				n++
-			}
-		}
+		low = 0x7FFF_7FFF_7FFF_7FFF
 	case 4:
-		for i := 0; i+4 <= len(a); i += 4 {
-			if le.Uint32(a[i:]) != le.Uint32(b[i:]) {
-				n++
-			}
-		}
+		low = 0x7FFF_FFFF_7FFF_FFFF
+	case 8:
+		low = 0x7FFF_FFFF_FFFF_FFFF
 	default:
-		for i := 0; i+size <= len(a); i += size {
-			if !bytes.Equal(a[i:i+size], b[i:i+size]) {
-				n++
-			}
+		words = 0
+	}
+	le := binary.LittleEndian
+	for x, y := a[:words], b[:words]; len(x) >= 8 && len(y) >= 8; x, y = x[8:], y[8:] {
+		if d := le.Uint64(x) ^ le.Uint64(y); d != 0 {
+			n += int64(bits.OnesCount64((d&low + low | d) &^ low))
+		}
+	}
+	for i := words; i+size <= len(a); i += size {
+		if !bytes.Equal(a[i:i+size], b[i:i+size]) {
+			n++
 		}
 	}
 	return n

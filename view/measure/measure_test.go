@@ -213,12 +213,14 @@ func TestAgainstDefinitions(t *testing.T) {
 	}
 	for _, da := range types {
 		for _, db := range types {
-			for _, n := range []int{4, 2048, 2052, 10_000} {
-				if da != db && n != 2052 {
+			for _, n := range []int{1, 4, 2048, 2051, 2052, 10_000} {
+				elems, _ := da.Block()
+				if da != db && n != 2052 || n%int(elems) != 0 {
 					continue
 				}
 				a := draw(da, n)
 				b := mutate(r, a, 50)
+				b[len(b)-1] ^= 1 // the last element, too
 				if da != db {
 					b = draw(db, n)
 				}

@@ -168,14 +168,17 @@ func (s *spread) verdicts() {
 			fmt.Sprintf(" wreg query 'find * in %s where nans > 0 or infs > 0'", words.Inert(s.Ref)))
 	}
 	half := &s.Float16
-	every := "every weight"
-	if s.Unknown > 0 || s.Codes > 0 {
-		every = "every float with statistics"
+	fits := "every weight fits (at most 65504)"
+	switch {
+	case s.Codes > 0:
+		fits = "every plain float fits (at most 65504); what codes stand for was not recorded"
+	case s.Unknown > 0:
+		fits = "every weight with statistics fits (at most 65504)"
 	}
 	switch {
 	case s.Tensors == 0:
 	case len(half.Overflow) == 0:
-		s.prose(s.o.paint("float16:", bold) + " " + every + " fits (at most 65504)")
+		s.prose(s.o.paint("float16:", bold) + " " + fits)
 	default:
 		s.prose(s.o.paint("float16:", bold) + " " + s.o.each(count(int64(len(half.Overflow)), "tensor")+" would overflow", red) + " (beyond 65504): " + reached(half.Overflow))
 	}
