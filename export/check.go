@@ -199,7 +199,8 @@ func room(out string, need int64, free func(dir string) (int64, bool)) error {
 	dir := filepath.Dir(out)
 	left, ok := free(dir)
 	if held := disk.Held(staging.PathOf(out)); ok && left+held < need {
-		return fmt.Errorf("%s has %d bytes free, the export needs %d", dir, left, need-held)
+		return fmt.Errorf("%s has %s free, the export needs %s (%d bytes free, the export needs %d); free some room, or choose another --out",
+			dir, tensor.Size(left), tensor.Size(need-held), left, need-held)
 	}
 	return nil
 }

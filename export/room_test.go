@@ -3,6 +3,7 @@ package export
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"wreg/export/disk"
@@ -17,6 +18,8 @@ func TestRoomThatIsTheExportsAlready(t *testing.T) {
 	free := func(string) (int64, bool) { return size / 2, true }
 	if err := room(out, size, free); err == nil {
 		t.Error("half of the room is enough")
+	} else if !strings.Contains(err.Error(), "has 512 KiB free, the export needs 1 MiB") {
+		t.Error(err)
 	}
 	partial := staging.PathOf(out)
 	if err := os.Mkdir(partial, 0o755); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -152,7 +153,7 @@ func (f *file) readHeader(ctx context.Context) error {
 		return err
 	}
 	if size, ok := lfsPointer(head, f.info.Size); ok {
-		return fmt.Errorf("%s: a Git LFS pointer of %d bytes in place of the weights (%s bytes); run git lfs pull", f.info.Name, f.info.Size, size)
+		return fmt.Errorf("%s: a Git LFS pointer of %d bytes in place of the weights (%s); run git lfs pull", f.info.Name, f.info.Size, size)
 	}
 	if what := pyjson.Instead(head); what != "" {
 		return fmt.Errorf("%s: %s", f.info.Name, what)
@@ -212,10 +213,13 @@ func lfsPointer(head []byte, size int64) (weights string, ok bool) {
 	if size > headBytes || !bytes.HasPrefix(head, []byte("version https://git-lfs.github.com/spec/")) {
 		return "", false
 	}
-	weights = "?"
+	weights = "of unknown size"
 	for line := range strings.Lines(string(head)) {
 		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "size "); ok {
-			weights = fmt.Sprintf("%.20s", n)
+			bytes, err := strconv.ParseInt(n, 10, 64)
+			if weights = fmt.Sprintf("%.20s bytes", n); err == nil {
+				weights = tensor.Size(bytes)
+			}
 		}
 	}
 	return weights, true

@@ -7,6 +7,8 @@ import (
 	"encoding/xml"
 	"io"
 	"math"
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -176,5 +178,49 @@ func TestSizes(t *testing.T) {
 func TestShellLine(t *testing.T) {
 	if got := shellLine([]string{"query", "find *", "it's", "", "a/b"}); got != `query 'find *' 'it'\''s' '' a/b` {
 		t.Error(got)
+	}
+	if got := shellLine([]string{"a=b", "tab\there", "line\nbreak's \\", "\x1b[31m", "~", "a\\b", "ü"}); got != `'a=b' $'tab\there' $'line\nbreak\'s \\' $'\x1b[31m' '~' 'a\b' 'ü'` {
+		t.Error(got)
+	}
+}
+
+// What a shell makes of a quoted word is the word.
+func TestShellWordIsOneWord(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range append(slices.Clone(hostile), "a=b", "~", "-n", "*", "{a,b}", "$(id)", "x\x01y") {
+		if strings.Contains(word, "\x00") { // no argument holds it
+			continue
+		}
+		line := tensor.ShellWord(word)
+		out, err := exec.Command(bash, "-c", "printf %s "+line).Output()
+		if word == "-n" {
+			out, err = exec.Command(bash, "-c", "printf -- "+line).Output()
+		}
+		if err != nil || string(out) != word || strings.ContainsAny(line, "\n\t") {
+			t.Errorf("%q is %s to a shell: %q, %v", word, line, out, err)
+		}
+	}
+}
+
+// Fractions are short where people read a table, in a pipe too, and whole in data.
+func TestNumbersAreShortInTables(t *testing.T) {
+	rep := &report{columns: []string{"min", "max"}, rows: [][]any{{-2.6110637187957764, 1.0000000150474662e+30}, {0.5, 65504.0}}}
+	for format, want := range map[string][]string{
+		"table": {"-2.61106", "1e+30", "65504"}, "md": {"-2.61106", "1e+30", "65504"},
+		"tsv": {"-2.6110637187957764", "1.0000000150474662e+30"}, "csv": {"-2.6110637187957764"}, "json": {"-2.6110637187957764", "1.0000000150474662e+30"},
+	} {
+		var out bytes.Buffer
+		a := &app{out: &out, err: io.Discard, format: format}
+		if err := a.print(rep); err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(out.String(), w) || (format == "table" || format == "md") && strings.Contains(out.String(), "2.6110637") {
+				t.Errorf("%s: %s, want %s", format, &out, w)
+			}
+		}
 	}
 }

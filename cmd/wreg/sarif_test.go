@@ -179,7 +179,7 @@ func TestLintFindsWhatIsNoWeights(t *testing.T) {
 	}
 	const pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 4976698672\n"
 	for i, c := range []struct{ file, holds, says string }{
-		{"model.safetensors", pointer, "Git LFS pointer"},
+		{"model.safetensors", pointer, "Git LFS pointer of 75 bytes in place of the weights (4.63 GiB)"},
 		{"model-00001-of-00002.safetensors", pointer, "Git LFS pointer"},
 		{"model.safetensors.index.json", pointer, "Git LFS pointer"},
 		{"model.safetensors.index.json", "<!DOCTYPE html>", "web page"},

@@ -139,12 +139,18 @@ func (a *app) printRecords(rep *report, width int) error {
 // sizes are the columns that hold numbers of bytes.
 var sizes = []string{"bytes", "size", "sum(bytes)", "min(bytes)", "max(bytes)"}
 
-// peopleCells are the cells of a row as people read them: on a terminal, sizes have units,
-// fractions four digits, and a hash begins.
+// shortNumber is a fraction with as many digits as a table shows; data have all.
+func shortNumber(f float64) string { return strconv.FormatFloat(f, 'g', 6, 64) }
+
+// peopleCells are the cells of a row as people read them: fractions are short; on a
+// terminal sizes have units, and a hash begins.
 func peopleCells(columns []string, row []any, terminal bool) []string {
 	cells := make([]string, len(row))
 	for i, v := range row {
 		cells[i] = cell(v)
+		if f, ok := v.(float64); ok {
+			cells[i] = shortNumber(f)
+		}
 		if !terminal {
 			continue
 		}
@@ -153,8 +159,6 @@ func peopleCells(columns []string, row []any, terminal bool) []string {
 			if slices.Contains(sizes, columns[i]) {
 				cells[i] = size(v)
 			}
-		case float64:
-			cells[i] = strconv.FormatFloat(v, 'g', 4, 64)
 		case tensor.Hash:
 			cells[i] = shortHash(cells[i])
 		}
@@ -191,6 +195,9 @@ func printMarkdown(w io.Writer, rep *report) error {
 		row := make(table.Row, len(r))
 		for i, v := range r {
 			row[i] = plainMarkdown(cell(v))
+			if f, ok := v.(float64); ok {
+				row[i] = shortNumber(f)
+			}
 		}
 		t.AppendRow(row)
 	}

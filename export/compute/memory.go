@@ -5,6 +5,7 @@ import (
 
 	"wreg/export/disk"
 	"wreg/registry/arch/op"
+	"wreg/registry/tensor"
 )
 
 // The bytes a worker makes of a tensor before it writes them. Larger chunks cost
@@ -35,7 +36,7 @@ func ChunkFor(tree *op.Node, quant bool, bound int64) (chunk, peak int64, err er
 type MemoryError struct{ Needs, Allowed int64 }
 
 func (e *MemoryError) Error() string {
-	return fmt.Sprintf("needs %d bytes of buffers for each worker, only %d are allowed; give more --memory or fewer --jobs", e.Needs, e.Allowed)
+	return fmt.Sprintf("needs %s of buffers for each worker, and only %s are allowed; give more --memory or fewer --jobs", tensor.Size(e.Needs), tensor.Size(e.Allowed))
 }
 
 // scratch is the bytes that making out bytes of a tree takes besides these, with

@@ -134,6 +134,20 @@ func Count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// Size is a number of bytes, for messages and people: 1.2 GiB.
+func Size(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n), ""
+	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"} {
+		if f /= 1 << 10; f < 999.5 { // what rounds to 1000 is told in the next unit
+			break
+		}
+	}
+	return fmt.Sprintf("%.3g %s", f, unit)
+}
+
 // notes are the rules of findings that say how a file was read, or what is usual: nothing
 // is wrong.
 var notes = []string{"inert-object", "torchscript", "pending-operation", "path-collision", "not-numbers", "variant", "passed-over", "constant-rows", "adapter-beside"}

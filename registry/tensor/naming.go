@@ -52,8 +52,27 @@ func (n Naming) Flags() string {
 	return strings.Join(flags, " ")
 }
 
-// ShellWord is a text as a shell takes it for one word.
+// ShellWord is a text as a shell takes it for one word, on one line.
 func ShellWord(s string) string {
+	if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		var b strings.Builder
+		b.WriteString("$'")
+		for i := range len(s) {
+			switch c := s[i]; {
+			case c == '\n':
+				b.WriteString(`\n`)
+			case c == '\t':
+				b.WriteString(`\t`)
+			case c < ' ' || c == 0x7f:
+				fmt.Fprintf(&b, `\x%02x`, c)
+			case c == '\'' || c == '\\':
+				b.WriteString(`\` + string(rune(c)))
+			default:
+				b.WriteByte(c)
+			}
+		}
+		return b.String() + "'"
+	}
 	if s == "" || strings.ContainsFunc(s, func(c rune) bool {
 		return !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.ContainsRune("._-/:@", c))
 	}) {

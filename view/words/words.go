@@ -9,21 +9,12 @@ package words
 import (
 	"fmt"
 	"strconv"
+
+	"wreg/registry/tensor"
 )
 
 // Size is a number of bytes as people read it: 1.2 GiB.
-func Size(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, unit := float64(n), ""
-	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"} {
-		if f /= 1 << 10; f < 999.5 { // what rounds to 1000 is told in the next unit
-			break
-		}
-	}
-	return fmt.Sprintf("%.3g %s", f, unit)
-}
+func Size(n int64) string { return tensor.Size(n) }
 
 // Number is a count with its thousands apart: 58,450.
 func Number(n int64) string {
