@@ -65,9 +65,7 @@ func TestNumbersReadTheSame(t *testing.T) {
 			numbers = append(numbers, n*unit, n*unit/1000)
 		}
 	}
-	for _, n := range []int64{0, 1023<<10 + 511, 1023<<10 + 512, 999<<10 + 511, 999<<10 + 512, 999<<20 + 512<<10, 999_949, 999_950, 58_450} {
-		numbers = append(numbers, n)
-	}
+	numbers = append(numbers, 0, 1023<<10+511, 1023<<10+512, 999<<10+511, 999<<10+512, 999<<20+512<<10, 999_949, 999_950, 58_450)
 	list, err := json.Marshal(numbers)
 	if err != nil {
 		t.Fatal(err)

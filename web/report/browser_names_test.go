@@ -135,11 +135,11 @@ func TestUnpackedInTheBrowser(t *testing.T) {
 	}
 	d := gather(t, Options{}, v, list)
 	p, _ := open(t, d, webtest.Look{})
-	text := webtest.Eval[string](p, `(async () => { const t = wreg.unpack(await wreg.inflate(document.getElementById("tensor-data").textContent));
+	webtest.Eval[any](p, `(async () => { const t = wreg.unpack(await wreg.inflate(document.getElementById("tensor-data").textContent));
 		document.body.dataset.rows = JSON.stringify(Array.from({ length: t.rows }, (_, i) => [t.path(i), t.file(i), t.hash(i), t.dtype(i), t.shape(i), t.bytes(i), t.layer(i), t.expert(i), t.absmax(i), t.nans(i), t.infs(i), t.zeros(i)]));
 	})() && ""`)
 	p.Until("document.body.dataset.rows")
-	text = webtest.Eval[string](p, "document.body.dataset.rows")
+	text := webtest.Eval[string](p, "document.body.dataset.rows")
 	var got [][]any
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatal(err)
