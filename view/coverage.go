@@ -35,6 +35,22 @@ func Experts(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a 
 	return m, nil
 }
 
+// Present is the map of a model that no architecture is known for: what is there, of
+// which nothing is known to be needed.
+func Present(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*Map, error) {
+	m := &Map{Ref: v.Ref(), Layout: v.Layout, By: ByLayer, Layers: []int64{}, Rows: []Row{}}
+	counted := &cells{spot: byLayer, rows: map[place]map[int64]*cell{}}
+	if err := counted.present(ctx, s, v, &arch.Resolution{}); err != nil {
+		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
+	}
+	for _, row := range counted.rows {
+		for _, c := range row {
+			c.Expected = 0
+		}
+	}
+	return m, counted.draw(m)
+}
+
 // spot says where the tensors of a template lie on a map.
 type spot struct {
 	tower     string // what stands before the number of the layer

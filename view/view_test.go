@@ -413,6 +413,37 @@ func TestParametersOfForeignWeights(t *testing.T) {
 	})
 }
 
+// Without an architecture the map has what is there, and expects nothing.
+func TestPresent(t *testing.T) {
+	config, list := golden(t, "llama")
+	var known, present *Map
+	with(t, config, list, func(s *registry.Snapshot, v *registry.Revision) {
+		var err error
+		if known, err = Coverage(t.Context(), s, v, nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	with(t, nil, list, func(s *registry.Snapshot, v *registry.Revision) {
+		var err error
+		if present, err = Present(t.Context(), s, v); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if present.Total.Expected != 0 || present.Total.Tensors != int64(len(list)) || present.Total.Bytes != known.Total.Bytes {
+		t.Errorf("%+v, with an architecture %+v", present.Total, known.Total)
+	}
+	if !slices.Equal(present.Layers, known.Layers) || len(present.Rows) != len(known.Rows) {
+		t.Errorf("%d rows of %v, want %d of %v", len(present.Rows), present.Layers, len(known.Rows), known.Layers)
+	}
+	for i, r := range present.Rows {
+		for k, c := range r.Cells {
+			if c.Expected != 0 || c.Missing != 0 || c.Tensors != known.Rows[i].Cells[k].Tensors || c.DType != known.Rows[i].Cells[k].DType {
+				t.Errorf("%s, layer %d: %+v", r.Component, k, c)
+			}
+		}
+	}
+}
+
 // Numbers of layers that make a map of millions are refused, not laid out.
 func TestMapIsBounded(t *testing.T) {
 	config, list := golden(t, "llama")

@@ -122,7 +122,7 @@
       const bad = (row.cells || [row.outside]).map((c, i) => [c, i]).filter(([c]) => c.missing || c.changed || c.extra);
       if (!bad.length) return "";
       if (row.outside) return "← " + state(row.outside);
-      if (bad.length > 2 && bad.length === row.cells.filter((c) => state(c) !== "hollow").length) return "← every layer";
+      if (bad.length > 2 && bad.length === row.cells.filter((c) => state(c) !== "hollow").length) return "← every " + noun;
       const names = bad.slice(0, 2).map(([, i]) => layers[i]);
       return "← " + noun + (bad.length > 1 ? "s " : " ") + names.join(", ") + (bad.length > 2 ? " and " + (bad.length - 2) + " more" : "");
     }

@@ -132,12 +132,8 @@ func Gather(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o O
 	if !o.Generated.IsZero() {
 		d.Generated = o.Generated.UTC().Format(time.RFC3339)
 	}
-	if model.Problem == "" {
-		if err := d.cover(ctx, s, v, o.Arch); err != nil {
-			return nil, err
-		}
-	} else {
-		d.MapFault = model.Problem
+	if err := d.cover(ctx, s, v, o.Arch); err != nil {
+		return nil, err
 	}
 	for _, f := range v.Files {
 		d.Files = append(d.Files, File{f.Name, f.Size, f.ModTime.UTC().Format(time.RFC3339), f.Format})
@@ -205,9 +201,16 @@ func (d *Data) Summary() string {
 	return strings.Join(said, ", ")
 }
 
-// cover draws the map. A model that no map shows has a report all the same.
+// cover draws the map: against the architecture where one is known, else of what is
+// there. A model that no map shows has a report all the same.
 func (d *Data) cover(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *arch.Arch) error {
-	m, err := view.Coverage(ctx, s, v, a)
+	var m *view.Map
+	var err error
+	if d.Model.Problem == "" {
+		m, err = view.Coverage(ctx, s, v, a)
+	} else {
+		m, err = view.Present(ctx, s, v)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

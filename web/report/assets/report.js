@@ -22,11 +22,13 @@
   const more = (n, line) => n ? el("p", { class: "soft" }, "and " + count(n) + " more: ", command(line)) : null;
   const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter(([, v]) => v !== undefined && v !== null && v !== "")
     .map(([name, v]) => el("div", {}, el("dt", {}, name), el("dd", {}, v))));
+  const sentence = (s) => /^[a-z]+ /.test(s) ? s[0].toUpperCase() + s.slice(1) + "." : s; // a name stays as it is
   const words = (list) => list.filter(Boolean).join(" · ");
 
   const failed = data.checks.filter((c) => c.result !== "pass").length;
   const faults = data.findings.filter((f) => !f.note);
   const values = model.values;
+  const known = verdict.state !== "unknown"; // what the model should hold
   const bad = (n) => n > 0 ? "bad" : "good";
 
   // Overview.
@@ -37,7 +39,7 @@
     const [kind, title, about] = {
       whole: ["good", "Whole", "The checkpoint matches the " + model.arch + " architecture: nothing is missing, changed or extra."],
       gaps: ["bad", count(verdict.gaps, "gap"), "The checkpoint does not match the " + model.arch + " architecture" + (kinds ? ": " + kinds + "." : ".")],
-      unknown: ["warn", "Not judged", model.problem || "There is no architecture to ask."],
+      unknown: ["warn", "Not judged", sentence(model.problem || "there is no architecture to ask")],
     }[verdict.state];
     const also = [verdict.findings && count(verdict.findings, "finding") + " while it was read", failed && count(failed, "check") + " failed",
       values && values.nans + values.infs && "values that are not finite"].filter(Boolean);
@@ -75,10 +77,10 @@
   const able = typeof DecompressionStream !== "undefined";
   const { map: cover, ranges, against } = able ? JSON.parse(new TextDecoder().decode(await wreg.inflate(text("layer-data")))) : {};
   {
-    const e = section("map", "Map", "wreg coverage " + ref);
+    const e = section("map", "Map", known && "wreg coverage " + ref);
     if (cover && cover.rows.length) {
-      e.append(el("p", { class: "soft" }, cover.note || "Layers from left to right, components from top to bottom."));
-      wreg.map(e, cover, { dtypes: model.dtypes.map((d) => d.name),
+      e.append(el("p", { class: "soft" }, cover.note || "Layers from left to right, components from top to bottom" + (known ? "." : ": what is there. Nothing says what should be.")));
+      wreg.map(e, cover, { labels: known ? {} : { there: "there", hollow: "none" }, dtypes: model.dtypes.map((d) => d.name),
         pick: (row, layer) => table && table.find((layer === null ? "" : "layer=" + layer + " ") + row.component) });
     } else {
       e.append(el("p", { class: "soft" }, "There is no map: " + (data.map_fault || (able ? "there are no tensors." : "this browser cannot unpack it."))));
@@ -191,7 +193,7 @@
   // How to get the same from a terminal.
   section("commands", "The same on a terminal", "", wreg.table([{ name: "", of: (r) => r[0] }, { name: "", of: (r) => command(r[1]) }], [
     ["This report", "wreg report " + ref + (data.against ? " --against " + word(data.against) + (against?.values ? " --values" : "") : "") + " -o report.html"],
-    ["At a glance", "wreg show " + ref], ["The map", "wreg coverage " + ref], ["What is missing, extra or changed", "wreg query gaps -m " + ref],
+    ["At a glance", "wreg show " + ref], known && ["The map", "wreg coverage " + ref], known && ["What is missing, extra or changed", "wreg query gaps -m " + ref],
     ["Every tensor", "wreg query 'find *' -m " + ref], data.against && ["The comparison", "wreg diff " + word(data.against) + " " + ref],
     data.receipt && ["The proof", "wreg verify " + ref]].filter(Boolean), "Commands"));
 
