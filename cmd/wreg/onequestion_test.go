@@ -264,6 +264,14 @@ func differs(ctx context.Context, s *registry.Snapshot, v *registry.Revision, re
 		status, _, _ := strings.Cut(name, " ")
 		listed[status]++
 	}
+	at, err := view.Of(ctx, s, v, nil)
+	if err != nil {
+		return err.Error()
+	}
+	if x := at.Verdict; x.Gaps != m.Gaps || x.Expected != m.Total.Expected || x.Missing != m.Total.Missing || x.Changed != m.Total.Changed || x.Extra != m.Total.Extra ||
+		(x.State == view.Whole) != (len(refused) == 0) || strings.HasPrefix(x.Export, "refused") != (len(refused) > 0) {
+		return fmt.Sprintf("the verdict is %+v, the map has %+v", x, m.Total)
+	}
 	if m.Gaps != int64(len(refused)) || m.Note == "" && !maps.Equal(counts, map[string]int64{arch.Missing: listed[arch.Missing], arch.Changed: listed[arch.Changed], arch.Extra: listed[arch.Extra]}) {
 		return fmt.Sprintf("coverage counts %v, and %v are refused", counts, listed)
 	}
