@@ -31,17 +31,28 @@ var completionScripts = map[string]completionScript{
 		"    # Use eval to handle any environment variables and such\n    out=$(eval \"${requestComp}\" 2>/dev/null)\n",
 		"    # The words are handed over as they were typed: nothing in them is run.\n" +
 			"    out=$(" + quotedWords + `=1 "${words[0]/#\~\//$HOME/}" COMPLETE "${args[@]}" 2>/dev/null)` + "\n",
+	}, {
+		"    COMPREPLY=()\n    _get_comp_words_by_ref \"$@\" cur prev words cword\n}\n", bashWords,
+	}, {
+		"    __wreg_get_completion_results\n    __wreg_process_completion_results\n", bashQuoted,
+	}, {
+		"    __wreg_handle_special_char \"$cur\" =\n", "    __wreg_handle_special_char \"$cur\" =\n" +
+			"    if [[ ${cur} == *@* && ${COMP_WORDBREAKS} == *@* ]]; then # a word begins with its @\n" +
+			"        COMPREPLY=(\"${COMPREPLY[@]#\"${cur%@*}\"}\")\n    fi\n",
 	}}},
 	"zsh": {zshCompletion, []scriptEdit{{
 		"    # Use eval to handle any environment variables and such\n    out=$(eval ${requestComp} 2>/dev/null)\n",
-		`    # (z) parts words and (Q) unquotes them: nothing in them is run.
+		`    # (z) parts words, which are handed over as they were typed: nothing in them is run.
     local line="${words[2,-1]}"
     local -a args
-    args=("${(@Q)${(@z)line}}")
+    args=("${(@z)line}")
     if [ -z "${line}" ]; then args=(); fi
-    if [ "${lastChar}" = "" ]; then args+=(""); fi
-    out=$("${${(Q)words[1]}/#\~\//$HOME/}" COMPLETE "${args[@]}" 2>/dev/null)
+    if [[ "${typed}" == [\'\"]* ]]; then args[-1]="${typed}" # with the spaces at its end
+    elif [ "${lastChar}" = "" ]; then args+=(""); fi
+    out=$(` + quotedWords + `=1 "${${(Q)words[1]}/#\~\//$HOME/}" COMPLETE "${args[@]}" 2>/dev/null)
 `}, {
+		"    words=(\"${=words[1,CURRENT]}\")\n", "    local typed=\"${words[CURRENT]}\"\n    words=(\"${=words[1,CURRENT]}\")\n",
+	}, {
 		`flagPrefix="-P ${BASH_REMATCH}"`, `flagPrefix="-P ${(q)BASH_REMATCH}"`, // for the eval of _describe
 	}}},
 	"fish": {(*cobra.Command).GenFishCompletion, []scriptEdit{{
@@ -49,9 +60,12 @@ var completionScripts = map[string]completionScript{
 		"    # Extract the last arg\n    set -l lastArg (commandline -ct)\n",
 	}, {
 		`set -l requestComp "WREG_ACTIVE_HELP=0 $args[1] COMPLETE $args[2..-1] $lastArg"`,
-		`set -l requestComp WREG_ACTIVE_HELP=0 (string replace -r '^~/' "$HOME/" -- $args[1]) COMPLETE $args[2..-1] "$lastArg"`,
+		`set -l requestComp WREG_ACTIVE_HELP=0 ` + quotedWords + `=last (string replace -r '^~/' "$HOME/" -- $args[1]) COMPLETE $args[2..-1] "$lastArg"`,
 	}, {
 		"set -l results (eval $requestComp 2> /dev/null)", "set -l results (env $requestComp 2> /dev/null)",
+	}, {
+		"set -l prefix (commandline -t | string escape --style=regex)",
+		`set -l prefix (commandline -t | string replace -r '^[\'"]' '' | string escape --style=regex)`,
 	}}},
 	"powershell": {powershellCompletion, []scriptEdit{{
 		"    Invoke-Expression -OutVariable out \"$RequestComp\" 2>&1 | Out-Null\n",
@@ -60,6 +74,60 @@ var completionScripts = map[string]completionScript{
 			"    Invoke-Expression -OutVariable out \"$RequestComp\" 2>&1 | Out-Null\n",
 	}}},
 }
+
+// bashWords splits the line where the package bash-completion is not there to do it: what
+// bash parted at = : @ is one word again.
+const bashWords = `    COMPREPLY=()
+    if declare -F _get_comp_words_by_ref >/dev/null 2>&1; then
+        _get_comp_words_by_ref "$@" cur prev words cword
+        return
+    fi
+    local i word line=${COMP_LINE:0:COMP_POINT}
+    words=()
+    cword=-1
+    for ((i = 0; i <= COMP_CWORD; i++)); do
+        word=${COMP_WORDS[i]}
+        if [[ ${i} == 0 || ${line} == [[:space:]]* ]]; then
+            line=${line#"${line%%[![:space:]]*}"}
+            words+=("")
+            ((++cword))
+        fi
+        ((${#word} > ${#line})) && word=${line}
+        words[cword]+=${word}
+        line=${line#"${word}"}
+    done
+    cur=${words[cword]}
+    prev=${words[cword > 0 ? cword - 1 : 0]}
+}
+
+# Within quotes bash completes what follows the quote, and would close it behind the only
+# candidate: that is offered twice, once with what it means.
+__wreg_complete_quoted()
+{
+    local line longest=0 tab=$'\t' begun=${cur:1}
+    compopt -o nospace
+    while IFS='' read -r line; do
+        [[ -n ${line} && ${line%%$tab*} == "${begun}"* ]] || continue
+        COMPREPLY+=("${line}")
+        line=${line%%$tab*}
+        ((${#line} > longest)) && longest=${#line}
+    done <<<"${out}"
+    if ((${#COMPREPLY[*]} == 1)); then
+        [[ ${COMPREPLY[0]} == *$tab* ]] || COMPREPLY[0]+="$tab…"
+        COMPREPLY+=("${COMPREPLY[0]%%$tab*}")
+    fi
+    __wreg_format_comp_descriptions "${longest}"
+}
+`
+
+// bashQuoted has words with an open quote completed apart.
+const bashQuoted = `    __wreg_get_completion_results
+    if [[ ${cur} == [\'\"]* && -n ${COMP_TYPE-} ]]; then
+        __wreg_complete_quoted
+    else
+        __wreg_process_completion_results
+    fi
+`
 
 func zshCompletion(root *cobra.Command, w io.Writer, describe bool) error {
 	if describe {
@@ -120,12 +188,15 @@ func (s completionScript) print(root *cobra.Command, w io.Writer, describe bool)
 // unquoted takes away, as a shell does, the quotes of the words that a script
 // hands over as they were typed.
 func unquoted(args []string) []string {
-	if len(args) == 0 || args[0] != cobra.ShellCompRequestCmd && args[0] != cobra.ShellCompNoDescRequestCmd || os.Getenv(quotedWords) == "" {
+	typed := os.Getenv(quotedWords)
+	if len(args) == 0 || args[0] != cobra.ShellCompRequestCmd && args[0] != cobra.ShellCompNoDescRequestCmd || typed == "" {
 		return args
 	}
 	words := slices.Clone(args)
 	for i, w := range words[1:] {
-		words[i+1] = unquote(w)
+		if typed != "last" || i+2 == len(words) { // fish unquotes those before
+			words[i+1] = unquote(w)
+		}
 	}
 	return words
 }

@@ -292,3 +292,48 @@ func TestHowToStart(t *testing.T) {
 		t.Errorf("in a pipe: %s", piped.String())
 	}
 }
+
+// bash completes queries inside of quotes, with what each word means, and what it parts at
+// @ and =, with nothing but the script; nothing in the line runs.
+func TestBashCompletesInQuotes(t *testing.T) {
+	twoModels(t)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var script strings.Builder
+	if got := run(t.Context(), []string{"completion", "bash"}, strings.NewReader(""), &script, io.Discard); got != exitFine {
+		t.Fatal(got)
+	}
+	rc := "wreg() { WREG_AS_MAIN=1 " + exe + " \"$@\"; }\nbind 'set bell-style none'\nbind 'set enable-bracketed-paste off'\nPS1='$ '\n" + script.String()
+	if err := os.WriteFile("rc", []byte(rc), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ typed, want string }{
+		{"wreg query 'find * where dty\t", "pe"},
+		{"wreg query 'find * where dtype = b\t", "f16"},
+		{"wreg query \"find * where layer < 4 and shape[0] >= ex\t", "pert"},
+		{"wreg query 'find mlp.shared\t", "_mlp"},
+		{"wreg query 'find * where abs\t\t", "find * where absmax  (greatest magnitude of a finite value)"},
+		{"wreg query 'find * in hy@\t", "1"},
+		{"wreg query 'find $(touch pwned) in h\t", "y"},
+		{"wreg query -m 'h\t", "y"},
+		{"wreg show hy@\t", "1"},
+		{"wreg show hy model.norm.\t", "weight"},
+		{"wreg export --target=m\t", "lx"},
+		{"wreg query find\\ \\*\\ whe\t", "re"},
+	} {
+		d := converse(t, "bash", "--noprofile", "--rcfile", "rc", "-i")
+		d.expect("$ ")
+		d.send(c.typed)
+		d.expect(strings.TrimRight(c.typed, "\t"))
+		d.expect(c.want)
+		d.send("\x15exit 0\r") // in place of the line
+		if got := d.status(); got != 0 {
+			t.Errorf("%q: exit status %d", c.typed, got)
+		}
+		if exists("pwned") {
+			t.Fatalf("%q ran", c.typed)
+		}
+	}
+}
