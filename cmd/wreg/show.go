@@ -45,6 +45,9 @@ has everything. With a tensor, everything that is recorded of it.`,
 				if m, err = view.Of(c.Context(), s, v, nil); err != nil {
 					return err
 				}
+				if format, err := a.outputFormat(); err != nil || format == "table" && !all {
+					return err // the glance is all that is shown
+				}
 				rows, err = showRevision(c.Context(), s, v, m)
 				return err
 			})
