@@ -78,6 +78,25 @@ func TestGapsAreShown(t *testing.T) {
 	p.Quiet(url)
 }
 
+// Where all names are otherwise, what to do first is said at once, and the map has one row.
+func TestWrappedNames(t *testing.T) {
+	v, list := model(t, "hunyuan")
+	for i := range list {
+		list[i].Path = "state_dict.net." + list[i].Path
+	}
+	d := gather(t, Options{}, v, list)
+	if d.Model.Verdict.Note == "" {
+		t.Fatalf("%+v has no note", d.Model.Verdict)
+	}
+	p, url := open(t, d, webtest.Look{})
+	said := webtest.Eval[string](p, "document.querySelector('.verdict').textContent")
+	if _, rest, _ := strings.Cut(d.Model.Verdict.Note, " "); !strings.Contains(said, rest) || !strings.Contains(said, fmt.Sprintf("%d missing", d.Model.Verdict.Missing)) {
+		t.Errorf("the verdict says %q, not %q", said, d.Model.Verdict.Note)
+	}
+	p.Shot("wrapped", true)
+	p.Quiet(url)
+}
+
 // A search finds what its words and comparisons say, and the command that it shows finds
 // as much.
 func TestSearch(t *testing.T) {

@@ -36,7 +36,6 @@ type Data struct {
 	MapFault    string      `json:"map_fault,omitempty"`    // why there is no map
 	RangesFault string      `json:"ranges_fault,omitempty"` // why there are no plots of values
 	Files       []File      `json:"files"`
-	Findings    []Finding   `json:"findings"`
 	Checks      []Check     `json:"checks"`
 	Receipt     *Receipt    `json:"receipt,omitempty"`
 	Against     string      `json:"against,omitempty"` // the model it is compared with
@@ -59,14 +58,6 @@ type File struct {
 	Size     int64  `json:"size"`
 	Modified string `json:"modified"`
 	Format   string `json:"format"`
-}
-
-// Finding is what ingest found wrong, or worth a note.
-type Finding struct {
-	Rule    string `json:"rule"`
-	Where   string `json:"where"`
-	Message string `json:"message"`
-	Note    bool   `json:"note"`
 }
 
 // Check is a saved check and how it went.
@@ -128,7 +119,7 @@ func Gather(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o O
 	if err != nil {
 		return nil, err
 	}
-	d := &Data{Wreg: o.Tool, Model: model, Names: v.Naming.Flags(), Hashed: v.Hashed, Checks: append([]Check{}, o.Checks...), Files: []File{}, Findings: []Finding{}}
+	d := &Data{Wreg: o.Tool, Model: model, Names: v.Naming.Flags(), Hashed: v.Hashed, Checks: append([]Check{}, o.Checks...), Files: []File{}}
 	if !o.Generated.IsZero() {
 		d.Generated = o.Generated.UTC().Format(time.RFC3339)
 	}
@@ -137,13 +128,6 @@ func Gather(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o O
 	}
 	for _, f := range v.Files {
 		d.Files = append(d.Files, File{f.Name, f.Size, f.ModTime.UTC().Format(time.RFC3339), f.Format})
-	}
-	for _, f := range v.Findings {
-		where := f.File
-		if f.Tensor != "" {
-			where = f.Tensor
-		}
-		d.Findings = append(d.Findings, Finding{f.Rule, where, f.Message, f.Note()})
 	}
 	if v.Receipt != nil {
 		d.Receipt = summary(v.Receipt)
@@ -154,7 +138,7 @@ func Gather(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o O
 	if d.tensors, err = pack(ctx, s.Tensors(ctx, v)); err != nil {
 		return nil, err
 	}
-	d.Left.Files, d.Left.Findings, d.Left.Gaps = bound(&d.Files), bound(&d.Findings), bound(&model.Verdict.Lines)
+	d.Left.Files, d.Left.Findings, d.Left.Gaps = bound(&d.Files), bound(&model.Findings), bound(&model.Verdict.Lines)
 	if c := o.Against; c != nil {
 		if err := d.compared(c); err != nil {
 			return nil, err

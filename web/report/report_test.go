@@ -173,7 +173,7 @@ func TestHostileNamesAreData(t *testing.T) {
 	if err := json.Unmarshal([]byte(element(t, page, `id="data">`)), &back); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := back.Findings[0].Message, names[1]+`a\u202eb`; got != want {
+	if got, want := back.Model.Findings[0].Message, names[1]+`a\u202eb`; got != want {
 		t.Errorf("a message is %q, want %q", got, want)
 	}
 	if m := d.layers.Map; d.Whole() || back.Model.Verdict.State != view.Unknown || m == nil || m.Total.Tensors != int64(len(list)) {
@@ -232,8 +232,8 @@ func TestLongListsAreCounted(t *testing.T) {
 		v.Files = append(v.Files, tensor.File{Name: fmt.Sprint("f", i)})
 	}
 	d := gather(t, Options{}, v, list)
-	if len(d.Findings) != maxList || d.Left.Findings != 7 || len(d.Files) != maxList || d.Left.Files != 8 {
-		t.Errorf("%d findings and %d more, %d files and %d more", len(d.Findings), d.Left.Findings, len(d.Files), d.Left.Files)
+	if len(d.Model.Findings) != maxList || d.Left.Findings != 7 || len(d.Files) != maxList || d.Left.Files != 8 {
+		t.Errorf("%d findings and %d more, %d files and %d more", len(d.Model.Findings), d.Left.Findings, len(d.Files), d.Left.Files)
 	}
 }
 

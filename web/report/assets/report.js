@@ -26,16 +26,13 @@
   const words = (list) => list.filter(Boolean).join(" · ");
 
   const failed = data.checks.filter((c) => c.result !== "pass").length;
-  const faults = data.findings.filter((f) => !f.note);
   const values = model.values;
   const known = verdict.state !== "unknown"; // what the model should hold
   const bad = (n) => n > 0 ? "bad" : "good";
 
   // Overview.
   {
-    const sums = {};
-    for (const g of verdict.lines || []) sums[g.status] = (sums[g.status] || 0) + g.tensors;
-    const kinds = left.gaps ? "" : wreg.list(Object.entries(sums).map(([status, n]) => count(n) + " " + status));
+    const kinds = wreg.list(["missing", "changed", "extra"].filter((k) => verdict[k]).map((k) => count(verdict[k]) + " " + k));
     const [kind, title, about] = {
       whole: ["good", "Whole", "The checkpoint matches the " + model.arch + " architecture: nothing is missing, changed or extra."],
       gaps: ["bad", count(verdict.gaps, "gap"), "The checkpoint does not match the " + model.arch + " architecture" + (kinds ? ": " + kinds + "." : ".")],
@@ -62,13 +59,14 @@
     e.append(
       el("div", { class: "verdict " + shown, role: "status" }, el("strong", {}, title), el("span", {}, about),
         also.length ? el("span", {}, "Also: " + wreg.list(also) + ".") : ""),
-      facts([["Parameters", wreg.params(model.params)], ["Tensors", count(model.tensors)], ["Size", size(model.bytes)],
+      facts([["Parameters", wreg.params(model.params)], ["Tensors", count(model.tensors)], ["Size", size(model.bytes) + (model.shards > 1 ? " in " + count(model.shards) + " shards" : "")],
         ["Bits a weight", model.bits ? Number(model.bits.toFixed(2)) : null], ["Layers", model.layers ? count(model.layers) : null], ["Experts", model.experts ? count(model.experts) : null],
         ["At 4 bits", model.at_4_bits && "≈ " + size(model.at_4_bits.bytes)], ["Greatest value", values && value(values.absmax)]]),
       el("div", { class: "columns" },
         el("div", {}, el("h3", {}, "What was checked"), el("ul", { class: "checks" }, checks.map(([k, name, what]) =>
           el("li", { class: k }, el("span", { class: "mark", role: "img", "aria-label": { good: "passed", bad: "failed", none: "not checked" }[k] }, { good: "✓", bad: "✗", none: "–" }[k]), el("span", {}, name), el("span", { class: "soft" }, what))))),
         el("div", { class: "figures" }, wreg.shares("Dtypes", model.dtypes), wreg.shares("Components", model.components))));
+    if (verdict.note) e.querySelector(".verdict").append(el("span", {}, sentence(verdict.note)));
     if (verdict.next && verdict.next.length) e.append(el("p", { class: "next no-print" }, "Next: ", verdict.next.map((n) => command(n))));
   }
 
@@ -166,10 +164,10 @@
       { name: "Result", of: (c) => el("span", { class: "badge " + (c.result === "pass" ? "good" : "bad") }, c.result) },
       { name: "Expected", of: (c) => c.expected }, { name: "", of: (c) => c.message }], data.checks, "Checks"));
   }
-  if (data.findings.length) {
+  if (model.findings.length) {
     section("findings", "Findings", "wreg lint " + word(model.root), wreg.table([
       { name: "Rule", of: (f) => el("span", { class: "badge " + (f.note ? "" : "bad") }, f.rule) },
-      { name: "Where", of: (f) => wreg.path(f.where) }, { name: "What", of: (f) => f.message }], data.findings, "Findings"),
+      { name: "Where", of: (f) => wreg.path(f.tensor || f.file || "") }, { name: "What", of: (f) => f.message }], model.findings, "Findings"),
       more(left.findings, "wreg lint " + word(model.root)));
   }
 
