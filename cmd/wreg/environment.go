@@ -5,7 +5,8 @@ package main
 var environment = []struct{ name, about string }{
 	{"WREG_REGISTRY", "the registry's file, where --registry is not given"},
 	{"WREG_MODEL", "the model that query, explain and shell ask where neither the query nor --model names one"},
-	{"XDG_DATA_HOME", "the folder of data: the registry is wreg/registry.db in it (default ~/.local/share)"},
+	{"XDG_DATA_HOME", "the folder of data: the registry is wreg/registry.db in it (default ~/.local/share, on Windows LOCALAPPDATA)"},
+	{"LOCALAPPDATA", "on Windows: the folder of data, where XDG_DATA_HOME is not set"},
 	{"HOME", "the home folder; on Windows USERPROFILE"},
 	{"WREG_DEVICE", "where exports compute, where --device is not given: auto, cpu or metal"},
 	{"WREG_REQUIRE_DEVICE", "cpu or metal: anything else that would be picked is an error"},

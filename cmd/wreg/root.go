@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -84,12 +85,12 @@ that the consumer needs.`,
   wreg ingest ./hunyuan
   wreg query 'missing mlp.switch_mlp.* where layer<64'
   wreg export hunyuan --target mlx --out ./hunyuan-mlx`,
-		Version:       version,
+		Version:       builtFrom(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	f := c.PersistentFlags()
-	f.StringVar(&a.registry, "registry", "", "registry `FILE` (default $WREG_REGISTRY, else $XDG_DATA_HOME/wreg/registry.db)")
+	f.StringVar(&a.registry, "registry", "", "registry `FILE` (default $WREG_REGISTRY, else wreg/registry.db in the folder of data: wreg help environment)")
 	f.StringVar(&a.format, "format", "auto", "how to print: json, csv and others that wreg help formats lists; auto is a table on a terminal, else tsv")
 	f.BoolVar(&a.json, "json", false, "short for --format json")
 	f.BoolVar(&a.quiet, "quiet", false, "print errors only")
@@ -275,9 +276,14 @@ func (a *app) registryPath() (string, error) {
 }
 
 // dataFolder is wreg's in the user's folder of data.
-func dataFolder() (string, error) {
+func dataFolder() (string, error) { return dataFolderOn(runtime.GOOS) }
+
+func dataFolderOn(system string) (string, error) {
 	data := os.Getenv("XDG_DATA_HOME")
-	if !filepath.IsAbs(data) { // the specification says to ignore relative ones
+	if !filepath.IsAbs(data) && system == "windows" { // the specification says to ignore relative ones
+		data = os.Getenv("LOCALAPPDATA")
+	}
+	if !filepath.IsAbs(data) {
 		home, err := os.UserHomeDir()
 		if err != nil {
 			return "", err

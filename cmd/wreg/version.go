@@ -3,6 +3,7 @@ package main
 import (
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -23,6 +24,37 @@ the commit, its date, and whether files differed from it.`,
 			return a.printObject(about)
 		},
 	}
+}
+
+// builtFrom is versionLine of this binary.
+func builtFrom() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return versionLine(info)
+	}
+	return version
+}
+
+// versionLine is the version, with the commit it was built from and its date where the go
+// command recorded them.
+func versionLine(info *debug.BuildInfo) string {
+	said := map[string]string{}
+	for _, f := range origin(info) {
+		if text, ok := f.value.(string); ok {
+			said[f.name] = text
+		}
+		if f.value == true {
+			said[f.name] = " and changes"
+		}
+	}
+	commit, date := said["commit"], said["date"]
+	if commit == "" {
+		return version
+	}
+	line := version + " (" + commit[:min(len(commit), 12)] + said["dirty"]
+	if day, _, ok := strings.Cut(date, "T"); ok {
+		line += ", " + day
+	}
+	return line + ")"
 }
 
 // origin is what the go command recorded of the sources; what it did not, as for a
