@@ -197,7 +197,7 @@ func (s *Shell) query(ctx context.Context, text string) error {
 		s.Say("%s", found(a))
 		return nil
 	}
-	if yes, err := s.confirm(found(a) + ". Run that? [Y/n] "); err != nil || !yes {
+	if yes, err := Confirm(s.In, s.Out, found(a)+". Run that? [Y/n] ", true); err != nil || !yes {
 		return err
 	}
 	return s.query(ctx, a.Wider)
@@ -235,12 +235,13 @@ func (s *Shell) answer(ctx context.Context, text string) (a Answer, err error) {
 	return a, nil
 }
 
-// confirm asks a question whose answer is yes unless it is another.
-func (s *Shell) confirm(question string) (bool, error) {
-	fmt.Fprint(s.Out, question)
+// Confirm asks a question, and takes an empty answer for the default. No answer at all is
+// no.
+func Confirm(in io.Reader, out io.Writer, question string, byDefault bool) (bool, error) {
+	fmt.Fprint(out, question)
 	var answer []byte
 	for b := make([]byte, 1); ; { // no byte more than the line: the rest is the next one's
-		n, err := s.In.Read(b)
+		n, err := in.Read(b)
 		if n == 1 && b[0] != '\n' && len(answer) < maxLine {
 			answer = append(answer, b[0])
 			continue
@@ -249,7 +250,7 @@ func (s *Shell) confirm(question string) (bool, error) {
 			return false, err
 		}
 		text := strings.ToLower(strings.TrimSpace(string(answer)))
-		return n == 1 && (text == "" || text == "y" || text == "yes"), nil
+		return n == 1 && (text == "" && byDefault || text == "y" || text == "yes"), nil
 	}
 }
 

@@ -337,3 +337,51 @@ func TestBashCompletesInQuotes(t *testing.T) {
 		}
 	}
 }
+
+// On a terminal rm says what goes and asks; without a clear yes nothing goes.
+func TestRemoveAsks(t *testing.T) {
+	twoModels(t)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	models := func() string {
+		var out strings.Builder
+		if got := run(t.Context(), []string{"query", "find * in * group by model", "--format", "tsv"}, strings.NewReader(""), &out, &out); got != exitFine {
+			t.Fatal(out.String())
+		}
+		return out.String()
+	}
+	if got := run(t.Context(), []string{"ingest", "hy", "--rehash", "--quiet", "--name", "hy"}, strings.NewReader(""), io.Discard, io.Discard); got != exitFine {
+		t.Fatal(got)
+	}
+	before := models()
+	for _, answer := range []string{"\r", "n\r", "nonsense\r", "\x04"} {
+		d := converse(t, exe, "rm", "hy", "ll@1")
+		d.expect("hy@1: 94 tensors, 819 KiB in ")
+		d.expect("ll@1: 21 tensors")
+		d.expect("? [y/N] ")
+		d.send(answer)
+		d.expect("nothing was removed")
+		if got := d.status(); got != exitFine || models() != before {
+			t.Errorf("%q: exit status %d, %s", answer, got, models())
+		}
+	}
+	d := converse(t, exe, "rm", "nosuch", "hy")
+	d.expect("nosuch")
+	if got := d.status(); got != exitTrouble || models() != before {
+		t.Errorf("exit status %d, %s", got, models())
+	}
+	d = converse(t, exe, "rm", "hy")
+	d.expect("? [y/N] ")
+	d.send("y\r")
+	d.expect("hy@1: removed")
+	if got := d.status(); got != exitFine || strings.Contains(models(), "hy") {
+		t.Errorf("exit status %d, %s", got, models())
+	}
+	d = converse(t, exe, "rm", "ll", "-y")
+	d.expect("ll: removed")
+	if got := d.status(); got != exitFine {
+		t.Errorf("exit status %d", got)
+	}
+}
