@@ -22,7 +22,7 @@
   const more = (n, line) => n ? el("p", { class: "soft" }, "and " + count(n) + " more: ", command(line)) : null;
   const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter(([, v]) => v !== undefined && v !== null && v !== "")
     .map(([name, v]) => el("div", {}, el("dt", {}, name), el("dd", {}, v))));
-  const sentence = (s) => /^[a-z]+ /.test(s) ? s[0].toUpperCase() + s.slice(1) + "." : s; // a name stays as it is
+  const sentence = (s) => /^[a-z]+ /.test(s) ? s[0].toUpperCase() + s.slice(1) : s; // a name stays as it is
   const words = (list) => list.filter(Boolean).join(" · ");
 
   const failed = data.checks.filter((c) => c.result !== "pass").length;
@@ -77,7 +77,7 @@
   {
     const e = section("map", "Map", known && "wreg coverage " + ref);
     if (cover && cover.rows.length) {
-      e.append(el("p", { class: "soft" }, cover.note || "Layers from left to right, components from top to bottom" + (known ? "." : ": what is there. Nothing says what should be.")));
+      e.append(el("p", { class: "soft" }, (cover.note && sentence(cover.note)) || "Layers from left to right, components from top to bottom" + (known ? "." : ": what is there. Nothing says what should be.")));
       wreg.map(e, cover, { labels: known ? {} : { there: "there", hollow: "none" }, dtypes: model.dtypes.map((d) => d.name),
         pick: (row, layer) => table && table.find((layer === null ? "" : "layer=" + layer + " ") + row.component) });
     } else {
