@@ -23,6 +23,7 @@
   const facts = (pairs) => el("dl", { class: "facts" }, pairs.filter(([, v]) => v !== undefined && v !== null && v !== "")
     .map(([name, v]) => el("div", {}, el("dt", {}, name), el("dd", {}, v))));
   const sentence = (s) => /^[a-z]+ /.test(s) ? s[0].toUpperCase() + s.slice(1) : s; // a name stays as it is
+  const plain = (s) => !/[\\'"]/.test(s); // else it is shown otherwise than one would type it
   const words = (list) => list.filter(Boolean).join(" · ");
 
   const failed = data.checks.filter((c) => c.result !== "pass").length;
@@ -140,7 +141,7 @@
         const shown = ranges.more_bits.slice(0, 8);
         e.append(el("h3", {}, "What may deserve more bits"), el("p", { class: "soft" }, "Modules that reach much further in one layer than in those beside it, and the option of wreg export -q for each."),
           wreg.table([{ name: "Module", of: (m) => wreg.path(m.module) }, { name: "Absmax", num: true, of: (m) => value(m.absmax) }, { name: "Beside it", num: true, of: (m) => value(m.beside) },
-            { name: "Times", num: true, of: (m) => Number(m.times.toPrecision(2)) }, { name: "Option", of: (m) => el("code", {}, "--q-override " + word(m.q_override)) }], shown, "More bits"),
+            { name: "Times", num: true, of: (m) => Number(m.times.toPrecision(2)) }, { name: "Option", of: (m) => plain(m.q_override) && el("code", {}, "--q-override " + word(m.q_override)) }], shown, "More bits"),
           more(ranges.more_bits.length - shown.length, "wreg stats " + ref));
       }
     } else if (data.ranges_fault) e.append(el("p", { class: "soft" }, "There are no plots: " + data.ranges_fault));
@@ -165,10 +166,10 @@
       { name: "Expected", of: (c) => c.expected }, { name: "", of: (c) => c.message }], data.checks, "Checks"));
   }
   if (model.findings.length) {
-    section("findings", "Findings", "wreg lint " + word(model.root), wreg.table([
+    section("findings", "Findings", plain(model.root) && "wreg lint " + word(model.root), wreg.table([
       { name: "Rule", of: (f) => el("span", { class: "badge " + (f.note ? "" : "bad") }, f.rule) },
       { name: "Where", of: (f) => wreg.path(f.tensor || f.file || "") }, { name: "What", of: (f) => f.message }], model.findings, "Findings"),
-      more(left.findings, "wreg lint " + word(model.root)));
+      more(left.findings, "wreg show " + ref + " --json"));
   }
 
   // Where it comes from.
