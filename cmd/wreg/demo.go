@@ -100,7 +100,7 @@ func (a *app) demoStep(ctx context.Context, dir string, s demoStep) error {
 	fmt.Fprintf(a.out, "$ wreg %s\n", shellLine(args))
 	// The first global flags are those of the demo; table, for people.
 	args = append([]string{"--registry", filepath.Join(dir, "registry.db"), "--format", "table"}, args...)
-	one := &app{in: a.in, out: a.out, err: a.out}
+	one := &app{in: a.in, out: a.out, err: a.out, noPager: true}
 	err := one.execute(ctx, args)
 	if ctx.Err() != nil {
 		return ctx.Err()

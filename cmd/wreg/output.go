@@ -88,7 +88,7 @@ func (a *app) print(rep *report) error {
 		if format == "md" {
 			return printMarkdown(a.out, rep)
 		}
-		return a.printTable(rep)
+		return a.paged(func(a *app) error { return a.printTable(rep) })
 	case "tsv":
 		return printTSV(a.out, rep)
 	case "csv":
@@ -108,12 +108,14 @@ func (a *app) print(rep *report) error {
 
 // printLines prints what is drawn for people.
 func (a *app) printLines(draw drawing) error {
-	for _, l := range draw(viewtext.Options{Width: terminalWidth(a.out), Colours: colourful(a.out)}) {
-		if _, err := fmt.Fprintln(a.out, l); err != nil {
-			return err
+	return a.paged(func(a *app) error {
+		for _, l := range draw(viewtext.Options{Width: terminalWidth(a.out), Colours: colourful(a.out)}) {
+			if _, err := fmt.Fprintln(a.out, l); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // conclude prints a report and says in a sentence, where there is one, what it comes

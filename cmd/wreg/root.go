@@ -48,6 +48,7 @@ type app struct {
 	format   string
 	json     bool
 	quiet    bool
+	noPager  bool
 }
 
 // run executes one command line and gives its exit status.
@@ -94,6 +95,7 @@ that the consumer needs.`,
 	f.StringVar(&a.format, "format", "auto", "how to print: json, csv and others that wreg help formats lists; auto is a table on a terminal, else tsv")
 	f.BoolVar(&a.json, "json", false, "short for --format json")
 	f.BoolVar(&a.quiet, "quiet", false, "print errors only")
+	f.BoolVar(&a.noPager, "no-pager", false, "print long answers on a terminal without $WREG_PAGER, $PAGER or less")
 	c.PersistentPreRunE = func(c *cobra.Command, args []string) error { // before anything is done
 		boundMemory()
 		if err := excluded(c); err != nil {
@@ -370,8 +372,8 @@ func tell(w io.Writer, text string) {
 }
 
 func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
+	f := fileOf(w)
+	return f != nil && term.IsTerminal(int(f.Fd()))
 }
 
 // must is for calls that fail only when the program itself is wrong.

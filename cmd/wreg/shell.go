@@ -166,6 +166,9 @@ func (a *app) commandOfShell(ctx context.Context, words []string, s shell.Settin
 	if a.quiet {
 		args = append(args, "--quiet")
 	}
+	if a.noPager {
+		args = append(args, "--no-pager")
+	}
 	err := (&app{in: a.in, out: a.out, err: a.err}).execute(ctx, args)
 	if errors.Is(err, errFindings) {
 		return nil

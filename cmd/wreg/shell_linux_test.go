@@ -385,3 +385,53 @@ func TestRemoveAsks(t *testing.T) {
 		t.Errorf("exit status %d", got)
 	}
 }
+
+// What is longer than the terminal goes through the pager, nothing else does.
+func TestPager(t *testing.T) {
+	twoModels(t)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := []string{"query", "find * in hy", "--expand"}
+	for _, c := range []struct {
+		name, pager, own string
+		args             []string
+		paged            bool
+		shown            string
+	}{
+		{"long", "cat > 'pa ged'", "-", long, true, ""},
+		{"own pager", "false", "cat > 'pa ged'", long, true, ""},
+		{"none", "cat > 'pa ged'", "", long, false, "model.norm.weight"},
+		{"cat", "cat", "-", long, false, "model.norm.weight"},
+		{"not there", "nosuchpager", "-", long, false, "model.norm.weight"},
+		{"short", "cat > 'pa ged'", "-", []string{"ls"}, false, "hy@1"},
+		{"flag", "cat > 'pa ged'", "-", append([]string{"--no-pager"}, long...), false, "model.norm.weight"},
+		{"data", "cat > 'pa ged'", "-", append([]string{"--format", "tsv"}, long...), false, "model.norm.weight"},
+		{"help", "cat > 'pa ged'", "-", []string{"help", "query"}, true, ""},
+		{"left early", "head -n 1", "-", long, false, "path"},
+	} {
+		os.Remove("pa ged")
+		t.Setenv("PAGER", c.pager)
+		t.Setenv("WREG_PAGER", c.own)
+		if c.own == "-" {
+			os.Unsetenv("WREG_PAGER")
+		}
+		d := converse(t, exe, c.args...)
+		if c.shown != "" {
+			d.expect(c.shown)
+		}
+		if got := d.status(); got != exitFine {
+			t.Errorf("%s: exit status %d", c.name, got)
+		}
+		text, err := os.ReadFile("pa ged")
+		if (err == nil) != c.paged || c.paged && bytes.Count(text, []byte("\n")) < 24 {
+			t.Errorf("%s: paged: %v, %d bytes", c.name, err, len(text))
+		}
+		for line := range strings.Lines(escapes.ReplaceAllString(string(text), "")) {
+			if columnsOf(strings.TrimSuffix(line, "\n")) > 80 && !strings.HasPrefix(line, "    ") {
+				t.Errorf("%s: %q", c.name, line)
+			}
+		}
+	}
+}

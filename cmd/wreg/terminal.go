@@ -14,8 +14,8 @@ import (
 
 // terminalWidth is how many columns the terminal w has; 0 when w is none, or does not say.
 func terminalWidth(w any) int {
-	f, ok := w.(*os.File)
-	if !ok || !isTerminal(w) {
+	f := fileOf(w)
+	if f == nil || !isTerminal(w) {
 		return 0
 	}
 	width, _, err := term.GetSize(int(f.Fd()))

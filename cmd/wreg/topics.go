@@ -188,7 +188,7 @@ func (a *app) showTopic(t topic) error {
 	if a.json || a.format != "auto" {
 		return a.print(t.report())
 	}
-	return t.print(a.out, helpWidth(a.out))
+	return a.paged(func(a *app) error { return t.print(a.out, helpWidth(a.out)) })
 }
 
 // topicList ends the root's help.
