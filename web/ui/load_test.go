@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -104,6 +105,7 @@ func TestSnapshots(t *testing.T) {
 	const more = 8
 	stop := make(chan struct{})
 	var readers sync.WaitGroup
+	var pages atomic.Int64
 	counts := regexp.MustCompile(`, (\d+) revisions`)
 	for range 2 * maxAtOnce {
 		readers.Go(func() {
@@ -128,15 +130,57 @@ func TestSnapshots(t *testing.T) {
 					return
 				}
 				last = n
+				pages.Add(1)
 			}
 		})
 	}
 	for i := range more { // opens, waits for the lock and writes, as another process would
+		for seen := pages.Load(); pages.Load() < seen+4*maxAtOnce && !t.Failed(); {
+			runtime.Gosched()
+		}
 		put(t, path, registry.Revision{Model: "hy", Config: config, Root: fmt.Sprint("/models/", i)}, list)
 	}
 	close(stop)
 	readers.Wait()
 	r.want("/", fmt.Sprintf("%d revisions", more+1))
+}
+
+// Pages that follow each other without a gap do not keep a writer out: after a while who comes
+// waits until all others are gone and a writer had time to look.
+func TestWriterGetsIn(t *testing.T) {
+	path := small(t)
+	s := &store{path: path, patience: patience}
+	first, err := s.borrow(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.since = first.since.Add(-maxHeld)
+	second, err := s.borrow(t.Context()) // the last that is let in
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.borrow(gone); !errors.Is(err, context.Canceled) {
+		t.Fatalf("the third is let in, and a writer never: %v", err)
+	}
+	if err := errors.Join(s.giveBack(first), s.giveBack(second)); err != nil {
+		t.Fatal(err)
+	}
+	w, err := registry.Open(path, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	third, err := s.borrow(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.giveBack(third); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // A registry that is being written gives a page that asks again, and those who waited for the
@@ -174,14 +218,19 @@ func TestLocked(t *testing.T) {
 func TestRemembered(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "registry.db")
 	config, list := checkpoint(t, "hunyuan")
-	put(t, path, registry.Revision{Model: "hy", Config: config}, without(list, "layers.3.mlp.experts.2.up_proj"))
+	lost := "layers.3.mlp.experts.2.up_proj"
+	other := slices.Clone(list) // as many tensors of as many bytes, one of them under a wrong name
+	for i := range other {
+		other[i].Path = strings.Replace(other[i].Path, lost, "layers.3.mlp.experts.2.upp_proj", 1)
+	}
+	put(t, path, registry.Revision{Model: "hy", Config: config}, other)
 	r := serve(t, path)
-	if page := r.want("/model/hy@1", "1 gap"); strings.Contains(page, "other@1") {
+	if page := r.want("/model/hy@1", " gap"); strings.Contains(page, "other@1") {
 		t.Error("a model that is not there is named")
 	}
-	r.want("/part/model/hy@1", "1 gap")
+	r.want("/part/model/hy@1", " gap")
 	put(t, path, registry.Revision{Model: "other", Config: config}, list)
-	r.want("/model/hy@1", "other@1 has one")
+	r.want("/model/hy@1", "as other@1 has here")
 	reg, err := registry.Open(path, registry.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +241,7 @@ func TestRemembered(t *testing.T) {
 	if err := reg.Close(); err != nil {
 		t.Fatal(err)
 	}
-	put(t, path, registry.Revision{Model: "hy", Config: config, Root: "/elsewhere"}, list)
+	put(t, path, registry.Revision{Model: "hy", Config: config, Created: time.Unix(1_800_000_000, 0)}, list)
 	r.want("/part/model/hy@1", "whole")
 }
 

@@ -92,7 +92,10 @@ func put(t testing.TB, path string, v registry.Revision, list []tensor.Info) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	v.Hashed, v.Created = true, time.Unix(1_700_000_000+int64(len(v.Model)), 0)
+	v.Hashed = true
+	if v.Created.IsZero() {
+		v.Created = time.Unix(1_700_000_000+int64(len(v.Model)), 0)
+	}
 	if v.Root == "" {
 		v.Root = "/models/" + v.Model
 	}
@@ -127,7 +130,7 @@ func small(t testing.TB) (path string) {
 	for i, name := range hostile {
 		evil = append(evil, tensor.Info{Path: name, DType: tensor.F32, Shape: tensor.Shape{2}, Bytes: 8, Offset: int64(8 * i)})
 	}
-	put(t, path, registry.Revision{Model: "evil", Root: "/models/<b>"}, hashed(evil))
+	put(t, path, registry.Revision{Model: "evil", Root: "/models/<b>\u202e", Tool: "<b>"}, hashed(evil))
 	return path
 }
 

@@ -90,6 +90,13 @@
     $("q").removeAttribute("aria-activedescendant");
   }
 
+  // cancel forgets what is still asked for: what comes late would lie over another page.
+  function cancel() {
+    clearTimeout(hints.timer);
+    hints.request?.abort();
+    close();
+  }
+
   async function suggest() {
     const q = $("q"), text = q.value.slice(0, q.selectionStart);
     hints.request?.abort();
@@ -99,7 +106,7 @@
       const url = "/complete?" + new URLSearchParams({ q: text, model });
       const answer = await fetch(url, { signal: request.signal, credentials: "same-origin" });
       const list = answer.ok ? await answer.json() : [];
-      if (request.signal.aborted || document.activeElement !== q) return;
+      if (request.signal.aborted || document.activeElement !== q) return; // q may be of a page that is gone
       show(text, list.filter((s) => s.text !== text));
     } catch { /* aborted, or the server has ended: typing goes on */ }
   }
@@ -136,11 +143,12 @@
     clearTimeout(hints.timer);
     hints.timer = setTimeout(suggest, 60);
   });
-  document.addEventListener("focusout", (e) => { if (e.target.id === "q") close(); });
+  document.addEventListener("focusout", (e) => { if (e.target.id === "q") cancel(); });
+  document.addEventListener("submit", cancel);
   document.addEventListener("keydown", (e) => {
     if (e.target.id !== "q") return;
     if (e.key === "Escape") {
-      if (hints.list.length) { close(); e.preventDefault(); } else e.target.blur();
+      if (hints.list.length) { cancel(); e.preventDefault(); } else e.target.blur();
       return;
     }
     if (e.key === "ArrowDown" && !hints.list.length) { suggest(); e.preventDefault(); return; }
@@ -149,7 +157,7 @@
       case "ArrowDown": choose(hints.at + 1); break;
       case "ArrowUp": choose(hints.at < 0 ? hints.list.length - 1 : hints.at - 1); break;
       case "Tab": if (e.shiftKey) return; take(Math.max(hints.at, 0)); break;
-      case "Enter": if (hints.at < 0) { close(); return; } take(hints.at); break;
+      case "Enter": if (hints.at < 0) { cancel(); return; } take(hints.at); break;
       default: return;
     }
     e.preventDefault();
