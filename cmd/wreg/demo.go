@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,17 +71,17 @@ func (a *app) demo(ctx context.Context, keep bool) (err error) {
 		return err
 	}
 	if keep {
-		defer fmt.Fprintf(a.out, "\nEverything is in %s; wreg --registry %s ls shows it.\n", dir, filepath.Join(dir, "registry.db"))
+		defer tell(a.out, fmt.Sprintf("\nEverything is in %s; wreg --registry %s ls shows it.", dir, filepath.Join(dir, "registry.db")))
 	} else {
 		defer func() {
 			err = errors.Join(err, os.RemoveAll(dir))
-			fmt.Fprintf(a.out, "\nAll of it was in %s, which is removed again (--keep leaves it).\n", dir)
+			tell(a.out, fmt.Sprintf("\nAll of it was in %s, which is removed again (--keep leaves it).", dir))
 		}()
 	}
 	start := time.Now()
 	for _, s := range demoSteps {
 		if s.say != "" {
-			fmt.Fprintf(a.out, "\n%s\n", s.say)
+			tell(a.out, "\n"+s.say)
 		}
 		if err := a.demoStep(ctx, dir, s); err != nil {
 			return err
@@ -97,7 +98,7 @@ func (a *app) demoStep(ctx context.Context, dir string, s demoStep) error {
 	for i, w := range s.args {
 		args[i] = strings.Replace(w, "DIR", dir, 1)
 	}
-	fmt.Fprintf(a.out, "$ wreg %s\n", shellLine(args))
+	fmt.Fprintln(a.out, continued("$ wreg "+shellLine(args), terminalWidth(a.out)))
 	// The first global flags are those of the demo; table, for people.
 	args = append([]string{"--registry", filepath.Join(dir, "registry.db"), "--format", "table"}, args...)
 	one := &app{in: a.in, out: a.out, err: a.out, noPager: true}
@@ -109,6 +110,20 @@ func (a *app) demoStep(ctx context.Context, dir string, s demoStep) error {
 		return fmt.Errorf("demo: wreg %s ended with exit status %d, not %d", shellLine(s.args), got, s.want)
 	}
 	return nil
+}
+
+// continued breaks a command between its words so that it fits width columns and can still
+// be pasted.
+func continued(line string, width int) string {
+	const more = " \\"
+	if width <= 0 || columnsOf(line) <= width || slices.ContainsFunc(strings.Fields(line), func(w string) bool { return columnsOf(w) > width-len("  ")-len(more) }) {
+		return line
+	}
+	lines := breakLine(line, width-len(more), 2)
+	if slices.ContainsFunc(lines, func(l string) bool { return strings.Count(l, "'")%2 > 0 }) {
+		return line // a quoted word cannot be broken
+	}
+	return strings.Join(lines, more+"\n")
 }
 
 // shellLine quotes words as a shell needs them.

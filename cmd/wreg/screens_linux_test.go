@@ -63,6 +63,9 @@ func TestScreens(t *testing.T) {
 			{"missing", []string{"query", "missing mlp.switch_mlp.* in hunyuan"}},
 			{"dry-run", []string{"export", "hunyuan", "--out", "out", "--dry-run", "-j", "2"}},
 			{"dry-run-4bit", []string{"export", "hunyuan", "--out", "out", "--dry-run", "-j", "2", "-q"}},
+			{"stats", []string{"stats", "hunyuan"}},
+			{"diff", []string{"diff", "hunyuan", "hunyuan-4bit"}},
+			{"query-error", []string{"query", "find model.layers.0.self_attn.q_proj.weight, model.layers.0.self_attn.k_proj.weight in hunyuan where layr > 3"}},
 			{"refused", []string{"export", fmt.Sprint("holes", columns), "--out", "out"}},
 		} {
 			slave, read := terminal(t, columns)
