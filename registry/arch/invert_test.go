@@ -2,9 +2,12 @@ package arch_test
 
 import (
 	"bytes"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
+	"wreg/registry/arch"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -123,5 +126,46 @@ func TestInvert(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Codes whose last axis a step turns do not go back as they are: a wrong shape would be
+// written of them.
+func TestInvertTurnedCodes(t *testing.T) {
+	text, err := os.ReadFile("archs/gpt_oss.arch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	let := regexp.MustCompile(`let packed = .*`)
+	if !let.Match(text) {
+		t.Fatal("gpt_oss.arch says otherwise which experts are turned: the test needs another file")
+	}
+	turned, err := arch.Parse("turned.arch", string(let.ReplaceAll(text, []byte("let packed = false"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := goldens(t)["gpt_oss"]
+	_, config, r := resolve(t, c, c.Source)
+	var list []tensor.Info
+	for _, target := range r.Targets {
+		list = append(list, tensor.Info{Path: target.Path, DType: target.Make.DType, Shape: target.Make.Shape})
+	}
+	back, err := turned.Invert(t.Context(), config, newSource(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for _, g := range back.Gaps {
+		if strings.Contains(g.Reason, "is quantized: dequantize it first") {
+			refused++
+		}
+	}
+	for _, target := range back.Targets {
+		if target.Make != nil && strings.Contains(target.Path, "_proj_") && target.Make.DType == tensor.U8 {
+			t.Errorf("%s is made, %v", target.Path, target.Make.Shape)
+		}
+	}
+	if refused == 0 {
+		t.Errorf("nothing is refused: %v", back.Gaps)
 	}
 }

@@ -138,6 +138,9 @@ func (v *inverter) packedBack(it *declare.Output, m *declare.TensorExpr, weight 
 	if c == nil {
 		return false
 	}
+	if !v.keepsLast(m) { // a turned weight has no codes of its own
+		return false
+	}
 	for _, path := range paths {
 		logical := v.shapes[v.hfName(path)]
 		if len(logical) == 0 {
@@ -160,6 +163,23 @@ func (v *inverter) packedBack(it *declare.Output, m *declare.TensorExpr, weight 
 	}
 	for _, path := range paths {
 		v.packers[v.hfName(path)] = packer{c, path}
+	}
+	return true
+}
+
+// keepsLast reports that no step of an expression touches the last axis, along which
+// codes are packed.
+func (v *inverter) keepsLast(m *declare.TensorExpr) bool {
+	if m.Op != op.Load && m.Op != declare.Each {
+		shape, err := v.shapeOf(m.In[0])
+		if err != nil || !m.KeepsLast(len(shape)) {
+			return false
+		}
+	}
+	for _, x := range m.In {
+		if !v.keepsLast(x) {
+			return false
+		}
 	}
 	return true
 }
