@@ -2,11 +2,13 @@ package view
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
+	"wreg/registry/tensor"
 	"wreg/view/measure"
 )
 
@@ -156,10 +158,35 @@ func Compare(ctx context.Context, s *registry.Snapshot, a, b *registry.Revision,
 			c.Bytes += readOf(c.a, p.a) + readOf(c.b, p.b)
 		}
 	}
+	if found.Mapped {
+		c.dropped(c.a, c.b)
+		c.dropped(c.b, c.a)
+	}
 	c.gaps(found.Gaps, found.Unlike, covered)
 	c.Differs = len(found.Gaps) > 0 || len(found.Unlike) > 0
 	c.settle()
 	return c, nil
+}
+
+// dropped notes what a side has that layout mlx leaves out on purpose, and the other side
+// does not have: it is not compared.
+func (c *Comparison) dropped(x, other *side) {
+	if x.res == nil {
+		return
+	}
+	var paths []string
+	for _, d := range x.res.Drops {
+		if _, both := other.recorded.Find(d.Path); !both {
+			paths = append(paths, d.Path)
+		}
+	}
+	if len(paths) > 0 {
+		more := ""
+		if len(paths) > 1 {
+			more = " …"
+		}
+		c.Notes = append(c.Notes, fmt.Sprintf("%s of %s left out by layout mlx on purpose, not compared: %s%s", tensor.Count(len(paths), "tensor"), x.revision.Ref(), paths[0], more))
+	}
 }
 
 func among(list []string) map[string]bool {

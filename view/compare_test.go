@@ -376,3 +376,17 @@ func TestCompareUnhashed(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What layout mlx leaves out on purpose is said to be left out.
+func TestCompareDropped(t *testing.T) {
+	b := newBench(t)
+	b.write("vision", "qwen2_vl", nil)
+	b.ingest("vision", false)
+	b.export("vision", "vision-mlx", export.Options{})
+	c := b.compare("vision", "vision-mlx", false, measure.Options{})
+	if c.Differs || !slices.ContainsFunc(c.Notes, func(n string) bool {
+		return strings.HasPrefix(n, "19 tensors of vision@1 left out by layout mlx on purpose, not compared: visual.")
+	}) {
+		t.Errorf("%v %q", c.Differs, c.Notes)
+	}
+}
