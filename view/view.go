@@ -3,8 +3,8 @@
 // values, and how two models differ. The command line, the report and the browser
 // show the same data, so that no two screens give two answers.
 //
-// Most users need Of (one revision at a glance), Coverage (the map), Ranges and
-// Compare. Everything here marshals to JSON, and that JSON is what --json prints.
+// Most users need Of (one revision at a glance), Brief (the same as an ingest knows it),
+// Coverage and Experts (the map), Ranges and Compare. Everything here marshals to JSON, and that JSON is what --json prints.
 //
 // Invariants: only the registry is read, unless a caller hands over bytes; whether
 // a model is whole is what arch.Resolve says, as for query gaps and export; what was
