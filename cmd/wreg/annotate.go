@@ -148,7 +148,7 @@ func printGitHub(w io.Writer, rep *report) error {
 		}
 		where := "title=" + property.Replace(f.Rule)
 		if file, _ := f.file(root); file != "" {
-			where = "file=" + property.Replace(file) + "," + where
+			where = "file=" + property.Replace(escape(file)) + "," + where
 		}
 		if _, err := fmt.Fprintf(w, "::error %s::%s\n", where, data.Replace(f.Message)); err != nil {
 			return err

@@ -165,7 +165,7 @@ func TestErrorsNameTheFolder(t *testing.T) {
 	}
 	for _, args := range [][]string{{"coverage", "a"}, {"arch", "show", "a"}} {
 		out.Reset()
-		if got := run(t.Context(), args, strings.NewReader(""), &out, &out); got != exitTrouble || !strings.Contains(out.String(), "a@1 has no config.json") {
+		if got := run(t.Context(), args, strings.NewReader(""), &out, &out); got != exitTrouble || !strings.Contains(out.String(), "a@1: no config.json") {
 			t.Errorf("%q: exit status %d, %s", args, got, out.String())
 		}
 	}

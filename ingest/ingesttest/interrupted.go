@@ -9,7 +9,7 @@ import (
 
 // lag is how many more looks at a context a piece of work may take after one that
 // said it is done: the readers of other files look once each.
-const lag = 8
+const lag = 12
 
 // looked is a context that counts how often it is asked whether it is done, and is
 // after so many times, and with it those made of it, whose looks do not count.
