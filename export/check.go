@@ -1,14 +1,11 @@
 package export
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"wreg/export/compute"
@@ -29,7 +26,7 @@ func (p *Plan) check() error {
 	faults = append(faults, p.memory()...)
 	faults = append(faults, several(p.overflow(), "have values that do not fit")...)
 	faults = append(faults, several(p.nonFinite(), "have NaN or infinite values")...)
-	p.casts()
+	p.rounding()
 	p.Disk = slack
 	for _, s := range p.Shards {
 		p.Disk += s.Bytes
@@ -100,29 +97,64 @@ func (p *Plan) overflow() (faults []error) {
 	return faults
 }
 
-// casts says which numbers are rounded: what is proven afterwards is equality with what
-// was rounded, so nothing else shows it.
-func (p *Plan) casts() {
-	type pair struct{ from, to tensor.DType }
-	count := map[pair]int{}
+// rounding says which numbers are rounded, and by what: what is proven afterwards is
+// equality with what was rounded, so nothing else shows it.
+func (p *Plan) rounding() {
+	count := map[string]int{}
+	var order []string
 	for i, t := range p.Tensors {
-		if t.tree.Op != op.Cast || t.quant && i > 0 && p.Tensors[i-1].tree == t.tree {
+		if t.quant && i > 0 && p.Tensors[i-1].tree == t.tree {
 			continue
 		}
-		if from, to := t.tree.In[0].DType, t.tree.DType; to != tensor.F64 && (to != tensor.F32 || from == tensor.F64) {
-			count[pair{from, to}]++
-		}
+		said := map[string]bool{}
+		p.rounded(t.tree, func(how string) {
+			if !said[how] {
+				if said[how] = true; count[how] == 0 {
+					order = append(order, how)
+				}
+				count[how]++
+			}
+		})
 	}
-	asked := "config.json's torch_dtype"
-	if p.o.DType != tensor.Invalid {
-		asked = "--dtype"
-	}
-	for _, at := range slices.SortedFunc(maps.Keys(count), func(a, b pair) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.to, b.to)) }) {
-		n := tensor.Count(count[at], "tensor") + " are"
-		if count[at] == 1 {
-			n = "1 tensor is"
+	for _, how := range order {
+		are := " are "
+		if count[how] == 1 {
+			are = " is "
 		}
-		p.Notes = append(p.Notes, fmt.Sprintf("%s cast from %v to %v, which rounds: %s asks for it", n, at.from, at.to, asked))
+		p.Notes = append(p.Notes, tensor.Count(count[how], "tensor")+are+how)
+	}
+}
+
+// rounded tells what of a tree rounds.
+func (p *Plan) rounded(n *op.Node, tell func(how string)) {
+	for _, in := range n.In {
+		p.rounded(in, tell)
+	}
+	switch n.Op {
+	case op.Cast:
+		from, to := n.In[0].DType, n.DType
+		if to == tensor.F64 || to == tensor.F32 && from != tensor.F64 {
+			return
+		}
+		asked := "the architecture"
+		switch {
+		case to != p.DType:
+		case p.o.DType != tensor.Invalid:
+			asked = "--dtype"
+		default:
+			asked = "config.json's torch_dtype"
+		}
+		tell(fmt.Sprintf("cast from %v to %v, which rounds: %s asks for it", from, to, asked))
+	case op.FP8:
+		tell(fmt.Sprintf("decoded from 8-bit floats and their scales to %v, which rounds", n.DType))
+	case op.Dequantize:
+		tell(fmt.Sprintf("decoded from %d-bit codes to %v, which rounds", n.Axis, n.DType))
+	case op.GGML:
+		tell(fmt.Sprintf("decoded from blocks of %v to %v", n.In[0].DType, n.DType))
+	default:
+		if n.Op.Rounds() || n.Op == op.AWQBias {
+			tell(fmt.Sprintf("computed (%s) and rounded to %v", n.Op, n.DType))
+		}
 	}
 }
 

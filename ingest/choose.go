@@ -121,7 +121,7 @@ func (c *Checkpoint) loadIndex(ctx context.Context, d *folder.Folder, name strin
 		err = fmt.Errorf("%s: %s", name, what)
 	}
 	if err != nil {
-		return nil, refuse(ctx, name, err)
+		return nil, refuse(name, err)
 	}
 	c.files = append(c.files, info)
 	return x, nil

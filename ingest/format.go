@@ -107,9 +107,9 @@ func (e *RefusedError) Unwrap() error { return e.cause }
 
 // refuse says of what is wrong with a file that it is what it holds, and not that it could
 // not be read.
-func refuse(ctx context.Context, name string, err error) error {
+func refuse(name string, err error) error {
 	var system syscall.Errno
-	if _, path := errors.AsType[*fs.PathError](err); err == nil || path || ctx.Err() != nil || errors.As(err, &system) {
+	if _, path := errors.AsType[*fs.PathError](err); err == nil || path || errors.As(err, &system) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return &RefusedError{name, err}
@@ -144,7 +144,7 @@ func (e *RefusedError) first() string {
 
 // read finds out the format of an open file and reads its header.
 func (f *file) read(ctx context.Context) error {
-	return refuse(ctx, f.info.Name, f.readHeader(ctx))
+	return refuse(f.info.Name, f.readHeader(ctx))
 }
 
 func (f *file) readHeader(ctx context.Context) error {

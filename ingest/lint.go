@@ -48,7 +48,7 @@ func Lint(ctx context.Context, path string, o Options) ([]tensor.Finding, error)
 		l.found = slices.Clone(c.Findings())
 	default:
 		files, ok := refusals(err)
-		if !ok {
+		if !ok || ctx.Err() != nil {
 			return nil, err
 		}
 		for _, f := range files {
