@@ -2,19 +2,20 @@
 GO          ?= go
 PYTHON      ?= python3
 VENV        := $(CURDIR)/.venv
+DOCS_VENV   := $(CURDIR)/.cache/docs-venv
 BIN         := $(CURDIR)/bin
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
 FUZZTIME    ?= 10m
 ROUNDS      ?= 200
 
-.PHONY: demo test go-test purego arm64 cxx browser conformance wheel dist size bench lint fuzz torture race build setup clean
+.PHONY: demo test go-test purego arm64 cxx browser conformance wheel docs dist size bench lint fuzz torture race build setup clean
 
 demo:
 	$(GO) run ./cmd/wreg demo
 
 # Everything, from a bare machine with Go and Python 3.
-test: setup lint go-test purego arm64 cxx browser conformance wheel size
+test: setup lint go-test purego arm64 cxx browser conformance wheel docs size
 
 build:
 	$(GO) build -o $(BIN)/wreg ./cmd/wreg
@@ -45,6 +46,11 @@ conformance: build $(VENV)/ready
 # What a new user does with nothing but Python: pip install, the demo, a query.
 wheel: build
 	WREG=$(BIN)/wreg $(PYTHON) -B -m unittest discover -s python
+
+# The documentation as a site, in out/site. A link that leads nowhere is an error, and so is a page that loads from another host.
+docs: $(DOCS_VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	@! grep -rnoE '<(script|link|img|iframe|source)[^>]* (src|href)="?(https?:)?//[^ >]*|url\("?(https?:)?//[^)]*' out/site --include='*.html' --include='*.css'
 
 # How large the binary is, and what of it is whose.
 size:
@@ -90,6 +96,12 @@ $(VENV)/ready: conformance/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r conformance/requirements.txt
 	touch $@
 
+$(DOCS_VENV)/ready: docs/requirements.txt
+	.ci/packages
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	touch $@
+
 $(VENV)/bench-ready: bench/requirements.txt $(VENV)/ready
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	touch $@
@@ -100,4 +112,4 @@ $(STATICCHECK):
 	mv $(@D)/staticcheck $@
 
 clean:
-	rm -rf $(BIN) $(VENV) .cache dist
+	rm -rf $(BIN) $(VENV) .cache dist out/site
