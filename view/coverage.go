@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"wreg/registry"
@@ -39,7 +40,7 @@ func Experts(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a 
 // which nothing is known to be needed.
 func Present(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*Map, error) {
 	m := &Map{Ref: v.Ref(), Layout: v.Layout, By: ByLayer, Layers: []int64{}, Rows: []Row{}}
-	counted := &cells{spot: byLayer, rows: map[place]map[int64]*cell{}}
+	counted := &cells{spot: byLayer, rows: map[place]map[int64]*cell{}, names: map[place]*Row{}}
 	if err := counted.present(ctx, s, v, &arch.Resolution{}); err != nil {
 		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 	}
@@ -58,19 +59,23 @@ type spot struct {
 	column    int // which of its numbers is the column; -1: none
 	filter    int // which must be the layer asked for; -1: none
 	layer     int64
-	off       bool // on no map
+	off       bool   // on no map
+	under     string // where its name begins; the whole of it: leaf
+	leaf      bool
 }
 
 // byLayer takes a template apart: the number of the layer, and the part of the model it
 // belongs to, which is what stands between the layer and the last two words.
 func byLayer(template string) spot {
-	at := spot{column: -1, filter: -1}
+	at, rest := spot{column: -1, filter: -1}, template
 	if slot, from, to := tensor.LayerOf(template); slot >= 0 {
 		at.column, at.tower = slot, strings.TrimSuffix(template[:from], ".")
-		template = strings.TrimPrefix(template[to:], ".")
+		rest = strings.TrimPrefix(template[to:], ".")
 	}
-	parts := strings.Split(template, ".")
+	parts := strings.Split(rest, ".")
 	at.component = strings.Join(parts[:max(1, min(2, len(parts)-2))], ".")
+	at.under = template[:len(template)-len(rest)+len(at.component)]
+	at.leaf = at.under == template
 	return at
 }
 
@@ -84,6 +89,7 @@ func byExpertOf(layer int64) func(template string) spot {
 		}
 		rest := strings.TrimPrefix(template[to:], ".")
 		at.component = strings.TrimSuffix(strings.NewReplacer(".{expert}", "", ".{n}", "").Replace(rest), ".weight")
+		at.under, at.leaf = strings.Replace(template, "{layer}", strconv.FormatInt(layer, 10), 1), true
 		return at
 	}
 }
@@ -97,6 +103,7 @@ const outside = -1 // the column of what lies in no layer
 type cells struct {
 	spot  func(template string) spot
 	rows  map[place]map[int64]*cell
+	names map[place]*Row // of each row, what its tensors are called
 	count int
 }
 
@@ -118,6 +125,12 @@ func (m *cells) at(at spot, index []int64) (*cell, error) {
 	if row == nil {
 		row = map[int64]*cell{}
 		m.rows[place{at.tower, at.component}] = row
+		m.names[place{at.tower, at.component}] = &Row{Under: at.under}
+	}
+	if named := m.names[place{at.tower, at.component}]; at.leaf {
+		named.Leaf = true
+	} else {
+		named.Deep = true
 	}
 	c := row[column]
 	if c == nil {
@@ -151,7 +164,7 @@ func mapOf(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *a
 			return m, nil
 		}
 	}
-	counted := &cells{spot: spot, rows: map[place]map[int64]*cell{}}
+	counted := &cells{spot: spot, rows: map[place]map[int64]*cell{}, names: map[place]*Row{}}
 	if err := counted.present(ctx, s, v, res); err != nil {
 		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 	}
@@ -280,7 +293,8 @@ func (m *cells) draw(out *Map) error {
 	for _, p := range slices.SortedFunc(maps.Keys(m.rows), func(a, b place) int {
 		return cmp.Or(cmp.Compare(alone(a), alone(b)), strings.Compare(name(a), name(b)), strings.Compare(a.tower, b.tower))
 	}) {
-		row := Row{Component: name(p)}
+		row := *m.names[p]
+		row.Component = name(p)
 		if c := m.rows[p][outside]; c != nil {
 			x := c.done(&out.Total)
 			row.Outside = &x

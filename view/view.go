@@ -128,6 +128,11 @@ type Row struct {
 	Component string `json:"component"`
 	Outside   *Cell  `json:"outside,omitempty"` // what lies in no layer; mostly Cells is empty then
 	Cells     []Cell `json:"cells,omitempty"`   // one for each of Map.Layers
+
+	// Under is where its tensors' names begin, as a template: {layer}, or {expert}, is the
+	// number of a column. Leaf says that there are tensors of that very name, Deep that names go on.
+	Under      string `json:"-"`
+	Leaf, Deep bool   `json:"-"`
 }
 
 // Cell is what one layer has of one component.

@@ -115,7 +115,7 @@ func TestBrowserFindsTheHole(t *testing.T) {
 	o.at("/model/broken@1/coverage?component=mlp.experts&column=3")
 	o.text("#cell", "expert 2 of 4 missing in layer 3")
 	o.text("#cell", "hy@1 has one")
-	o.text("#cell", "find 3.mlp.experts.* in broken@1")
+	o.text("#cell", "find ^model.layers.3.mlp.experts.* in broken@1")
 	o.Shot("ui-coverage", false)
 
 	webtest.Eval[bool](o.Page, "history.back() === undefined")

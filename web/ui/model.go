@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -93,13 +94,14 @@ func coveragePage(a *asked) (*frame, error) {
 // cell says what lies in the cell that was chosen.
 func (a *asked) cell(m *view.Map) (*cellBody, error) {
 	c := &cellBody{Component: a.arg("component"), Layer: a.arg("column"), Expert: m.By == view.ByExpert}
-	for _, row := range m.Rows {
-		if words.Inert(row.Component) == c.Component { // no other name shows so
-			c.Component = row.Component
-			break
-		}
+	at := slices.IndexFunc(m.Rows, func(r view.Row) bool { // no other name shows so
+		return words.Inert(r.Component) == c.Component && (c.Layer == "") == (len(r.Cells) == 0)
+	})
+	if _, err := strconv.ParseInt(c.Layer, 10, 64); at < 0 || c.Layer != "" && err != nil {
+		return nil, fmt.Errorf("%s has no component %q in column %q of its map", a.v.Ref(), c.Component, c.Layer)
 	}
-	pattern := c.pattern(m)
+	c.Component = m.Rows[at].Component
+	pattern := c.pattern(m, &m.Rows[at])
 	c.Query = "find " + pattern + " in " + a.v.Ref()
 	var err error
 	if c.Tensors, err = a.ask(c.Query, true, 1); err != nil {
@@ -108,24 +110,55 @@ func (a *asked) cell(m *view.Map) (*cellBody, error) {
 	if !c.Expert && c.Layer != "" && slices.Contains(strings.Split(c.Component, "."), "experts") {
 		c.Experts = link(a.v.Ref(), "coverage", "by", view.ByExpert, "of", c.Layer)
 	}
+	if !flawed(&m.Rows[at], m.Layers, c.Layer) { // what nothing is expected of cannot be asked for gaps
+		c.Gaps = &answer{}
+		return c, nil
+	}
 	c.Gaps, err = a.ask("gaps "+pattern+" in "+a.v.Ref(), true, 1)
 	return c, err
 }
 
-// pattern matches the tensors of a cell.
-func (c *cellBody) pattern(m *view.Map) string {
-	words := strings.Split(c.Component, ".")
-	for i, w := range words {
-		words[i] = quoted(w)
+// flawed says that a column of a row has gaps.
+func flawed(row *view.Row, layers []int64, column string) bool {
+	cell := view.Cell{}
+	if n, err := strconv.ParseInt(column, 10, 64); err == nil {
+		if i := slices.Index(layers, n); i >= 0 && i < len(row.Cells) {
+			cell = row.Cells[i]
+		}
+	} else if row.Outside != nil {
+		cell = *row.Outside
 	}
-	end := strings.Join(words, ".")
+	return cell.Missing+cell.Changed+cell.Extra > 0
+}
+
+// pattern matches the tensors of a cell, as a word of a query.
+func (c *cellBody) pattern(m *view.Map, row *view.Row) string {
+	column := "{layer}"
+	if c.Expert {
+		column = "{expert}"
+	}
+	segments := strings.Split(row.Under, ".")
+	for i, s := range segments {
+		switch {
+		case s == column && c.Layer != "":
+			segments[i] = c.Layer
+		case tensor.Placeholders(s) == nil:
+			segments[i] = quoted(s)
+		}
+	}
+	under := "^" + strings.Join(segments, ".")
+	within := !strings.Contains(row.Component, ".") && slices.ContainsFunc(m.Rows, func(r view.Row) bool { return strings.HasPrefix(r.Under, row.Under+".") })
 	switch {
-	case c.Layer == "":
-		return "{^" + end + ",^" + end + ".*}"
-	case c.Expert:
-		return "{" + fmt.Sprint(*m.Layer) + "}.**." + end
+	case !row.Deep:
+	case within: // of mlp not mlp.experts, which is a component of its own
+		under = "{" + under[1:] + "," + under[1:] + ".?*," + under[1:] + ".?*.?*}"
+		under = "^" + under
+	case row.Leaf:
+		under = "^{" + under[1:] + "," + under[1:] + ".*}"
+	default:
+		under += ".*"
 	}
-	return c.Layer + "." + end + ".*"
+	return word(under)
 }
 
 // quoted makes a segment of a path one of a pattern that matches it alone.
@@ -138,6 +171,16 @@ func quoted(segment string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// word is a pattern as a query has it: bare, or in quotes.
+func word(pattern string) string {
+	if !strings.ContainsFunc(pattern, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("_-.*?{},^", r)
+	}) {
+		return pattern
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(pattern) + `"`
 }
 
 // fileRow is one file of a model.

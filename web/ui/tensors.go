@@ -110,8 +110,8 @@ func filtered(text string) (pattern, where string) {
 	case text == "":
 		return "*", ""
 	case strings.ContainsAny(text, "*?{^"):
-		if p, err := tensor.ParsePattern(text); err == nil && !strings.ContainsAny(text, " \t\"'") {
-			return p.String(), ""
+		if _, err := tensor.ParsePattern(text); err == nil {
+			return word(text), ""
 		}
 	}
 	return "*", " where path ~ /" + strings.ReplaceAll(regexp.QuoteMeta(text), "/", `\/`) + "/"
@@ -142,17 +142,18 @@ func tensorPage(a *asked) (*frame, error) {
 
 // folded is the page of a line that stands for several tensors, or for none: a missing one.
 func (a *asked) folded(path string) (*frame, error) {
-	if _, err := tensor.ParsePattern(path); err != nil || strings.ContainsAny(path, " \t\"'") {
+	if _, err := tensor.ParsePattern("^" + path); err != nil {
 		return nil, fmt.Errorf("%s has no tensor %q", a.v.Ref(), path)
 	}
+	pattern := word("^" + path)
 	body := map[string]any{"Path": path, "Ref": a.v.Ref()}
-	found, err := a.ask("find ^"+path+" in "+a.v.Ref(), false, pageOf(a))
+	found, err := a.ask("find "+pattern+" in "+a.v.Ref(), false, pageOf(a))
 	if err != nil {
 		return nil, err
 	}
 	found.Pager.Link = link(a.v.Ref(), "tensor", "path", path)
 	body["Found"] = found
-	if body["Gaps"], err = a.ask("gaps ^"+path+" in "+a.v.Ref(), true, 1); err != nil {
+	if body["Gaps"], err = a.ask("gaps "+pattern+" in "+a.v.Ref(), true, 1); err != nil {
 		body["Gaps"] = nil
 	}
 	return a.about("folded", []string{"query", "find ^" + path + " in " + a.v.Ref()}, body), nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"wreg/registry/arch"
 	"wreg/registry/tensor"
 	"wreg/synth"
+	"wreg/view"
 )
 
 // hostile are names of tensors that would act if a page took them for more than text.
@@ -215,7 +217,7 @@ func TestPages(t *testing.T) {
 	r.want("/part/kin/hy@1", "hy-tuned@1", "has 96.1 % of its bytes from this", "has all of its bytes from this")
 	r.want("/part/kin/hy-tuned@1", "96.1 % of it is in")
 	r.want("/model/broken@1/coverage", `id="map-data"`, "1 missing", "<code>wreg coverage broken@1</code>")
-	r.want("/model/broken@1/coverage?component=mlp.experts&column=0", "layer 0", "find 0.mlp.experts.* in broken@1")
+	r.want("/model/broken@1/coverage?component=mlp.experts&column=0", "layer 0", "find ^model.layers.0.mlp.experts.* in broken@1")
 	r.want("/model/broken@1/statistics", "0.125", "<code>wreg stats broken@1</code>")
 	r.want("/model/hy@1/tensors", "1 to ", "find * in hy@1")
 	r.want("/model/hy@1/tensors?filter=q_proj&sort=-bytes", "find * in hy@1 where path ~ /q_proj/ order by bytes desc", `aria-sort="descending"`)
@@ -252,7 +254,7 @@ func TestTroubles(t *testing.T) {
 		"/nothing":                               {http.StatusNotFound, "no such page"},
 		"/model/hy@1/nothing":                    {http.StatusNotFound, "no such page"},
 		"/model/evil@1/coverage":                 {http.StatusOK, "There is no map of this model"},
-		"/model/hy@1/tensor?path=a%20b":          {http.StatusInternalServerError, "no tensor"},
+		"/model/hy@1/tensor?path=a%20b":          {http.StatusOK, "No rows"},
 		"/query?q=" + strings.Repeat("x", 20000): {http.StatusInternalServerError, "--file"},
 		"/query?q=find+*&model=nope":             {http.StatusNotFound, "not in the registry"},
 		"/query?q=find+*":                        {http.StatusOK, "choose with in NAME"},
@@ -294,4 +296,66 @@ func TestManyModels(t *testing.T) {
 	}
 	s.want("/?page=99", "page 3 of 3")
 	s.want("/part/models?page=2", "page 2 of 3", ">m100@1<")
+}
+
+// A cell lists its own tensors, whatever the names, the tower of its layers and the numbers in it; so many as the map says. So do
+// filters and the pages of folded lines with whatever is typed.
+func TestCells(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "registry.db")
+	config, list := large(t, 3, 2)
+	put(t, path, registry.Revision{Model: "m", Config: config}, without(list, "layers.1.mlp.experts.1.up_proj"))
+	for _, name := range []string{"llava", "qwen2_vl", "gemma3n", "llama4"} {
+		config, list := checkpoint(t, name)
+		put(t, path, registry.Revision{Model: name, Config: config}, list)
+	}
+	r := serve(t, path)
+	cells := 0
+	for _, model := range []string{"m", "llava", "qwen2_vl", "gemma3n", "llama4"} {
+		for _, of := range []string{"", "?by=expert&of=1"} {
+			if of != "" && model != "m" {
+				continue
+			}
+			var m view.Map
+			_, text, ok := strings.Cut(r.want("/model/"+model+"/coverage"+of), `id="map-data">`)
+			text, _, _ = strings.Cut(text, "</script>")
+			if err := json.Unmarshal([]byte(text), &m); err != nil || !ok {
+				t.Fatalf("%s: %v in %s", model, err, text)
+			}
+			for _, row := range m.Rows {
+				check := func(column string, c view.Cell) {
+					cells++
+					address := link(model+"@1", "coverage", "component", row.Component, "column", column)
+					if of != "" {
+						address += "&" + of[1:]
+					}
+					page := r.want(address)
+					_, page, _ = strings.Cut(page, `id="cell"`)
+					var there int64
+					if at := strings.LastIndex(page, " row"); c.Tensors > 0 && at >= 0 {
+						fmt.Sscan(page[strings.LastIndex(page[:at], " ")+1:at], &there)
+					} else if c.Tensors > 0 {
+						there = int64(strings.Count(page[strings.LastIndex(page, "<tbody>"):], "<tr>"))
+					}
+					if there < c.Tensors || there > c.Tensors && !strings.Contains(row.Component, ".") {
+						t.Errorf("%s: %d tensors, the map has %d:\n%s", address, there, c.Tensors, page)
+					}
+				}
+				for i, c := range row.Cells {
+					check(fmt.Sprint(m.Layers[i]), c)
+				}
+				if row.Outside != nil && row.Cells == nil {
+					check("", *row.Outside)
+				}
+			}
+		}
+	}
+	if cells < 100 {
+		t.Errorf("%d cells", cells)
+	}
+	for _, text := range []string{"a b", "it's", `say "x"`, "a/b", `back\slash`, "(", "[", "é", "a*'b", `{a,b c}*`, "^x y*", "where", "~", "#", ""} {
+		if page := r.want(link("m", "tensors", "filter", text)); strings.Contains(page, `class="fault"`) {
+			_, page, _ = strings.Cut(page, `class="fault"`)
+			t.Errorf("filter %q: %s", text, page)
+		}
+	}
 }
