@@ -49,7 +49,7 @@ wheel: build
 
 # The documentation as a site, in out/site. A link that leads nowhere is an error, and so is a page that loads from another host.
 docs: $(DOCS_VENV)/ready
-	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
 	@! grep -rnoE '<(script|link|img|iframe|source)[^>]* (src|href)="?(https?:)?//[^ >]*|url\("?(https?:)?//[^)]*' out/site --include='*.html' --include='*.css'
 
 # How large the binary is, and what of it is whose.
