@@ -232,7 +232,7 @@ func (c *Comparison) gaps(list []arch.Gap, unlike []string, covered map[string]b
 			c.lone = append(c.lone, Difference{Path: path, Status: Uncompared, Reason: "quantized on one side only"})
 		}
 	}
-	c.Lines = Fold(telling)
+	c.Lines = append([]Line{}, Fold(telling)...)
 }
 
 // form is how a side stores what a gap is about, "" where it does not.
