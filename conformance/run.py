@@ -35,8 +35,9 @@ def checks():
     import ggufs
     import pickles
     import queries
+    import shells
     import values
-    for module in (convert, formats, ggufs, pickles, queries, values, architectures):
+    for module in (convert, formats, ggufs, pickles, queries, shells, values, architectures):
         for name, fn in list(vars(module).items()):
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):

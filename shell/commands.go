@@ -43,7 +43,7 @@ func init() { // its rows speak of itself
 func (s *Shell) command(ctx context.Context, line string) error {
 	name, arg, _ := strings.Cut(line[1:], " ")
 	for _, c := range commands {
-		if c.name == name || name == "exit" && c.name == "quit" {
+		if c.name == name {
 			return c.run(s, ctx, strings.TrimSpace(arg))
 		}
 	}
@@ -151,7 +151,7 @@ func (s *Shell) help(ctx context.Context, page string) error {
 }
 
 func modelValues(s *Shell, begun string) (list []query.Candidate) {
-	_ = s.View(func(snap *registry.Snapshot) error { // completion has nowhere to report an error
+	_ = s.Glance(func(snap *registry.Snapshot) error { // completion has nowhere to report an error
 		list = query.Refs(snap, begun)
 		return nil
 	})
@@ -179,7 +179,7 @@ func (s *Shell) complete(ctx context.Context, text string) (list []query.Candida
 			}
 		}
 		o := query.Options{Model: s.Model}
-		err := s.View(func(snap *registry.Snapshot) error {
+		err := s.Glance(func(snap *registry.Snapshot) error {
 			if slices.ContainsFunc(s.Commands, func(c query.Word) bool { return more && c.Name == first }) {
 				at := strings.LastIndexByte(text, ' ') + 1
 				for _, ref := range query.Refs(snap, text[at:]) {

@@ -61,7 +61,8 @@ type Shell struct {
 	Ask     func(ctx context.Context, text string, s Settings, out io.Writer) (Answer, error)
 	Command func(ctx context.Context, words []string, s Settings) error
 	View    func(fn func(*registry.Snapshot) error) error
-	Tell    func(err error) // says what went wrong
+	Glance  func(fn func(*registry.Snapshot) error) error // View that does not wait: someone is typing
+	Tell    func(err error)                               // says what went wrong
 	Say     func(format string, args ...any)
 }
 
@@ -163,7 +164,13 @@ func (s *Shell) line(ctx context.Context, line string, interrupts <-chan os.Sign
 	return err
 }
 
+// spoken are lines that other shells taught.
+var spoken = map[string]string{"?": ".help", "help": ".help", `\q`: ".quit", `\?`: ".help", "quit": ".quit", "exit": ".quit", ".exit": ".quit"}
+
 func (s *Shell) do(ctx context.Context, line string) error {
+	if known, ok := spoken[line]; ok {
+		line = known
+	}
 	if line[0] == '.' {
 		return s.command(ctx, line)
 	}

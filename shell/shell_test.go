@@ -26,6 +26,7 @@ func talk(t *testing.T, in string) (s *Shell, out *strings.Builder) {
 		Tell:     func(err error) { fmt.Fprintf(out, "error: %v\n", err) },
 		Say:      func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) },
 		View:     func(fn func(*registry.Snapshot) error) error { return errors.New("no registry") },
+		Glance:   func(fn func(*registry.Snapshot) error) error { return errors.New("no registry") },
 		Command: func(_ context.Context, words []string, s Settings) error {
 			_, err := fmt.Fprintf(out, "%q as %s\n", words, s.Format)
 			return err

@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"wreg/registry"
 	"wreg/synth"
 )
 
@@ -137,6 +139,32 @@ func TestGuesses(t *testing.T) {
 		if got := run(t.Context(), args, strings.NewReader(""), io.Discard, &talk); got != exitTrouble || !strings.Contains(talk.String(), want) {
 			t.Errorf("%s: exit status %d, %s, want %s", words, got, talk.String(), want)
 		}
+	}
+}
+
+// A registry that is being written is not waited for at each key.
+func TestGlancesLeaveABusyRegistryAlone(t *testing.T) {
+	twoModels(t)
+	path, err := (&app{}).registryPath()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := registry.Open(path, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now()
+	glance := (&app{}).glances(func() time.Time { return at })
+	first := glance(func(*registry.Snapshot) error { return nil })
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if second := glance(func(*registry.Snapshot) error { return nil }); first == nil || second != first {
+		t.Errorf("first %v, then %v", first, second)
+	}
+	at = at.Add(time.Minute)
+	if err := glance(func(*registry.Snapshot) error { return nil }); err != nil {
+		t.Errorf("once it is free: %v", err)
 	}
 }
 

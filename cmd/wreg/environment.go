@@ -4,7 +4,7 @@ package main
 // pages print. A test holds it to the source.
 var environment = []struct{ name, about string }{
 	{"WREG_REGISTRY", "the registry's file, where --registry is not given"},
-	{"WREG_MODEL", "the model that query, explain and shell ask where neither the query nor --model names one"},
+	{"WREG_MODEL", "the model that query, explain, test and shell ask where neither the query nor the command line names one"},
 	{"XDG_DATA_HOME", "the folder of data: the registry is wreg/registry.db in it (default ~/.local/share, on Windows LOCALAPPDATA)"},
 	{"LOCALAPPDATA", "on Windows: the folder of data, where XDG_DATA_HOME is not set"},
 	{"HOME", "the home folder; on Windows USERPROFILE"},
@@ -23,7 +23,7 @@ var environment = []struct{ name, about string }{
 	{"WREG_PAGER", "the command that shows answers which the terminal does not hold; empty or cat for none"},
 	{"PAGER", "the same, where WREG_PAGER is not set (default less, where there is one)"},
 	{"LESS", "options of less; without it wreg sets FRX"},
-	{"BROWSER", "the program that ui opens pages with"},
+	{"BROWSER", "the program that ui opens pages with, where the system has none of its own for that"},
 	{"TMPDIR", "where demo and verify --runtime make their temporary folders"},
 	{"GOMEMLIMIT", "Go's soft bound on memory; without it wreg sets one of 400 MiB, except for exports and the like"},
 	{"GOGC", "Go's garbage collection; ingest sets its own without it"},

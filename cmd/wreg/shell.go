@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -69,8 +70,9 @@ func (a *app) shell(model string) (*shell.Shell, error) {
 		Ask:     a.askShell,
 		Command: a.commandOfShell,
 		View: func(fn func(*registry.Snapshot) error) error {
-			return a.glance(fn)
+			return a.read(func(_ *registry.Registry, s *registry.Snapshot) error { return fn(s) })
 		},
+		Glance: a.glances(time.Now),
 	}
 	if a.json {
 		s.Format = "json"
@@ -139,6 +141,27 @@ func (a *app) begin() error {
 	next.lines(&b, helpWidth(a.out))
 	_, err = fmt.Fprintf(a.out, "%s\n\n%s\nwreg --help lists every command.\n", strings.Join(breakLine(escapeLine(head), helpWidth(a.out), 2), "\n"), b.String())
 	return err
+}
+
+// glances is glance for each key that is typed: a registry that was busy is left alone for
+// a while.
+func (a *app) glances(now func() time.Time) func(fn func(*registry.Snapshot) error) error {
+	var busy error
+	var until time.Time
+	return func(fn func(*registry.Snapshot) error) error {
+		if now().Before(until) {
+			return busy
+		}
+		opened := false
+		err := a.glance(func(s *registry.Snapshot) error {
+			opened = true
+			return fn(s)
+		})
+		if err != nil && !opened {
+			busy, until = err, now().Add(10*patience)
+		}
+		return err
+	}
 }
 
 // within is a with another output and format.

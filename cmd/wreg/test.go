@@ -16,7 +16,7 @@ func testCommand(a *app) *cobra.Command {
 		Short: "run saved checks: queries with expectations",
 		Long: `Runs the checks of a file: named queries, each with what its answer must be
 (expect none, some, or = N rows). MODEL stands for the model of queries without
-an in clause.`,
+an in clause; else WREG_MODEL does.`,
 		Example: `  wreg test hunyuan
   wreg test hunyuan --file ci/moe.checks --format junit`,
 		Args: cobra.MaximumNArgs(1),
@@ -25,10 +25,11 @@ an in clause.`,
 			if err != nil {
 				return err
 			}
-			model := ""
+			var asked queryOptions
 			if len(args) > 0 {
-				model = args[0]
+				asked.model = args[0]
 			}
+			model := asked.asked()
 			rep := &report{head: []field{{"checks", file}}, columns: []string{"check", "result", "expected", "rows", "message"}}
 			failed := 0
 			var broken []error
