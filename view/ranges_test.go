@@ -149,7 +149,7 @@ func TestNoAdvice(t *testing.T) {
 	if r := ranges(t, config, list); len(r.Advice) != 0 || r.band(t, "mlp.down_proj").Stands != nil {
 		t.Errorf("three layers: %+v", r.Advice)
 	}
-	config, list = deep(t, 12)
+	config, _ = deep(t, 12)
 	config = []byte(strings.Replace(string(config), `"intermediate_size": 128`, `"intermediate_size": 96`, 1)) // no whole groups of 64
 	list = expected(t, config)
 	set(list, "layers.3.mlp.down_proj.weight", absmax(2))

@@ -8,7 +8,6 @@
 package text
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -68,13 +67,4 @@ func list(names []string, width int) string {
 		}
 	}
 	return Middle(strings.Join(names, ", "), width)
-}
-
-// inert are names that a terminal may show.
-func inert(names []string) []string {
-	names = slices.Clone(names)
-	for i, n := range names {
-		names[i] = words.Inert(n)
-	}
-	return names
 }
