@@ -61,7 +61,7 @@ config.json says; for an architecture, as --config or its small config says.`,
   wreg arch show llama --config ./config.json --layout mlx`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ar, data, err := a.archOf(args[0], config)
+			ar, data, err := a.archOf(c.Context(), args[0], config)
 			if err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ config.json says; for an architecture, as --config or its small config says.`,
 
 // archOf finds an architecture and a config for it: of an .arch file, by its
 // name, or of a model of the registry.
-func (a *app) archOf(name, configFile string) (ar *arch.Arch, config []byte, err error) {
+func (a *app) archOf(ctx context.Context, name, configFile string) (ar *arch.Arch, config []byte, err error) {
 	if strings.HasSuffix(name, ".arch") {
 		ar, err = readArch(name)
 	} else {
@@ -119,7 +119,13 @@ func (a *app) archOf(name, configFile string) (ar *arch.Arch, config []byte, err
 		if err != nil {
 			return nil, nil, err
 		}
-		ar, err = arch.Find(cfg)
+		err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+			all, err := tensorsOf(ctx, s, v)
+			if err == nil {
+				ar, err = arch.FindFor(cfg, all) // llama.cpp's names are another architecture's
+			}
+			return err
+		})
 		return ar, v.Config, err
 	}
 	return nil, nil, err
