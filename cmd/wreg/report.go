@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wreg/ingest/regular"
 	"wreg/registry"
 	"wreg/registry/disk"
 	page "wreg/web/report"
@@ -118,19 +119,25 @@ with --values by how much: of a quantized model, the error of each module.`,
 	return describe(c, "0 the model is whole and every check passed, 1 gaps, findings, failed checks or no architecture to ask, 2 trouble")
 }
 
-// free refuses a file that is there, before anything is computed.
+// free refuses a file that is there, before anything is computed, and whatever is no
+// plain file also with --force: a rename would take the name from a device, a pipe or
+// a link, /dev/stdout among them.
 func (o *reportOptions) free() error {
-	if o.out == "-" || o.force {
+	if o.out == "-" {
 		return nil
 	}
-	_, err := os.Lstat(o.out)
-	if err == nil {
+	info, err := os.Lstat(o.out)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("%s is %s; give a FILE, or - for stdout", o.out, regular.Kind(info.Mode()))
+	case !o.force:
 		return fmt.Errorf("%s is there already; --force writes over it", o.out)
 	}
-	if errors.Is(err, os.ErrNotExist) {
-		err = nil
-	}
-	return err
+	return nil
 }
 
 // write gives the file its name once it is complete.
@@ -151,7 +158,9 @@ func (o *reportOptions) write(a *app, text []byte) error {
 		return err
 	})
 	if err == nil && o.force {
-		err = os.Rename(to, o.out)
+		if err = os.Rename(to, o.out); err != nil {
+			err = errors.Join(err, os.Remove(to))
+		}
 	}
 	return err
 }

@@ -21,6 +21,9 @@ func Create(path string, fill func(temp *os.File) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*")
 	if err != nil {
+		if e := (*fs.PathError)(nil); errors.As(err, &e) {
+			e.Path = path // nobody asked for a file of the temporary name
+		}
 		return err
 	}
 	defer os.Remove(f.Name())

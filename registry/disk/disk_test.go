@@ -35,6 +35,10 @@ func TestCreate(t *testing.T) {
 	if err != nil || string(got) != "first" || len(entries) != 1 {
 		t.Errorf("%q, %v, %d files", got, err, len(entries))
 	}
+	path = filepath.Join(dir, "nowhere", "f")
+	if e := (*fs.PathError)(nil); !errors.As(write("x", nil), &e) || e.Path != path || !errors.Is(e, fs.ErrNotExist) {
+		t.Errorf("into a missing folder: %v", e)
+	}
 }
 
 func TestBehind(t *testing.T) {
