@@ -39,6 +39,9 @@ request. docs/ui.md says more.`,
 			if o.Port < 0 || o.Port > 65535 {
 				return fmt.Errorf("--port %d: want 0 to 65535", o.Port)
 			}
+			if o.Idle < 0 {
+				return fmt.Errorf("--idle %s: want 0, which is never, or more", o.Idle)
+			}
 			path, err := a.registryPath()
 			if err != nil {
 				return err
