@@ -35,7 +35,7 @@ func TestStoredForms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config, err := arch.ParseConfig([]byte(`{"quantization_config": {}}`))
+		config, err := arch.ParseConfig([]byte(`{"quantization_config": {"fmt": "x"}}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,6 +68,48 @@ func TestStoredForms(t *testing.T) {
 		}
 		if got := strings.Join(lacks, " "); got != c.lacks {
 			t.Errorf("%s: lacks %q, want %q", c.read, got, c.lacks)
+		}
+	}
+}
+
+// Codes need a block that mlx_lm uses, as it was seen to: an object, of which
+// quantization has both keys, whatever their values, and quantization_config is not empty.
+func TestCodesNeedABlock(t *testing.T) {
+	stored := []tensor.Info{{Path: "a.weight", DType: tensor.U32, Shape: tensor.Shape{4, 8}, Bytes: 128}, {Path: "a.scales", DType: tensor.F16, Shape: tensor.Shape{4, 1}, Bytes: 8},
+		{Path: "a.biases", DType: tensor.F16, Shape: tensor.Shape{4, 1}, Bytes: 8}}
+	a, err := arch.Parse("x.arch", "arch x\ntensor a.weight [4, 64]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const none, add = "stored in 4-bit codes, and config.json has no quantization block, without which mlx_lm refuses them", `add "quantization": {"group_size": 64, "bits": 4, "mode": "affine"} to config.json and ingest again, or export with -d`
+	const lacks, put = "stored in 4-bit codes, and the quantization block of config.json has no %s, without which mlx_lm refuses them", `put "group_size": 64, "bits": 4 into "quantization" of config.json and ingest again, or export with -d`
+	for _, c := range []struct{ config, reason, remedy string }{
+		{`{"quantization": {"group_size": 64, "bits": 4}}`, "", ""},
+		{`{"quantization": {"group_size": 32, "bits": 8}}`, "", ""}, // the shapes say what is so
+		{`{"quantization_config": {"quant_method": "x"}}`, "", ""},
+		{`{}`, none, add},
+		{`{"quantization": null}`, none, add},
+		{`{"quantization_config": {}}`, none, add},
+		{`{"quantization": null, "quantization_config": {}}`, none, add},
+		{`{"text_config": {"quantization_config": {}}}`, none, add},
+		{`{"quantization": {}}`, fmt.Sprintf(lacks, "group_size"), put},
+		{`{"quantization": {"bits": 4}}`, fmt.Sprintf(lacks, "group_size"), put},
+		{`{"quantization": {"group_size": 64}, "quantization_config": {"quant_method": "x"}}`, fmt.Sprintf(lacks, "bits"), put},
+	} {
+		config, err := arch.ParseConfig([]byte(c.config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := a.Resolve(t.Context(), config, newSource(stored))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reason, remedy string
+		if len(r.Gaps) == 1 {
+			reason, remedy = r.Gaps[0].Reason, r.Gaps[0].Remedy
+		}
+		if len(r.Gaps) > 1 || reason != c.reason || remedy != c.remedy {
+			t.Errorf("%s: %d gaps, %q, %q, want %q, %q", c.config, len(r.Gaps), reason, remedy, c.reason, c.remedy)
 		}
 	}
 }

@@ -321,10 +321,9 @@ func computes(n *op.Node) bool { return n.Op.Rounds() || slices.ContainsFunc(n.I
 // unsaid finds weights in codes that config.json has no block for: by that alone mlx_lm
 // loads them. What ModelOpt packs may have its block in a file beside config.json.
 func (r *match) unsaid(res *Resolution) {
-	for _, key := range []string{"quantization", "quantization_config", "text_config.quantization_config"} {
-		if r.Has(key) {
-			return
-		}
+	lacks, there := r.Unspoken()
+	if lacks == "" {
+		return
 	}
 	scales := map[string]tensor.DType{}
 	for _, t := range res.Targets {
@@ -332,7 +331,7 @@ func (r *match) unsaid(res *Resolution) {
 			scales[module] = t.Make.DType
 		}
 	}
-	first, block, told := len(res.Gaps), "", map[string]bool{}
+	first, block, where, told := len(res.Gaps), "", " to config.json", map[string]bool{}
 	for _, t := range res.Targets {
 		module, isWeight := strings.CutSuffix(t.Path, ".weight")
 		if dtype, ok := scales[module]; ok && isWeight && t.Packed.Bits > 0 {
@@ -342,9 +341,12 @@ func (r *match) unsaid(res *Resolution) {
 				continue // as ModelOpt stores it
 			}
 			text := fmt.Sprintf(`add "quantization": {"group_size": %d, "bits": %d, "mode": %q}`, t.Packed.GroupSize, t.Packed.Bits, tensor.PackingMode(t.Packed.Bits, t.Packed.GroupSize, dtype))
+			if there { // any will do: mlx_lm asks the shapes, not these
+				text, where = fmt.Sprintf(`put "group_size": %d, "bits": %d into "quantization"`, t.Packed.GroupSize, t.Packed.Bits), " of config.json"
+			}
 			if block == "" {
 				block = text
-			} else if block != text {
+			} else if block != text && !there {
 				block = "add the block with which it was quantized, as modules differ"
 			}
 			if told[have.Path] { // halves of it are two tensors
@@ -352,10 +354,10 @@ func (r *match) unsaid(res *Resolution) {
 			}
 			told[have.Path] = true
 			res.Gaps = append(res.Gaps, Gap{Status: Changed, Want: Want{Path: have.Path, Shape: t.Shape, Rule: t.Rule}, Have: &have, Unless: Dequantize,
-				Reason: fmt.Sprintf("stored in %d-bit codes, and config.json has no quantization block, without which mlx_lm refuses them", t.Packed.Bits)})
+				Reason: fmt.Sprintf("stored in %d-bit codes, and %s, without which mlx_lm refuses them", t.Packed.Bits, lacks)})
 		}
 	}
 	for i := first; i < len(res.Gaps); i++ {
-		res.Gaps[i].Remedy = block + " to config.json and ingest again, or export with -d"
+		res.Gaps[i].Remedy = block + where + " and ingest again, or export with -d"
 	}
 }

@@ -216,6 +216,28 @@ func (r *Declared) Has(key string) bool {
 // Key gives a key of config.json.
 func (r *Declared) Key(key string) (expr.Value, bool) { return r.config.get(key) }
 
+// Unspoken is what config.json lacks for mlx_lm to load codes, which recovers bits and
+// group size from the shapes, but only when a block is there and has both keys; "" when
+// nothing is lacking. An empty quantization_config is none to it.
+func (r *Declared) Unspoken() (lacks string, block bool) {
+	for _, key := range blocks {
+		found, _ := dig(r.config, key)
+		q, ok := found.(object)
+		switch {
+		case !ok && !r.Has(key) || ok && len(q) == 0 && key != "quantization":
+			continue
+		case key == "quantization" && ok:
+			for _, need := range []string{"group_size", "bits"} {
+				if _, ok := q[need]; !ok {
+					return "the quantization block of config.json has no " + need, true
+				}
+			}
+		}
+		return "", true
+	}
+	return "config.json has no quantization block", false
+}
+
 // Packing is what config.json's quantization says of a module, in mlx's way; ok is
 // false when it says nothing.
 func (r *Declared) Packing(module string) (bits, group int64, ok bool) {
