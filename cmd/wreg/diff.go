@@ -64,7 +64,7 @@ count as a difference.`,
 				return fmt.Errorf("--memory and --jobs are about reading values; add --values")
 			}
 			if !o.values && (format != "table" || o.expand) {
-				return a.query(c.Context(), "gaps in "+o.b+" against "+o.a, queryOptions{arch: o.arch, expand: o.expand, exitCode: true, diff: &o})
+				return a.query(c.Context(), fmt.Sprintf("gaps in %q against %q", o.b, o.a), queryOptions{arch: o.arch, expand: o.expand, exitCode: true, diff: &o})
 			}
 			return a.diff(c.Context(), &o)
 		},
