@@ -35,7 +35,7 @@ var rooms = map[string]struct {
 	"export/compute":   {[]string{"registry/arch", "registry/arch/op", "ingest", "accel", "export/disk"}, "how a tensor is made does not depend on where it goes or what is recorded of it"},
 	"export/mlxconfig": {[]string{"ingest", "registry/pyjson", "accel"}, "what mlx_lm makes of a config.json does not depend on the weights beside it"},
 	"export/receipt":   {[]string{"registry", "registry/arch/op", "ingest", "export/disk"}, "a proof is checked without the plan that made it"},
-	"export/staging":   {[]string{"ingest", "registry/pyjson", "export/disk", "export/receipt"}, "what lies in a folder is told from its names and journals, whatever plan fills it"},
+	"export/staging":   {[]string{"ingest", "registry/pyjson", "registry/disk", "export/disk", "export/receipt"}, "what lies in a folder is told from its names and journals, whatever plan fills it"},
 	"export/disk":      {nil, "files and folders are asked of the system, whatever is in them"},
 	"accel":            {nil, "devices compute on bytes and know nothing of checkpoints"},
 	"synth":            {[]string{"ingest/safetensors"}, "made checkpoints are written with the reader's own header writer and nothing more"},

@@ -3,8 +3,8 @@
 // back what the disk has rather than the memory, locks and renames that never replace.
 //
 // Most users need [Reserve] and [Pace] to write a large file, [CopyRange] and [Pipe] to
-// copy into it, [Settle] before it is read back, and [Lock], [Move] and [SyncFolder]
-// for the folder around it.
+// copy into it, [Settle] before it is read back, and [Lock] and [Move] for the folder
+// around it.
 //
 // Invariants: where a system or a file system cannot do a thing, the plain way is
 // taken, and nothing fails for it; a copy that stops early says how far it came, and
@@ -12,19 +12,9 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
 	"os"
 )
-
-// SyncFolder makes the names in a folder durable.
-func SyncFolder(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
 
 // moveChecked renames a folder where the system cannot refuse a target by itself.
 func moveChecked(from, to string) error {

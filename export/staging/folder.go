@@ -184,7 +184,7 @@ func (b *Folder) Remove() error {
 	if b.Path == "" || b.kept {
 		return nil
 	}
-	return discard(b.Path, true)
+	return errors.Join(b.Root.Close(), discard(b.Path, true)) // Windows removes no folder that is held
 }
 
 func (b *Folder) Close() {

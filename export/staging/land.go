@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"wreg/export/disk"
+	regdisk "wreg/registry/disk"
 )
 
 // Strangers refuses to land what an export did not write: a consumer loads every
@@ -35,16 +36,19 @@ func (b *Folder) Land(out string, sync bool) error {
 		}
 	}
 	if sync {
-		if err := disk.SyncFolder(b.Path); err != nil {
+		if err := regdisk.SyncDir(b.Path); err != nil {
 			return err
 		}
+	}
+	if err := b.Root.Close(); err != nil { // Windows renames no folder that is held
+		return err
 	}
 	if err := disk.Move(b.Path, out); err != nil {
 		return err
 	}
 	b.Path = ""
 	if sync {
-		return disk.SyncFolder(filepath.Dir(out))
+		return regdisk.SyncDir(filepath.Dir(out))
 	}
 	return nil
 }
