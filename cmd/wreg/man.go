@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"wreg/registry/disk"
 )
 
 // manCommand is hidden: packages run it. A page says nothing of when it was made, so that
@@ -25,7 +27,16 @@ func manCommand(a *app) *cobra.Command {
 				return err
 			}
 			for _, p := range pages {
-				if err := os.WriteFile(filepath.Join(args[0], p.file), []byte(p.text), 0o666); err != nil {
+				if _, err := ours(filepath.Join(args[0], p.file), "page of the manual that wreg wrote", roffed); err != nil {
+					return err
+				}
+			}
+			for _, p := range pages {
+				err := disk.Replace(filepath.Join(args[0], p.file), func(f *os.File) error {
+					_, err := f.WriteString(p.text)
+					return err
+				})
+				if err != nil {
 					return err
 				}
 			}
@@ -34,6 +45,9 @@ func manCommand(a *app) *cobra.Command {
 		},
 	}
 }
+
+// roffed says that a file begins as the pages do.
+func roffed(head []byte) bool { return strings.HasPrefix(string(head), ".TH WREG") }
 
 // manPage is one page of section 1.
 type manPage struct{ file, text string }

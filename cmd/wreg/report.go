@@ -2,14 +2,12 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"wreg/ingest/regular"
 	"wreg/registry"
 	"wreg/registry/disk"
 	page "wreg/web/report"
@@ -113,28 +111,27 @@ with --values by how much: of a quantized model, the error of each module.`,
 	f.BoolVar(&o.values, "values", false, "with --against: read both checkpoints and say by how much")
 	f.StringVar(&o.checks, "checks", "", "run the saved checks of `FILE`, as wreg test does, and show how they went")
 	f.StringVar(&o.arch, "arch", "", "architecture `FILE` instead of the one for model_type")
-	f.BoolVar(&o.force, "force", false, "write over a file that is there")
+	f.BoolVar(&o.force, "force", false, "write over a page that wreg report wrote")
 	f.BoolVar(&o.noDate, "no-date", false, "leave out when it was written, so that equal registries give equal files")
 	must(c.RegisterFlagCompletionFunc("against", a.completeModels))
 	return describe(c, "0 the model is whole and every check passed, 1 gaps, findings, failed checks or no architecture to ask, 2 trouble")
 }
 
-// free refuses a file that is there, before anything is computed, and whatever is no
-// plain file also with --force: a rename would take the name from a device, a pipe or
-// a link, /dev/stdout among them.
+// free refuses a file that is there, before anything is computed; with --force, only what
+// wreg report did not write.
 func (o *reportOptions) free() error {
 	if o.out == "-" {
 		return nil
 	}
-	info, err := os.Lstat(o.out)
+	there, err := ours(o.out, "page that wreg report wrote", page.Wrote)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil
+	case err != nil && there && !o.force: // --force would not help
+		return fmt.Errorf("%s is there already; give another FILE", o.out)
+	case err != nil && there:
+		return fmt.Errorf("%w; --force writes over those only; give another FILE", err)
 	case err != nil:
-		return err
-	case !info.Mode().IsRegular():
-		return fmt.Errorf("%s is %s; give a FILE, or - for stdout", o.out, regular.Kind(info.Mode()))
-	case !o.force:
+		return fmt.Errorf("%w; give a FILE, or - for stdout", err)
+	case there && !o.force:
 		return fmt.Errorf("%s is there already; --force writes over it", o.out)
 	}
 	return nil
@@ -146,21 +143,12 @@ func (o *reportOptions) write(a *app, text []byte) error {
 		_, err := a.out.Write(text)
 		return err
 	}
-	to := o.out
-	if o.force { // named beside it first, so that one that is there stays until then
-		to += ".wreg-new"
-		if err := os.Remove(to); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	err := disk.Create(to, func(f *os.File) error {
+	fill := func(f *os.File) error {
 		_, err := f.Write(text)
 		return err
-	})
-	if err == nil && o.force {
-		if err = os.Rename(to, o.out); err != nil {
-			err = errors.Join(err, os.Remove(to))
-		}
 	}
-	return err
+	if o.force {
+		return disk.Replace(o.out, fill)
+	}
+	return disk.Create(o.out, fill)
 }

@@ -49,19 +49,19 @@ request. docs/ui.md says more.`,
 			if o.Registry, err = filepath.Abs(path); err != nil {
 				return err
 			}
-			model := ""
-			if len(args) > 0 { // what cannot be shown is said before a browser opens
-				err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
-					v, err := s.Find(args[0])
-					if err == nil {
-						model = v.Ref()
-					}
-					return err
-				})
-				if err != nil {
+			model := "" // what cannot be shown is said before a browser opens
+			err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
+				if len(args) == 0 {
+					_, err := s.Models() // what the first page lists
 					return err
 				}
-			} else if err := mustExist(path); err != nil {
+				v, err := s.Find(args[0])
+				if err == nil {
+					model = v.Ref()
+				}
+				return err
+			})
+			if err != nil {
 				return err
 			}
 			if a.registry != "" {
@@ -95,7 +95,7 @@ request. docs/ui.md says more.`,
 	f.IntVar(&o.Port, "port", 0, "`PORT` of 127.0.0.1 to listen on (default: one that is free)")
 	f.DurationVar(&o.Idle, "idle", 30*time.Minute, "end after `TIME` without a request; 0 never")
 	f.BoolVar(&open, "open", false, "start a browser, too")
-	return describe(c, "0 ended by ^C or --idle, 2 trouble (no registry, no such model, port taken)")
+	return describe(c, "0 ended by ^C or --idle, 2 trouble (no registry or a damaged one, no such model, port taken)")
 }
 
 // printURL prints an address, for people alone on its line.

@@ -3,7 +3,7 @@
 //
 // Most users need [Create] for a new file and [Behind] for where a path leads.
 //
-// Invariants: an existing file is never written over; a file that has its name is
+// Invariants: [Create] never writes over a file; a file that has its name is
 // complete, and synced where the system can.
 package disk
 
@@ -17,7 +17,12 @@ import (
 // Create makes a file that does not exist: fill writes a temporary one beside it,
 // which is synced and then gets the name. One that was made meanwhile stays, and is
 // fs.ErrExist.
-func Create(path string, fill func(temp *os.File) error) error {
+func Create(path string, fill func(temp *os.File) error) error { return create(path, fill, land) }
+
+// Replace is Create for a file that may be there: it stays until the new one is complete.
+func Replace(path string, fill func(temp *os.File) error) error { return create(path, fill, os.Rename) }
+
+func create(path string, fill func(temp *os.File) error, land func(temp, path string) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*")
 	if err != nil {

@@ -38,6 +38,11 @@ func (d *Data) Write(w io.Writer) error {
 	return err
 }
 
+// Wrote says of the first KiB of a file whether it is a page that Write wrote.
+func Wrote(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("<!doctype html>")) && bytes.Contains(head, []byte(`<meta name="generator" content="wreg">`))
+}
+
 func asset(name string) string {
 	text, err := assets.ReadFile("assets/" + name)
 	if err != nil {
