@@ -80,7 +80,7 @@ func (a *app) shell(model string) (*shell.Shell, error) {
 	for _, f := range formatTable {
 		s.Formats = append(s.Formats, query.Word{Name: f.name, About: f.about})
 	}
-	for _, sub := range a.root().Commands() {
+	for _, sub := range (&app{}).root().Commands() { // making flags sets what they are bound to
 		if slices.Contains(shellVerbs, sub.Name()) {
 			s.Commands = append(s.Commands, query.Word{Name: sub.Name(), About: sub.Short})
 		}
