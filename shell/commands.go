@@ -33,7 +33,7 @@ func init() { // its rows speak of itself
 		{"format", ".format [NAME]", "how answers are printed; without a name, as a table again", (*Shell).format, formatValues},
 		{"expand", ".expand [on|off]", "list every row in place of folding them", toggle("rows are listed one by one", "rows fold", func(s *Shell) *bool { return &s.Expand }), onOff},
 		{"timer", ".timer [on|off]", "say how long an answer took", toggle("times are said", "times are not said", func(s *Shell) *bool { return &s.Timer }), onOff},
-		{"export", ".export FILE", "write the next answer's rows to a new file, in the format of its name", (*Shell).exportTo, nil},
+		{"export", ".export [FILE]", "write the next answer's rows to a new file, in the format of its name; without one, show them", (*Shell).exportTo, nil},
 		{"help", ".help [PAGE]", "this, or a page of help: query, columns, functions …", (*Shell).help, nil},
 		{"quit", ".quit", "leave; so does ^D", func(*Shell, context.Context, string) error { return errQuit }, nil},
 	}
@@ -101,11 +101,19 @@ func toggle(on, off string, what func(*Shell) *bool) func(*Shell, context.Contex
 }
 
 func (s *Shell) exportTo(_ context.Context, file string) error {
-	if file == "" {
+	if file == "" && s.export == "" {
 		return errors.New("where to? .export FILE; its name says the format, as in rows.csv")
 	}
-	if _, err := os.Lstat(file); err == nil {
-		return exportError(file, fs.ErrExist)
+	if s.export = ""; file == "" {
+		s.Say("answers are shown")
+		return nil
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666) // what cannot be made is said now
+	if err == nil {
+		err = errors.Join(f.Close(), os.Remove(file))
+	}
+	if err != nil {
+		return exportError(file, err)
 	}
 	s.export = file
 	s.Say("the next answer goes to %s", file)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"unicode"
 	"unicode/utf8"
 )
@@ -28,18 +29,15 @@ type history struct {
 // openHistory reads a file, which need not exist.
 func openHistory(file string) (*history, error) {
 	h := &history{file: file}
-	st, err := os.Lstat(file)
-	if errors.Is(err, os.ErrNotExist) || err == nil && !st.Mode().IsRegular() {
-		return h, nil
-	}
-	if err != nil {
-		return h, err
-	}
-	f, err := os.Open(file)
-	if err != nil {
+	f, err := openPlain(file, os.O_RDONLY)
+	if f == nil {
 		return h, err
 	}
 	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return h, err
+	}
 	if st.Size() > maxHistoryBytes {
 		if _, err := f.Seek(-maxHistoryBytes, io.SeekEnd); err != nil {
 			return h, err
@@ -64,6 +62,19 @@ func openHistory(file string) (*history, error) {
 		return h, h.rewrite()
 	}
 	return h, lines.Err()
+}
+
+// openPlain opens a file; nil for none, and for a pipe, a device or a link, which are not
+// waited for and not written to.
+func openPlain(file string, flags int) (*os.File, error) {
+	if st, err := os.Lstat(file); err == nil && !st.Mode().IsRegular() {
+		return nil, nil
+	}
+	f, err := os.OpenFile(file, flags|syscall.O_NONBLOCK, 0o600)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	return f, err
 }
 
 // rewrite leaves the lines that are kept.
@@ -93,8 +104,8 @@ func (h *history) Write(line string) (int, error) {
 		return len(h.lines), nil
 	}
 	h.lines = append(h.lines, line)
-	f, err := os.OpenFile(h.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
+	f, err := openPlain(h.file, os.O_APPEND|os.O_CREATE|os.O_WRONLY)
+	if f == nil || err != nil {
 		return len(h.lines), nil
 	}
 	_, err = f.WriteString(line + "\n")

@@ -89,14 +89,16 @@ func (s *Shell) Run(ctx context.Context) error {
 	}
 	failed := 0
 	for n := 1; ended.Err() == nil; n++ {
-		line, err := next()
+		line, err := s.await(ended, next, interrupts)
 		if err == io.EOF {
 			break
 		}
-		if err != nil {
+		if err != nil && err != errLong {
 			return err
 		}
-		err = s.line(ended, strings.TrimSpace(line), interrupts)
+		if err == nil {
+			err = s.line(ended, strings.TrimSpace(line), interrupts)
+		}
 		if errors.Is(err, errQuit) {
 			break
 		}
@@ -120,22 +122,68 @@ func (s *Shell) Run(ctx context.Context) error {
 	return nil
 }
 
+// await is the next line. What ends the shell ends the waiting, too: a signal to end and,
+// where no editor takes it for a key, an interrupt.
+func (s *Shell) await(ended context.Context, next func() (string, error), interrupts <-chan os.Signal) (string, error) {
+	type read struct {
+		line string
+		err  error
+	}
+	came := make(chan read, 1)
+	go func() {
+		line, err := next()
+		came <- read{line, err}
+	}()
+	if s.Edit {
+		interrupts = nil
+	}
+	select {
+	case r := <-came:
+		return r.line, r.err
+	case <-ended.Done():
+		return "", ended.Err()
+	case <-interrupts:
+		return "", fmt.Errorf("interrupted (%w)", context.Canceled)
+	}
+}
+
 // reader gives what reads the next line.
 func (s *Shell) reader() (func() (string, error), error) {
 	if s.Edit {
 		return s.editor()
 	}
-	lines := bufio.NewScanner(s.In)
-	lines.Buffer(nil, maxLine)
+	return piped(s.In), nil
+}
+
+// errLong is about a line that is not answered; the next one is.
+var errLong = fmt.Errorf("the line is longer than %d bytes", maxLine)
+
+// piped gives what reads the next line of what is piped in, and keeps no more than maxLine of it.
+func piped(in io.Reader) func() (string, error) {
+	lines := bufio.NewReader(in)
+	mark := "\ufeff" // what some editors begin a file with
 	return func() (string, error) {
-		if lines.Scan() {
-			return lines.Text(), nil
+		var line []byte
+		for long := false; ; {
+			part, err := lines.ReadSlice('\n')
+			if long = long || len(line)+len(part) > maxLine; !long {
+				line = append(line, part...)
+			}
+			switch {
+			case err == bufio.ErrBufferFull:
+				continue
+			case err == io.EOF && (long || len(line) > 0): // the last line, which nothing ends
+			case err != nil:
+				return "", err
+			}
+			if long {
+				return "", errLong
+			}
+			text := strings.TrimPrefix(string(line), mark)
+			mark = ""
+			return text, nil
 		}
-		if err := lines.Err(); err != nil {
-			return "", fmt.Errorf("a line is longer than %d bytes: %w", maxLine, err)
-		}
-		return "", io.EOF
-	}, nil
+	}
 }
 
 // line does what one line says, until an interrupt.
@@ -222,6 +270,7 @@ func (s *Shell) answer(ctx context.Context, text string) (a Answer, err error) {
 		return s.Ask(ctx, text, s.Settings, s.Out)
 	}
 	set := s.Settings
+	s.export = "" // a file that cannot be written is no reason to answer nothing from now on
 	if set.Format == "auto" {
 		set.Format = formatOf(set.export, s.Formats)
 	}
@@ -231,14 +280,18 @@ func (s *Shell) answer(ctx context.Context, text string) (a Answer, err error) {
 		return a, exportError(set.export, err)
 	}
 	out := bufio.NewWriter(f)
-	if a, err = s.Ask(ctx, text, set, out); err == nil {
-		err = out.Flush()
+	a, err = s.Ask(ctx, text, set, out)
+	unwritten := errors.Join(out.Flush(), f.Close())
+	if unwritten == nil && err != nil {
+		s.export = set.export // the query was wrong; its answer is still to come
 	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err == nil {
+		err = unwritten
+	}
+	if err != nil {
 		return a, errors.Join(err, os.Remove(set.export))
 	}
 	s.Say("%s: %d rows, as %s", set.export, a.Rows, set.Format)
-	s.export = ""
 	return a, nil
 }
 

@@ -225,3 +225,102 @@ func TestHistory(t *testing.T) {
 		t.Errorf("%q", left)
 	}
 }
+
+// What a line cannot do is said of that line, and the others are answered: it is too long,
+// the file it names cannot be made, or cannot be written.
+func TestOneLineFails(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s, out := talk(t, strings.Join([]string{"\ufefffind a", strings.Repeat("x", maxLine+9), "find b", ".export no/such/folder.csv", "find c", ".export .", "find d",
+		".export a\x00b", "find e", ".export late/rows.csv", "find f", "find g", ".export kept.csv", ".export", "find h", ".export", strings.Repeat("y", 3*maxLine)}, "\n"))
+	if err := os.Mkdir("late", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	say := s.Say
+	s.Say = func(format string, args ...any) {
+		say(format, args...)
+		if strings.Contains(format, "goes to") {
+			os.Remove("late") // no folder is there when its file is made
+		}
+	}
+	s.In = io.MultiReader(s.In, strings.NewReader("\nfind z"))
+	err := s.Run(t.Context())
+	for _, q := range "abcdefghz" {
+		if line := fmt.Sprintf("find %c as auto, expanded false\n", q); strings.Contains(out.String(), line) == (q == 'f') {
+			t.Errorf("find %c: %s", q, out)
+		}
+	}
+	if err == nil || err.Error() != "7 lines failed" || strings.Count(out.String(), "line is longer than 1048576 bytes") != 2 {
+		t.Errorf("%v, %s", err, out)
+	}
+	if left, _ := filepath.Glob("*"); left != nil {
+		t.Errorf("%q", left)
+	}
+}
+
+// A file that is full is not what the next answers go to.
+func TestExportToAFullDisk(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s, out := talk(t, "")
+	if err := s.do(t.Context(), ".export rows.csv"); err != nil {
+		t.Fatal(err)
+	}
+	ask := s.Ask
+	s.Ask = func(ctx context.Context, text string, set Settings, w io.Writer) (Answer, error) {
+		if b, ok := w.(interface{ Reset(io.Writer) }); ok && text == "find full" {
+			b.Reset(fullDisk{})
+			w.Write(make([]byte, 1<<20))
+		}
+		return ask(ctx, text, set, w)
+	}
+	if err := s.do(t.Context(), "find full"); !errors.Is(err, errFull) {
+		t.Errorf("%v", err)
+	}
+	if err := s.do(t.Context(), "find a"); err != nil || !strings.Contains(out.String(), "find a as auto, expanded false") {
+		t.Errorf("%v, %s", err, out)
+	}
+}
+
+var errFull = errors.New("no space left")
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFull }
+
+// Who waits for a line that does not come is ended by a signal.
+func TestInterruptWhileWaiting(t *testing.T) {
+	s, _ := talk(t, "")
+	never := func() (string, error) { select {} }
+	interrupts := make(chan os.Signal, 1)
+	interrupts <- os.Interrupt
+	if _, err := s.await(t.Context(), never, interrupts); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, s.Edit = range []bool{false, true} {
+		if _, err := s.await(ended, never, nil); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// A history that is no plain file is neither waited for nor written to.
+func TestHistoryThatIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	if err := os.Symlink("target", link); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{link, dir, filepath.Join(dir, "no", "folder")} {
+		h, err := openHistory(file)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		if _, err := h.Write("find *"); err != nil || h.Len() != 1 {
+			t.Errorf("%s: %d lines, %v", file, h.Len(), err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "target")); err == nil {
+		t.Error("a link was followed")
+	}
+}

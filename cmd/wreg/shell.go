@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"wreg/query"
 	"wreg/registry"
@@ -32,7 +33,8 @@ typed, with what each word means; TAB takes one. ^C ends the query that runs, ^D
 leaves. What was typed is kept beside the registry, readable by you only. .help
 lists the commands of the shell: .use MODEL, .format NAME, .export FILE and so on.
 The registry is open only while a query runs. Elsewhere lines are read from
-stdin: one that fails is told with its number, and the others are answered.`,
+stdin: one that fails, or is longer than 1 MiB, is told with its number, and the
+others are answered.`,
 		Example: `  wreg shell
   wreg shell -m hunyuan
   wreg shell < queries.txt`,
@@ -41,6 +43,11 @@ stdin: one that fails is told with its number, and the others are answered.`,
 			s, err := a.shell((&queryOptions{model: model}).asked())
 			if err != nil {
 				return err
+			}
+			if f := fileOf(a.in); f != nil && s.Edit { // a signal ends it while a line is edited, too
+				if was, err := term.GetState(int(f.Fd())); err == nil {
+					defer term.Restore(int(f.Fd()), was)
+				}
 			}
 			return s.Run(c.Context())
 		},

@@ -252,6 +252,36 @@ func TestShellOnADumbTerminal(t *testing.T) {
 	}
 }
 
+// A signal to end is obeyed at the prompt, too, and an interrupt where lines are not
+// edited; the terminal is left as it was.
+func TestShellEndsAtItsPrompt(t *testing.T) {
+	twoModels(t)
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := converse(t, exe, "shell")
+	before, err := unix.IoctlGetTermios(int(d.master.Fd()), unix.TCGETS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.prompt("wreg> ")
+	d.cmd.Process.Signal(syscall.SIGTERM)
+	if got := d.status(); got != 2 {
+		t.Errorf("status %d", got)
+	}
+	if after, err := unix.IoctlGetTermios(int(d.master.Fd()), unix.TCGETS); err != nil || after.Lflag != before.Lflag || after.Iflag != before.Iflag {
+		t.Errorf("the terminal is left as %+v, was %+v (%v)", after, before, err)
+	}
+	d = converse(t, "/usr/bin/env", "TERM=dumb", exe, "shell", "-m", "ll")
+	d.send("find norm.*\n")
+	d.expect("model.norm.weight")
+	d.send("\x03")
+	if got := d.status(); got != 2 {
+		t.Errorf("status %d", got)
+	}
+}
+
 // wreg alone says on a terminal how to begin, and every command that it names runs.
 func TestHowToStart(t *testing.T) {
 	twoModels(t)
