@@ -65,8 +65,17 @@ removed at the end, and so is the registry in it; yours is not touched.`,
 	return c
 }
 
+// temporary makes a folder for what is removed again.
+func temporary(prefix string) (string, error) {
+	dir, err := os.MkdirTemp("", prefix)
+	if err != nil {
+		return "", fmt.Errorf("no place for temporary files: %w; TMPDIR (on Windows TMP) names another folder", err)
+	}
+	return dir, nil
+}
+
 func (a *app) demo(ctx context.Context, keep bool) (err error) {
-	dir, err := os.MkdirTemp("", "wreg-demo-")
+	dir, err := temporary("wreg-demo-")
 	if err != nil {
 		return err
 	}

@@ -252,6 +252,15 @@ func (a *app) find(model string) (v *registry.Revision, none, err error) {
 	return v, nil, err
 }
 
+// mayAsk is anyRegistry for verbs that do without one: where none could lie there is none.
+func (a *app) mayAsk() (bool, error) {
+	there, err := a.anyRegistry()
+	if errors.Is(err, errNoPlace) {
+		err = nil
+	}
+	return there, err
+}
+
 // anyRegistry reports whether there is a registry yet.
 func (a *app) anyRegistry() (bool, error) {
 	path, err := a.registryPath()

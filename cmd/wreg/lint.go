@@ -99,7 +99,7 @@ func (a *app) beyondHeaders(ctx context.Context, path string, o ingest.Options) 
 	} else if res != nil {
 		found = append(found, gapFindings(res.Gaps)...)
 	}
-	if there, err := a.anyRegistry(); err != nil || !there {
+	if there, err := a.mayAsk(); err != nil || !there {
 		return found, at, err
 	}
 	now := registry.Revision{Root: c.Path(), Config: c.Config(), Files: c.Files(), Naming: o.Naming.Whole(), Adapter: c.Adapter()}

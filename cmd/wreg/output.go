@@ -364,12 +364,15 @@ func marshal(v any) (string, error) {
 }
 
 // cell is a value as people and TSV see it; absent is empty.
-func cell(v any) string {
+func cell(v any) string { return escape(plain(v)) }
+
+// plain is a value as text, as it is: what makes a cell of it escapes it.
+func plain(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return ""
 	case string:
-		return escape(v)
+		return v
 	case int64:
 		return strconv.FormatInt(v, 10)
 	case float64:
@@ -380,7 +383,7 @@ func cell(v any) string {
 		}
 		return v.String()
 	case fmt.Stringer:
-		return escape(v.String())
+		return v.String()
 	}
-	return escape(fmt.Sprint(v))
+	return fmt.Sprint(v)
 }

@@ -261,6 +261,8 @@ func describe(c *cobra.Command, statuses string) *cobra.Command {
 	return c
 }
 
+var errNoPlace = errors.New("no place for the registry")
+
 // registryPath is where the registry lies: the flag, the environment, the
 // user's data folder, in this order.
 func (a *app) registryPath() (string, error) {
@@ -272,7 +274,7 @@ func (a *app) registryPath() (string, error) {
 	}
 	data, err := dataFolder()
 	if err != nil {
-		return "", fmt.Errorf("no place for the registry: %w; give --registry FILE", err)
+		return "", fmt.Errorf("%w: %w; give --registry FILE", errNoPlace, err)
 	}
 	return filepath.Join(data, "registry.db"), nil
 }

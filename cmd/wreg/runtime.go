@@ -45,7 +45,7 @@ func verifyRuntime(ctx context.Context, dir string, trust bool) (_ *runtimeResul
 	if err != nil {
 		return nil, err
 	}
-	empty, err := os.MkdirTemp("", "wreg-runtime-")
+	empty, err := temporary("wreg-runtime-")
 	if err != nil {
 		return nil, err
 	}

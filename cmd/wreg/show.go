@@ -195,9 +195,9 @@ func (a *app) printModel(o object, m *view.Model, all bool) error {
 				rep.rows = append(rep.rows, []any{f.name, strconv.FormatFloat(v, 'g', 6, 64)})
 				continue
 			}
-			rep.rows = append(rep.rows, []any{f.name, cell(v)})
+			rep.rows = append(rep.rows, []any{f.name, plain(v)})
 		default:
-			rep.rows = append(rep.rows, []any{f.name, cell(v)})
+			rep.rows = append(rep.rows, []any{f.name, plain(v)})
 		}
 	}
 	return a.print(rep)
@@ -210,11 +210,11 @@ var listed = []string{"names", "root", "files", "findings", "adapter", "base", "
 func lineOf(v any) string {
 	o, ok := v.(object)
 	if !ok {
-		return cell(v)
+		return plain(v)
 	}
 	s := ""
 	for _, f := range o {
-		if c := cell(f.value); c != "" {
+		if c := plain(f.value); c != "" {
 			s += "  " + c
 		}
 	}

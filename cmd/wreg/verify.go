@@ -141,7 +141,7 @@ func (a *app) named(model string) (v *registry.Revision, none, err error) {
 
 // ingestedFrom is the newest revision that was read from a path.
 func (a *app) ingestedFrom(path string) (found *registry.Revision, err error) {
-	if there, err := a.anyRegistry(); err != nil || !there {
+	if there, err := a.mayAsk(); err != nil || !there {
 		return nil, err
 	}
 	err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
