@@ -1,0 +1,2 @@
+// Package hubtest is a model hub on the loopback: for tests, and for the demo.
+package hubtest
