@@ -43,7 +43,7 @@ var rooms = map[string]struct {
 	"view":             {[]string{"registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/block", "registry/pyjson", "query", "export", "export/mlxconfig", "ingest", "accel", "view/measure"}, "what people look at is gathered as data, before anyone decides how it is drawn"},
 	"view/measure":     {[]string{"accel", "export/compute", "ingest", "registry/arch", "registry/arch/op"}, "how far numbers are apart is read from bytes, whatever registry or architecture paired them"},
 	"view/text":        {[]string{"view", "view/words"}, "a terminal draws what was gathered, and asks nothing itself"},
-	"web":              {[]string{"view", "registry", "registry/arch", "registry/expr", "query", "export/receipt"}, "a page shows what the command line says; it opens no checkpoint and writes nothing"},
+	"web":              {[]string{"view", "view/measure", "registry", "registry/arch", "registry/expr", "query", "export/receipt"}, "a page shows what the command line says; it opens no checkpoint but by view, which measures, and writes nothing"},
 	"web/webtest":      {nil, "a browser is driven the same whatever the page"},
 	"shell":            {[]string{"registry", "query", "view"}, "the shell edits lines; what they answer is query's"},
 	"cmd":              {[]string{"view", "view/text", "view/measure", "web", "shell", "registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/expr", "query", "ingest", "export", "export/receipt", "accel", "synth", "registry/disk"}, ""},

@@ -54,6 +54,8 @@ type Part struct {
 	Outside   *Patch   `json:"outside,omitempty"` // of a module outside of the layers; then Patches is empty
 	Patches   []*Patch `json:"layers,omitempty"`  // one for each of Comparison.Layers; null where there is nothing
 	Total     Patch    `json:"total"`
+
+	module module
 }
 
 // Patch is what became of one module in one layer.

@@ -69,6 +69,29 @@ func (c *Comparison) Measure(ctx context.Context, o measure.Options) error {
 	return nil
 }
 
+// Only is a comparison of what lies in one of its parts, which can be measured by itself, at
+// the same time as others.
+func (c *Comparison) Only(p *Part) *Comparison {
+	o := *c
+	o.a, o.b = c.a.again(), c.b.again()
+	o.pairs, o.lone, o.Bytes, o.Notes, o.doubts, o.Lines = nil, nil, 0, []string{}, nil, []Line{}
+	for _, x := range c.pairs {
+		if m, _ := moduleOf(x.a.path); m == p.module {
+			o.pairs = append(o.pairs, x)
+			if x.status != Equal {
+				o.Bytes += readOf(o.a, x.a) + readOf(o.b, x.b)
+			}
+		}
+	}
+	for _, d := range c.lone {
+		if m, _ := moduleOf(d.Path); m == p.module {
+			o.lone = append(o.lone, d)
+		}
+	}
+	o.settle()
+	return &o
+}
+
 // bytesAlone reports a gap that says no more than that bytes differ.
 func bytesAlone(g *arch.Gap) bool {
 	return strings.HasSuffix(g.Reason, "bytes differ") || strings.Contains(g.Reason, ": bytes differ from ")
@@ -254,7 +277,7 @@ func (c *Comparison) lay(rows map[module]map[int64]*Patch) {
 		return cmp.Or(strings.Compare(a.tower, b.tower), strings.Compare(a.name, b.name))
 	})
 	for _, m := range modules {
-		part := Part{Component: m.name}
+		part := Part{Component: m.name, module: m}
 		if len(towers) > 1 {
 			part.Component = m.tower + m.name
 		}

@@ -47,6 +47,11 @@ func sideOf(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (*s
 	return x, ctx.Err()
 }
 
+// again is a side that was not read yet.
+func (x *side) again() *side {
+	return &side{revision: x.revision, recorded: x.recorded, res: x.res, units: x.units, reader: measure.Side{Ref: x.reader.Ref, Info: x.reader.Info}}
+}
+
 // resolve matches a side with its architecture, if it has one; without, tensors are
 // paired by name.
 func (x *side) resolve(ctx context.Context, a *arch.Arch) error {

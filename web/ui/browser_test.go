@@ -3,6 +3,7 @@
 package ui
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -304,4 +305,26 @@ func TestBrowserAfterTheEnd(t *testing.T) {
 	o.stop()
 	o.click("a[href='/model/hy@1']")
 	o.text("#gone", "Start it again")
+}
+
+// Of two models that are compared, a module is measured where it stands.
+func TestBrowserMeasures(t *testing.T) {
+	path := tuned(t)
+	o := browse(t, path, webtest.Look{})
+	o.visit("/model/tuned@1/compare?with=base%401")
+	o.text("main", "By how much")
+	measure := `button[aria-label="Measure self_attn.q_proj"]`
+	o.click(measure)
+	o.Until("!document.querySelector(" + quote(measure) + ")")
+	o.text("main", "self_attn.q_proj")
+	for _, p := range measuredWhole(t, path).Parts {
+		if p.Component == "self_attn.q_proj" {
+			o.text("tbody", fmt.Sprintf("%.3g %%", 100**p.Total.Change.Relative))
+		}
+	}
+	if n := webtest.Eval[int](o.Page, "document.querySelectorAll('main tr tr, main td td').length"); n != 0 {
+		t.Errorf("%d rows within rows", n)
+	}
+	o.Shot("ui-measured", true)
+	o.good()
 }

@@ -18,6 +18,14 @@ const (
 	maxPage    = 16 << 20         // bytes of a page
 )
 
+// What reading values may cost.
+const (
+	maxReading    = 1        // modules that are read at the same time; the others wait
+	maxReaders    = 64       // that wait
+	maxRead       = 4 << 30  // bytes of one module, of both models
+	maxReadMemory = 64 << 20 // bytes of buffers
+)
+
 // How many answers are kept: rows of the registry's table, which take little and never
 // change, and maps and the like, which take up to a few MiB and hold for a registry as it is.
 const (
@@ -34,11 +42,11 @@ const (
 	grace        = 2 * time.Second
 )
 
-// gate lets maxAtOnce in.
+// gate lets some in at once, and some wait.
 type gate struct{ turns, waiting chan struct{} }
 
-func newGate() gate {
-	return gate{make(chan struct{}, maxAtOnce), make(chan struct{}, maxAtOnce+maxWaiting)}
+func newGate(atOnce, waiting int) gate {
+	return gate{make(chan struct{}, atOnce), make(chan struct{}, atOnce+waiting)}
 }
 
 // errBusy says that too many wait already.

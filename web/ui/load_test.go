@@ -61,7 +61,7 @@ func TestEveryPageWaits(t *testing.T) {
 
 // More than can wait are sent away, and who goes away gives its place up.
 func TestGate(t *testing.T) {
-	g := newGate()
+	g := newGate(maxAtOnce, maxWaiting)
 	var leave []func()
 	for range maxAtOnce {
 		l, err := g.enter(t.Context())

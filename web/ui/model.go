@@ -254,8 +254,9 @@ type compareBody struct {
 	Ref, With string
 	Others    []string
 	*view.Comparison
-	Map    any
-	Answer *answer
+	Map        any
+	Unmeasured []measured
+	Answer     *answer
 }
 
 func comparePage(a *asked) (*frame, error) {
@@ -277,12 +278,10 @@ func comparePage(a *asked) (*frame, error) {
 		return nil, err
 	}
 	b.With = other.Ref()
-	b.Comparison, err = remembered(&a.drawn, a.state+" compare "+b.With+" "+b.Ref, func() (*view.Comparison, error) {
-		return view.Compare(a.Context(), a.snap, other, a.v, nil)
-	})
-	if err != nil {
+	if b.Comparison, err = a.compare(other); err != nil {
 		return nil, err
 	}
+	b.Unmeasured = unmeasured(b.Comparison)
 	parts := slices.DeleteFunc(slices.Clone(b.Parts), func(p view.Part) bool { return len(p.Patches) == 0 && p.Outside == nil })
 	for i := range parts {
 		parts[i].Component = words.Inert(parts[i].Component)

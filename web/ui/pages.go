@@ -79,6 +79,7 @@ func (s *Server) routes() http.Handler {
 		m.HandleFunc("GET "+path, s.page(fn))
 	}
 	m.HandleFunc("GET /complete", s.complete)
+	m.HandleFunc("GET /part/measured/{ref}", s.measured)
 	m.Handle("GET /static/", assets())
 	m.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusNotFound, "There is no such page", "The registry's page leads to all others.")
@@ -277,6 +278,8 @@ func parsePages(s *Server) *template.Template {
 		"params":    words.Params,
 		"bits":      func(f float64) string { return fmt.Sprintf("%.4g", f) },
 		"share":     share,
+		"portion":   func(f *float64) string { return fmt.Sprintf("%.3g %%", 100**f) },
+		"part":      func(n, of int64) string { return share(float64(n) / float64(max(1, of))) },
 		"link":      link,
 		"segment":   url.PathEscape,
 		"command":   s.command,

@@ -8,7 +8,7 @@
 // Invariants: only 127.0.0.1 is bound, and only who has the token is answered
 // (guard.go); nothing is ever written, so only GET and HEAD are known; a page is made
 // of one snapshot, and the registry is let go before a byte of it is sent, so that
-// nobody who reads slowly keeps a writer waiting (store.go); what a page may cost is
+// nobody who reads slowly keeps a writer waiting (store.go), nor do files that are read for a comparison (measured.go); what a page may cost is
 // bounded by the constants of limits.go; names are text, never markup.
 package ui
 
@@ -48,6 +48,7 @@ type Server struct {
 	session  string // of the cookie that it is exchanged for
 	store    store
 	gate     gate
+	reading  gate // of files, which takes long
 	idle     idle
 	seen     memo // rows of the registry's table, by revision
 	drawn    memo // what pages show, by the registry as it was
@@ -72,7 +73,7 @@ func Listen(o Options) (*Server, error) {
 		o.Say = func(string) {}
 	}
 	s := &Server{Options: o, listener: l, port: port, token: secret(), session: secret(),
-		store: store{path: o.Registry, patience: patience}, gate: newGate(), idle: idle{after: o.Idle}, seen: memo{most: maxSeen}, drawn: memo{most: maxDrawn}}
+		store: store{path: o.Registry, patience: patience}, gate: newGate(maxAtOnce, maxWaiting), reading: newGate(maxReading, maxReaders), idle: idle{after: o.Idle}, seen: memo{most: maxSeen}, drawn: memo{most: maxDrawn}}
 	s.pages = parsePages(s)
 	s.handler = s.guarded(s.routes())
 	return s, nil
