@@ -67,6 +67,7 @@ type Result struct {
 	Layout  string // the layout that gaps are listed in; "" for find
 	Notes   []string
 	Unlike  int  // weights quantized on one side only, whose values nothing compared
+	Unknown int  // tensors that may have changed, those among them: without rows, this is no proof that nothing did
 	Doubted bool // something was compared by less than its content, as Notes say
 	Columns []string
 	Rows    [][]any

@@ -50,6 +50,11 @@ func (q *Query) runGaps(ctx context.Context, s *registry.Snapshot, models []*reg
 		}
 		r.Against, r.Layout = join(r.Against, found.Against), join(r.Layout, found.Layout)
 		r.Unlike += len(found.Unlike)
+		unknown, err := out.Chosen(found.Uncompared, v.Ref())
+		if err != nil {
+			return err
+		}
+		r.Unknown += len(unknown)
 		r.Doubted = r.Doubted || len(found.Doubts) > 0
 		for _, n := range found.Notes {
 			if !slices.Contains(r.Notes, n) {

@@ -25,7 +25,7 @@ type Comparison struct {
 	Extra      int64        `json:"extra"`   // in B
 	Equal      int64        `json:"equal"`
 	Uncompared int64        `json:"not_compared"`
-	Differs    bool         `json:"differs"`             // something is not equal, or quantized on one side only and not compared
+	Differs    bool         `json:"differs"`             // something is not equal, or not known to be
 	Measured   bool         `json:"values"`              // both were read
 	Bytes      int64        `json:"bytes"`               // that measuring reads, or read
 	Total      *Change      `json:"total,omitempty"`     // of the tensors that changed
@@ -165,7 +165,7 @@ func Compare(ctx context.Context, s *registry.Snapshot, a, b *registry.Revision,
 		c.dropped(c.b, c.a)
 	}
 	c.gaps(found.Gaps, found.Unlike, covered)
-	c.Differs = len(found.Gaps) > 0 || len(found.Unlike) > 0
+	c.Differs = len(found.Gaps)+len(found.Uncompared) > 0
 	c.settle()
 	return c, nil
 }

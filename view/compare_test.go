@@ -360,7 +360,7 @@ func TestCompareUnhashed(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.ingest("raw", true)
-	if c := b.compare("base", "raw", false, measure.Options{}); c.Uncompared != 21 || c.Equal != 0 || c.Differs || c.Bytes == 0 {
+	if c := b.compare("base", "raw", false, measure.Options{}); c.Uncompared != 21 || c.Equal != 0 || !c.Differs || c.Bytes == 0 {
 		t.Errorf("%+v", c)
 	}
 	if c := b.compare("base", "raw", true, measure.Options{}); c.Equal != 21 || c.Differs || len(c.Notes) != 0 {

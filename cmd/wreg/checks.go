@@ -34,22 +34,23 @@ type savedCheck struct {
 type expectation struct {
 	text string
 	ok   func(rows int) bool
+	some bool // rows are enough, whatever else there may be
 }
 
 // parseExpectation reads none, some or = N.
 func parseExpectation(text string) (expectation, error) {
 	switch text {
 	case "none":
-		return expectation{text, func(n int) bool { return n == 0 }}, nil
+		return expectation{text: text, ok: func(n int) bool { return n == 0 }}, nil
 	case "some":
-		return expectation{text, func(n int) bool { return n > 0 }}, nil
+		return expectation{text: text, ok: func(n int) bool { return n > 0 }, some: true}, nil
 	}
 	number, ok := strings.CutPrefix(text, "=")
 	want, err := strconv.Atoi(strings.TrimSpace(number))
 	if !ok || err != nil || want < 0 {
 		return expectation{}, fmt.Errorf("expect %q: want none, some or = N", text)
 	}
-	return expectation{text, func(n int) bool { return n == want }}, nil
+	return expectation{text: text, ok: func(n int) bool { return n == want }}, nil
 }
 
 // What comes of a check.
@@ -72,7 +73,11 @@ func (c *savedCheck) run(ctx context.Context, s *registry.Snapshot, model string
 	if err != nil {
 		return outcome{result: checkError, message: err.Error(), err: err}
 	}
-	if c.expect.ok(len(res.Rows)) {
+	unknown := ""
+	if res.Unknown > 0 {
+		unknown = fmt.Sprintf(", and %s not compared", tensor.Count(res.Unknown, "tensor"))
+	}
+	if c.expect.ok(len(res.Rows)) && (c.expect.some || unknown == "") {
 		return outcome{result: checkPass, answer: res}
 	}
 	ask := []string{"wreg", "query", c.text}
@@ -80,7 +85,7 @@ func (c *savedCheck) run(ctx context.Context, s *registry.Snapshot, model string
 		ask = append(ask, "-m", model)
 	}
 	return outcome{result: checkFail, answer: res,
-		message: fmt.Sprintf("expected %s, the answer has %s; %s", c.expect.text, tensor.Count(len(res.Rows), "row"), shellLine(ask))}
+		message: fmt.Sprintf("expected %s, the answer has %s%s; %s", c.expect.text, tensor.Count(len(res.Rows), "row"), unknown, shellLine(ask))}
 }
 
 // readChecks reads the checks of a file.

@@ -42,8 +42,9 @@ tensor that is not equal: path, status, norm, largest change, where, elements,
 elements changed, NaN, infinite, how A and B store it, their bits a weight, and
 why it is not compared, if it is not.
 
-Weights that only one side has quantized are not compared without --values, and
-count as a difference.`,
+Without --values nothing is known of weights that only one side has quantized, of
+what was cast, and of tensors whose hashes cannot be compared: --no-hash takes none.
+What is not compared counts as a difference.`,
 		Example: `  wreg diff base tuned
   wreg diff base tuned --values
   wreg diff hunyuan hunyuan-4bit --values --json
@@ -75,7 +76,7 @@ count as a difference.`,
 	f.BoolVar(&o.values, "values", false, "read both checkpoints: by how much, not only which")
 	f.StringVar(&o.memory, "memory", "", "with --values: bound on buffers (default 512MiB)")
 	f.IntVarP(&o.Jobs, "jobs", "j", 0, "with --values: workers (default one per core)")
-	return describe(c, "0 no difference, 1 differences, or weights quantized on one side only and not compared, 2 trouble")
+	return describe(c, "0 no difference, 1 differences, or something that was not compared, 2 trouble")
 }
 
 // valuesLine is the command that reads values.

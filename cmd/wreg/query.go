@@ -79,10 +79,10 @@ wreg help columns and wreg help functions describe the language.`,
 	}
 	o.flags(a, c)
 	c.Flags().BoolVar(&o.expand, "expand", false, "list every row, also on a terminal")
-	c.Flags().BoolVar(&o.exitCode, "exit-code", false, "exit 1 when there is a row")
+	c.Flags().BoolVar(&o.exitCode, "exit-code", false, "exit 1 when there is a row, or when against MODEL leaves something that was not compared")
 	c.Flags().StringVar(&o.file, "file", "", "read the query from `FILE`, - for stdin")
 	annotate(c, oneText, "yes")
-	return describe(c, "0 answered, 1 with --exit-code: there are rows, 2 trouble (syntax, no such model, nothing to expect)")
+	return describe(c, "0 answered, 1 with --exit-code: there are rows, or against MODEL left something that was not compared, 2 trouble (syntax, no such model, nothing to expect)")
 }
 
 // queryLimit bounds the text of one query.
@@ -166,13 +166,21 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 	if !o.expand {
 		rep.people = func() *report { return forPeople(res.Fold()) }
 	}
-	some := o.exitCode && len(res.Rows) > 0
+	some := o.exitCode && len(res.Rows)+res.Unknown > 0
 	if o.diff != nil {
 		rep.empty = fmt.Sprintf("%s and %s do not differ", o.diff.a, o.diff.b)
-		if res.Unlike > 0 {
-			some, rep.empty = true, ""
-			defer func() { a.say("%s compares what is quantized by what it stands for", o.diff.valuesLine()) }()
+		if res.Unknown > 0 {
+			rep.empty = ""
+			what := "what nothing else tells"
+			if res.Unlike > 0 {
+				what = "what is quantized by what it stands for"
+			}
+			defer func() { a.say("%s compares %s", o.diff.valuesLine(), what) }()
 		}
+	} else if some && len(res.Rows) == 0 {
+		defer func() {
+			a.say("%s not compared, which --exit-code takes for a difference; wreg diff --values compares values", tensor.Count(res.Unknown, "tensor"))
+		}()
 	}
 	return a.conclude(rep, some, "", "")
 }
@@ -187,7 +195,7 @@ func resultReport(res *query.Result) *report {
 	}
 	return &report{
 		head: []field{{"query", res.Query}, {"model", optional(res.Model)},
-			{"against", optional(res.Against)}, {"layout", optional(res.Layout)}},
+			{"against", optional(res.Against)}, {"layout", optional(res.Layout)}, {"not_compared", int64(res.Unknown)}},
 		columns: res.Columns, rows: res.Rows, rule: "query",
 	}
 }

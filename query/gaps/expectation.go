@@ -27,6 +27,7 @@ type expectation struct {
 	notes, doubts    []string
 	mapped           bool                     // see Found
 	unlike, unproven []string                 // likewise
+	uncompared       []arch.Gap               // likewise, of all tensors
 	present          present                  // what is there, when not simply the model's tensors
 	extra            func(path string) string // why a tensor is extra, "": it is not; nil: the usual
 }
@@ -50,6 +51,11 @@ func (e *expectation) whyExtra(path string) string {
 		return e.extra(path)
 	}
 	return "not in " + e.against
+}
+
+// uncertain adds a tensor that may have changed: nothing compares its content.
+func (e *expectation) uncertain(w arch.Want) {
+	e.uncompared = append(e.uncompared, arch.Gap{Status: arch.Changed, Want: w})
 }
 
 // doubt notes what was not compared by its bytes.

@@ -30,6 +30,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -46,6 +47,10 @@ type Found struct {
 	Mapped   bool     // two models were carried over to layout mlx to be compared
 	Unlike   []string // what is quantized on one side only: values not compared
 	Unproven []string // what nothing was known of to compare bytes by, or what was cast
+
+	// Uncompared is all of that which was asked about and may have changed. What one of the
+	// two was made of by an export that proved its bytes, without a cast, has not.
+	Uncompared []arch.Gap
 }
 
 // Of measures a model.
@@ -65,7 +70,12 @@ func (q *Question) Of(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 	if c.err != nil {
 		return nil, c.err
 	}
-	return &Found{Against: e.against, Layout: e.layout, Gaps: list, Notes: e.notes, Doubts: e.doubts, Mapped: e.mapped, Unlike: e.unlike, Unproven: e.unproven}, nil
+	told := make(map[string]bool, len(list))
+	for i := range list {
+		told[list[i].Path] = true
+	}
+	e.uncompared = slices.DeleteFunc(e.uncompared, func(g arch.Gap) bool { return told[g.Path] || !q.shows(&g) })
+	return &Found{Against: e.against, Layout: e.layout, Gaps: list, Notes: e.notes, Doubts: e.doubts, Mapped: e.mapped, Unlike: e.unlike, Unproven: e.unproven, Uncompared: e.uncompared}, nil
 }
 
 // Remedied completes what arch.Resolve says of a model by what the registry knows, as Of

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -59,7 +60,7 @@ func (q *Question) expectModel(c, reference *modelView) (*expectation, error) {
 	if len(e.wants) == 0 {
 		return nil, fmt.Errorf("%s holds no tensors: there is nothing to compare with", reference.revision.Ref())
 	}
-	q.noteUncompared(e, c)
+	q.noteUncompared(e, c, reference)
 	return e, nil
 }
 
@@ -94,8 +95,9 @@ func foreign(e *expectation, ours, theirs *arch.Resolution) {
 	theirPart := part(there)
 	e.wants = slices.DeleteFunc(e.wants, func(w want) bool { return there[w.Path] != nil || theirPart(w.Path) })
 	for path, g := range there {
-		e.unlike = append(e.unlike, path)
-		e.wants = append(e.wants, want{Want: arch.Want{Path: path, Shape: g.Shape}, content: content{unlike: true}})
+		w := want{Want: arch.Want{Path: path, Shape: g.Shape}, content: content{unlike: true}}
+		e.unlike, e.wants = append(e.unlike, path), append(e.wants, w)
+		e.uncertain(w.Want)
 	}
 	e.doubt("%s of %s quantized by other software, values not compared", tensor.Count(len(there), "weight"), e.against)
 }
@@ -182,6 +184,7 @@ func alignPacked(e *expectation, present *mapping, ours, theirs *arch.Resolution
 	there, thereParts := packed(theirs)
 	for i := range e.wants {
 		if w := &e.wants[i]; here[w.Path] != there[w.Path] {
+			e.uncertain(w.Want)
 			w.Shape, w.DType, w.content = nil, tensor.Invalid, content{unlike: true}
 			e.unlike = append(e.unlike, w.Path)
 		}
@@ -329,7 +332,8 @@ func (m *mapping) each(_ bool, yield func(tensor.Info) bool) {
 // noteUncompared counts the tensors of which only name, shape and dtype could be
 // compared, and those that were cast: equality of bytes is never claimed without
 // hashes.
-func (q *Question) noteUncompared(e *expectation, c *modelView) {
+func (q *Question) noteUncompared(e *expectation, c, reference *modelView) {
+	proven := sync.OnceValue(func() bool { return q.madeOf(c, reference) || q.madeOf(reference, c) })
 	side := e.side(c)
 	n, casts, example, cast := 0, 0, "", ""
 	for i := range e.wants {
@@ -342,11 +346,15 @@ func (q *Question) noteUncompared(e *expectation, c *modelView) {
 		case !ok:
 		case w.castTo(have.DType):
 			e.unproven = append(e.unproven, w.Path)
+			e.uncertain(w.Want)
 			if casts++; casts == 1 {
 				cast = fmt.Sprintf("%s from %v to %v", w.Path, w.DType, have.DType)
 			}
 		case !w.content.comparable(have):
 			e.unproven = append(e.unproven, w.Path)
+			if !proven() {
+				e.uncertain(w.Want)
+			}
 			if n++; n == 1 {
 				example = w.Path
 			}
@@ -358,6 +366,35 @@ func (q *Question) noteUncompared(e *expectation, c *modelView) {
 	if casts > 0 {
 		e.doubt("%s cast, statistics compared where both sides have them: %s", tensor.Count(casts, "tensor"), andMore(cast, casts))
 	}
+}
+
+// longestLineage bounds how many exports in a row are followed.
+const longestLineage = 8
+
+// madeOf reports that c was made of from by exports alone, each of which proved the bytes
+// that it moved and changed no value. The last of them alone is the comparison's own.
+func (q *Question) madeOf(c, from *modelView) bool {
+	made := c.revision
+	for i := range longestLineage {
+		source, err := c.snapshot.Find(made.Source)
+		if made.Source == "" || err != nil || source.Ref() != made.Source {
+			return false
+		}
+		last := source.Ref() == from.revision.Ref()
+		if last && i == 0 {
+			return true
+		}
+		link := Question{Statuses: []string{arch.Missing, arch.Extra, arch.Changed}, Against: source.Ref(), Arch: q.Arch}
+		found, err := link.Of(c.ctx, c.snapshot, made)
+		if err != nil || len(found.Gaps)+len(found.Uncompared) > 0 {
+			return false
+		}
+		if last {
+			return true
+		}
+		made = source
+	}
+	return false
 }
 
 // andMore is an example, marked when there are more.

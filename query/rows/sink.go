@@ -78,16 +78,23 @@ func (s *Sink) Gaps(gaps []arch.Gap, model string) error {
 	if len(gaps) == 1 && gaps[0].All { // whatever is asked about is among all tensors
 		return s.passGaps(gapBatch(gaps, model))
 	}
-	b := gapBatch(gaps, model)
+	gaps, err := s.Chosen(gaps, model)
+	if err != nil {
+		return err
+	}
+	return s.passGaps(gapBatch(gaps, model))
+}
+
+// Chosen are the gaps that meet the conditions.
+func (s *Sink) Chosen(gaps []arch.Gap, model string) ([]arch.Gap, error) {
 	for _, condition := range s.Conditions() {
-		keep, err := b.selected(condition)
+		keep, err := gapBatch(gaps, model).selected(condition)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		gaps = pick(gaps, keep)
-		b = gapBatch(gaps, model)
 	}
-	return s.passGaps(b)
+	return gaps, nil
 }
 
 func (s *Sink) passGaps(b *batch) error {
