@@ -60,16 +60,24 @@ func FindCached(id string) (string, error) {
 // in the variables stand for what they mean in a shell.
 func hubCache() (string, error) {
 	if dir := cmp.Or(os.Getenv("HF_HUB_CACHE"), os.Getenv("HUGGINGFACE_HUB_CACHE")); dir != "" {
-		return expanded(dir)
+		return Expanded(dir)
 	}
+	home, err := HubHome()
+	return filepath.Join(home, "hub"), err
+}
+
+// HubHome is the folder of hf's own files, its cache and the token: $HF_HOME, else
+// $XDG_CACHE_HOME/huggingface, else ~/.cache/huggingface.
+func HubHome() (string, error) {
 	home := os.Getenv("HF_HOME")
 	if home == "" {
 		home = filepath.Join(cmp.Or(os.Getenv("XDG_CACHE_HOME"), "~/.cache"), "huggingface")
 	}
-	return expanded(filepath.Join(home, "hub"))
+	return Expanded(home)
 }
 
-func expanded(dir string) (string, error) {
+// Expanded is the absolute path that hf makes of one in its variables.
+func Expanded(dir string) (string, error) {
 	if dir == "~" || strings.HasPrefix(dir, "~/") {
 		user, err := os.UserHomeDir()
 		if err != nil {
