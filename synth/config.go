@@ -90,7 +90,7 @@ func SetKey(config []byte, key, value string) ([]byte, error) {
 	o := top
 	for i, p := range path[:len(path)-1] {
 		next, ok := o[p].(map[string]any)
-		if _, there := o[p]; there && !ok {
+		if o[p] != nil && !ok {
 			return nil, fmt.Errorf("config.json: %s is no object", strings.Join(path[:i+1], "."))
 		}
 		if !ok {
@@ -101,6 +101,27 @@ func SetKey(config []byte, key, value string) ([]byte, error) {
 	}
 	o[path[len(path)-1]] = v
 	return json.MarshalIndent(top, "", "  ")
+}
+
+// Keys adds the keys of a config's objects, however deep, to known.
+func Keys(config []byte, known map[string]bool) error {
+	top, err := decode(config)
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for key, item := range v {
+				known[key] = true
+				walk(item)
+			}
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		}
+	}
+	walk(top)
+	return err
 }
 
 func decode(config []byte) (map[string]any, error) {

@@ -12,7 +12,7 @@ import (
 // namingFlags are the flags that say how the names in a checkpoint's files are read.
 func namingFlags(f *pflag.FlagSet, n *tensor.Naming) {
 	f.StringVar(&n.Strip, "strip", "", "take `PREFIX` off every name; tensors without it are left out, except output heads")
-	f.StringVar(&n.Add, "add", "", "put `PREFIX` before every name that lacks it, except output heads")
+	f.StringVar(&n.Add, "add", "", "put `PREFIX` before every name that lacks it, except output heads; an error where none does")
 }
 
 // sayLeft says in one line which tensors a naming leaves out.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -99,6 +101,9 @@ func (o synthOptions) plan(ctx context.Context) ([]tensor.Info, synth.Options, e
 			}
 		}
 	}
+	if err := o.knownKeys(config); err != nil {
+		return nil, opts, err
+	}
 	for _, s := range o.set {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok || key == "" {
@@ -163,6 +168,53 @@ func (o synthOptions) plan(ctx context.Context) ([]tensor.Info, synth.Options, e
 	}
 	opts.Config, opts.Tokenizer = config, min(synth.VocabSize(config), 4096)
 	return infos, opts, nil
+}
+
+// word is a name in an .arch file, which a key of config.json may be.
+var word = regexp.MustCompile(`[A-Za-z_][A-Za-z_0-9]*`)
+
+// knownKeys refuses to set a key that nothing reads: one that neither the config has, nor a
+// small one that is kept, nor an .arch file speaks of. It would change nothing.
+func (o synthOptions) knownKeys(config []byte) error {
+	if len(o.set) == 0 {
+		return nil
+	}
+	known := map[string]bool{}
+	err := synth.Keys(config, known)
+	for _, name := range synth.ConfigNames() {
+		small, e := synth.Config(name)
+		err = errors.Join(err, e, synth.Keys(small, known))
+	}
+	keys := slices.Sorted(maps.Keys(known))
+	for _, name := range arch.Names() {
+		ar, e := arch.ByName(name)
+		if err = errors.Join(err, e); err != nil {
+			return err
+		}
+		for _, w := range word.FindAllString(ar.Text(), -1) {
+			known[w] = true
+		}
+	}
+	for _, s := range o.set {
+		key, _, _ := strings.Cut(s, "=")
+		path := strings.Split(key, ".")
+		i := slices.IndexFunc(path, func(p string) bool { return p != "" && !known[p] })
+		if i < 0 {
+			continue
+		}
+		near := ""
+		for _, n := range tensor.Nearest(keys, 1, func(k string) int {
+			if d := tensor.EditDistance(k, path[i]); d <= 1+len(path[i])/4 {
+				return d
+			}
+			return -1
+		}) {
+			path[i] = n
+			near = strings.Join(path, ".")
+		}
+		return fmt.Errorf("--set %s: neither the config has this key nor any that wreg knows%s", key, didYouMean(near))
+	}
+	return nil
 }
 
 // didYouMean offers what is near a word that names nothing, if anything is.

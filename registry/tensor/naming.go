@@ -115,9 +115,9 @@ func (n Naming) Name(path string) (name string, ok bool) {
 
 // Renamed are the tensors of a list under the names that n gives them, sorted, and
 // where each was in the list; left are those that are left out. It is an error when
-// nothing begins with Strip, or two tensors get one name.
+// nothing begins with Strip, all begin with Add without it, or two tensors get one name.
 func (n Naming) Renamed(list List) (renamed List, from []int, left List, err error) {
-	found := n.Strip == ""
+	found, added := n.Strip == "", n.Add == "" || len(list) == 0
 	var outside []int
 	for i := range list {
 		path := list[i].Path
@@ -127,12 +127,19 @@ func (n Naming) Renamed(list List) (renamed List, from []int, left List, err err
 			outside = append(outside, i)
 			continue
 		}
+		if !added {
+			bare, _ := Naming{Strip: n.Strip}.Name(path)
+			added = name != Unwrapped(bare)
+		}
 		t := list[i]
 		t.Path = name
 		renamed, from = append(renamed, t), append(from, i)
 	}
 	if !found {
 		return nil, nil, nil, n.absent(list)
+	}
+	if !added {
+		return nil, nil, nil, fmt.Errorf("--add %s: every tensor's name begins with it already; leave it out", n.Add)
 	}
 	if len(outside) > 0 {
 		stays := staying(list, outside, renamed)
