@@ -59,7 +59,7 @@ func openHistory(file string) (*history, error) {
 		h.lines = h.lines[len(h.lines)-maxHistory:]
 	}
 	if total > 2*maxHistory || st.Size() > maxHistoryBytes {
-		return h, h.rewrite()
+		return h, errors.Join(f.Close(), h.rewrite()) // Windows renames over no file that is held
 	}
 	return h, lines.Err()
 }

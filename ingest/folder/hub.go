@@ -78,7 +78,7 @@ func HubHome() (string, error) {
 
 // Expanded is the absolute path that hf makes of one in its variables.
 func Expanded(dir string) (string, error) {
-	if dir == "~" || strings.HasPrefix(dir, "~/") {
+	if dir == "~" || len(dir) > 1 && dir[0] == '~' && os.IsPathSeparator(dir[1]) { // on Windows filepath.Join makes it ~\
 		user, err := os.UserHomeDir()
 		if err != nil {
 			return "", fmt.Errorf("no hf cache: set HF_HUB_CACHE: %w", err)
