@@ -34,6 +34,9 @@ func (q *Query) Run(ctx context.Context, s *registry.Snapshot, o Options) (*Resu
 		return nil, err
 	}
 	r.Columns, r.Rows, r.Notes = a.Columns, a.Rows, append(r.Notes, a.Notes...)
+	if len(r.Rows) == 0 {
+		r.Notes = append(r.Notes, q.literally()...)
+	}
 	return r, nil
 }
 
