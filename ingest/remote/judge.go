@@ -98,7 +98,10 @@ func contentRange(s string) (first, last, total int64, ok bool) {
 		return n
 	}
 	first, last, total = number(m[1]), number(m[2]), number(m[3])
-	return first, last, total, m[1] == "" && total >= 0 || first <= last && (total < 0 || last < total)
+	if m[1] == "" {
+		return first, last, total, total >= 0
+	}
+	return first, last, total, first <= last && (total < 0 || last < total)
 }
 
 // defaultHold is how long a redirect is remembered that does not say how long it holds.
