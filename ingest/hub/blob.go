@@ -1,0 +1,205 @@
+package hub
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha1" // the name that git gives to bytes
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+
+	"wreg/ingest/headers"
+	"wreg/ingest/place"
+	"wreg/ingest/remote"
+	"wreg/registry/tensor"
+)
+
+// What is read whole and held against its digest: files that are not in LFS, which are small on the hub (config.json,
+// the index), and of the others those that one request for a beginning would bring as well.
+const (
+	maxWhole    = 32 << 20
+	maxWholeLFS = 128 << 10
+)
+
+// blob is a file of the repository.
+type blob struct {
+	r     *Repo
+	ctx   context.Context
+	stop  context.CancelFunc
+	name  string // in the repository
+	entry entry
+
+	ranges *remote.File    // of a file that is read by ranges
+	header *headers.Reader // and what is remembered of its header; nil where it has no digest
+
+	once sync.Once // of a file that is read whole
+	data []byte
+	err  error
+}
+
+func (r *Repo) open(ctx context.Context, name string, e entry) *blob {
+	b := &blob{r: r, name: name, entry: e}
+	b.ctx, b.stop = context.WithCancel(ctx)
+	if e.size <= maxWholeLFS || e.sha256 == "" && e.blob != "" && e.size <= maxWhole {
+		return b
+	}
+	b.ranges = r.client.Open(b.ctx, remote.Source{Name: name, URL: b.url(), Size: e.size, SHA256: e.sha256, Check: b.check})
+	if e.sha256 != "" {
+		b.header = r.kept.Through(e.digest(), e.size, b.ranges)
+	}
+	return b
+}
+
+func (b *blob) url() string {
+	parts := strings.Split(b.name, "/")
+	for i, p := range parts {
+		parts[i] = url.PathEscape(p)
+	}
+	return b.r.login.Endpoint + "/" + b.r.name.ID + "/resolve/" + b.r.list.commit + "/" + strings.Join(parts, "/")
+}
+
+// check holds what the hub says of a file when it is asked for its bytes against the listing. What it does not
+// say is no fault: mirrors drop these headers.
+func (b *blob) check(first http.Header) error {
+	changed := func(what, now, then string) error {
+		return fmt.Errorf("%s: %w since it was listed: its %s is %.80s now and was %s; ingest it again", b.name, remote.ErrChanged, what, now, then)
+	}
+	if commit := first.Get("X-Repo-Commit"); commit != "" && !strings.EqualFold(commit, b.r.list.commit) {
+		return changed("commit", commit, b.r.list.commit)
+	}
+	if text := first.Get("X-Linked-Size"); text != "" {
+		if size, err := strconv.ParseInt(text, 10, 64); err != nil || size != b.entry.size {
+			return changed("size", text, strconv.FormatInt(b.entry.size, 10))
+		}
+	}
+	etag := strings.ToLower(strings.Trim(strings.TrimPrefix(first.Get("X-Linked-Etag"), "W/"), `"`))
+	switch {
+	case hex64.MatchString(etag) && b.entry.sha256 != "" && etag != b.entry.sha256:
+		return changed("sha256", etag, b.entry.sha256)
+	case hex40.MatchString(etag) && b.entry.blob != "" && etag != b.entry.blob:
+		return changed("git object", etag, b.entry.blob)
+	}
+	return nil
+}
+
+// prefetch asks for what a reader wants first, in the background.
+func (b *blob) prefetch() {
+	switch {
+	case b.ranges == nil:
+		go b.whole()
+	case b.header == nil || !b.header.Known():
+		b.ranges.Prefetch()
+	}
+}
+
+// Stat describes the file as it was listed.
+func (b *blob) Stat() (tensor.File, error) {
+	return tensor.File{Name: strings.TrimPrefix(b.name, b.r.dir), Size: b.entry.size}, nil
+}
+
+// ReadAt reads the file.
+func (b *blob) ReadAt(p []byte, off int64) (int, error) {
+	var from io.ReaderAt
+	switch {
+	case b.header != nil:
+		from = b.header
+	case b.ranges != nil:
+		from = b.ranges
+	default:
+		data, err := b.whole()
+		if err != nil {
+			return 0, err
+		}
+		return bytes.NewReader(data).ReadAt(p, off)
+	}
+	n, err := from.ReadAt(p, off)
+	if err != nil && err != io.EOF {
+		err = b.r.explain(b.ctx, err)
+	}
+	return n, err
+}
+
+// HeaderRead says that whoever read the header has done so: what was read is remembered for the next time.
+func (b *blob) HeaderRead() {
+	if b.header != nil {
+		b.header.Keep()
+	}
+}
+
+// Close gives up what is under way.
+func (b *blob) Close() error {
+	b.stop()
+	b.once.Do(func() { b.err = fs.ErrClosed }) // waits for what is under way
+	if b.ranges != nil {
+		return b.ranges.Close()
+	}
+	return nil
+}
+
+// whole reads the file in one request and proves it.
+func (b *blob) whole() ([]byte, error) {
+	b.once.Do(func() { b.data, b.err = b.fetch() })
+	return b.data, b.err
+}
+
+func (b *blob) fetch() ([]byte, error) {
+	key := proof(b.entry)
+	if data := b.r.kept.Whole(key, b.entry.size); data != nil && b.prove(data) == nil {
+		return data, nil
+	}
+	// What was damaged on the way may come right when it is asked for once more.
+	var fault error
+	for range 2 {
+		answer, err := b.r.client.Do(b.ctx, remote.Request{URL: b.url(), Most: max(b.entry.size, 1)})
+		if err != nil {
+			return nil, b.r.explain(b.ctx, fmt.Errorf("%s: %w", b.name, err))
+		}
+		if err := b.check(answer.First); err != nil {
+			return nil, err
+		}
+		if fault = b.prove(answer.Body); fault == nil {
+			b.r.kept.KeepWhole(key, answer.Body)
+			return answer.Body, nil
+		}
+	}
+	return nil, fault
+}
+
+// proof is what names the bytes of a file, "" when the hub does not say.
+func proof(e entry) string {
+	if e.blob != "" {
+		return "sha1:" + e.blob
+	}
+	return e.digest()
+}
+
+// prove holds bytes against size and digest as they were listed.
+func (b *blob) prove(data []byte) error {
+	if int64(len(data)) != b.entry.size {
+		return fmt.Errorf("%s: %d bytes came, and the listing says %d; ingest it again", b.name, len(data), b.entry.size)
+	}
+	got, want := "", proof(b.entry)
+	switch {
+	case b.entry.blob != "":
+		h := sha1.New()
+		fmt.Fprintf(h, "blob %d\x00", len(data))
+		h.Write(data)
+		got = "sha1:" + hex.EncodeToString(h.Sum(nil))
+	case b.entry.sha256 != "":
+		sum := sha256.Sum256(data)
+		got = "sha256:" + hex.EncodeToString(sum[:])
+	}
+	if got != want {
+		return fmt.Errorf("%s: the bytes that came are not those that were listed: %s, not %s; what lies between here and the hub changes them", b.name, got, want)
+	}
+	return nil
+}
+
+var _ place.Headed = (*blob)(nil)
