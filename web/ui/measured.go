@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -86,6 +87,9 @@ func (s *Server) measured(w http.ResponseWriter, r *http.Request) {
 		m = measuredOf(c, &c.Parts[at])
 		return nil
 	})
+	if err == nil {
+		err = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxReaders * maxTime)) // its turn comes within that
+	}
 	if err == nil {
 		err = s.read(r.Context(), only)
 	}
