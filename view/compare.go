@@ -37,7 +37,7 @@ type Comparison struct {
 	Notes      []string     `json:"notes"`
 
 	a, b   *side
-	pairs  []compared
+	pairs  []compared   // gone, as are a and b, once values were measured
 	lone   []Difference // what is not in pairs
 	doubts []string     // notes that hold until values are measured
 }
@@ -104,8 +104,10 @@ type Difference struct {
 type compared struct {
 	pair
 	status string
-	gap    *arch.Gap // that says it is changed
-	reason string    // why it is not compared, or what is changed beside values
+	gapped bool   // a gap says it is changed
+	alone  bool   // and no more than that its bytes are
+	remedy string // of the gap
+	reason string // why it is not compared, or what is changed beside values
 	delta  *measure.Delta
 }
 
@@ -137,23 +139,28 @@ func Compare(ctx context.Context, s *registry.Snapshot, a, b *registry.Revision,
 	}
 	unlike, unproven := among(found.Unlike), among(found.Unproven)
 	covered := map[string]bool{}
+	told := map[string]bool{} // the gaps of pairs that say more than that values differ
 	for _, p := range list {
 		x := compared{pair: p, status: Equal}
+		var gap *arch.Gap
 		for _, path := range slices.Concat(p.a.parts, p.b.parts) {
 			covered[path] = true
 			switch g := gapOf[path]; {
-			case g != nil && (x.gap == nil || g.Status == arch.Changed && path == p.a.path):
-				x.gap, x.status, x.reason = g, arch.Changed, g.Reason
+			case g != nil && (gap == nil || g.Status == arch.Changed && path == p.a.path):
+				gap, x.status = g, arch.Changed
 			case (unlike[path] || unproven[path]) && x.status == Equal:
 				x.status = Uncompared
 			}
 		}
-		if g := x.gap; g != nil && p.a.packed && p.b.packed { // the shapes of codes say nothing beside bits and group
-			x.gap = &arch.Gap{Status: g.Status, Want: g.Want, Reason: "bytes differ"}
-			x.reason = x.gap.Reason
-		}
-		if p.a.packed != p.b.packed {
-			x.status, x.gap, x.reason = Uncompared, nil, "quantized on one side only"
+		switch {
+		case p.a.packed != p.b.packed:
+			x.status, x.reason = Uncompared, "quantized on one side only"
+		case gap == nil:
+		case p.a.packed: // the shapes of codes say nothing beside bits and group
+			x.gapped, x.alone, x.reason = true, true, "bytes differ"
+		default:
+			x.gapped, x.alone, x.reason, x.remedy = true, bytesAlone(gap), gap.Reason, gap.Remedy
+			told[gap.Path] = told[gap.Path] || !x.alone
 		}
 		c.pairs = append(c.pairs, x)
 		if x.status != Equal {
@@ -164,7 +171,7 @@ func Compare(ctx context.Context, s *registry.Snapshot, a, b *registry.Revision,
 		c.dropped(c.a, c.b)
 		c.dropped(c.b, c.a)
 	}
-	c.gaps(found.Gaps, found.Unlike, covered)
+	c.gaps(found.Gaps, found.Unlike, covered, told)
 	c.Differs = len(found.Gaps)+len(found.Uncompared) > 0
 	c.settle()
 	return c, nil
@@ -209,13 +216,7 @@ func readOf(x *side, u *unit) (bytes int64) {
 }
 
 // gaps lists what only one side has, or what cannot be paired.
-func (c *Comparison) gaps(list []arch.Gap, unlike []string, covered map[string]bool) {
-	told := map[string]bool{} // the gaps of pairs that say more than that values differ
-	for _, p := range c.pairs {
-		if p.gap != nil && !bytesAlone(p.gap) {
-			told[p.gap.Path] = true
-		}
-	}
+func (c *Comparison) gaps(list []arch.Gap, unlike []string, covered, told map[string]bool) {
 	var telling []arch.Gap
 	for _, g := range list {
 		if covered[g.Path] {

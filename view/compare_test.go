@@ -9,10 +9,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"weak"
 
 	"wreg/accel"
 	"wreg/export"
@@ -388,5 +390,35 @@ func TestCompareDropped(t *testing.T) {
 		return strings.HasPrefix(n, "19 tensors of vision@1 left out by layout mlx on purpose, not compared: visual.")
 	}) {
 		t.Errorf("%v %q", c.Differs, c.Notes)
+	}
+}
+
+// What is needed to measure is let go once it was: of large models it is most of the memory.
+// Gaps are let go before.
+func TestMeasuredIsLean(t *testing.T) {
+	b := newBench(t)
+	b.write("base", "llama", nil)
+	b.write("tuned", "llama", nil)
+	b.edit("tuned", "model.norm.weight", func(p []byte) { p[0] ^= 1 })
+	b.ingest("base", false)
+	b.ingest("tuned", false)
+	c := b.compare("base", "tuned", false, measure.Options{})
+	was := []weak.Pointer[side]{weak.Make(c.a), weak.Make(c.b)}
+	parts := weak.Make(&c.Parts[0])
+	if err := c.Measure(t.Context(), measure.Options{Progress: func(int64) {
+		if runtime.GC(); parts.Value() != nil {
+			t.Error("what was laid out before is held while reading")
+		}
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	runtime.GC()
+	for _, w := range was {
+		if w.Value() != nil {
+			t.Errorf("%s is held", w.Value().revision.Ref())
+		}
+	}
+	if c.Changed != 1 || c.Total == nil || len(c.Parts) == 0 {
+		t.Errorf("%+v", c)
 	}
 }

@@ -15,20 +15,47 @@ import (
 )
 
 // Measure reads both checkpoints and adds by how much the tensors that differ, or are not
-// known to be equal, do so. A checkpoint that changed since it was ingested is an error.
+// known to be equal, do so. A checkpoint that changed since it was ingested is an error, after
+// which nothing of the comparison can be used.
 func (c *Comparison) Measure(ctx context.Context, o measure.Options) error {
+	c.Parts, c.Tensors = nil, nil // what follows is large where there are many
+	at, deltas, err := c.read(ctx, o)
+	if err != nil {
+		return err
+	}
+	for k, i := range at {
+		p := &c.pairs[i]
+		p.delta = &deltas[k]
+		switch {
+		case p.delta.Changed > 0:
+			p.status = arch.Changed
+		case !p.gapped:
+			p.status = Equal
+		case p.alone:
+			p.reason = "stored otherwise; the numbers are equal"
+		}
+	}
+	c.Measured = true
+	c.Notes = slices.DeleteFunc(c.Notes, func(n string) bool { return slices.Contains(c.doubts, n) })
+	c.settle()
+	c.a, c.b, c.pairs = nil, nil, nil
+	c.Differs = c.Changed+c.Missing+c.Extra+c.Uncompared > 0
+	return nil
+}
+
+// read gives the pairs that were measured, and how far each is apart.
+func (c *Comparison) read(ctx context.Context, o measure.Options) (at []int, deltas []measure.Delta, err error) {
 	var unchanged []func() error
 	for _, x := range []*side{c.a, c.b} {
 		open, same, err := export.Reopen(ctx, x.revision, x.recorded)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		defer open.Close()
 		x.reader.Bytes, x.reader.Prove = open.Bytes, open.Prove
 		unchanged = append(unchanged, same)
 	}
 	var asked []measure.Pair
-	var at []int
 	for i := range c.pairs {
 		p := &c.pairs[i]
 		if p.status == Equal {
@@ -41,32 +68,14 @@ func (c *Comparison) Measure(ctx context.Context, o measure.Options) error {
 		}
 		asked, at = append(asked, one), append(at, i)
 	}
-	deltas, err := measure.Pairs(ctx, &c.a.reader, &c.b.reader, asked, o)
+	deltas, err = measure.Pairs(ctx, &c.a.reader, &c.b.reader, asked, o)
 	for _, same := range unchanged { // a file cut short or overwritten shows as all kinds of errors; this is the cause
 		if changed := same(); changed != nil && ctx.Err() == nil {
-			return changed
+			return nil, nil, changed
 		}
 	}
-	if err != nil {
-		return err
-	}
-	for k, i := range at {
-		p := &c.pairs[i]
-		p.delta = &deltas[k]
-		switch {
-		case p.delta.Changed > 0:
-			p.status = arch.Changed
-		case p.gap == nil:
-			p.status = Equal
-		case bytesAlone(p.gap):
-			p.reason = "stored otherwise; the numbers are equal"
-		}
-	}
-	c.Measured = true
-	c.Notes = slices.DeleteFunc(c.Notes, func(n string) bool { return slices.Contains(c.doubts, n) })
-	c.settle()
-	c.Differs = c.Changed+c.Missing+c.Extra+c.Uncompared > 0
-	return nil
+	c.a, c.b = c.a.again(), c.b.again()
+	return at, deltas, err
 }
 
 // Only is a comparison of what lies in one of its parts, which can be measured by itself, at
@@ -132,14 +141,11 @@ func (c *Comparison) settle() {
 		if p.status == Equal {
 			continue
 		}
-		d := Difference{Path: p.a.path, Status: p.status, A: p.a.form, B: p.b.form, BitsA: bits(p.a.bytes, n), BitsB: bits(p.b.bytes, n), Reason: p.reason}
-		if p.gap != nil {
-			d.Remedy = p.gap.Remedy
-		}
+		d := Difference{Path: p.a.path, Status: p.status, A: p.a.form, B: p.b.form, BitsA: bits(p.a.bytes, n), BitsB: bits(p.b.bytes, n), Reason: p.reason, Remedy: p.remedy}
 		if p.delta != nil {
 			d.Change = changeOf(p.delta)
 			d.Change.At = p.at()
-			if d.Change.Changed > 0 && p.gap != nil && bytesAlone(p.gap) {
+			if d.Change.Changed > 0 && p.gapped && p.alone {
 				d.Reason = ""
 			}
 		}
