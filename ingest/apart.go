@@ -52,7 +52,7 @@ func begins(d *folder.Folder, name string) bool {
 	}
 	defer f.disk.Close()
 	head, err := f.head()
-	return err == nil && (formatOf(head) != nil || foreign(head) != "")
+	return err == nil && (formatOf(head) != nil || foreign(name, head) != "")
 }
 
 // oneModel reads the headers of files that may be models of their own, and says which

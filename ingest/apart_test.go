@@ -192,6 +192,12 @@ func TestApart(t *testing.T) {
 		{"an archive of NeMo", map[string]string{"m.nemo": tarOf(t, "./model_config.yaml", "./model_weights.ckpt")}, summary{}, []string{"./model_weights.ckpt", "unpack it"}},
 		{"packed by gzip", map[string]string{"m.nemo": "\x1f\x8b\x08"}, summary{}, []string{"m.nemo: compressed with gzip"}},
 		{"called as weights", map[string]string{"tf.bin": "\x89HDF\r\n\x1a\n"}, summary{}, []string{"tf.bin: an HDF5 file"}},
+		{"of ONNX", map[string]string{"model.onnx": "\x08\x07\x12\x07pytorch", "config.json": "{}"}, summary{}, []string{"model.onnx: a model of ONNX, which wreg does not read; take the safetensors or torch files"}},
+		{"of ONNX, in two", map[string]string{"MODEL.ONNX": "\x08\x07", "model.onnx_data": "\x00\x01"}, summary{}, []string{"MODEL.ONNX: a model of ONNX", "model.onnx_data: a model of ONNX"}},
+		{"of TensorFlow Lite", map[string]string{"weights": "\x1c\x00\x00\x00TFL3\x00"}, summary{}, []string{"weights: a model of TensorFlow Lite"}},
+		{"of Flax", map[string]string{"flax_model.msgpack": "\xde\x00\x10"}, summary{}, []string{"flax_model.msgpack: weights of Flax"}},
+		{"of OpenVINO", map[string]string{"openvino_model.bin": "\x01\x02\x03\x04\x05\x06\x07\x08\x09", "openvino_model.xml": "<xml/>"}, summary{}, []string{"openvino_model.bin: weights of OpenVINO"}},
+		{"of TensorFlow, beside weights", map[string]string{"tf_model.h5": "\x89HDF\r\n\x1a\n", "model.onnx": "\x08\x07", "model.safetensors": a}, summary{Tensors: []string{"a model.safetensors"}}, nil},
 		{"two by content", map[string]string{"a.model": a, "b.weights": b}, summary{}, []string{"a.model, b.weights; name one"}},
 		{"names go first", map[string]string{"net.pt": a, "b.weights": b}, summary{Tensors: []string{"a net.pt"}}, nil},
 	} {

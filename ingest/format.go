@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,23 +55,46 @@ func formatOf(head []byte) *format {
 	return nil
 }
 
-// foreignFormats are known by how they begin, too, and not read.
-var foreignFormats = []struct{ magic, what string }{
-	{"\x1f\x8b", "compressed with gzip; unpack it and name the weights inside"},
-	{"\x28\xb5\x2f\xfd", "compressed with zstd; unpack it and name the weights inside"},
-	{"\xfd7zXZ\x00", "compressed with xz; unpack it and name the weights inside"},
-	{"BZh", "compressed with bzip2; unpack it and name the weights inside"},
-	{"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it and name the weights inside"},
-	{"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and TensorFlow write them, which wreg does not read"},
-	{"tjgg", "a file of the GGML formats before GGUF, which wreg does not read; convert the model again"},
-	{"lmgg", "a file of the GGML formats before GGUF, which wreg does not read; convert the model again"},
-	{"fmgg", "a file of the GGML formats before GGUF, which wreg does not read; convert the model again"},
+// foreignFormats are known, too, and not read: by how they begin, from byte at on, or,
+// where nothing reads a file, by how its name ends.
+var foreignFormats = []struct {
+	magic string
+	at    int
+	ends  []string
+	what  string
+}{
+	{"\x1f\x8b", 0, nil, "compressed with gzip; unpack it and name the weights inside"},
+	{"\x28\xb5\x2f\xfd", 0, nil, "compressed with zstd; unpack it and name the weights inside"},
+	{"\xfd7zXZ\x00", 0, nil, "compressed with xz; unpack it and name the weights inside"},
+	{"BZh", 0, nil, "compressed with bzip2; unpack it and name the weights inside"},
+	{"7z\xbc\xaf\x27\x1c", 0, nil, "a 7z archive; unpack it and name the weights inside"},
+	{"\x89HDF\r\n\x1a\n", 0, []string{".h5", ".hdf5", ".keras"}, "an HDF5 file, as Keras and TensorFlow write them" + notRead},
+	{"tjgg", 0, nil, "a file of the GGML formats before GGUF, which wreg does not read; convert the model again"},
+	{"lmgg", 0, nil, "a file of the GGML formats before GGUF, which wreg does not read; convert the model again"},
+	{"fmgg", 0, nil, "a file of the GGML formats before GGUF, which wreg does not read; convert the model again"},
+	{"TFL3", 4, []string{".tflite"}, "a model of TensorFlow Lite" + notRead},
+	{"ET12", 4, []string{".pte"}, "a program of ExecuTorch" + notRead},
+	{"", 0, []string{".onnx", ".onnx_data", ".onnx.data", ".ort"}, "a model of ONNX" + notRead},
+	{"", 0, []string{".msgpack"}, "weights of Flax" + notRead},
+	{"", 0, []string{".pb", ".ckpt.index", ".data-00000-of-00001"}, "a model of TensorFlow" + notRead},
+	{"", 0, []string{".mlmodel"}, "a model of Core ML" + notRead},
+	{"", 0, []string{"openvino_model.bin"}, "weights of OpenVINO" + notRead},
+	{"", 0, []string{".engine", ".plan"}, "an engine of TensorRT" + notRead},
+	{"", 0, []string{".ot"}, "weights of rust-bert" + notRead},
 }
 
-// foreign says what a file is by how it begins, "" when nothing is known of it.
-func foreign(head []byte) string {
+const notRead = ", which wreg does not read; take the safetensors or torch files that it was made from"
+
+// foreign says what a file is that no format claims, "" when nothing is known of it.
+func foreign(name string, head []byte) string {
 	for _, f := range foreignFormats {
-		if bytes.HasPrefix(head, []byte(f.magic)) {
+		if f.magic != "" && len(head) > f.at && bytes.HasPrefix(head[f.at:], []byte(f.magic)) {
+			return f.what
+		}
+	}
+	name = strings.ToLower(name)
+	for _, f := range foreignFormats {
+		if slices.ContainsFunc(f.ends, func(end string) bool { return strings.HasSuffix(name, end) }) {
 			return f.what
 		}
 	}
@@ -164,7 +188,7 @@ func (f *file) readHeader(ctx context.Context) error {
 	if text, ok := printable(head); ok {
 		return fmt.Errorf("%s: text in place of the weights, %q; download it again", f.info.Name, text)
 	}
-	if what := foreign(head); what != "" {
+	if what := foreign(f.info.Name, head); what != "" {
 		return fmt.Errorf("%s: %s", f.info.Name, what)
 	}
 	// No format has claimed the file. What it is called decides nothing but which
