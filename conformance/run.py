@@ -33,11 +33,12 @@ def checks():
     import convert
     import formats
     import ggufs
+    import pages
     import pickles
     import queries
     import shells
     import values
-    for module in (convert, formats, ggufs, pickles, queries, shells, values, architectures):
+    for module in (convert, formats, ggufs, pages, pickles, queries, shells, values, architectures):
         for name, fn in list(vars(module).items()):
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):
