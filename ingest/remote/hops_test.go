@@ -323,3 +323,22 @@ func TestTLS(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a request may waste is counted before it is spent: the next silence, too.
+func TestSilenceIsBounded(t *testing.T) {
+	for _, k := range []kind{silent, slow} {
+		c := New(Options{Sleep: noWait})
+		a, spent, tries := c.attempts("f", 0, 1), time.Duration(0), 0
+		for err := error(nil); err == nil; tries++ {
+			if k == silent {
+				spent += a.silence()
+			} else {
+				spent += c.patience.Slow
+			}
+			err = a.again(t.Context(), failed(k, "in vain"))
+		}
+		if spent > c.patience.Waste || tries < 2 {
+			t.Errorf("kind %d: %d tries spend %v, %v are allowed", k, tries, spent, c.patience.Waste)
+		}
+	}
+}

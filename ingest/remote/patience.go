@@ -170,7 +170,14 @@ func (a *attempts) again(ctx context.Context, err error) error {
 		wait = p.First
 	}
 	wait = max(wait, f.wait)
-	if a.tries >= most || a.wasted+wait > p.Waste {
+	next := wait // what the next try may waste
+	switch f.kind {
+	case silent:
+		next += a.silence()
+	case slow:
+		next += p.Slow
+	}
+	if a.tries >= most || a.wasted+next > p.Waste {
 		return &Error{a.name, a.off, a.n, a.all, f.err, rule.advice}
 	}
 	wait += rand.N(p.Jitter)

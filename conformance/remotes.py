@@ -1,0 +1,209 @@
+"""A hub that misbehaves: whatever it does, wreg is right or refuses, in time, and its token stays with the hub.
+
+python conformance/remotes.py [--client PROGRAM] [FILTER...] prints a line for each fault and deed. PROGRAM is run as
+PROGRAM ENDPOINT ORG/NAME TOKEN in place of wreg. WREG is the wreg to run."""
+import argparse
+import concurrent.futures
+import filecmp
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+
+import checkpoints
+
+HERE = Path(__file__).parent
+TOKEN, REPO, LIMIT = "hf_a-token-that-nobody-else-may-see", "acme/tiny", 60
+
+# Kinds that strike every request, and the same for a while: then it must be right.
+ALWAYS = ("short", "reset", "stall", "slow", "drop", "hang", "wrong-range", "lying-range", "wrong-total", "full200", "multipart", "gzip", "gzip206",
+          "chunked", "s429", "s429:secs=300", "s429date", "s500", "s502", "s503", "s504", "s503:secs=90", "s403", "s404", "html", "badjson", "loop",
+          "offhost", "offhost-bad", "expired", "changed:skip=2", "changed-silent:skip=2", "changed-silent", "pointer", "noetag", "nocommit", "nolength",
+          "norangehdr", "size", "size:kind=resolve", "huge", "hostile-names", "pageloop", "wrongcommit")
+PASSING = ("short", "reset", "stall", "drop", "hang", "wrong-range", "full200", "multipart", "gzip", "gzip206", "s429", "s429date", "s500", "s502", "s503",
+           "s504", "html:port=cdn", "badjson", "expired")
+FAULTS = [*ALWAYS, *(f + ("," if ":" in f else ":") + "first=2" for f in PASSING),
+          *(f"{f}:port=cdn" for f in ("short", "reset", "drop", "stall", "s503", "s404", "lying-range", "slow")),
+          *(f"{f}:p=0.3" for f in ("drop", "reset", "short", "s503", "full200"))]
+# What does no harm, or passes: anything but success is a failure there.
+HARMLESS = ("chunked", "noetag", "nocommit", "nolength", "norangehdr", "offhost")
+
+
+def must_succeed(fault):
+    return not fault or fault in HARMLESS or fault.endswith("first=2") and "stall" not in fault
+
+
+class Hub:
+    """hub.py on free ports, with one fault."""
+
+    def __init__(self, root, fault, page):
+        self.ports = free_ports(3)
+        args = [sys.executable, HERE / "hub.py", "--root", root, "--token", TOKEN, "--gated", REPO, "--page", str(page)]
+        for flag, port in zip(("--port", "--cdn-port", "--evil-port"), self.ports):
+            args += [flag, str(port)]
+        if fault:
+            args += ["--fault", fault]
+        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
+        self.endpoint = self.process.stdout.readline().strip().partition("=")[2]
+        assert self.endpoint, "hub.py did not start"
+
+    def ask(self, what, method="GET", body=None):
+        r = urllib.request.Request(f"{self.endpoint}/_test/{what}", method=method, data=body)
+        with urllib.request.urlopen(r, timeout=30) as f:
+            return json.load(f)
+
+    def stats(self):
+        return self.ask("stats")
+
+    def faults(self, *specs):
+        self.ask("faults", "PUT", json.dumps(specs).encode())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *a):
+        self.process.kill()
+        self.process.wait()
+
+
+def free_ports(n):
+    import socket
+    sockets = [socket.socket() for _ in range(n)]
+    for s in sockets:
+        s.bind(("127.0.0.1", 0))
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def model(root):
+    g = checkpoints.golden("llama")
+    checkpoints.write(f"{root}/{REPO}", g["source"], g["config"], shards=3)
+    with open(f"{root}/{REPO}/config.json", "w") as f:
+        json.dump(g["config"], f)
+    return f"{root}/{REPO}"
+
+
+class Deeds:
+    """What is done with a model, and what it must come to."""
+
+    def __init__(self, local, folder, client=None):
+        self.local, self.folder, self.client = local, folder, client
+        self.want = {} if client else {"rows": self.rows(local, "want"), "export": self.export(local, "want")}
+
+    def wreg(self, name, *args, endpoint="", kill_after=None):
+        env = dict(os.environ, WREG_REGISTRY=f"{self.folder}/{name}.db", HF_ENDPOINT=endpoint, HF_TOKEN=TOKEN, XDG_CACHE_HOME=f"{self.folder}/{name}.cache",
+                   HF_HOME=f"{self.folder}/{name}.hf")
+        env.pop("HF_HUB_OFFLINE", None)
+        p = subprocess.Popen([os.environ.get("WREG", "wreg"), *args], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            out, err = p.communicate(timeout=kill_after or 2 * LIMIT)
+        except subprocess.TimeoutExpired:
+            p.send_signal(signal.SIGKILL)
+            out, err = p.communicate()
+            if not kill_after:
+                err += "\nhangs"
+        return p.returncode, out, err
+
+    def check(self, result):
+        if result[0] not in (0, 1):
+            raise Refused(result)
+        return result[1]
+
+    def rows(self, source, name, endpoint=""):
+        self.check(self.wreg(name, "ingest", source, "--name", "m", endpoint=endpoint))
+        return json.loads(self.check(self.wreg(name, "query", "find * in m select path, dtype, shape, bytes", "--format", "json")))["rows"]
+
+    def export(self, source, name, endpoint="", resume=False):
+        out = f"{self.folder}/{name}.out"
+        args = ["export", source, "--target", "mlx", "--out", out]
+        if resume:
+            self.wreg(name, *args, endpoint=endpoint, kill_after=0.3)
+            args.append("--resume")
+        self.check(self.wreg(name, *args, endpoint=endpoint))
+        return out
+
+    def do(self, deed, hub, name):
+        if self.client:
+            p = subprocess.run([self.client, hub.endpoint, REPO, TOKEN], capture_output=True, text=True, timeout=2 * LIMIT)
+            if p.returncode:
+                raise Refused((p.returncode, p.stdout, p.stderr or p.stdout))
+        elif deed == "ingest":
+            assert self.rows(f"hf://{REPO}", name, hub.endpoint) == self.want["rows"], "other rows than the folder's"
+        else:
+            got = self.export(f"hf://{REPO}", name, hub.endpoint, resume=deed == "resume")
+            same_files(got, self.want["export"])
+
+
+class Refused(Exception):
+    def __str__(self):
+        status, _, err = self.args[0]
+        return f"status {status}: {err.strip().splitlines()[-1] if err.strip() else 'nothing is said'}"
+
+
+def same_files(got, want):
+    names = sorted(n for n in os.listdir(want) if n != "wreg-receipt.json")
+    assert names == sorted(n for n in os.listdir(got) if n != "wreg-receipt.json"), f"{os.listdir(got)} against {names}"
+    wrong = filecmp.cmpfiles(got, want, names, shallow=False)[1:]
+    assert not any(wrong), f"files differ: {wrong}"
+
+
+def strike(deeds, fault, deed):
+    """One fault against one deed: the verdict, whether it will do, and the seconds it took."""
+    page = 3 if fault.startswith(("pageloop", "huge", "hostile")) else 1000
+    with Hub(Path(deeds.local).parent.parent, fault, page) as hub:
+        start, fine = time.time(), True
+        try:
+            deeds.do(deed, hub, "".join(c if c.isalnum() else "-" for c in f"{deed}-{fault}"))
+            verdict = "right"
+        except Refused as e:
+            verdict = f"refused: {e}"
+            fine = not must_succeed(fault) and e.args[0][0] == 2 and bool(e.args[0][2].strip()) and "panic" not in e.args[0][2]
+        except Exception as e:
+            verdict, fine = f"WRONG: {e!r}", False
+        took, leaks = time.time() - start, hub.stats()["token_leaks"]
+        return verdict, fine and took < LIMIT and not leaks, took, leaks
+
+
+def run(folder, deed, faults, client=None, say=print):
+    local = model(f"{folder}/root")
+    deeds = Deeds(local, folder, client)
+    faults, bad = ["", *faults], []  # without any it must succeed, or no refusal says anything
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:  # most of them wait
+        for fault, (verdict, fine, took, leaks) in zip(faults, pool.map(lambda f: strike(deeds, f, deed), faults)):
+            line = f"{'ok  ' if fine else 'FAIL'} {deed:7} {fault or 'none':28} {took:5.1f} s  leaks {leaks}  {verdict}"
+            say(line, flush=True)
+            if not fine:
+                bad.append(line)
+    return bad
+
+
+def check_faults(folder, wreg, deed):
+    bad = run(folder, deed, FAULTS)
+    assert not bad, "\n".join(bad)
+
+
+check_faults.cases = ["ingest"]
+
+
+if __name__ == "__main__":
+    a = argparse.ArgumentParser()
+    a.add_argument("--client")
+    a.add_argument("--deed", action="append", choices=("ingest", "export", "resume"))
+    a.add_argument("filter", nargs="*")
+    o = a.parse_args()
+    failed = 0
+    for deed in o.deed or ["ingest"]:
+        folder = tempfile.mkdtemp(prefix="wreg-remotes-")
+        try:
+            failed += len(run(folder, deed, [f for f in FAULTS if not o.filter or any(x in f for x in o.filter)], o.client))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(f"{failed} failed" if failed else 0)
