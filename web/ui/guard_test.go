@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"bytes"
+	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"wreg/registry"
+	"wreg/registry/tensor"
 )
 
 // ask hands a request to the server without a connection, as no browser would make it.
@@ -265,5 +270,48 @@ func TestHostileNames(t *testing.T) {
 	}
 	if shown < 5 {
 		t.Errorf("the name is shown %d times", shown)
+	}
+}
+
+// Nor does a config.json, a receipt, a file's name or a finding show what does not show, or turn
+// the text around: the browser is sent none of it.
+func TestHostileFiles(t *testing.T) {
+	const bad = "a\u202eb\u2028c\u2029d\u200be\u0085f</script><!--<script>"
+	path := small(t)
+	_, list := checkpoint(t, "hunyuan")
+	text, err := json.Marshal(bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.ReplaceAll(text, []byte(`\u2028`), []byte("\u2028"))
+	r, err := registry.Open(path, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Put(t.Context(), registry.Revision{Model: "turned", Root: "/m/" + bad, Tool: "wreg", Config: []byte(`{"model_type": ` + string(text) + `}`), Receipt: []byte(`{"tool": ` + string(text) + `}`),
+		Files: []tensor.File{{Name: bad, Format: "safetensors"}}, Findings: []tensor.Finding{{Rule: bad, File: bad, Tensor: bad, Message: bad}}}, list); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, path)
+	for _, page := range []string{"", "coverage", "statistics", "tensors", "files", "receipt", "compare", "compare?with=hy"} {
+		status, text := s.get("/model/turned@1/" + page)
+		if page == "" {
+			status, text = s.get("/model/turned@1")
+		}
+		if status != http.StatusOK {
+			t.Errorf("%s: %d", page, status)
+		}
+		for i, r := range text {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Errorf("%s has %U: %q", page, r, text[max(0, i-60):min(len(text), i+30)])
+				break
+			}
+		}
+		if strings.Contains(text, "<!--<script>") {
+			t.Errorf("%s has markup that a file brought", page)
+		}
 	}
 }
