@@ -342,3 +342,35 @@ func TestSilenceIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// A server that ignores If-Match is found out by what its next answer says of the file.
+func TestChangedWithoutConditions(t *testing.T) {
+	for _, name := range []string{"Etag", "Last-Modified"} {
+		answers := 0
+		n := &network{answer: table{"https://hub.test/f": func(r *http.Request) (int, http.Header, string) {
+			answers++
+			var from, to int
+			fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-%d", &from, &to)
+			return 206, http.Header{name: {fmt.Sprintf(`"%d"`, answers)}, "Content-Range": {fmt.Sprintf("bytes %d-%d/1000000", from, to)}}, strings.Repeat("x", to-from+1)
+		}}}
+		f := New(Options{Transport: n, Sleep: noWait}).Open(t.Context(), Source{Name: "f", URL: "https://hub.test/f", Size: 1_000_000})
+		_, err := f.ReadAt(make([]byte, 500_000), 0)
+		if !errors.Is(err, ErrChanged) || answers != 2 || !strings.Contains(err.Error(), `it was \"1\", it is \"2\"`) {
+			t.Errorf("%s: %v after %d answers", name, err, answers)
+		}
+	}
+}
+
+// Whatever comes begins the wait for silence anew.
+func TestBytesEndSilence(t *testing.T) {
+	w := New(Options{}).watch(t.Context(), time.Hour)
+	defer w.stop()
+	r := w.reader(strings.NewReader("ab"))
+	for range 2 {
+		w.timer.Stop()
+		r.Read(make([]byte, 1))
+		if !w.timer.Stop() {
+			t.Error("after a byte nothing watches for silence")
+		}
+	}
+}
