@@ -57,32 +57,3 @@ func TestDocs(t *testing.T) {
 		t.Errorf("only %d findings in the code: the pattern no longer matches", found)
 	}
 }
-
-// TestTroubleshooting: docs/troubleshooting.md says of every rule, and of no other, what to do.
-func TestTroubleshooting(t *testing.T) {
-	text, err := os.ReadFile("../docs/troubleshooting.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	told := map[string]int{}
-	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]+`) \\| .+ \\|$").FindAllStringSubmatch(string(text), -1) {
-		for id := range strings.SplitSeq(row[1], ", ") {
-			told[strings.Trim(id, "`")]++
-		}
-	}
-	for _, r := range FindingRules {
-		if told[r.ID]--; told[r.ID] != 0 {
-			t.Errorf("%s has %d rows, want 1", r.ID, told[r.ID]+1)
-		}
-	}
-	for _, r := range LintRules {
-		if told[r.ID]--; told[r.ID] != 0 {
-			t.Errorf("%s has %d rows, want 1", r.ID, told[r.ID]+1)
-		}
-	}
-	for id, n := range told {
-		if n > 0 {
-			t.Errorf("%s is no rule", id)
-		}
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,30 +123,37 @@ func sourceRoot() string {
 	}
 }
 
-// ruleTexts says what the rules mean that no other table has.
-var ruleTexts = map[string]string{
-	"query":    "a row of the answer of a query",
-	"wreg":     "a check whose answer is not what the file of checks expects, or that cannot run",
-	"verify":   "bytes on disk are not those that were recorded",
-	"registry": "the registry's file is damaged",
+// A ruleText says what a rule means, and what to do about its findings.
+type ruleText struct{ means, do string }
+
+// ruleTexts has the rules that no other table has.
+var ruleTexts = map[string]ruleText{
+	"query":    {"a row of the answer of a query", "the row is what the query was asked to find; `wreg query` prints all of them"},
+	"wreg":     {"a check whose answer is not what the file of checks expects, or that cannot run", "`wreg test MODEL --file FILE` prints each check's answer: correct the model, or the check"},
+	"verify":   {"bytes on disk are not those that were recorded", "get the file again, or export again; `wreg ingest --rehash` records what is there now, if that is meant"},
+	"registry": {"the registry's file is damaged", "`wreg check` lists every fault; go back to a file of `wreg backup`, or ingest again into a new registry"},
 }
 
-// ruleText says what a rule means, in the words of the table that has it.
-func ruleText(rule string) string {
+// rules are all that a finding may be of: those of ingest and lint, and those here.
+func rules() map[string]ruleText {
+	all := maps.Clone(ruleTexts)
 	for _, r := range ingest.LintRules {
-		if r.ID == rule {
-			return r.Reader + " " + r.Does
-		}
+		all[r.ID] = ruleText{r.Reader + " " + r.Does, r.Do}
 	}
 	for _, r := range ingest.FindingRules {
-		if r.ID == rule {
-			return strings.ReplaceAll(r.Means, "`", "")
-		}
+		all[r.ID] = ruleText{r.Means, r.Do}
 	}
-	if about := query.StatusText(rule); about != "" {
-		return strings.Replace(about, "those", "tensors", 1)
+	return all
+}
+
+// ruleOf says what a rule means, and what to do, without marks: of a gap, too.
+func ruleOf(rule string) ruleText {
+	text, ok := rules()[rule]
+	if about := query.StatusText(rule); !ok && about != "" {
+		text = ruleText{strings.Replace(about, "those", "tensors", 1), "`wreg query 'gaps in MODEL'` says why, and what to do"}
 	}
-	return ruleTexts[rule]
+	plain := strings.NewReplacer("`", "", "[", "", "](export.md)", "")
+	return ruleText{plain.Replace(text.means), plain.Replace(text.do)}
 }
 
 // printSARIF writes SARIF 2.1.0 as code scanning takes it: one run, one result a row, each
@@ -163,9 +171,9 @@ func printSARIF(w io.Writer, rep *report) error {
 			at = len(rules)
 			seen[f.Rule] = at
 			rule := object{{"id", f.Rule}}
-			if text := ruleText(f.Rule); text != "" {
-				rule = append(rule, field{"shortDescription", object{{"text", text}}},
-					field{"help", object{{"text", text + ". docs/formats.md explains the rules."}}})
+			if text := ruleOf(f.Rule); text.means != "" {
+				rule = append(rule, field{"shortDescription", object{{"text", text.means}}},
+					field{"help", object{{"text", "What to do: " + text.do + ". docs/troubleshooting.md has it for every rule, docs/formats.md what each means."}}})
 			}
 			rules = append(rules, rule)
 		}
