@@ -1,11 +1,15 @@
 """How large a static binary is, and what of it is whose:  python size.py
 
+It fails where the table of docs/architecture.md lacks a module, or is more than a tenth and 20 KB off.
+
 Sums are of named code and data. What has no name of its own (tables for stack traces, strings, embedded files) is
 one line: most of it grows with the code."""
 import collections
 import os
 import pathlib
+import re
 import subprocess
+import sys
 import tempfile
 
 import wheels
@@ -32,6 +36,20 @@ def main():
     print(f"{total:>10}  static, stripped, linux/amd64")
     for name, size in sums.most_common():
         print(f"{size:>10}  {name}")
+    sys.exit("\n".join(stale(total, sums, (wheels.ROOT / "docs/architecture.md").read_text())) or None)
+
+
+def stale(total, sums, page):
+    """What the page says of the sizes and is not so."""
+    left = {re.sub(r"/v\d+$", "", name).split("/")[-1]: size for name, size in sums.items()}
+    said = re.search(r"Of ([\d.]+) MB:\n\n\| what \| KB \| for \|\n\|---\|---\|---\|\n((?:\|.*\n)+)", page)
+    rows = [("the binary", round(float(said[1]) * 1e6), total)]
+    for line in said[2].splitlines():
+        what, kb = line.split("|")[1:3]
+        names = [what.strip()] if what.strip() in left else what.strip().split(", ")
+        rows.append((what.strip(), int(kb.replace(",", "")) * 1000, sum(left.pop(n, 0) for n in names)))
+    faults = [f"docs/architecture.md: {what} takes {now // 1000} KB, not {then // 1000}" for what, then, now in rows if abs(now - then) > max(then / 10, 20_000)]
+    return faults + [f"docs/architecture.md: no row for {name}, {size // 1000} KB" for name, size in left.items()]
 
 
 def owner(symbol, modules):
