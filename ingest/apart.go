@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/files"
 	"wreg/ingest/folder"
 	"wreg/ingest/gguf"
 	"wreg/ingest/shards"
@@ -29,7 +31,7 @@ const maxSniffed = 256
 // be read.
 func sortByContent(x *fetcher, k *shards.Contents) (unread []string) {
 	for _, name := range k.Other[:min(len(k.Other), maxSniffed)] {
-		if shards.OfTraining(name) || !begins(x.d, name) {
+		if shards.OfTraining(name) || !begins(x.ctx, x.d, name) {
 			continue
 		}
 		switch f := x.peek(name); {
@@ -45,8 +47,8 @@ func sortByContent(x *fetcher, k *shards.Contents) (unread []string) {
 
 // begins reports that a file begins as one of the formats does. Of one that cannot be
 // opened, as a pipe or a link that leads out, nothing says that it is the model's.
-func begins(d *folder.Folder, name string) bool {
-	f, err := openIn(d, name)
+func begins(ctx context.Context, d files.Files, name string) bool {
+	f, err := openIn(ctx, d, name)
 	if err != nil {
 		return false
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"wreg/ingest/place"
 	"wreg/ingest/shards"
 	"wreg/ingest/zipfile"
 	"wreg/registry/pyjson"
@@ -18,7 +19,8 @@ import (
 // holds its files open until Close. Methods may be called concurrently.
 type Checkpoint struct {
 	root     string
-	single   string // the file that was opened, "" for a folder
+	place    place.Place // nil for a folder on disk
+	single   string      // the file that was opened, "" for a folder
 	config   []byte
 	adapter  []byte         // adapter_config.json
 	doc      *pyjson.Object // config.json, nil when there is none or it cannot be read
@@ -51,12 +53,20 @@ func (c *Checkpoint) Close() (err error) {
 	for _, f := range c.open {
 		err = errors.Join(err, f.disk.Close())
 	}
+	if c.place != nil {
+		err = errors.Join(err, c.place.Close())
+	}
 	return err
 }
 
 // Path is what to Open again, absolute: the folder that Info.File and File.Name are
 // relative to, or the single file in it.
-func (c *Checkpoint) Path() string { return filepath.Join(c.root, c.single) }
+func (c *Checkpoint) Path() string {
+	if c.place != nil {
+		return c.place.Pin()
+	}
+	return filepath.Join(c.root, c.single)
+}
 
 // Config is config.json as it is on disk, nil when there is none.
 func (c *Checkpoint) Config() []byte { return c.config }

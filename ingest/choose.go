@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"wreg/ingest/folder"
+	"wreg/ingest/files"
 	"wreg/ingest/shards"
 	"wreg/registry/pyjson"
 )
@@ -29,7 +29,7 @@ type plan struct {
 //  5. else every file of the family, if what they hold says that they are one model.
 //
 // What is left over is stray: reported, compared, not read.
-func (c *Checkpoint) choose(ctx context.Context, d *folder.Folder, k *shards.Contents) (*plan, error) {
+func (c *Checkpoint) choose(ctx context.Context, d files.Files, k *shards.Contents) (*plan, error) {
 	chosen, x, err := c.chooseFamily(ctx, d, k)
 	if err != nil {
 		return nil, err
@@ -71,13 +71,13 @@ func (c *Checkpoint) choose(ctx context.Context, d *folder.Folder, k *shards.Con
 }
 
 func (c *Checkpoint) otherFormat(files []string, f *shards.Family, chosen string) {
-	c.note("other-format", files[0], "", "%s: not read (%d files of %s): the %s weights beside it are; wreg ingest it by name to index it too",
+	c.note("other-format", files[0], "", "%s: not read (%d files.Files of %s): the %s weights beside it are; wreg ingest it by name to index it too",
 		files[0], len(files), f.Name, chosen)
 }
 
 // chooseFamily finds the first family that is there, and its index. There are weights
 // or indexes.
-func (c *Checkpoint) chooseFamily(ctx context.Context, d *folder.Folder, k *shards.Contents) (*shards.Family, *shards.Index, error) {
+func (c *Checkpoint) chooseFamily(ctx context.Context, d files.Files, k *shards.Contents) (*shards.Family, *shards.Index, error) {
 	indexFamily := func(x *shards.Index) *shards.Family {
 		for _, s := range x.Shards {
 			if f := shards.FamilyOf(s); f != nil {
@@ -111,7 +111,7 @@ func (c *Checkpoint) chooseFamily(ctx context.Context, d *folder.Folder, k *shar
 	return f, of[f], nil
 }
 
-func (c *Checkpoint) loadIndex(ctx context.Context, d *folder.Folder, name string) (*shards.Index, error) {
+func (c *Checkpoint) loadIndex(ctx context.Context, d files.Files, name string) (*shards.Index, error) {
 	text, info, err := readText(ctx, d, name, shards.MaxIndex)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/files"
 	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/shards"
@@ -28,13 +29,13 @@ func isDistributed(k *shards.Contents) bool {
 
 // openDistributed reads a distributed checkpoint: its tensors belong to .metadata,
 // whose chunks lie in the other files.
-func (c *Checkpoint) openDistributed(ctx context.Context, d *folder.Folder, k *shards.Contents) error {
+func (c *Checkpoint) openDistributed(ctx context.Context, d files.Files, k *shards.Contents) error {
 	for _, f := range shards.Families {
 		if files := k.Weights[f.Name]; len(files) > 0 {
 			c.otherFormat(files, &f, "distributed")
 		}
 	}
-	meta, err := openIn(d, metadataName)
+	meta, err := openIn(ctx, d, metadataName)
 	if err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (c *Checkpoint) openDistributed(ctx context.Context, d *folder.Folder, k *s
 		f := shards[name]
 		if f == nil {
 			var err error
-			if f, err = openIn(d, name); err != nil {
+			if f, err = openIn(ctx, d, name); err != nil {
 				return nil, 0, err
 			}
 			f.info.Format, f.reader = "torch", &torch.File{} // its chunks are the tensors' of .metadata

@@ -6,11 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
 
+	"wreg/ingest/files"
 	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
 	"wreg/registry/tensor"
@@ -24,31 +23,27 @@ type reader interface {
 
 // file is an open file of a checkpoint.
 type file struct {
-	disk     *os.File
+	disk     files.Blob
 	info     tensor.File
 	reader   reader
 	findings []tensor.Finding
 	stray    bool // on disk, but not among the weights: opened to compare
 }
 
-// openIn opens a regular file of the folder as one of a checkpoint's.
-func openIn(d *folder.Folder, name string) (*file, error) {
-	f, err := d.Open(name)
+// openIn opens a file as one of a checkpoint's.
+func openIn(ctx context.Context, d files.Files, name string) (*file, error) {
+	b, info, err := d.Open(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	now, err := f.Stat()
-	if err != nil {
-		return nil, errors.Join(folder.Named(name, err), f.Close())
-	}
-	return &file{disk: f, info: tensor.File{Name: name, Size: now.Size(), ModTime: now.ModTime(), Inode: folder.Inode(now)}}, nil
+	return &file{disk: b, info: info}, nil
 }
 
 // fetcher opens files and reads their headers in the background, so that an index
 // is read at the same time as the shards it will turn out to name.
 type fetcher struct {
 	ctx   context.Context
-	d     *folder.Folder
+	d     files.Files
 	slots chan struct{} // one for each file being read
 	total holdings
 	files map[string]*fetched
@@ -66,9 +61,9 @@ type fetched struct {
 // err is why the file cannot be read, if it cannot.
 func (f *fetched) err() error { return cmp.Or(f.openErr, f.readErr) }
 
-func newFetcher(ctx context.Context, d *folder.Folder, jobs int) *fetcher {
+func newFetcher(ctx context.Context, d files.Files, jobs int) *fetcher {
 	if jobs <= 0 {
-		jobs = runtime.GOMAXPROCS(0)
+		jobs = d.Jobs()
 	}
 	return &fetcher{ctx, d, make(chan struct{}, jobs), holdings{}, map[string]*fetched{}}
 }
@@ -119,7 +114,7 @@ func (x *fetcher) start(name string) *fetched {
 		if f.openErr = x.ctx.Err(); f.openErr != nil {
 			return
 		}
-		if f.file, f.openErr = openIn(x.d, name); f.openErr == nil {
+		if f.file, f.openErr = openIn(x.ctx, x.d, name); f.openErr == nil {
 			if f.readErr = f.file.read(x.ctx); f.readErr == nil {
 				f.readErr = x.total.add(f.file)
 			}
@@ -153,8 +148,8 @@ func (x *fetcher) close() (err error) {
 }
 
 // readText reads the whole of a small JSON file of the folder.
-func readText(ctx context.Context, d *folder.Folder, name string, limit int64) (text string, info tensor.File, err error) {
-	f, err := openIn(d, name)
+func readText(ctx context.Context, d files.Files, name string, limit int64) (text string, info tensor.File, err error) {
+	f, err := openIn(ctx, d, name)
 	if err != nil {
 		return "", info, err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/files"
 	"wreg/ingest/folder"
 	"wreg/ingest/npz"
 	"wreg/ingest/shards"
@@ -18,12 +19,12 @@ import (
 // openFolder reads the folder at c.root: it decides which files are the weights,
 // reads them, and reconciles index, shards and disk.
 func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
-	d, err := folder.Open(c.root)
+	d, err := c.openPlace()
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	entries, err := d.List()
+	entries, err := d.List(ctx)
 	if err != nil {
 		return err
 	}
@@ -72,7 +73,7 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 
 // openIndex reads exactly what the index c.single names.
 func (c *Checkpoint) openIndex(ctx context.Context, o Options) error {
-	d, err := folder.Open(c.root)
+	d, err := c.openPlace()
 	if err != nil {
 		return err
 	}
@@ -91,7 +92,7 @@ func (c *Checkpoint) openIndex(ctx context.Context, o Options) error {
 
 // readConfigBeside reads the config.json beside the one file that was named, if
 // there is one.
-func (c *Checkpoint) readConfigBeside(ctx context.Context, d *folder.Folder) error {
+func (c *Checkpoint) readConfigBeside(ctx context.Context, d files.Files) error {
 	c.readAdapter(ctx, d)
 	if !d.Has("config.json") {
 		return nil
@@ -101,7 +102,7 @@ func (c *Checkpoint) readConfigBeside(ctx context.Context, d *folder.Folder) err
 
 // readAdapter reads what says of an adapter which model it is for. It decides nothing:
 // one that cannot be read does not count.
-func (c *Checkpoint) readAdapter(ctx context.Context, d *folder.Folder) {
+func (c *Checkpoint) readAdapter(ctx context.Context, d files.Files) {
 	const name = "adapter_config.json"
 	if !d.Has(name) {
 		return
@@ -128,7 +129,7 @@ func (c *Checkpoint) noteAdapter() {
 // maxConfig bounds the bytes of config.json, as arch parses them.
 const maxConfig = 16 << 20
 
-func (c *Checkpoint) readConfig(ctx context.Context, d *folder.Folder) error {
+func (c *Checkpoint) readConfig(ctx context.Context, d files.Files) error {
 	text, info, err := readText(ctx, d, "config.json", maxConfig)
 	if err != nil {
 		return err
@@ -144,7 +145,7 @@ func (c *Checkpoint) readConfig(ctx context.Context, d *folder.Folder) error {
 const maxBeside = 1000
 
 // readBeside reports files beside the weights that are not what their names say.
-func (c *Checkpoint) readBeside(ctx context.Context, d *folder.Folder, entries []fs.DirEntry, glance bool) error {
+func (c *Checkpoint) readBeside(ctx context.Context, d files.Files, entries []fs.DirEntry, glance bool) error {
 	names := 0
 	for _, e := range entries {
 		if name := e.Name(); !folder.Beside(name) && (name == "config.json" || !strings.HasSuffix(name, "config.json")) {

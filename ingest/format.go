@@ -16,6 +16,7 @@ import (
 	"wreg/ingest/folder"
 	"wreg/ingest/gguf"
 	"wreg/ingest/npz"
+	"wreg/ingest/place"
 	"wreg/ingest/safetensors"
 	"wreg/ingest/torch"
 	"wreg/registry/pyjson"
@@ -216,6 +217,9 @@ func (f *file) head() ([]byte, error) {
 func (f *file) readAs(ctx context.Context, format string, read opening) (err error) {
 	f.info.Format = format
 	f.reader, f.findings, err = read(ctx, f.disk, f.info.Size, f.info.Name)
+	if far, ok := f.disk.(place.Headed); ok && err == nil {
+		far.HeaderRead()
+	}
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/files"
 	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/sums"
@@ -149,13 +150,13 @@ func (c *Checkpoint) hashOne(ctx context.Context, h *sums.Hasher, t *task) error
 func (c *Checkpoint) unchanged() error {
 	var errs []error
 	for _, f := range c.open {
-		now, err := f.disk.Stat()
+		now, err := files.Stat(f.disk)
 		switch {
 		case err != nil:
 			errs = append(errs, folder.Named(f.info.Name, err))
-		case now.Size() != f.info.Size || !now.ModTime().Equal(f.info.ModTime):
+		case now.Size != f.info.Size || !now.ModTime.Equal(f.info.ModTime):
 			errs = append(errs, fmt.Errorf("%s: changed while it was read: %d bytes of %s, now %d of %s; ingest it again when nothing writes to it", f.info.Name,
-				f.info.Size, f.info.ModTime.Format("15:04:05.000"), now.Size(), now.ModTime().Format("15:04:05.000")))
+				f.info.Size, f.info.ModTime.Format("15:04:05.000"), now.Size, now.ModTime.Format("15:04:05.000")))
 		}
 	}
 	return errors.Join(errs...)

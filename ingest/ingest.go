@@ -16,7 +16,9 @@ import (
 	"os"
 	"path/filepath"
 
+	"wreg/ingest/files"
 	"wreg/ingest/folder"
+	"wreg/ingest/place"
 	"wreg/ingest/shards"
 	"wreg/registry/tensor"
 )
@@ -62,18 +64,56 @@ func Open(ctx context.Context, path string, o Options) (*Checkpoint, error) {
 	return c, nil
 }
 
-// openSingle reads one file. Whoever names it may name a link to it.
-func (c *Checkpoint) openSingle(ctx context.Context) error {
+// OpenPlace is Open for what lies elsewhere. It is closed with the checkpoint.
+func OpenPlace(ctx context.Context, p place.Place, o Options) (*Checkpoint, error) {
+	c := &Checkpoint{place: p, naming: o.Naming.Whole()}
+	if one, ok := p.(interface{ Single() string }); ok {
+		c.single = one.Single()
+	}
+	var err error
+	switch {
+	case c.single == "":
+		err = c.openFolder(ctx, o)
+	case shards.IsIndex(c.single):
+		err = c.openIndex(ctx, o)
+	default:
+		err = c.openSingle(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// openPlace opens what the checkpoint lies in.
+func (c *Checkpoint) openPlace() (files.Files, error) {
+	if c.place != nil {
+		return files.Far{Place: c.place}, nil
+	}
+	d, err := folder.Open(c.root)
+	return files.Local{Folder: d}, err
+}
+
+// openFile opens the one file that was named. On disk it may be a link to it.
+func (c *Checkpoint) openFile(ctx context.Context) (*file, error) {
+	if c.place != nil {
+		return openIn(ctx, files.Far{Place: c.place}, c.single)
+	}
 	real, err := filepath.EvalSymlinks(c.Path())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d, err := folder.Open(filepath.Dir(real))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer d.Close()
-	f, err := openIn(d, filepath.Base(real))
+	return openIn(ctx, files.Local{Folder: d}, filepath.Base(real))
+}
+
+// openSingle reads one file. Whoever names it may name a link to it.
+func (c *Checkpoint) openSingle(ctx context.Context) error {
+	f, err := c.openFile(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,7 +125,7 @@ func (c *Checkpoint) openSingle(ctx context.Context) error {
 	if err := new(holdings).add(f); err != nil {
 		return err
 	}
-	beside, err := folder.Open(c.root) // of the name, not of the file a link leads to
+	beside, err := c.openPlace() // of the name, not of the file a link leads to
 	if err != nil {
 		return err
 	}

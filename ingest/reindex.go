@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 
+	"wreg/ingest/files"
 	"wreg/ingest/folder"
 	"wreg/ingest/shards"
 	"wreg/ingest/strictjson"
@@ -36,6 +37,7 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 		return nil, err
 	}
 	defer d.Close()
+	in := files.Local{Folder: d}
 	entries, err := d.List()
 	if err != nil {
 		return nil, err
@@ -46,7 +48,7 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 		return nil, fmt.Errorf("%s: no safetensors or torch weights to index", dir)
 	}
 	r := &Reindexed{Name: f.Single + shards.IndexSuffix}
-	old, err := oldIndex(ctx, d, r.Name)
+	old, err := oldIndex(ctx, in, r.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +56,7 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 		k.Keep(old)
 	}
 	files := k.Weights[f.Name]
-	x := newFetcher(ctx, d, 0)
+	x := newFetcher(ctx, in, 0)
 	defer x.close()
 	draft := shards.Draw(f, files, old)
 	if err := c.readPlan(ctx, x, &plan{read: draft.Shards, strays: shards.Without(files, draft.Shards)}); err != nil {
@@ -82,7 +84,7 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 // oldIndex reads the index that is to be replaced; nil when there is none, or one
 // that cannot be understood. What is not a regular file, or too large, is not an
 // index, and is not replaced.
-func oldIndex(ctx context.Context, d *folder.Folder, name string) (*shards.Index, error) {
+func oldIndex(ctx context.Context, d files.Files, name string) (*shards.Index, error) {
 	text, _, err := readText(ctx, d, name, shards.MaxIndex)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

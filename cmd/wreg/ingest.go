@@ -16,6 +16,7 @@ import (
 
 	"wreg/ingest"
 	"wreg/ingest/folder"
+	"wreg/ingest/hub"
 	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -43,7 +44,9 @@ func ingestCommand(a *app) *cobra.Command {
 		Long: `Reads checkpoints and registers each as the next revision of a model. A
 checkpoint is a file, a folder with shards, index and config.json, or
 ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
-found from content. Several models in one folder are not merged: name a file.
+found from content. hf://ORG/NAME[@REVISION][/PATH], or the address of a page of
+huggingface.co, is read over the network, headers only: no weights are
+downloaded, so hashes and statistics are not known. Several models in one folder are not merged: name a file.
 Files that did not change since (size, modification time, inode) are not read
 again. Nothing in a checkpoint is executed.
 
@@ -53,6 +56,7 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 		Example: `  wreg ingest ./hunyuan
   wreg ingest ./pytorch_model.bin --name hunyuan
   wreg ingest org/name
+  wreg ingest hf://org/name
   wreg ingest ./epoch=3.ckpt --strip state_dict.model.
   wreg ingest --no-hash /mnt/models/*`,
 		Args: cobra.MinimumNArgs(1),
@@ -101,6 +105,7 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 			return nil
 		},
 	}
+	annotate(c, readsHub, "yes")
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "the model's `NAME` (default: the folder's or file's)")
 	f.BoolVar(&o.rehash, "rehash", false, "read every byte again, even of unchanged files")
@@ -127,9 +132,14 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (v *regi
 	if path, err = checkpointPath(path); err != nil {
 		return nil, nil, "", err
 	}
-	c, err := ingest.Open(ctx, path, ingest.Options{Jobs: o.jobs, Naming: o.naming})
+	c, old, err := a.openCheckpoint(ctx, path, &o)
 	if err != nil {
 		return nil, nil, "", err
+	}
+	if old != nil {
+		a.say("%s: unchanged since %s: %s", old.Ref(), old.Created.Local().Format("2006-01-02 15:04"), old.Root)
+		m, err := a.glanceAt(ctx, old)
+		return old, m, "unchanged", err
 	}
 	defer c.Close()
 	a.sayLeft(c.Left(), o.naming)
@@ -222,6 +232,9 @@ func noTensor(path string, findings []tensor.Finding) error {
 // checkpointPath is a path on disk as it is, and otherwise the snapshot of a
 // repository in the hub's cache.
 func checkpointPath(arg string) (string, error) {
+	if hub.Names(arg) {
+		return arg, nil
+	}
 	if _, err := os.Lstat(arg); errors.Is(err, os.ErrNotExist) && folder.IsRepoID(arg) {
 		return folder.FindCached(arg)
 	}
@@ -301,6 +314,9 @@ func unchanged(old, now *registry.Revision) bool {
 // modelName is what a checkpoint is called when no one says: the last part of
 // its path, or org--name for a snapshot in the hub's cache.
 func modelName(path string) string {
+	if n, err := hub.Parse(path); err == nil && n.Path == "" {
+		return strings.ReplaceAll(n.ID, "/", "--")
+	}
 	base := filepath.Base(path)
 	if parent := filepath.Dir(path); filepath.Base(parent) == "snapshots" {
 		if repo, ok := strings.CutPrefix(filepath.Base(filepath.Dir(parent)), "models--"); ok {

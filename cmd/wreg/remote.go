@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"wreg/ingest/folder"
+	"wreg/ingest/hub"
 	"wreg/ingest/shards"
 )
 
@@ -32,6 +33,15 @@ func local(c *cobra.Command, args []string) (err error) {
 		return err
 	}
 	for _, arg := range args {
+		if c.Annotations[readsHub] != "" && hub.Names(arg) {
+			_, err := hub.Parse(arg)
+			if m := scheme.FindStringSubmatch(arg); err == nil || fromHub(strings.ToLower(m[1]), m[2]) == "" {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+		}
 		if isURL(arg) {
 			return fmt.Errorf("%s: wreg reads local files, and what hf download left in the hub's cache; %s", arg, fetch(arg))
 		}

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"wreg/ingest/files"
 	"wreg/ingest/headers"
 	"wreg/ingest/place"
 	"wreg/ingest/remote"
@@ -34,14 +35,17 @@ type Repo struct {
 	single string // the one file that was named, "" for a folder
 	kept   *headers.Store
 
+	ctx   context.Context // of Open: what is asked for early ends with it
+	begun sync.Once
+
 	mu    sync.Mutex // guards what follows, and list.files
 	early map[string]*blob
 }
 
 var _ place.Place = (*Repo)(nil)
 
-// Open asks for the commit and the files of what address names, and at once for the files and
-// beginnings of files that a reader will want.
+// Open asks for the commit and the files of what address names. The files and beginnings of files that a
+// reader will want are asked for with the first use: who only needs the commit makes one request.
 func Open(ctx context.Context, client *remote.Client, address string) (place.Place, error) {
 	name, err := Parse(address)
 	if err != nil {
@@ -61,7 +65,7 @@ func Open(ctx context.Context, client *remote.Client, address string) (place.Pla
 	if err := r.settle(ctx); err != nil {
 		return nil, err
 	}
-	r.prefetch(ctx)
+	r.ctx = ctx
 	return r, nil
 }
 
@@ -111,7 +115,10 @@ func (r *Repo) names() []string {
 }
 
 // List names what lies in the folder; folders of it are not descended into.
-func (r *Repo) List(context.Context) ([]place.Entry, error) { return r.entries(), nil }
+func (r *Repo) List(context.Context) ([]place.Entry, error) {
+	r.begun.Do(r.prefetch)
+	return r.entries(), nil
+}
 
 func (r *Repo) entries() (list []place.Entry) {
 	r.mu.Lock()
@@ -163,6 +170,7 @@ func (r *Repo) Pin() string {
 // Open opens a file; what is not there is fs.ErrNotExist.
 func (r *Repo) Open(ctx context.Context, name string) (place.Blob, error) {
 	full := r.dir + name
+	r.begun.Do(r.prefetch)
 	r.mu.Lock()
 	if b := r.early[full]; b != nil {
 		delete(r.early, full)
@@ -196,12 +204,12 @@ const maxEarly = 512
 
 // prefetch asks for what a reader will want: config.json, the index, and how the files
 // begin that are most likely the weights. It need not wait for the index to know their names.
-func (r *Repo) prefetch(ctx context.Context) {
+func (r *Repo) prefetch() {
 	names := []string{"config.json", "adapter_config.json"}
 	if r.single != "" {
 		names = append(names, r.single)
 	} else {
-		k := shards.Sort(dirEntries(r.entries()))
+		k := shards.Sort(files.Entries(r.entries()))
 		names = append(names, k.Indexes...)
 		for i := range shards.Families {
 			if weights := k.Weights[shards.Families[i].Name]; len(weights) > 0 {
@@ -216,8 +224,10 @@ func (r *Repo) prefetch(ctx context.Context) {
 		if !there {
 			continue
 		}
-		b := r.open(ctx, full, e)
+		b := r.open(r.ctx, full, e)
+		r.mu.Lock()
 		r.early[full] = b
+		r.mu.Unlock()
 		b.prefetch()
 	}
 }

@@ -167,7 +167,7 @@ func fromPage(path string) (string, error) {
 		prefix, parts = parts[0]+"/", parts[1:]
 	}
 	switch {
-	case len(parts) < 2:
+	case len(parts) < 2 || slices.Contains(views, parts[1]):
 		return "", fmt.Errorf("names no repository: want the page of one, ORG/NAME")
 	case len(parts) == 2:
 		return prefix + parts[0] + "/" + parts[1], nil

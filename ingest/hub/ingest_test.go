@@ -1,0 +1,103 @@
+package hub
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"wreg/ingest"
+	"wreg/registry/tensor"
+)
+
+// TestIngest reads what other software wrote, of every format, from a folder and from the hub: tensors and
+// findings are the same, so are the bytes of each tensor; what one refuses the other does.
+func TestIngest(t *testing.T) {
+	const fixtures = "../testdata/fixtures"
+	ctx := context.Background()
+	read := 0
+	err := filepath.WalkDir(fixtures, func(dir string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() || dir == fixtures || strings.Contains(dir, "hostile") {
+			return err
+		}
+		files := map[string]string{}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if data, err := os.ReadFile(filepath.Join(dir, e.Name())); err == nil {
+				files[e.Name()] = string(data)
+			}
+		}
+		f, client := serve(t, files)
+		var targets []string
+		for name := range files {
+			targets = append(targets, "/"+name)
+		}
+		slices.Sort(targets)
+		for _, target := range append([]string{""}, targets...) {
+			here, herErr := ingest.Open(ctx, dir+target, ingest.Options{})
+			p, err := open(t, client, "hf://acme/tiny"+target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			there, err := ingest.OpenPlace(ctx, p, ingest.Options{})
+			if (err == nil) != (herErr == nil) {
+				t.Errorf("%s%s: here %v, from the hub %v", dir, target, herErr, err)
+			}
+			if err != nil || herErr != nil {
+				continue
+			}
+			read++
+			if !slices.EqualFunc(here.Tensors(), there.Tensors(), func(a, b tensor.Info) bool {
+				return a.Path == b.Path && a.File == b.File && a.Offset == b.Offset && a.Bytes == b.Bytes && a.DType == b.DType && slices.Equal(a.Shape, b.Shape)
+			}) {
+				t.Errorf("%s%s: other tensors", dir, target)
+			}
+			if !slices.Equal(names(here.Findings()), names(there.Findings())) {
+				t.Errorf("%s%s: findings %v, from the hub %v", dir, target, here.Findings(), there.Findings())
+			}
+			for _, info := range here.Tensors() {
+				a, aErr := content(here, info)
+				if b, bErr := content(there, info); a != b || (aErr == nil) != (bErr == nil) {
+					t.Errorf("%s%s: %s: other bytes (%v, %v)", dir, target, info.Path, aErr, bErr)
+				}
+			}
+			if there.Path() != p.Pin() || !strings.HasPrefix(there.Path(), "hf://acme/tiny@"+commit) {
+				t.Error(there.Path())
+			}
+			if err := here.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := there.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		f.Close()
+		return nil
+	})
+	if err != nil || read < 20 {
+		t.Errorf("%d checkpoints were read (%v)", read, err)
+	}
+}
+
+func names(list []tensor.Finding) (out []string) {
+	for _, f := range list {
+		out = append(out, f.Rule+" "+f.File+" "+f.Tensor)
+	}
+	return out
+}
+
+func content(c *ingest.Checkpoint, info tensor.Info) (string, error) {
+	r, err := c.Bytes(info.Path)
+	if err != nil {
+		return "", err
+	}
+	data := make([]byte, info.Bytes)
+	err = tensor.ReadFull(r, data, 0)
+	return string(data), err
+}
