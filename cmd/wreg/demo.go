@@ -88,9 +88,12 @@ func (a *app) demo(ctx context.Context, keep bool) (err error) {
 		}()
 	}
 	start := time.Now()
-	for _, s := range demoSteps {
+	for i, s := range demoSteps {
 		if s.say != "" {
-			tell(a.out, "\n"+s.say)
+			if i > 0 {
+				fmt.Fprintln(a.out)
+			}
+			fmt.Fprintln(a.out, strings.Join(breakLine(s.say, terminalWidth(a.out), 0), "\n"))
 		}
 		if err := a.demoStep(ctx, dir, s); err != nil {
 			return err

@@ -55,6 +55,8 @@ func paint(s string) string {
 const (
 	gutter    = 2  // columns between two columns
 	leastText = 16 // columns that a text is not shortened below
+
+	linesOfPath = 3 // lines that a path may take before it is cut
 )
 
 // grid is a table of texts on its way to a terminal.
@@ -120,18 +122,20 @@ func (g *grid) fit(width int, spare []string) (gone []string, ok bool) {
 		for i := range g.widths {
 			least += g.least(i)
 		}
+		for len(spare) > 0 && !slices.Contains(g.names, spare[0]) {
+			spare = spare[1:]
+		}
+		if len(spare) > 0 { // rather without it than with names that are hard to tell apart
+			least += max(0, min(g.widths[0], width/3)-g.least(0))
+		}
 		if least <= width {
 			break
 		}
-		at := -1
-		for len(spare) > 0 && at < 0 {
-			at, spare = slices.Index(g.names, spare[0]), spare[1:]
-		}
-		if at < 0 {
+		if len(spare) == 0 {
 			return gone, false
 		}
-		gone = append(gone, g.names[at])
-		g.drop(at)
+		gone = append(gone, spare[0])
+		g.drop(slices.Index(g.names, spare[0]))
 	}
 	for g.width() > width {
 		widest := -1
@@ -146,7 +150,8 @@ func (g *grid) fit(width int, spare []string) (gone []string, ok bool) {
 }
 
 // broken are the lines of column i's cells: prose is broken between words, a name loses
-// its middle, unless two names would then look the same.
+// its middle, unless two names would then look the same. A path is what was asked for: it
+// is broken behind a segment as long as that takes few lines.
 func (g *grid) broken(i int) [][]string {
 	lines := make([][]string, len(g.cells))
 	full := map[string]string{}
@@ -160,8 +165,9 @@ func (g *grid) broken(i int) [][]string {
 		lines[r] = []string{short}
 	}
 	for r, row := range g.cells {
-		if alike || strings.Contains(row[i], " ") {
-			lines[r] = breakLine(row[i], g.widths[i], 0)
+		whole := breakLine(row[i], g.widths[i], 0)
+		if alike || strings.Contains(row[i], " ") || g.names[i] == "path" && len(whole) <= linesOfPath {
+			lines[r] = whole
 		}
 	}
 	return lines

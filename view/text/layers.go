@@ -47,14 +47,20 @@ func (o Options) each(s string, c text.Color) string {
 	return strings.Join(list, " ")
 }
 
-// title is the first line: what it is about, and more of that.
+// title is the first line: what it is about, and more of that; where one line does not hold
+// both, the rest has lines of its own.
 func (d *drawing) title(name string, about []string) {
-	head := name + "  " + strings.Join(about, " · ")
-	for i, l := range Break(head, d.width, 2) {
-		if i == 0 && strings.HasPrefix(l, name) {
-			l = d.o.paint(name, bold) + l[len(name):]
-		}
-		d.add(l)
+	rest := strings.Join(about, " · ")
+	if rest != "" && Width(name)+2+Width(rest) <= d.width {
+		d.add(d.o.paint(name, bold) + "  " + rest)
+		return
+	}
+	for _, l := range Break(name, d.width, 2) {
+		d.add(d.o.paint(l, bold))
+	}
+	margin := strings.Repeat(" ", min(2, d.width/8))
+	for _, l := range Break(rest, d.width-len(margin), 0) {
+		d.add(margin + l)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 const (
 	shownGaps     = 2 // lines of gaps, each with its reason
+	mostReason    = 2 // lines of a reason; of the second gap, one where findings follow
 	shownFindings = 2
 	labelWidth    = 9 // missing, and two columns
 	mostParts     = 5
@@ -251,7 +252,11 @@ func (d *summary) verdict(m *view.Model) {
 		if g.Remedy != "" {
 			why += "; " + g.Remedy
 		}
-		d.labelled("", 0, words.Line(why), max(1, 2-i))
+		most := mostReason
+		if len(m.Findings) > 0 {
+			most = max(1, mostReason-i)
+		}
+		d.labelled("", 0, words.Line(why), most)
 	}
 }
 
