@@ -31,6 +31,8 @@ var varying = []struct {
 // here is the temporary folder under a name that is the same in every run.
 const here = "/proc/self/cwd"
 
+const longName = "a-fine-tune-with-a-name-of-a-hundred-characters-and-more-as-some-on-the-hub-have-it-one-after-another-v2"
+
 // multiplexer is a tmux server of this test's own.
 type multiplexer struct {
 	t        *testing.T
@@ -156,7 +158,7 @@ func TestScreensInTmux(t *testing.T) {
 	write("hunyuan", 0)
 	write("tuned", 1)
 	write("broken", 0, "layers.3.mlp.experts.2.up_proj", "model.norm")
-	write("a-fine-tune-with-a-name-of-a-hundred-characters-and-more-as-some-on-the-hub-have-it-one-after-another-v2", 0)
+	write(longName, 0)
 	write("模型层层的很长的名字", 0, "layers.1.self_attn.o_proj")
 	if err := zeros(filepath.Join(dir, "sparse.safetensors"), 1<<40); err != nil {
 		t.Fatal(err)
@@ -172,10 +174,11 @@ func TestScreensInTmux(t *testing.T) {
 		}{
 			{"ingest", []string{"ingest", here + "/hunyuan"}, exitFine},
 			{"ingest-broken", []string{"ingest", here + "/broken"}, exitFine},
-			{"ingest-more", []string{"ingest", here + "/tuned", here + "/a-fine-tune-with-a-name-of-a-hundred-characters-and-more-as-some-on-the-hub-have-it-one-after-another-v2", here + "/模型层层的很长的名字"}, exitFine},
+			{"ingest-more", []string{"ingest", here + "/tuned", here + "/" + longName, here + "/模型层层的很长的名字"}, exitFine},
 			{"ls", []string{"ls"}, exitFine},
 			{"show", []string{"show", "hunyuan"}, exitFine},
 			{"show-broken", []string{"show", "broken"}, exitFine},
+			{"show-long", []string{"show", longName}, exitFine},
 			{"coverage", []string{"coverage", "broken"}, exitFindings},
 			{"stats", []string{"stats", "hunyuan"}, exitFine},
 			{"diff", []string{"diff", "hunyuan", "broken"}, exitFindings},

@@ -12,6 +12,7 @@ import (
 
 const (
 	shownGaps     = 2 // lines of gaps, each with its reason
+	mostNext      = 4 // lines of commands to type
 	mostReason    = 2 // lines of a reason; of the second gap, one where findings follow
 	shownFindings = 2
 	labelWidth    = 9 // missing, and two columns
@@ -33,8 +34,11 @@ func Model(m *view.Model, o Options) []string {
 	if m.Verdict.Export != "" {
 		d.labelled("export", 0, "--target mlx: "+words.Line(m.Verdict.Export), 2)
 	}
-	if len(m.Verdict.Next) > 0 {
-		d.labelled("next", 0, words.Line(strings.Join(m.Verdict.Next, " · ")), 2)
+	for next := m.Verdict.Next; len(next) > 0; next = next[:len(next)-1] { // rather none than one that is cut: they are typed
+		if s := words.Line(strings.Join(next, " · ")); len(Break(s, max(1, d.width-labelWidth), 0)) <= mostNext {
+			d.labelled("next", 0, s, mostNext)
+			break
+		}
 	}
 	if m.Source != "" {
 		d.labelled("made of", 0, words.Inert(m.Source), 1)
@@ -53,7 +57,11 @@ func (d *summary) labelled(label string, c text.Color, s string, most int) {
 	room := max(1, d.width-labelWidth)
 	lines := Break(s, room, 0)
 	if len(lines) > most {
-		lines = append(lines[:most-1:most-1], Middle(strings.Join(lines[most-1:], " "), room))
+		lines = lines[: most-1 : most-1]
+		for _, l := range lines {
+			s = strings.TrimLeft(strings.TrimPrefix(strings.TrimLeft(s, " "), l), " ")
+		}
+		lines = append(lines, Middle(s, room))
 	}
 	for i, l := range lines {
 		lead := pad("", labelWidth)

@@ -104,3 +104,36 @@ func TestModelFits(t *testing.T) {
 		}
 	}
 }
+
+// What is to be typed is whole or not there, and no space comes into a word that is cut.
+func TestNextIsWhole(t *testing.T) {
+	m := glance()
+	name := strings.Repeat("long-name-", 12)
+	m.Root = "/models/" + name
+	export, look := "wreg export "+name+"@1 --out "+name+"-mlx", "wreg coverage "+name
+	m.Verdict.Next = []string{export, look}
+	for width := 30; width <= 400; width += 7 {
+		lines := Model(m, Options{Width: width})
+		fits(t, "model", lines, width)
+		shown, next, in := "", "", false
+		for _, l := range lines {
+			l = pad(l, labelWidth)
+			if l[:labelWidth] != strings.Repeat(" ", labelWidth) {
+				in = strings.HasPrefix(l, "next ")
+			}
+			if in {
+				next += l[labelWidth:]
+			}
+			if strings.HasPrefix(l, "from ") {
+				shown = l[labelWidth:]
+			}
+		}
+		bare := func(s string) string { return strings.ReplaceAll(s, " ", "") }
+		if next = bare(next); next != "" && next != bare(export) && next != bare(export+"·"+look) || next == "" && width > 140 {
+			t.Errorf("%d columns: next %q", width, next)
+		}
+		if strings.Contains(shown, " ") {
+			t.Errorf("%d columns: from %q", width, shown)
+		}
+	}
+}
