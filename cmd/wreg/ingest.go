@@ -16,7 +16,7 @@ import (
 
 	"wreg/ingest"
 	"wreg/ingest/folder"
-	"wreg/ingest/hub"
+	"wreg/ingest/places"
 	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -105,7 +105,7 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 			return nil
 		},
 	}
-	annotate(c, readsHub, "yes")
+	annotate(c, readsElsewhere, "yes")
 	f := c.Flags()
 	f.StringVar(&o.name, "name", "", "the model's `NAME` (default: the folder's or file's)")
 	f.BoolVar(&o.rehash, "rehash", false, "read every byte again, even of unchanged files")
@@ -232,7 +232,7 @@ func noTensor(path string, findings []tensor.Finding) error {
 // checkpointPath is a path on disk as it is, and otherwise the snapshot of a
 // repository in the hub's cache.
 func checkpointPath(arg string) (string, error) {
-	if hub.Names(arg) {
+	if places.Names(arg) {
 		return arg, nil
 	}
 	if _, err := os.Lstat(arg); errors.Is(err, os.ErrNotExist) && folder.IsRepoID(arg) {
@@ -312,10 +312,10 @@ func unchanged(old, now *registry.Revision) bool {
 }
 
 // modelName is what a checkpoint is called when no one says: the last part of
-// its path, or org--name for a snapshot in the hub's cache.
+// its path, or org--name for a repository of the hub, in its cache or there.
 func modelName(path string) string {
-	if n, err := hub.Parse(path); err == nil && n.Path == "" {
-		return strings.ReplaceAll(n.ID, "/", "--")
+	if name := places.ModelName(path); name != "" {
+		return name
 	}
 	base := filepath.Base(path)
 	if parent := filepath.Dir(path); filepath.Base(parent) == "snapshots" {

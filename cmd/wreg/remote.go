@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"wreg/ingest/folder"
-	"wreg/ingest/hub"
+	"wreg/ingest/places"
 	"wreg/ingest/shards"
 )
 
@@ -33,8 +33,8 @@ func local(c *cobra.Command, args []string) (err error) {
 		return err
 	}
 	for _, arg := range args {
-		if c.Annotations[readsHub] != "" && hub.Names(arg) {
-			_, err := hub.Parse(arg)
+		if c.Annotations[readsElsewhere] != "" && places.Names(arg) {
+			err := places.Check(arg)
 			if m := scheme.FindStringSubmatch(arg); err == nil || fromHub(strings.ToLower(m[1]), m[2]) == "" {
 				if err != nil {
 					return err

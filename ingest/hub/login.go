@@ -143,11 +143,3 @@ func originOf(address string) string {
 	port := cmp.Or(u.Port(), map[string]string{"https": "443", "http": "80"}[scheme])
 	return scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
-
-// said is what an error says of the token.
-func (l *Login) said() string {
-	if l.From == "" {
-		return l.none
-	}
-	return "the token came from " + l.From
-}

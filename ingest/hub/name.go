@@ -116,11 +116,11 @@ func parse(address string) (n Name, err error) {
 	}
 	for part := range strings.SplitSeq(id, "/") {
 		if !namePart.MatchString(part) {
-			return n, fmt.Errorf("%q is not the name of a repository: want ORG/NAME of letters, digits, - _ and .", id)
+			return n, fmt.Errorf("%q is not the name of a repository: want ORG/NAME of letters, digits, dots, - and _", id)
 		}
 	}
 	if len(id) > maxID || strings.Contains(id, "--") || strings.Contains(id, "..") || strings.HasSuffix(id, ".git") || strings.HasSuffix(id, ".") || strings.HasSuffix(id, "-") {
-		return n, fmt.Errorf("%q is not the name of a repository: the hub has none with -- or .. in it, with .git, - or . at its end, or of more than %d letters", id, maxID)
+		return n, fmt.Errorf("%q is not the name of a repository: the hub has none with -- or .. in it, none that ends in .git, - or a dot, and none of more than %d letters", id, maxID)
 	}
 	for part := range strings.SplitSeq(n.Path, "/") {
 		if n.Path != "" && (part == "" || part == "." || part == ".." || strings.Contains(part, `\`)) {

@@ -7,19 +7,18 @@ import (
 	"fmt"
 
 	"wreg/ingest"
-	"wreg/ingest/hub"
-	"wreg/ingest/remote"
+	"wreg/ingest/places"
 	"wreg/registry"
 )
 
-// readsHub marks a command whose arguments may be addresses of the hub.
-const readsHub = "reads-hub"
+// readsElsewhere marks a command whose arguments may be addresses of places that are read over the network.
+const readsElsewhere = "reads-elsewhere"
 
-// openCheckpoint opens what lies at a path, or at an address of the hub, of which headers alone are read. old is
+// openCheckpoint opens what lies at a path, or at an address of another place, of which headers alone are read. old is
 // the newest revision when that is of the same commit: then nothing was read.
 func (a *app) openCheckpoint(ctx context.Context, path string, o *ingestOptions) (c *ingest.Checkpoint, old *registry.Revision, err error) {
 	of := ingest.Options{Jobs: o.jobs, Naming: o.naming}
-	if !hub.Names(path) {
+	if !places.Names(path) {
 		c, err = ingest.Open(ctx, path, of)
 		return c, nil, err
 	}
@@ -27,11 +26,7 @@ func (a *app) openCheckpoint(ctx context.Context, path string, o *ingestOptions)
 		return nil, nil, fmt.Errorf("--rehash %s: over the network headers alone are read; %s", path, fetch(path))
 	}
 	o.noHash = true
-	login, err := hub.ReadLogin()
-	if err != nil {
-		return nil, nil, err
-	}
-	p, err := hub.Open(ctx, remote.New(remote.Options{UserAgent: tool, Token: login.Token}), path)
+	p, err := places.Open(ctx, path, places.Options{UserAgent: tool})
 	if err != nil {
 		return nil, nil, err
 	}

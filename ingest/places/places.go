@@ -1,0 +1,93 @@
+// Package places opens what an address names, wherever that is: each kind of address is a
+// row that knows its own.
+//
+// Most users need [Names] and [Open].
+//
+// Invariants: an address is one kind's or none's, decided without asking anybody; a place
+// that is opened by its own Pin shows the same files.
+package places
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"wreg/ingest/hub"
+	"wreg/ingest/place"
+	"wreg/ingest/remote"
+)
+
+// Options of Open; the zero value is good.
+type Options struct {
+	UserAgent string
+	Notice    func(remote.Event) // progress, waits and retries; called from many goroutines
+}
+
+// kind is one kind of address.
+type kind struct {
+	name  string                      // for people: "the hub"
+	names func(address string) bool   // whether an address is of this kind, well written or not
+	check func(address string) error  // whether it is well written; asks nobody
+	model func(address string) string // what a model there is called when nobody says, "" for the last part of its path
+	open  func(ctx context.Context, address string, o Options) (place.Place, error)
+}
+
+// kinds are tried in order.
+var kinds = []kind{
+	{name: "the hub", names: hub.Names, check: func(a string) error { _, err := hub.Parse(a); return err },
+		model: hubModel, open: openHub},
+}
+
+func openHub(ctx context.Context, address string, o Options) (place.Place, error) {
+	login, err := hub.ReadLogin()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", address, err)
+	}
+	return hub.Open(ctx, remote.New(remote.Options{UserAgent: o.UserAgent, Token: login.Token, Notice: o.Notice}), address)
+}
+
+// hubModel is org--name for a whole repository, as names of models have no slashes.
+func hubModel(address string) string {
+	n, err := hub.Parse(address)
+	if err != nil || n.Path != "" {
+		return ""
+	}
+	return strings.ReplaceAll(n.ID, "/", "--")
+}
+
+func of(address string) *kind {
+	for i := range kinds {
+		if kinds[i].names(address) {
+			return &kinds[i]
+		}
+	}
+	return nil
+}
+
+// Names reports whether an argument is an address of a place that can be opened, well written or not.
+func Names(address string) bool { return of(address) != nil }
+
+// Check says what is wrong with an address, without asking anybody.
+func Check(address string) error {
+	k := of(address)
+	if k == nil {
+		return fmt.Errorf("%s: not an address that can be opened", address)
+	}
+	return k.check(address)
+}
+
+// ModelName is what a model at an address is called when nobody says, "" for the last part of its path.
+func ModelName(address string) string {
+	if k := of(address); k != nil && k.model != nil {
+		return k.model(address)
+	}
+	return ""
+}
+
+// Open opens what an address names. Nothing is read of any file yet.
+func Open(ctx context.Context, address string, o Options) (place.Place, error) {
+	if k := of(address); k != nil {
+		return k.open(ctx, address, o)
+	}
+	return nil, fmt.Errorf("%s: not an address that can be opened", strings.ToValidUTF8(address, "?"))
+}
