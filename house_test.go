@@ -32,6 +32,7 @@ var rooms = map[string]struct {
 	"query/fold":       {nil, "folding is for the eye: columns and rows are all it knows"},
 	"ingest":           {[]string{"accel", "registry/method", "registry/pyjson", "ingest/place", "ingest/remote"}, "a checkpoint is read the same whether or not it is ever registered; cmd joins the two"},
 	"ingest/place":     {nil, "what a place is does not depend on where it is"},
+	"push":             {[]string{"ingest", "ingest/place", "ingest/remote"}, "files are published the same whatever made them"},
 	"ingest/remote":    {nil, "bytes come over the network the same whatever is in them"},
 	"export":           {[]string{"registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/pyjson", "ingest", "accel", "export/disk", "export/compute", "export/receipt", "export/staging", "export/mlxconfig"}, "export plans from the registry and reads through ingest; a query is for people"},
 	"export/compute":   {[]string{"registry/arch", "registry/arch/op", "ingest", "accel", "export/disk"}, "how a tensor is made does not depend on where it goes or what is recorded of it"},
@@ -47,7 +48,7 @@ var rooms = map[string]struct {
 	"web":              {[]string{"view", "view/measure", "registry", "registry/arch", "registry/expr", "query", "export/receipt"}, "a page shows what the command line says; it opens no checkpoint but by view, which measures, and writes nothing"},
 	"web/webtest":      {nil, "a browser is driven the same whatever the page"},
 	"shell":            {[]string{"registry", "query", "view"}, "the shell edits lines; what they answer is query's"},
-	"cmd":              {[]string{"view", "view/text", "view/measure", "web", "shell", "registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/expr", "query", "ingest", "ingest/remote", "export", "export/receipt", "accel", "synth", "registry/disk"}, ""},
+	"cmd":              {[]string{"view", "view/text", "view/measure", "web", "shell", "registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/expr", "query", "ingest", "ingest/remote", "export", "export/receipt", "accel", "synth", "registry/disk", "push"}, ""},
 
 	"registry/block":     {[]string{"registry/codec"}, "a block is bytes: it knows neither files nor transactions"},
 	"registry/boltfile":  {nil, "it knows bbolt's pages, and nothing of what a registry keeps in them"},

@@ -1,0 +1,66 @@
+// Package targets opens what an address names for publishing: each kind of address is a
+// row that knows its own.
+//
+// Most users need [Names] and [Open].
+//
+// Invariants: an address is one kind's or none's, decided without asking anybody.
+package targets
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"wreg/push"
+)
+
+// kind is one kind of address.
+type kind struct {
+	form  string                     // how it is written, for people
+	names func(address string) bool  // whether an address is of this kind, well written or not
+	check func(address string) error // whether it is well written and can be published to; asks nobody
+	open  func(ctx context.Context, address string, o push.Options) (push.Target, error)
+}
+
+// kinds are tried in order.
+var kinds = []kind{}
+
+func of(address string) *kind {
+	for i := range kinds {
+		if kinds[i].names(address) {
+			return &kinds[i]
+		}
+	}
+	return nil
+}
+
+// Names reports whether an argument is an address that can be published to, well written or not.
+func Names(address string) bool { return of(address) != nil }
+
+// Forms are how addresses are written.
+func Forms() (forms []string) {
+	for _, k := range kinds {
+		forms = append(forms, k.form)
+	}
+	return forms
+}
+
+// Check says what is wrong with an address, without asking anybody.
+func Check(address string) error {
+	if k := of(address); k != nil {
+		return k.check(address)
+	}
+	return unknown(address)
+}
+
+// Open opens what an address names. Nothing is created there before the first Put.
+func Open(ctx context.Context, address string, o push.Options) (push.Target, error) {
+	if k := of(address); k != nil {
+		return k.open(ctx, address, o)
+	}
+	return nil, unknown(address)
+}
+
+func unknown(address string) error {
+	return fmt.Errorf("%s: not an address that can be published to; want one of %s", strings.ToValidUTF8(address, "?"), strings.Join(Forms(), ", "))
+}
