@@ -107,7 +107,7 @@ def both(folder, wreg, name, shards=1, times=1, flags=(), **convert):
 @cases("hunyuan", "hunyuan-lists", "hunyuan-fused", "llama", "mixtral", "qwen3_moe")
 def check_export(folder, wreg, name):
     assert both(folder, wreg, name), "the forward pass did not run"
-    assert wreg("query", "gaps in ours against m", "--exit-code") == ""
+    assert wreg("query", "gaps in ours against m") == ""  # no --exit-code: a cast is a difference to it
     wreg("verify", "ours", "--runtime")
 
 
