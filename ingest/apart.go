@@ -29,12 +29,19 @@ const maxSniffed = 256
 // sortByContent finds weights among files whose names do not say so: those that begin
 // as one of the formats does, and hold tensors. unread says of others why they cannot
 // be read.
-func sortByContent(x *fetcher, k *shards.Contents) (unread []string) {
+func sortByContent(x *fetcher, k *shards.Contents) (unread []string, err error) {
 	for _, name := range k.Other[:min(len(k.Other), maxSniffed)] {
-		if shards.OfTraining(name) || !begins(x.ctx, x.d, name) {
+		if shards.OfTraining(name) {
+			continue
+		}
+		if is, err := begins(x.ctx, x.d, name); err != nil {
+			return nil, err
+		} else if !is {
 			continue
 		}
 		switch f := x.peek(name); {
+		case unasked(f.err()):
+			return nil, f.err()
 		case f.err() != nil:
 			unread = append(unread, fmt.Sprint(f.err()))
 		case len(f.file.reader.Tensors()) > 0:
@@ -42,19 +49,19 @@ func sortByContent(x *fetcher, k *shards.Contents) (unread []string) {
 			k.Weights[of] = append(k.Weights[of], name)
 		}
 	}
-	return unread[:min(len(unread), folder.MaxShown)]
+	return unread[:min(len(unread), folder.MaxShown)], nil
 }
 
 // begins reports that a file begins as one of the formats does. Of one that cannot be
 // opened, as a pipe or a link that leads out, nothing says that it is the model's.
-func begins(ctx context.Context, d files.Files, name string) bool {
+func begins(ctx context.Context, d files.Files, name string) (bool, error) {
 	f, err := openIn(ctx, d, name)
 	if err != nil {
-		return false
+		return false, onlyUnasked(err)
 	}
 	defer f.disk.Close()
 	head, err := f.head()
-	return err == nil && (formatOf(head) != nil || foreign(name, head) != "")
+	return err == nil && (formatOf(head) != nil || foreign(name, head) != ""), onlyUnasked(err)
 }
 
 // oneModel reads the headers of files that may be models of their own, and says which
@@ -69,6 +76,8 @@ func (c *Checkpoint) oneModel(x *fetcher, p *plan) ([]string, error) {
 	for _, name := range p.apart {
 		f := x.peek(name)
 		switch err := f.err(); {
+		case unasked(err):
+			return nil, err
 		case err == nil && len(f.file.reader.Tensors()) == 0:
 			c.note("passed-over", name, "", "%s: holds no tensors, so it is not the model", name)
 		case errors.Is(err, torch.ErrOtherPickle):

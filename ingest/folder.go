@@ -11,6 +11,7 @@ import (
 	"wreg/ingest/files"
 	"wreg/ingest/folder"
 	"wreg/ingest/npz"
+	"wreg/ingest/place"
 	"wreg/ingest/shards"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
@@ -42,7 +43,9 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 	for _, name := range k.Incomplete {
 		c.note("incomplete-download", name, "", "%s: an incomplete download; download the checkpoint again", name)
 	}
-	c.readAdapter(ctx, d)
+	if err := c.readAdapter(ctx, d); err != nil {
+		return err
+	}
 	if k.Config {
 		if err := c.readConfig(ctx, d); err != nil {
 			return err
@@ -55,7 +58,9 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 		return c.openDistributed(ctx, d, k)
 	}
 	if len(k.Weights) == 0 && len(k.Indexes) == 0 {
-		if unread := sortByContent(x, k); len(k.Weights) == 0 {
+		if unread, err := sortByContent(x, k); err != nil {
+			return err
+		} else if len(k.Weights) == 0 {
 			return c.noWeightsHere(k, unread)
 		}
 	}
@@ -93,7 +98,9 @@ func (c *Checkpoint) openIndex(ctx context.Context, o Options) error {
 // readConfigBeside reads the config.json beside the one file that was named, if
 // there is one.
 func (c *Checkpoint) readConfigBeside(ctx context.Context, d files.Files) error {
-	c.readAdapter(ctx, d)
+	if err := c.readAdapter(ctx, d); err != nil {
+		return err
+	}
 	if !d.Has("config.json") {
 		return nil
 	}
@@ -101,15 +108,31 @@ func (c *Checkpoint) readConfigBeside(ctx context.Context, d files.Files) error 
 }
 
 // readAdapter reads what says of an adapter which model it is for. It decides nothing:
-// one that cannot be read does not count.
-func (c *Checkpoint) readAdapter(ctx context.Context, d files.Files) {
+// one that cannot be read does not count, unless it could not be asked for.
+func (c *Checkpoint) readAdapter(ctx context.Context, d files.Files) error {
 	const name = "adapter_config.json"
 	if !d.Has(name) {
-		return
+		return nil
 	}
-	if text, _, err := readText(ctx, d, name, maxConfig); err == nil {
+	text, _, err := readText(ctx, d, name, maxConfig)
+	if err == nil {
 		c.adapter = []byte(text)
 	}
+	return onlyUnasked(err)
+}
+
+// onlyUnasked is err where it is unasked, else nil.
+func onlyUnasked(err error) error {
+	if unasked(err) {
+		return err
+	}
+	return nil
+}
+
+// unasked reports that an error says nothing of what is in a file, only that it could not be asked for.
+func unasked(err error) bool {
+	_, ok := errors.AsType[*place.Error](err)
+	return ok
 }
 
 // noteAdapter settles whether the tensors are those of an adapter: by their names, or
@@ -184,7 +207,7 @@ func (c *Checkpoint) readPlan(ctx context.Context, x *fetcher, p *plan) error {
 			f.file.stray = stray
 			c.open = append(c.open, f.file)
 			continue
-		case stray:
+		case stray && !unasked(err):
 			c.note("unreadable-file", name, "", "not read and not part of the checkpoint: %v", err)
 		case npz.OtherType(err) != "" && len(p.read) > 1:
 			c.note(npz.OtherType(err), name, "", "not read, the others were: %v", err)

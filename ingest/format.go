@@ -169,7 +169,11 @@ func (e *RefusedError) first() string {
 
 // read finds out the format of an open file and reads its header.
 func (f *file) read(ctx context.Context) error {
-	return refuse(f.info.Name, f.readHeader(ctx))
+	err := f.readHeader(ctx)
+	if far, ok := errors.AsType[*place.Error](err); ok {
+		return far
+	}
+	return refuse(f.info.Name, err)
 }
 
 func (f *file) readHeader(ctx context.Context) error {
@@ -178,7 +182,11 @@ func (f *file) readHeader(ctx context.Context) error {
 		return err
 	}
 	if size, ok := lfsPointer(head, f.info.Size); ok {
-		return fmt.Errorf("%s: a Git LFS pointer of %d bytes in place of the weights (%s); run git lfs pull", f.info.Name, f.info.Size, size)
+		remedy := "run git lfs pull"
+		if _, far := f.disk.(place.Blob); far {
+			remedy = "it was uploaded so, without git-lfs: ask who did for the weights"
+		}
+		return fmt.Errorf("%s: a Git LFS pointer of %d bytes in place of the weights (%s); %s", f.info.Name, f.info.Size, size, remedy)
 	}
 	if what := pyjson.Instead(head); what != "" {
 		return fmt.Errorf("%s: %s", f.info.Name, what)

@@ -77,7 +77,7 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 			for _, path := range args {
 				v, m, state, err := a.ingest(c.Context(), path, o)
 				if err != nil {
-					if len(args) > 1 && !strings.HasPrefix(err.Error(), path) {
+					if (len(args) > 1 || places.Names(path)) && !strings.HasPrefix(err.Error(), path) && !scheme.MatchString(err.Error()) {
 						err = fmt.Errorf("%s: %w", path, err)
 					}
 					errs = append(errs, err)

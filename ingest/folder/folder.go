@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/place"
 	"wreg/ingest/regular"
 )
 
@@ -297,7 +298,12 @@ func (d *Folder) Replace(name string, text []byte) (err error) {
 
 // Named makes an error of the file system name the file once, without the path of
 // the folder.
-func Named(name string, err error) error { return fmt.Errorf("%s: %w", name, Cause(err)) }
+func Named(name string, err error) error {
+	if far, ok := errors.AsType[*place.Error](err); ok {
+		return far // which says where it was read
+	}
+	return fmt.Errorf("%s: %w", name, Cause(err))
+}
 
 // Cause is what an error of the file system says, without the path.
 func Cause(err error) error {

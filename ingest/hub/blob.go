@@ -6,6 +6,7 @@ import (
 	"crypto/sha1" // the name that git gives to bytes
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -26,6 +27,7 @@ import (
 const (
 	maxWhole    = 32 << 20
 	maxWholeLFS = 128 << 10
+	leastWhole  = 4 << 10 // of what comes in place of a file, to say what that is
 )
 
 // blob is a file of the repository.
@@ -50,7 +52,7 @@ func (r *Repo) open(ctx context.Context, name string, e entry) *blob {
 	if e.size <= maxWholeLFS || e.sha256 == "" && e.blob != "" && e.size <= maxWhole {
 		return b
 	}
-	b.ranges = r.client.Open(b.ctx, remote.Source{Name: name, URL: b.url(), Size: e.size, SHA256: e.sha256, Check: b.check})
+	b.ranges = r.client.Open(b.ctx, remote.Source{Name: r.address(name), URL: b.url(), Size: e.size, SHA256: e.sha256, Check: b.check})
 	if e.sha256 != "" {
 		b.header = r.kept.Through(e.digest(), e.size, b.ranges)
 	}
@@ -69,7 +71,7 @@ func (b *blob) url() string {
 // say is no fault: mirrors drop these headers.
 func (b *blob) check(first http.Header) error {
 	changed := func(what, now, then string) error {
-		return fmt.Errorf("%s: %w since it was listed: its %s is %.80s now and was %s; ingest it again", b.name, remote.ErrChanged, what, now, then)
+		return fmt.Errorf("%w since it was listed: its %s is %.80s now and was %s; ingest it again", remote.ErrChanged, what, now, then)
 	}
 	if commit := first.Get("X-Repo-Commit"); commit != "" && !strings.EqualFold(commit, b.r.list.commit) {
 		return changed("commit", commit, b.r.list.commit)
@@ -121,9 +123,36 @@ func (b *blob) ReadAt(p []byte, off int64) (int, error) {
 	}
 	n, err := from.ReadAt(p, off)
 	if err != nil && err != io.EOF {
-		err = b.r.explain(b.ctx, err)
+		err = b.explain(err)
 	}
 	return n, err
+}
+
+func (b *blob) explain(err error) error {
+	if errors.Is(err, remote.ErrChanged) && b.isPointer() {
+		return b.fault(err, "%s", pointerCame)
+	}
+	return b.r.explain(b.ctx, err)
+}
+
+// fault is what is wrong with what came of the file.
+func (b *blob) fault(cause error, format string, a ...any) error {
+	return &place.Error{Text: b.r.address(b.name) + ": " + fmt.Sprintf(format, a...), Cause: cause}
+}
+
+// A mirror, or a server that keeps files in git, may give out what git keeps in place of a large one.
+const (
+	pointerStart = "version https://git-lfs.github.com/spec/"
+	pointerCame  = "the text of its Git LFS pointer came in its place: the server, or a mirror in between, lacks the file itself; ask the hub, or download it"
+)
+
+// isPointer asks whether a file that has another size than was listed is the pointer to it.
+func (b *blob) isPointer() bool {
+	if b.entry.sha256 == "" || b.ctx.Err() != nil {
+		return false
+	}
+	answer, err := b.r.client.Do(b.ctx, remote.Request{Name: b.r.address(b.name), URL: b.url(), Most: leastWhole})
+	return err == nil && bytes.HasPrefix(answer.Body, []byte(pointerStart))
 }
 
 // HeaderRead says that whoever read the header has done so: what was read is remembered for the next time.
@@ -157,19 +186,19 @@ func (b *blob) fetch() ([]byte, error) {
 	// What was damaged on the way may come right when it is asked for once more.
 	var fault error
 	for range 2 {
-		answer, err := b.r.client.Do(b.ctx, remote.Request{URL: b.url(), Most: max(b.entry.size, 1)})
+		answer, err := b.r.client.Do(b.ctx, remote.Request{Name: b.r.address(b.name), URL: b.url(), Most: max(b.entry.size, leastWhole)})
 		if err != nil {
-			return nil, b.r.explain(b.ctx, fmt.Errorf("%s: %w", b.name, err))
+			return nil, b.r.explain(b.ctx, err)
 		}
 		if err := b.check(answer.First); err != nil {
-			return nil, err
+			return nil, b.fault(err, "%v", err)
 		}
 		if fault = b.prove(answer.Body); fault == nil {
 			b.r.kept.KeepWhole(key, answer.Body)
 			return answer.Body, nil
 		}
 	}
-	return nil, fault
+	return nil, b.fault(fault, "%v", fault)
 }
 
 // proof is what names the bytes of a file, "" when the hub does not say.
@@ -182,11 +211,14 @@ func proof(e entry) string {
 
 // prove holds bytes against size and digest as they were listed.
 func (b *blob) prove(data []byte) error {
-	if int64(len(data)) != b.entry.size {
-		return fmt.Errorf("%s: %d bytes came, and the listing says %d; ingest it again", b.name, len(data), b.entry.size)
-	}
 	got, want := "", proof(b.entry)
 	switch {
+	case int64(len(data)) != b.entry.size && bytes.HasPrefix(data, []byte(pointerStart)):
+		return errors.New(pointerCame)
+	case int64(len(data)) != b.entry.size && bytes.HasPrefix(bytes.TrimSpace(data), []byte("<")):
+		return fmt.Errorf("a web page came in its place, a proxy's or a login's: it begins %+.80q; open a page in a browser, then run it again", data[:min(len(data), 60)])
+	case int64(len(data)) != b.entry.size:
+		return fmt.Errorf("%d bytes came, and the listing says %d; ingest it again", len(data), b.entry.size)
 	case b.entry.blob != "":
 		h := sha1.New()
 		fmt.Fprintf(h, "blob %d\x00", len(data))
@@ -197,7 +229,7 @@ func (b *blob) prove(data []byte) error {
 		got = "sha256:" + hex.EncodeToString(sum[:])
 	}
 	if got != want {
-		return fmt.Errorf("%s: the bytes that came are not those that were listed: %s, not %s; what lies between here and the hub changes them", b.name, got, want)
+		return fmt.Errorf("the bytes that came are not those that were listed: %s, not %s; what lies between here and the hub changes them", got, want)
 	}
 	return nil
 }

@@ -105,6 +105,11 @@ func (r *Repo) checkTwins() error {
 	return nil
 }
 
+// address is what names a file in errors.
+func (r *Repo) address(name string) string {
+	return Name{ID: r.name.ID, Revision: r.revision(), Path: name}.String()
+}
+
 func (r *Repo) names() []string {
 	names := make([]string, 0, len(r.list.files))
 	for name := range r.list.files {

@@ -242,18 +242,22 @@ func TestProof(t *testing.T) {
 		bytes  func(string) string
 		want   string // "" when it is fine
 	}{
-		"none":           {"model.safetensors", func(h http.Header) { h.Del("X-Linked-Size"); h.Del("X-Linked-Etag"); h.Del("X-Repo-Commit") }, nil, ""},
-		"mirror's etag":  {"model.safetensors", func(h http.Header) { h.Set("X-Linked-Etag", `W/"5f3-abc"`) }, nil, ""},
-		"size":           {"model.safetensors", func(h http.Header) { h.Set("X-Linked-Size", "262145") }, nil, "size is 262145 now and was 262144"},
-		"no number":      {"model.safetensors", func(h http.Header) { h.Set("X-Linked-Size", "x") }, nil, "size is x now"},
-		"sha256":         {"model.safetensors", func(h http.Header) { h.Set("X-Linked-Etag", strings.Repeat("a", 64)) }, nil, "sha256"},
-		"commit":         {"model.safetensors", func(h http.Header) { h.Set("X-Repo-Commit", strings.Repeat("a", 40)) }, nil, "commit"},
-		"small's commit": {"config.json", func(h http.Header) { h.Set("X-Repo-Commit", strings.Repeat("a", 40)) }, nil, "commit"},
-		"small's object": {"config.json", func(h http.Header) { h.Set("X-Linked-Etag", strings.Repeat("a", 40)) }, nil, "git object"},
-		"small's bytes":  {"config.json", nil, func(s string) string { return strings.Replace(s, "x", "y", 1) }, "not those that were listed: sha1:"},
-		"small's LFS":    {"sub/a.safetensors", nil, func(string) string { return "outer" }, "not those that were listed: sha256:"},
-		"small cut":      {"config.json", nil, func(s string) string { return s[1:] }, "17 bytes came"},
-		"small longer":   {"config.json", nil, func(s string) string { return s + " " }, "config.json"},
+		"none":            {"model.safetensors", func(h http.Header) { h.Del("X-Linked-Size"); h.Del("X-Linked-Etag"); h.Del("X-Repo-Commit") }, nil, ""},
+		"mirror's etag":   {"model.safetensors", func(h http.Header) { h.Set("X-Linked-Etag", `W/"5f3-abc"`) }, nil, ""},
+		"size":            {"model.safetensors", func(h http.Header) { h.Set("X-Linked-Size", "262145") }, nil, "size is 262145 now and was 262144"},
+		"no number":       {"model.safetensors", func(h http.Header) { h.Set("X-Linked-Size", "x") }, nil, "size is x now"},
+		"sha256":          {"model.safetensors", func(h http.Header) { h.Set("X-Linked-Etag", strings.Repeat("a", 64)) }, nil, "sha256"},
+		"commit":          {"model.safetensors", func(h http.Header) { h.Set("X-Repo-Commit", strings.Repeat("a", 40)) }, nil, "commit"},
+		"small's commit":  {"config.json", func(h http.Header) { h.Set("X-Repo-Commit", strings.Repeat("a", 40)) }, nil, "commit"},
+		"small's object":  {"config.json", func(h http.Header) { h.Set("X-Linked-Etag", strings.Repeat("a", 40)) }, nil, "git object"},
+		"small's bytes":   {"config.json", nil, func(s string) string { return strings.Replace(s, "x", "y", 1) }, "not those that were listed: sha1:"},
+		"small's page":    {"config.json", nil, func(string) string { return "<!doctype html><p>Welcome</p>" }, "a web page came in its place"},
+		"small's pointer": {"sub/a.safetensors", nil, func(string) string { return pointerStart + "v1\noid sha256:00\nsize 5\n" }, "the text of its Git LFS pointer came"},
+		"pointer":         {"model.safetensors", nil, func(string) string { return pointerStart + "v1\noid sha256:00\nsize 262144\n" }, "the text of its Git LFS pointer came"},
+		"other size":      {"model.safetensors", nil, func(s string) string { return s[:len(s)-1] }, "bytes 0 to 131071: the file changed: it had 262144 bytes, it has 262143"},
+		"small's LFS":     {"sub/a.safetensors", nil, func(string) string { return "outer" }, "not those that were listed: sha256:"},
+		"small cut":       {"config.json", nil, func(s string) string { return s[1:] }, "17 bytes came"},
+		"small longer":    {"config.json", nil, func(s string) string { return s + " " }, "config.json"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			f, client := serve(t, tiny())
@@ -275,7 +279,10 @@ func TestProof(t *testing.T) {
 			defer p.Close()
 			got, err := read(t, p, c.name)
 			if c.want != "" {
-				wants(t, err, c.name, c.want)
+				wants(t, err, "hf://acme/tiny@main/"+c.name+": ", c.want)
+				if failed, ok := errors.AsType[*place.Error](err); !ok || strings.Count(failed.Text, c.name) > 1 {
+					t.Errorf("%v: want an error of the place that names the file once", err)
+				}
 			} else if err != nil || got != f.files[c.name] {
 				t.Error(err)
 			}
@@ -313,7 +320,11 @@ func TestRefusals(t *testing.T) {
 		"401 without a code": {"", "", api(401, ""), []string{"no such model, or it is private", "hf auth login"}},
 		"bad token":          {"secret", "Invalid credentials in Authorization header", api(401, ""), []string{"does not take the token from HF_TOKEN", "hf auth login"}},
 		"disabled":           {"", "Access to this resource is disabled.", api(403, ""), []string{"disabled"}},
-		"404":                {"", "", api(404, ""), []string{"no such model"}},
+		"404":                {"", "", api(404, ""), []string{"(HF_ENDPOINT) has no such model"}},
+		"403":                {"", "", api(403, ""), []string{"without a reason", "/acme/tiny in a browser"}},
+		"file's 404":         {"", "", files(404, "EntryNotFound"), []string{"the hub lists it at commit 0123456789", "ingest it again"}},
+		"limit":              {"", "", api(429, ""), []string{"after 6 tries", "429 Too Many Requests", "log in for a higher limit, with hf auth login"}},
+		"file's limit":       {"secret", "", files(429, ""), []string{"429 Too Many Requests", "the token from HF_TOKEN has reached its limit"}},
 		"revision":           {"", "", api(404, "RevisionNotFound"), []string{`no revision "v1.1"`, `did you mean "v1.0"?`}},
 	} {
 		t.Run(what, func(t *testing.T) {

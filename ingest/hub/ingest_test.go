@@ -85,6 +85,38 @@ func TestIngest(t *testing.T) {
 	}
 }
 
+// TestNothingIsTakenForRead: what cannot be asked for says nothing of what is in it: neither that it is no part of the
+// model nor that there is none.
+func TestNothingIsTakenForRead(t *testing.T) {
+	files := map[string]string{}
+	data, err := os.ReadFile("../testdata/fixtures/mlx/model.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"model.safetensors", "model-old.safetensors"} {
+		files[name] = string(data)
+	}
+	files["adapter_config.json"] = "{}"
+	for _, lost := range []string{"model-old.safetensors", "adapter_config.json", "model.safetensors"} {
+		f, client := serve(t, files)
+		f.refuse = func(path string) (int, string) {
+			if strings.HasSuffix(path, "/"+lost) {
+				return 503, ""
+			}
+			return 0, ""
+		}
+		p, err := open(t, client, "hf://acme/tiny")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := ingest.OpenPlace(context.Background(), p, ingest.Options{})
+		if err == nil {
+			t.Fatalf("%s: read without it: %v", lost, c.Findings())
+		}
+		wants(t, err, "hf://acme/tiny@main/"+lost+": after 6 tries: ", "503 Service Unavailable")
+	}
+}
+
 func names(list []tensor.Finding) (out []string) {
 	for _, f := range list {
 		out = append(out, f.Rule+" "+f.File+" "+f.Tensor)

@@ -85,11 +85,11 @@ func (r *Repo) ask(ctx context.Context) (*listing, error) {
 		Siblings []sibling `json:"siblings"`
 	}
 	at := r.api("revision", cmp.Or(r.name.Revision, "main"))
-	_, err := r.client.JSON(ctx, remote.Request{URL: at + "?blobs=true", Most: maxListing}, &info)
+	_, err := r.client.JSON(ctx, remote.Request{Name: r.name.String(), URL: at + "?blobs=true", Most: maxListing}, &info)
 	short := err == nil && len(info.Siblings) < trusted
 	if status, ok := errors.AsType[*remote.StatusError](err); ok && (status.Status == http.StatusRequestEntityTooLarge || status.Status >= 500) {
 		info.Siblings = nil
-		_, err = r.client.JSON(ctx, remote.Request{URL: at + "?expand=sha", Most: maxListing}, &info)
+		_, err = r.client.JSON(ctx, remote.Request{Name: r.name.String(), URL: at + "?expand=sha", Most: maxListing}, &info)
 	}
 	if err != nil {
 		return nil, r.explain(ctx, err)
@@ -160,7 +160,7 @@ func (r *Repo) askTree(ctx context.Context, commit string) (*listing, error) {
 		}
 		asked[at] = true
 		var page []treeEntry
-		answer, err := r.client.JSON(ctx, remote.Request{URL: at, Most: maxPage}, &page)
+		answer, err := r.client.JSON(ctx, remote.Request{Name: r.name.String(), URL: at, Most: maxPage}, &page)
 		if err != nil {
 			return nil, r.explain(ctx, err)
 		}
@@ -259,13 +259,13 @@ func twins(names []string) error {
 
 // find asks for one file that the listing does not have: it may have been cut short.
 func (r *Repo) find(ctx context.Context, name string) (entry, error) {
-	gone := fmt.Errorf("%s: %w in %s at commit %.10s", name, fs.ErrNotExist, r.name.ID, r.list.commit)
+	gone := fmt.Errorf("%s: %w at commit %.10s", r.address(name), fs.ErrNotExist, r.list.commit)
 	if r.list.tree {
 		return entry{}, gone
 	}
 	var found []treeEntry
 	_, err := r.client.JSON(ctx, remote.Request{
-		Method: http.MethodPost, URL: r.api("paths-info", r.list.commit), Most: maxPage,
+		Name: r.address(name), Method: http.MethodPost, URL: r.api("paths-info", r.list.commit), Most: maxPage,
 		Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, Body: []byte(url.Values{"paths": {name}}.Encode()),
 	}, &found)
 	if status, ok := errors.AsType[*remote.StatusError](err); ok && status.Status == http.StatusNotFound {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/place"
 	"wreg/ingest/remote"
 	"wreg/registry/tensor"
 )
@@ -38,11 +39,16 @@ var refusals = []refusal{
 		return "the hub has disabled this repository"
 	}},
 	{coded("GatedRepo"), func(r *Repo, e *remote.StatusError) string {
-		page := r.login.Endpoint + "/" + r.name.ID
+		page := r.page()
 		if r.login.From == "" {
 			return fmt.Sprintf("its files are given out to those who asked for access, and %s: ask at %s, then type: hf auth login", r.login.none, page)
 		}
 		return fmt.Sprintf("its files are given out to those who asked for access, which %s does not have: ask at %s", tokenFrom(r.login), page)
+	}},
+	{func(e *remote.StatusError) bool {
+		return e.Status == http.StatusForbidden && e.Code == ""
+	}, func(r *Repo, _ *remote.StatusError) string {
+		return fmt.Sprintf("it is refused without a reason, by %s or a proxy in between; %s in a browser may show one", r.login.Endpoint, r.page())
 	}},
 	{func(e *remote.StatusError) bool {
 		return e.Code == "RepoNotFound" || e.Code == "" && e.Status == http.StatusUnauthorized
@@ -54,37 +60,56 @@ var refusals = []refusal{
 	}},
 }
 
+// page is what a browser shows of the repository.
+func (r *Repo) page() string { return r.login.Endpoint + "/" + r.name.ID }
+
 func tokenFrom(l *Login) string { return "the account of the token from " + l.From }
 
-// refusedError is a refusal in words; what was answered is its cause.
-type refusedError struct {
-	text  string
-	cause error
-}
-
-func (e *refusedError) Error() string { return e.text }
-
-func (e *refusedError) Unwrap() error { return e.cause }
-
-// explain says of an answer that is a refusal what it means and what to do; any other error stays as it is.
+// explain says of an answer that is a refusal what it means and what to do. What remote says of any other is
+// enough.
 func (r *Repo) explain(ctx context.Context, err error) error {
-	status, ok := errors.AsType[*remote.StatusError](err)
-	if _, said := errors.AsType[*refusedError](err); !ok || said || status.URL != "" && originOf(status.URL) != originOf(r.login.Endpoint) {
+	if _, said := errors.AsType[*place.Error](err); said || ctx.Err() != nil {
 		return err
 	}
-	if status.Code == "RevisionNotFound" && r.list != nil {
-		return &refusedError{fmt.Sprintf("%s: the hub listed commit %s and now says that there is none; ingest it again", r.name, r.list.commit), err}
-	} else if status.Code == "RevisionNotFound" {
-		return &refusedError{fmt.Sprintf("%s: there is no revision %q of it%s", r.name, r.revision(), r.nearest(ctx)), err}
+	text := err.Error()
+	what := r.name.String()
+	given, _ := errors.AsType[*remote.Error](err)
+	if given != nil {
+		what = given.Name
+	}
+	status, ok := errors.AsType[*remote.StatusError](err)
+	if !ok || status.URL != "" && originOf(status.URL) != originOf(r.login.Endpoint) {
+		return &place.Error{Text: text, Cause: err}
 	}
 	i := slices.IndexFunc(refusals, func(f refusal) bool { return f.is(status) })
-	if i < 0 {
-		if status.Status == http.StatusNotFound && r.list == nil {
-			return &refusedError{fmt.Sprintf("%s: %s has no such model (HTTP 404)", r.name, r.login.Endpoint), err}
+	switch {
+	case status.Code == "RevisionNotFound" && r.list != nil:
+		text = fmt.Sprintf("%s: the hub listed commit %s and now says that there is none; ingest it again", what, r.list.commit)
+	case status.Code == "RevisionNotFound":
+		text = fmt.Sprintf("%s: there is no revision %q of it%s", what, r.revision(), r.nearest(ctx))
+	case status.Status == http.StatusTooManyRequests && given != nil:
+		limited := *given
+		limited.Advice = "log in for a higher limit, with hf auth login, or run it again then"
+		if r.login.From != "" {
+			limited.Advice = tokenFrom(r.login) + " has reached its limit: run it again then"
 		}
-		return err
+		text = limited.Error()
+	case i >= 0:
+		text = fmt.Sprintf("%s: %s (HTTP %d)", what, refusals[i].say(r, status), status.Status)
+	case status.Status == http.StatusNotFound && r.list == nil:
+		text = fmt.Sprintf("%s: %s%s has no such model (HTTP 404)", what, r.login.Endpoint, r.chosen())
+	case status.Status == http.StatusNotFound:
+		text = fmt.Sprintf("%s: the hub lists it at commit %.10s, and answers that it is not there (HTTP 404); ingest it again, or look at %s", what, r.list.commit, r.page())
 	}
-	return &refusedError{fmt.Sprintf("%s: %s (HTTP %d)", r.name, refusals[i].say(r, status), status.Status), err}
+	return &place.Error{Text: text, Cause: err}
+}
+
+// chosen reminds of what says where the hub is, where that is another one.
+func (r *Repo) chosen() string {
+	if r.login.Endpoint == site {
+		return ""
+	}
+	return " (HF_ENDPOINT)"
 }
 
 func (r *Repo) revision() string {
@@ -106,7 +131,7 @@ func (r *Repo) nearest(ctx context.Context) string {
 	var refs struct {
 		Branches, Tags, Converts []ref
 	}
-	if _, err := r.client.JSON(ctx, remote.Request{URL: r.api("refs"), Most: maxRefs}, &refs); err != nil {
+	if _, err := r.client.JSON(ctx, remote.Request{Name: r.name.String(), URL: r.api("refs"), Most: maxRefs}, &refs); err != nil {
 		return ""
 	}
 	var names []string

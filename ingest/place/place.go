@@ -1,7 +1,7 @@
 // Package place says where the files of a checkpoint lie: in a folder, in a repository at
 // a commit, below a bucket's prefix, in an artifact.
 //
-// Most users need [Place] and [Blob].
+// Most users need [Place], [Blob] and [Error].
 //
 // Invariants: a place shows one revision of what it is about, whatever moves meanwhile;
 // opening reads no bytes; what is missing is fs.ErrNotExist.
@@ -37,6 +37,18 @@ type Blob interface {
 	io.Closer
 	Stat() (tensor.File, error) // name, size, and what says whether it is unchanged
 }
+
+// Error is why a place, or a file of it, could not be read: which says nothing of what is
+// in the file. Its text names the address, the range and the cause, and what to do next.
+type Error struct {
+	Text  string
+	Cause error
+}
+
+func (e *Error) Error() string { return e.Text }
+
+// Unwrap gives the cause.
+func (e *Error) Unwrap() error { return e.Cause }
 
 // Headed is a Blob that is told when its header was read and found to hold.
 type Headed interface{ HeaderRead() }

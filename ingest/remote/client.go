@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 )
@@ -107,7 +108,11 @@ type StatusError struct {
 }
 
 func (e *StatusError) Error() string {
-	text := fmt.Sprintf("%s answers %d", e.URL, e.Status)
+	who := e.URL
+	if u, err := url.Parse(e.URL); err == nil && u.Host != "" {
+		who = u.Host
+	}
+	text := fmt.Sprintf("%s answers %d", who, e.Status)
 	if s := http.StatusText(e.Status); s != "" {
 		text += " " + s
 	}
@@ -143,14 +148,17 @@ func (c *Client) JSON(ctx context.Context, r Request, into any) (*Answer, error)
 		}
 		start := a.Body[:min(len(a.Body), 60)]
 		if bytes.HasPrefix(bytes.TrimSpace(start), []byte("<")) {
-			return failed(unsound, "a web page instead of JSON, a proxy's or a login's: it begins %+q", start)
+			return failed(login, "a web page instead of JSON, a proxy's or a login's: it begins %+q", start)
 		}
 		return failed(unsound, "broken JSON (%w): it begins %+q", err, start)
 	})
 }
 
 func (c *Client) do(ctx context.Context, r Request, judge func(*Answer) error) (*Answer, error) {
-	a := c.attempts(show(r.URL), 0, 0)
+	if r.Name == "" {
+		r.Name = show(r.URL)
+	}
+	a := c.attempts(r.Name, 0, 0)
 	for {
 		answer, err := c.once(ctx, r, a.silence())
 		if err == nil {
@@ -176,7 +184,11 @@ func (c *Client) once(ctx context.Context, r Request, silence time.Duration) (*A
 	}
 	defer rep.close()
 	if rep.StatusCode < 200 || rep.StatusCode > 299 {
-		return nil, rep.status()
+		f := rep.status()
+		if signed[rep.StatusCode] && origin(rep.url) != Origin(r.URL) {
+			f.kind = expired
+		}
+		return nil, f
 	}
 	if err := rep.plain(); err != nil {
 		return nil, err
@@ -196,7 +208,7 @@ func (c *Client) once(ctx context.Context, r Request, silence time.Duration) (*A
 	if int64(len(body)) > most {
 		return nil, tooLong
 	}
-	c.notice(Event{Name: show(r.URL), Bytes: int64(len(body))})
+	c.notice(Event{Name: r.Name, Bytes: int64(len(body))})
 	return &Answer{Status: rep.StatusCode, Header: rep.Header, First: rep.first, URL: rep.url.String(), Body: body}, nil
 }
 

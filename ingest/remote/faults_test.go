@@ -102,7 +102,7 @@ func TestFaults(t *testing.T) {
 		{"s408:first=2", "", ""},
 		{"s429:first=2", "", ""},
 		{"s429date:first=1", "", ""},
-		{"s429", "", "429 Too Many Requests; the limit resets in 1s; requests that are logged in"},
+		{"s429", "", "429 Too Many Requests; the limit resets in 1s; run it again later"},
 		{"s429:secs=3000", "", "the limit resets in 50m0s"},
 		{"s500:first=1", "", ""},
 		{"s502:first=1,port=cdn", "", ""},

@@ -356,8 +356,7 @@ func (f *File) send(ctx context.Context, at *place, h http.Header, silence time.
 	if err != nil || at == nil && rep.hops == 0 {
 		return rep, err
 	}
-	switch rep.StatusCode {
-	case http.StatusForbidden, http.StatusBadRequest, http.StatusNotFound:
+	if signed[rep.StatusCode] {
 		defer rep.close()
 		f.forget()
 		return nil, &failure{kind: expired, err: rep.status().err}

@@ -85,14 +85,21 @@ func (r *reply) status() *failure {
 	e := &StatusError{Status: r.StatusCode, Code: r.Header.Get("X-Error-Code"), Message: r.Header.Get("X-Error-Message"),
 		URL: show(r.url.String()), Body: body[:min(len(body), quoteBytes)], Header: r.Header}
 	f := &failure{kind: refused, err: e}
+	wait := func() time.Duration { // until it may be asked again, in whole seconds
+		f.wait = r.c.limits.until(r.lane, r.c.o.Now())
+		return (f.wait + time.Second - 1).Truncate(time.Second)
+	}
 	switch s := r.StatusCode; {
 	case s == http.StatusTooManyRequests:
-		f.kind, f.wait = rateLimited, r.c.limits.until(r.lane, r.c.o.Now())
-		if f.wait > 0 {
-			f.err = fmt.Errorf("%w; the limit resets in %v", e, f.wait.Round(time.Second))
+		f.kind = rateLimited
+		if d := wait(); d > 0 {
+			f.err = fmt.Errorf("%w; the limit resets in %v", e, d)
 		}
 	case s == http.StatusRequestTimeout || s >= 500 && s != http.StatusNotImplemented && s != http.StatusHTTPVersionNotSupported:
-		f.kind, f.wait = busy, r.c.limits.until(r.lane, r.c.o.Now())
+		f.kind = busy
+		if d := wait(); d > 0 {
+			f.err = fmt.Errorf("%w and asks to wait %v", e, d)
+		}
 	}
 	return f
 }
@@ -168,6 +175,9 @@ func (c *Client) send(ctx context.Context, r Request, trusted bool, silence time
 		at = to
 	}
 }
+
+// signed are the statuses with which a signed URL is refused that holds no more.
+var signed = map[int]bool{http.StatusForbidden: true, http.StatusBadRequest: true, http.StatusNotFound: true}
 
 var redirects = map[int]bool{301: true, 302: true, 303: true, 307: true, 308: true}
 

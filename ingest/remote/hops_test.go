@@ -181,7 +181,7 @@ func TestStatusError(t *testing.T) {
 	if !ok || status.Status != 401 || status.Code != "GatedRepo" || string(status.Body) != "<html>" || len(n.asked) != 1 {
 		t.Fatalf("%v after %d requests", err, len(n.asked))
 	}
-	if want := `https://hub.test/a: https://hub.test/a answers 401 Unauthorized (GatedRepo): log in \x1b[31m\n`; err.Error() != want {
+	if want := `https://hub.test/a: hub.test answers 401 Unauthorized (GatedRepo): log in \x1b[31m\n`; err.Error() != want {
 		t.Errorf("%s\nwant %s", err, want)
 	}
 }

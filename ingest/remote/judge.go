@@ -62,7 +62,7 @@ func (f *File) judge(rep *reply, off, n int64) (have int64, whole bool, err erro
 func (f *File) judgeWhole(rep *reply, off, n, size int64) (int64, bool, error) {
 	total := rep.ContentLength
 	if size >= 0 && total != size && page.MatchString(rep.Header.Get("Content-Type")) {
-		return 0, false, failed(unsound, "a web page instead of the file, a proxy's or a login's")
+		return 0, false, failed(login, "a web page instead of the file, a proxy's or a login's")
 	}
 	if off > 0 {
 		return 0, false, failed(unsound, "the server ignores ranges: bytes %d to %d were asked for, the whole file is answered", off, off+n-1)

@@ -58,6 +58,7 @@ const (
 	slow                    // hardly any did
 	busy                    // the server asks for time
 	unsound                 // the answer is not what was asked for
+	login                   // a web page came instead of it
 	expired                 // the signed URL holds no more
 	rateLimited             // as busy, and it says for how long
 )
@@ -73,9 +74,10 @@ var rules = map[kind]struct {
 	silent:      {0, "check the network, then run it again"},
 	slow:        {0, "check the network, then run it again"},
 	busy:        {0, "the server is overloaded: run it again later"},
-	unsound:     {3, "a proxy or mirror in between may alter answers: name the server itself, or download the files"},
+	unsound:     {3, "a proxy or mirror in between may alter answers: go round it, or download the files"},
+	login:       {3, "open a page in a browser, since networks that ask for a login answer so, and set HTTPS_PROXY where there is a proxy; then run it again"},
 	expired:     {3, "the server does not accept its own signed addresses: is a clock wrong?"},
-	rateLimited: {0, "requests that are logged in have a higher limit: set a token, or run it again later"},
+	rateLimited: {0, "run it again later"},
 }
 
 // failure is a try that failed.
@@ -166,7 +168,7 @@ func (a *attempts) again(ctx context.Context, err error) error {
 		a.wasted += p.Slow
 	}
 	wait := min(p.First<<min(a.tries-1, 20), p.Most)
-	if f.kind == unsound || f.kind == expired {
+	if f.kind == unsound || f.kind == expired || f.kind == login {
 		wait = p.First
 	}
 	wait = max(wait, f.wait)

@@ -40,6 +40,7 @@ type Event struct {
 
 // Request is one question; it may be asked again unless Once is set.
 type Request struct {
+	Name        string // in errors and notices; "" for the URL without its query
 	Method, URL string // "" is GET
 	Header      http.Header
 	Body        []byte
