@@ -181,11 +181,11 @@ func (s *Store) Through(digest string, size int64, r io.ReaderAt) *Reader {
 	return x
 }
 
-// Known reports that something of the file is remembered.
+// Known reports that the header is remembered, as far as anything that was read shows.
 func (x *Reader) Known() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return len(x.list) > 0
+	return len(x.list) > 0 && !x.fresh
 }
 
 // ReadAt reads from the store what it has, else from the file.

@@ -155,10 +155,24 @@ func (b *blob) isPointer() bool {
 	return err == nil && bytes.HasPrefix(answer.Body, []byte(pointerStart))
 }
 
+// ReadAhead asks for what will be read next.
+func (b *blob) ReadAhead(ctx context.Context, ranges [][2]int64) error {
+	if b.ranges == nil || b.header != nil && b.header.Known() {
+		return nil
+	}
+	if err := b.ranges.ReadAhead(ctx, ranges); err != nil {
+		return b.explain(err)
+	}
+	return nil
+}
+
 // HeaderRead says that whoever read the header has done so: what was read is remembered for the next time.
 func (b *blob) HeaderRead() {
 	if b.header != nil {
 		b.header.Keep()
+	}
+	if b.ranges != nil {
+		b.ranges.Release()
 	}
 }
 
@@ -234,4 +248,7 @@ func (b *blob) prove(data []byte) error {
 	return nil
 }
 
-var _ place.Headed = (*blob)(nil)
+var (
+	_ place.Headed  = (*blob)(nil)
+	_ place.Batched = (*blob)(nil)
+)

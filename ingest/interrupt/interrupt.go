@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+
+	"wreg/ingest/place"
 )
 
 // Every is how many steps of a loop pass between two looks at its context.
@@ -35,7 +37,18 @@ func (s *Steps) Next() error {
 }
 
 // Reader is r until ctx is done, then its error.
-func Reader(ctx context.Context, r io.ReaderAt) io.ReaderAt { return reader{ctx, r} }
+func Reader(ctx context.Context, r io.ReaderAt) io.ReaderAt {
+	if b, ok := r.(place.Batched); ok {
+		return batched{reader{ctx, r}, b}
+	}
+	return reader{ctx, r}
+}
+
+// batched is a reader of what can be told what follows.
+type batched struct {
+	reader
+	place.Batched
+}
 
 type reader struct {
 	ctx context.Context

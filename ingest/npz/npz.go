@@ -22,6 +22,7 @@ import (
 
 	"wreg/ingest/interrupt"
 	"wreg/ingest/pathsort"
+	"wreg/ingest/place"
 	"wreg/ingest/torch/strided"
 	"wreg/ingest/zipfile"
 	"wreg/registry/tensor"
@@ -84,6 +85,11 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, e
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	if far, ok := r.(place.Batched); ok {
+		if err := far.ReadAhead(ctx, beginnings(members)); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
 	f := &File{memory: zipfile.Memory(members)}
 	for i := range members {
 		if err := f.member(ctx, r, &members[i], name); err != nil {
@@ -99,6 +105,27 @@ func Read(ctx context.Context, r io.ReaderAt, size int64, name string) (*File, e
 		f.note("no-tensors", name, "", "holds no arrays")
 	}
 	return f, nil
+}
+
+// What is read of a member for the header of its array: few are longer, and one that is
+// deflated is read as much at a time.
+const (
+	beginStored   = 128
+	beginDeflated = 4096
+)
+
+// beginnings are where the headers of arrays lie.
+func beginnings(members []zipfile.Record) (ranges [][2]int64) {
+	for i := range members {
+		if m := &members[i]; strings.HasSuffix(m.Name, ".npy") {
+			n := int64(beginStored)
+			if m.Deflated {
+				n = beginDeflated
+			}
+			ranges = append(ranges, [2]int64{m.Offset, min(n, m.Stored)})
+		}
+	}
+	return ranges
 }
 
 func (f *File) member(ctx context.Context, r io.ReaderAt, m *zipfile.Record, file string) error {

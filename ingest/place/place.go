@@ -50,5 +50,11 @@ func (e *Error) Error() string { return e.Text }
 // Unwrap gives the cause.
 func (e *Error) Unwrap() error { return e.Cause }
 
+// Batched is a Blob that is told what will be read of it next, so that all of it is asked
+// for at once: offsets and lengths.
+type Batched interface {
+	ReadAhead(ctx context.Context, ranges [][2]int64) error
+}
+
 // Headed is a Blob that is told when its header was read and found to hold.
 type Headed interface{ HeaderRead() }

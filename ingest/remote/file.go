@@ -14,7 +14,7 @@ const (
 	headBytes  = 128 << 10 // read first: it holds the header of nearly every file
 	tailBytes  = 128 << 10 // read together at the end, where a zip keeps its directory
 	leastBytes = 512       // of a range
-	smallBytes = 64 << 10  // reads up to this are served from what was read around them
+	smallBytes = 128 << 10 // reads up to this are served from what was read around them
 	mostBytes  = 16 << 20  // that are read ahead of small reads
 	segments   = 4         // stretches that are kept of them
 )
@@ -37,6 +37,7 @@ type File struct {
 	direct bool // it lies where it is asked for
 	head   *head
 	kept   []segment // latest last
+	ahead  []segment // by offset
 }
 
 // place is where a redirect led, while that holds.
@@ -69,9 +70,7 @@ func (c *Client) Open(ctx context.Context, s Source) *File {
 // Close ends what is under way.
 func (f *File) Close() error {
 	f.cancel()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.kept, f.head = nil, nil
+	f.Release()
 	return nil
 }
 
@@ -187,7 +186,7 @@ func (f *File) some(p []byte, off, size int64, whole int) (int, error) {
 	if whole > smallBytes {
 		return f.get(f.ctx, p, off)
 	}
-	from, n, after := f.ahead(int64(len(p)), off, size)
+	from, n, after := f.around(int64(len(p)), off, size)
 	data := make([]byte, n)
 	if _, err := f.get(f.ctx, data, from); err != nil {
 		return 0, err
@@ -196,9 +195,9 @@ func (f *File) some(p []byte, off, size int64, whole int) (int, error) {
 	return copy(p, data[off-from:]), nil
 }
 
-// ahead is what to read for n bytes at off: more where reading goes on, and the whole tail
+// around is what to read for n bytes at off: more where reading goes on, and the whole tail
 // at the end. after is the offset of the segment that it goes on from, or -1.
-func (f *File) ahead(n, off, size int64) (from, count, after int64) {
+func (f *File) around(n, off, size int64) (from, count, after int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	from, after = off, -1
@@ -220,6 +219,9 @@ func (f *File) ahead(n, off, size int64) (from, count, after int64) {
 func (f *File) copyKept(p []byte, off int64) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s := f.held(off); s != nil {
+		return copy(p, s.data[off-s.off:])
+	}
 	for _, s := range f.kept {
 		if at := off - s.off; at >= 0 && at < int64(len(s.data)) {
 			return copy(p, s.data[at:])

@@ -13,12 +13,14 @@ const (
 	lenDescriptor64 = 24
 )
 
+// localBytes is one read for the header, its name and, as a rule, its padding.
+func (rec *Record) localBytes() int64 { return int64(lenLocal + len(rec.Name) + 192) }
+
 // checkLocal reads the local header of rec and sets rec.Offset. next is where
 // another header or the directory begins.
 func (rec *Record) checkLocal(r io.ReaderAt, next int64) error {
 	le := binary.LittleEndian
-	// One read for the header, its name and, as a rule, its padding.
-	buf := make([]byte, min(next-rec.header, int64(lenLocal+len(rec.Name)+192)))
+	buf := make([]byte, min(next-rec.header, rec.localBytes()))
 	if err := readFull(r, buf, rec.header); err != nil {
 		return fmt.Errorf("its header: %w", err)
 	}

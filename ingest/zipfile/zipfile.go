@@ -21,6 +21,7 @@ import (
 	"strings"
 
 	"wreg/ingest/interrupt"
+	"wreg/ingest/place"
 )
 
 // Read reads the directory of the archive of size bytes in r, and every local
@@ -40,7 +41,7 @@ func Read(ctx context.Context, r io.ReaderAt, size, memory int64) ([]Record, err
 	if err != nil {
 		return nil, err
 	}
-	if err := checkLocals(r, records, dir.offset); err != nil {
+	if err := checkLocals(ctx, r, records, dir.offset); err != nil {
 		return nil, err
 	}
 	names := make(map[string]bool, len(records))
@@ -70,7 +71,8 @@ func Memory(records []Record) int64 {
 
 // checkLocals compares each record with its local header, finds where its bytes
 // begin, and makes sure that records neither overlap nor reach into the directory.
-func checkLocals(r io.ReaderAt, records []Record, dirOffset int64) error {
+func checkLocals(ctx context.Context, r io.ReaderAt, records []Record, dirOffset int64) error {
+	far, _ := r.(place.Batched)
 	order := make([]*Record, len(records))
 	for i := range records {
 		order[i] = &records[i]
@@ -81,9 +83,28 @@ func checkLocals(r io.ReaderAt, records []Record, dirOffset int64) error {
 		if i+1 < len(order) {
 			next = order[i+1].header
 		}
+		if far != nil && i%headersAhead == 0 {
+			if err := far.ReadAhead(ctx, locals(order[i:min(i+headersAhead, len(order))])); err != nil {
+				return err
+			}
+		}
 		if err := rec.checkLocal(r, next); err != nil {
 			return fmt.Errorf("record %q: %w", rec.Name, err)
 		}
 	}
 	return nil
+}
+
+// headersAhead is how many local headers are asked for at once where reading is waiting.
+const headersAhead = 1024
+
+// locals are where the local headers of records lie, each with the data descriptor that
+// may end before it.
+func locals(records []*Record) [][2]int64 {
+	ranges := make([][2]int64, len(records))
+	for i, rec := range records {
+		from := max(0, rec.header-lenDescriptor64)
+		ranges[i] = [2]int64{from, rec.header - from + rec.localBytes()}
+	}
+	return ranges
 }

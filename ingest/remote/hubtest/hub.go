@@ -39,6 +39,9 @@ type Options struct {
 	Faults  []Fault
 }
 
+// Digested is an open file that says its digest itself, in hex: one that is too large to be read.
+type Digested interface{ SHA256() string }
+
 // Entry is a request that was answered.
 type Entry struct {
 	Port, Method, URL, Range string
@@ -244,11 +247,15 @@ func (h *Hub) sum(f *folder, name string) string {
 		return ""
 	}
 	defer r.Close()
-	s := sha256.New()
-	if _, err := io.Copy(s, r); err != nil {
-		return ""
+	if d, ok := r.(Digested); ok {
+		known = d.SHA256()
+	} else {
+		s := sha256.New()
+		if _, err := io.Copy(s, r); err != nil {
+			return ""
+		}
+		known = hex.EncodeToString(s.Sum(nil))
 	}
-	known = hex.EncodeToString(s.Sum(nil))
 	h.mu.Lock()
 	h.sums[key] = known
 	h.mu.Unlock()
