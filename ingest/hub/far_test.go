@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -308,5 +309,41 @@ func TestLargeGGUF(t *testing.T) {
 	}
 	if got, size := ranges(h); got > 5 || size > 12<<20 || file.size < 60e9 || head < 6<<20 {
 		t.Errorf("%d ranges, %d bytes of %d, the header has %d", got, size, file.size, head)
+	}
+}
+
+// safetensors is a file of tensors of a size.
+func safetensors(size int64, names ...string) *sparse {
+	var fields []string
+	for i, name := range names {
+		fields = append(fields, fmt.Sprintf(`%q:{"dtype":"U8","shape":[%d],"data_offsets":[%d,%d]}`, name, size, int64(i)*size, int64(i+1)*size))
+	}
+	text := "{" + strings.Join(fields, ",") + "}"
+	head := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
+	return &sparse{int64(len(head)+len(text)) + int64(len(names))*size, map[int64][]byte{0: append(head, text...)}}
+}
+
+// TestIndexNamesMore: a tensor that the index names and no shard holds is found from headers alone; so is a
+// shard that is not there, which is asked for by name before that is said.
+func TestIndexNamesMore(t *testing.T) {
+	const size = 5 << 30
+	index := `{"metadata":{},"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors","lost":"model-00002-of-00002.safetensors"`
+	for _, c := range []struct{ index, want string }{
+		{index + "}}", "index-missing-tensor model-00002-of-00002.safetensors lost"},
+		{index + `,"c":"model-00003-of-00002.safetensors"}}`, "absent-shard model-00003-of-00002.safetensors "},
+	} {
+		h, read := far(t, repository(map[string]string{"model.safetensors.index.json": c.index}, map[string]*sparse{
+			"model-00001-of-00002.safetensors": safetensors(size, "a"), "model-00002-of-00002.safetensors": safetensors(size, "b")}))
+		k, err := read("hf://acme/tiny")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := names(k.Findings()); !slices.Contains(got, c.want) || len(k.Tensors()) != 2 {
+			t.Errorf("%q, want %q", got, c.want)
+		}
+		asked := slices.ContainsFunc(h.Log(), func(e hubtest.Entry) bool { return strings.Contains(e.URL, "/paths-info/") })
+		if _, read := ranges(h); read > 1<<20 || asked != strings.HasPrefix(c.want, "absent-shard") {
+			t.Errorf("%d bytes of %d were read; asked for by name: %v", read, 2*int64(size), asked)
+		}
 	}
 }
