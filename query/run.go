@@ -53,7 +53,7 @@ func (q *Query) runGaps(ctx context.Context, s *registry.Snapshot, models []*reg
 		}
 		r.Against, r.Layout = join(r.Against, found.Against), join(r.Layout, found.Layout)
 		r.Unlike += len(found.Unlike)
-		unknown, err := out.Chosen(found.Uncompared, v.Ref())
+		unknown, err := out.Chosen(found.Uncompared, v)
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (q *Query) runGaps(ctx context.Context, s *registry.Snapshot, models []*reg
 				r.Notes = append(r.Notes, n)
 			}
 		}
-		if err := out.Gaps(found.Gaps, v.Ref()); err != nil || out.Done {
+		if err := out.Gaps(found.Gaps, v); err != nil || out.Done {
 			return err
 		}
 	}

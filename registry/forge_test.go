@@ -259,6 +259,15 @@ func TestForgedRecord(t *testing.T) {
 		{"file above", "leads out", func(v *Revision, _ []byte) []byte { v.Files = []tensor.File{{Name: "a/../../b"}}; return nil }},
 		{"file elsewhere", "leads out", func(v *Revision, _ []byte) []byte { v.Files = []tensor.File{{Name: "/etc/passwd"}}; return nil }},
 		{"file of no size", "of -1 bytes", func(v *Revision, _ []byte) []byte { v.Files = []tensor.File{{Name: "f", Size: -1}}; return nil }},
+		{"digest", "not a SHA-256", func(v *Revision, _ []byte) []byte {
+			v.Files = []tensor.File{{Name: "f", Digest: "sha256:x\x1b[2J"}}
+			return nil
+		}},
+		{"trust", "does not exist", func(v *Revision, _ []byte) []byte { v.Files = []tensor.File{{Name: "f", Trust: 99}}; return nil }},
+		{"verified without a digest", "has no digest", func(v *Revision, _ []byte) []byte {
+			v.Files = []tensor.File{{Name: "f", Trust: tensor.TrustVerified}}
+			return nil
+		}},
 		{"files", "files", func(_ *Revision, raw []byte) []byte {
 			return append(raw, bytes.Repeat(field(tagFile, make([]byte, 5)), record.MaxFiles+1)...)
 		}},

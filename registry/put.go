@@ -43,6 +43,7 @@ func (r *Registry) Put(ctx context.Context, v Revision, tensors []tensor.Info) (
 
 // write makes a revision of what run puts.
 func (r *Registry) write(ctx context.Context, v Revision, blocks int, run func(w *putter) error) (*Revision, error) {
+	v = v.Trusted()
 	if wrong := v.Fault(); wrong != "" {
 		return nil, fmt.Errorf("model %s: %s", v.Model, wrong)
 	}

@@ -138,7 +138,8 @@ func TestPutThenRead(t *testing.T) {
 	in := registry.Revision{
 		Model: "hunyuan", Root: "/models/h", Config: []byte(`{"a":1}`), Created: time.Unix(1700000000, 5).UTC(),
 		Tool: "wreg 0.1.0", Hashed: true, Source: "x@1", Layout: "hf", Receipt: []byte("{}"),
-		Files:    []tensor.File{{Name: "a.safetensors", Size: 9, ModTime: time.Unix(5, 6).UTC(), Inode: 1 << 63, Format: "safetensors"}, {Name: "b"}},
+		Files: []tensor.File{{Name: "a.safetensors", Size: 9, ModTime: time.Unix(5, 6).UTC(), Inode: 1 << 63, Format: "safetensors",
+			Digest: tensor.Hash{7}.String(), Trust: tensor.TrustVerified}, {Name: "b", Trust: tensor.TrustHashed}},
 		Findings: []tensor.Finding{{Rule: "stray-shard", File: "f", Tensor: "t", Message: "m"}},
 	}
 	got, err := r.Put(context.Background(), in, tensors)

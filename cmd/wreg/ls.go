@@ -14,20 +14,21 @@ func lsCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "ls [GLOB...]",
 		Short: "list the models of the registry",
-		Long:  `Lists the latest revision of every model, or of those whose names match. A name without a glob lists every revision of that model.`,
+		Long: `Lists the latest revision of every model, or of those whose names match. A name without a glob lists every revision of that model.
+trust is how a model is known, of its files the least: wreg help columns says what the words mean.`,
 		Example: `  wreg ls
   wreg ls 'hunyuan*'
   wreg ls --json`,
 		RunE: func(c *cobra.Command, args []string) error {
 			rep := &report{
-				columns: []string{"model", "tensors", "bytes", "layout", "hashed", "findings", "created", "root"},
+				columns: []string{"model", "tensors", "bytes", "layout", "hashed", "trust", "findings", "created", "root"},
 				empty:   "no model yet; wreg ingest PATH registers one",
 			}
 			err := a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 				list, err := a.list(s, args)
 				rep.people = func() *report { return modelList(list) }
 				for _, v := range list {
-					rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, v.Layout, v.Hashed,
+					rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, v.Layout, v.Hashed, tensor.Least(v.Files).String(),
 						int64(tensor.Faults(v.Findings)), v.Created.UTC().Format("2006-01-02T15:04:05Z"), v.Root})
 				}
 				return err
@@ -43,21 +44,19 @@ func lsCommand(a *app) *cobra.Command {
 // modelList is a list of models for people: what most have is not repeated in every line.
 func modelList(list []*registry.Revision) *report {
 	rep := &report{
-		columns: []string{"model", "tensors", "bytes", "layout", "state", "made of", "ingested", "root"},
+		columns: []string{"model", "tensors", "bytes", "layout", "trust", "state", "made of", "ingested", "root"},
 		spare:   []string{"ingested", "made of", "root"},
 		empty:   "no model yet; wreg ingest PATH registers one",
 	}
-	states, sources := false, false
+	states, sources, trusts := false, false, false
 	for _, v := range list {
 		var state []string
 		if n := tensor.Faults(v.Findings); n > 0 {
 			state = append(state, tensor.Count(n, "finding"))
 		}
-		if !v.Hashed {
-			state = append(state, "not hashed")
-		}
-		states, sources = states || state != nil, sources || v.Source != ""
-		rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, v.Layout, strings.Join(state, ", "), v.Source,
+		trust := tensor.Least(v.Files)
+		states, sources, trusts = states || state != nil, sources || v.Source != "", trusts || trust != tensor.TrustHashed
+		rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, v.Layout, trust.String(), strings.Join(state, ", "), v.Source,
 			v.Created.Local().Format("2006-01-02 15:04"), v.Root})
 	}
 	if !sources {
@@ -65,6 +64,9 @@ func modelList(list []*registry.Revision) *report {
 	}
 	if !states {
 		rep.drop("state")
+	}
+	if !trusts {
+		rep.drop("trust")
 	}
 	return rep
 }

@@ -71,7 +71,7 @@ func showTensor(ctx context.Context, s *registry.Snapshot, v *registry.Revision,
 		return nil, notThere(ctx, s, v, path)
 	}
 	rows := object{{"model", v.Ref()}, {"path", t.Path}, {"dtype", t.DType}, {"shape", t.Shape}, {"bytes", t.Bytes},
-		{"file", t.File}, {"offset", t.Offset}, {"format", t.Format}, {"hash", t.Hash}, {"sum", t.Sum}}
+		{"file", t.File}, {"offset", t.Offset}, {"format", t.Format}, {"trust", trustOf(v, t.File)}, {"hash", t.Hash}, {"sum", t.Sum}}
 	if st := t.Stats; st != nil {
 		rows = append(rows, object{{"min", st.Min}, {"max", st.Max}, {"absmax", st.AbsMax},
 			{"nans", st.NaNs}, {"infs", st.Infs}, {"zeros", st.Zeros}}...)
@@ -81,6 +81,24 @@ func showTensor(ctx context.Context, s *registry.Snapshot, v *registry.Revision,
 		slices[i] = h.String()
 	}
 	return append(rows, field{"slices", slices}), nil
+}
+
+// moment is a time as JSON has it, "" for none.
+func moment(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// trustOf is how what is recorded of a file's tensors is known.
+func trustOf(v *registry.Revision, file string) string {
+	for _, f := range v.Files {
+		if f.Name == file {
+			return f.Trust.String()
+		}
+	}
+	return ""
 }
 
 // forJSON is what only JSON has room for.
@@ -94,13 +112,13 @@ func (f forJSON) MarshalJSON() ([]byte, error) {
 func showRevision(ctx context.Context, s *registry.Snapshot, v *registry.Revision, m *view.Model) (object, error) {
 	var files, findings []any
 	for _, f := range v.Files {
-		files = append(files, object{{"name", f.Name}, {"size", f.Size}, {"modified", f.ModTime.UTC().Format(time.RFC3339Nano)}, {"format", f.Format}})
+		files = append(files, object{{"name", f.Name}, {"size", f.Size}, {"modified", moment(f.ModTime)}, {"format", f.Format}, {"digest", f.Digest}, {"trust", f.Trust.String()}})
 	}
 	for _, f := range v.Findings {
 		findings = append(findings, object{{"rule", f.Rule}, {"file", f.File}, {"tensor", f.Tensor}, {"message", f.Message}})
 	}
 	o := object{{"model", v.Ref()}, {"root", v.Root}, {"created", v.Created.UTC().Format(time.RFC3339)}, {"tool", v.Tool}, {"tensors", v.Tensors},
-		{"bytes", v.Bytes}, {"layout", v.Layout}, {"names", v.Naming.Flags()}, {"hashed", v.Hashed}, {"source", v.Source},
+		{"bytes", v.Bytes}, {"layout", v.Layout}, {"names", v.Naming.Flags()}, {"hashed", v.Hashed}, {"trust", tensor.Least(v.Files).String()}, {"source", v.Source},
 		{"files", orEmpty(files)}, {"findings", orEmpty(findings)}, {"config", jsonText(v.Config)}}
 	if v.Adapter != nil {
 		t := wrap.ReadTrained(v.Adapter)

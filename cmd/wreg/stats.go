@@ -67,7 +67,11 @@ nans, infs, zeros, tensors.`,
 
 // rehashLine is the command that takes hashes and statistics of a revision's checkpoint.
 func rehashLine(v *registry.Revision) string {
-	line := shellLine([]string{"wreg", "ingest", v.Root, "--name", v.Model, "--rehash"})
+	flag := "--rehash"
+	if v.Far() {
+		flag = "--verify"
+	}
+	line := shellLine([]string{"wreg", "ingest", v.Root, "--name", v.Model, flag})
 	if flags := v.Naming.Flags(); flags != "" {
 		line += " " + flags
 	}

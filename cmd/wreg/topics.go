@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"wreg/query"
+	"wreg/registry/tensor"
 )
 
 // topic is a page of help that is about no single verb. What it says is what the tables
@@ -72,12 +73,21 @@ func columnRows(words []query.Word) (rows [][]string) {
 	return rows
 }
 
+func trustRows() (rows [][]string) {
+	for _, l := range tensor.TrustAbout {
+		rows = append(rows, l[:])
+	}
+	return rows
+}
+
 func columnSections() []topicSection {
 	l := query.Language()
 	heads := []string{"column", "kind", "meaning"}
 	return []topicSection{
 		{title: "Of tensors", heads: heads, rows: columnRows(l.Columns)},
 		{title: "Of gaps", about: "Only missing, extra, changed and gaps have these.", heads: heads, rows: columnRows(l.GapColumns)},
+		{title: "Trust", about: "The words of the column trust, the least first. What was never read is not known: a query that asks for it is refused, or says of how many tensors.",
+			heads: []string{"trust", "what is known"}, rows: trustRows()},
 	}
 }
 

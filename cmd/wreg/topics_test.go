@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"wreg/query"
+	"wreg/registry/tensor"
 	"wreg/synth"
 )
 
@@ -48,7 +49,7 @@ func TestTopics(t *testing.T) {
 			}
 		}
 	}
-	for name, want := range map[string]int{"columns": len(query.Language().Columns) + len(query.Language().GapColumns),
+	for name, want := range map[string]int{"columns": len(query.Language().Columns) + len(query.Language().GapColumns) + len(tensor.TrustAbout),
 		"functions": len(query.Language().Functions), "formats": len(formats), "environment": len(environment)} {
 		topic, ok := topicNamed(name)
 		n := 0

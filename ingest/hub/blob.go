@@ -103,7 +103,7 @@ func (b *blob) prefetch() {
 
 // Stat describes the file as it was listed.
 func (b *blob) Stat() (tensor.File, error) {
-	return tensor.File{Name: strings.TrimPrefix(b.name, b.r.dir), Size: b.entry.size}, nil
+	return tensor.File{Name: strings.TrimPrefix(b.name, b.r.dir), Size: b.entry.size, Digest: b.entry.digest()}, nil
 }
 
 // ReadAt reads the file.

@@ -3,6 +3,7 @@ package rows
 import (
 	"math/bits"
 	"slices"
+	"strings"
 
 	"wreg/registry/arch"
 	"wreg/registry/block"
@@ -28,6 +29,7 @@ const (
 	File
 	Offset
 	Format
+	Trust
 	Min
 	Max
 	AbsMax
@@ -47,7 +49,7 @@ type column struct {
 	name  string
 	kind  expr.Kind
 	about string
-	of    func(g *arch.Gap, model string) expr.Value // of a gap; Null where it is absent
+	of    func(g *arch.Gap, s *source) expr.Value // of a gap; Null where it is absent
 
 	load     func(p *part, rows []int32) *vector // of these rows of a block; nil: only gaps have it
 	constant func(p *part) bool                  // one value for all rows of the block; nil: always
@@ -65,19 +67,19 @@ type column struct {
 // and the engine computes. A column that is added is a constant above and a row.
 var columns = [numColumns]column{
 	Path: {name: "path", kind: expr.StringKind, about: "the tensor's dotted name", dotted: true, costly: true,
-		of:       func(g *arch.Gap, _ string) expr.Value { return expr.String(g.Path) },
+		of:       func(g *arch.Gap, _ *source) expr.Value { return expr.String(g.Path) },
 		load:     loadPaths,
 		constant: func(p *part) bool { return p.block.Len() == 1 }},
 	Template: {name: "template", kind: expr.StringKind, about: "the path with its numbers taken out", dotted: true, implied: true,
-		of: func(g *arch.Gap, _ string) expr.Value {
+		of: func(g *arch.Gap, _ *source) expr.Value {
 			template, _ := tensor.SplitPath(g.Path)
 			return expr.String(template)
 		},
 		load: func(p *part, _ []int32) *vector { return constantVector(expr.String(p.block.Template())) },
 		code: func(*part) (int64, bool) { return 0, true }}, // a signature holds the shape
 	Model: {name: "model", kind: expr.StringKind, about: "the revision it belongs to, as name@number", implied: true,
-		of:   func(_ *arch.Gap, model string) expr.Value { return expr.String(model) },
-		load: func(p *part, _ []int32) *vector { return constantVector(expr.String(p.revision.Ref())) },
+		of:   func(_ *arch.Gap, s *source) expr.Value { return expr.String(s.Ref()) },
+		load: func(p *part, _ []int32) *vector { return constantVector(expr.String(p.source.Ref())) },
 		code: func(*part) (int64, bool) { return 0, true }}, // and the revision
 	Layer: {name: "layer", kind: expr.IntKind, about: "the number after layers, blocks, h, blk, stages, features and the like", implied: true,
 		of:   numberOf("layer"),
@@ -137,6 +139,18 @@ var columns = [numColumns]column{
 		of:       have(func(t *tensor.Info) expr.Value { return expr.String(t.Format) }),
 		load:     func(p *part, rows []int32) *vector { return names(p.block.Formats(), rows) },
 		constant: func(p *part) bool { return one(p.block.Formats().Code()) }},
+	Trust: {name: "trust", kind: expr.StringKind, about: "how it is known: " + levels(),
+		of: func(g *arch.Gap, s *source) expr.Value {
+			if g.Have == nil {
+				return expr.Null
+			}
+			return s.trust(g.Have.File)
+		},
+		load: func(p *part, rows []int32) *vector { return p.trusts(rows) },
+		constant: func(p *part) bool {
+			_, alike := p.source.oneTrust()
+			return alike || one(p.block.Files().Code())
+		}},
 	Min:    extreme("min", "least finite value", func(s *tensor.Stats) float64 { return s.Min }, func(p *part) block.Floats { return p.block.Stats().Min }),
 	Max:    extreme("max", "greatest finite value", func(s *tensor.Stats) float64 { return s.Max }, func(p *part) block.Floats { return p.block.Stats().Max }),
 	AbsMax: extreme("absmax", "greatest magnitude of a finite value", func(s *tensor.Stats) float64 { return s.AbsMax }, func(p *part) block.Floats { return p.block.Stats().AbsMax }),
@@ -144,25 +158,34 @@ var columns = [numColumns]column{
 	Infs:   counter("infs", "how many values are infinite", func(s *tensor.Stats) int64 { return s.Infs }, func(p *part) block.Ints { return p.block.Stats().Infs }),
 	Zeros:  counter("zeros", "how many values are zero", func(s *tensor.Stats) int64 { return s.Zeros }, func(p *part) block.Ints { return p.block.Stats().Zeros }),
 	Status: {name: "status", kind: expr.StringKind, about: "missing, extra or changed",
-		of: func(g *arch.Gap, _ string) expr.Value { return expr.String(g.Status) }},
+		of: func(g *arch.Gap, _ *source) expr.Value { return expr.String(g.Status) }},
 	ExpectedShape: {name: "expected_shape", kind: expr.ShapeKind, about: "the shape that should be there",
-		of: func(g *arch.Gap, _ string) expr.Value {
+		of: func(g *arch.Gap, _ *source) expr.Value {
 			if g.Shape == nil {
 				return expr.Null
 			}
 			return expr.Shape(g.Shape)
 		}},
 	ExpectedDType: {name: "expected_dtype", kind: expr.StringKind, about: "the dtype that should be there, where one is asked for", dtype: true,
-		of: func(g *arch.Gap, _ string) expr.Value {
+		of: func(g *arch.Gap, _ *source) expr.Value {
 			if !g.DType.Valid() {
 				return expr.Null
 			}
 			return expr.String(g.DType.String())
 		}},
 	Reason: {name: "reason", kind: expr.StringKind, about: "why it is a gap", costly: true,
-		of: func(g *arch.Gap, _ string) expr.Value { return textOrNull(g.Reason) }},
+		of: func(g *arch.Gap, _ *source) expr.Value { return textOrNull(g.Reason) }},
 	Remedy: {name: "remedy", kind: expr.StringKind, about: "how to fix it", costly: true,
-		of: func(g *arch.Gap, _ string) expr.Value { return textOrNull(g.Remedy) }},
+		of: func(g *arch.Gap, _ *source) expr.Value { return textOrNull(g.Remedy) }},
+}
+
+// levels are the words of the column trust.
+func levels() string {
+	var words []string
+	for _, l := range tensor.TrustAbout {
+		words = append(words, l[0])
+	}
+	return strings.Join(words, ", ")
 }
 
 // need is what an ingest may have left out.
@@ -215,8 +238,8 @@ func ColumnNames(gaps bool) (names []string) {
 }
 
 // have is a column of the tensor that is there.
-func have(of func(t *tensor.Info) expr.Value) func(*arch.Gap, string) expr.Value {
-	return func(g *arch.Gap, _ string) expr.Value {
+func have(of func(t *tensor.Info) expr.Value) func(*arch.Gap, *source) expr.Value {
+	return func(g *arch.Gap, _ *source) expr.Value {
 		if g.Have == nil {
 			return expr.Null
 		}
@@ -253,8 +276,8 @@ func counter(name, about string, of func(s *tensor.Stats) int64, stored func(p *
 }
 
 // numberOf is a number in a gap's path.
-func numberOf(name string) func(*arch.Gap, string) expr.Value {
-	return func(g *arch.Gap, _ string) expr.Value {
+func numberOf(name string) func(*arch.Gap, *source) expr.Value {
+	return func(g *arch.Gap, _ *source) expr.Value {
 		template, index := tensor.SplitPath(g.Path)
 		if k := slices.Index(tensor.Placeholders(template), name); k >= 0 && k < len(index) {
 			return expr.Int(index[k])

@@ -42,19 +42,22 @@ func TestColumnsAgree(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	v, err := r.Put(t.Context(), registry.Revision{Model: "m"}, list)
+	digest := tensor.Hash{1}.String()
+	v, err := r.Put(t.Context(), registry.Revision{Model: "m", Files: []tensor.File{ // f3 is not listed
+		{Name: "f0"}, {Name: "f1", Digest: digest, Trust: tensor.TrustVerified}, {Name: "f2", Digest: digest, Trust: tensor.TrustInherited}, {Name: "x", Format: "json"},
+	}}, list)
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := 0
 	err = r.View(func(s *registry.Snapshot) error {
-		m := newMatcher(nil)
+		m, of := newMatcher(nil), &source{Revision: v}
 		for b, err := range s.Blocks(t.Context(), v) {
 			if err != nil {
 				return err
 			}
 			p := &part{}
-			p.open(b, v, m.shape(b.Template()))
+			p.open(b, of, m.shape(b.Template()))
 			p.list()
 			for c := range numColumns {
 				if c.OfGaps() {
@@ -64,7 +67,7 @@ func TestColumnsAgree(t *testing.T) {
 				for i := range p.rows {
 					tensor := b.Info(i)
 					got := loaded.value(i)
-					want := columns[c].of(&arch.Gap{Want: arch.Want{Path: tensor.Path}, Have: &tensor}, v.Ref())
+					want := columns[c].of(&arch.Gap{Want: arch.Want{Path: tensor.Path}, Have: &tensor}, of)
 					if order(got, want) != 0 || got.Kind() != want.Kind() || !got.IsNull() && got.Kind() != c.Kind() {
 						t.Errorf("%v of %s: %v in its block, %v in a gap", c, tensor.Path, got, want)
 					}
@@ -77,7 +80,7 @@ func TestColumnsAgree(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil || seen != len(list)*20 {
+	if err != nil || seen != len(list)*21 {
 		t.Errorf("%d values seen of %d tensors: %v", seen, len(list), err)
 	}
 	for c := range numColumns {

@@ -69,11 +69,11 @@ func (b *batch) sortByKeys(n int) {
 }
 
 // gapBatch gives gaps as rows.
-func gapBatch(gaps []arch.Gap, model string) *batch {
+func gapBatch(gaps []arch.Gap, of *source) *batch {
 	return &batch{n: len(gaps), weight: 1, load: func(c Column) *vector {
 		values := make([]expr.Value, len(gaps))
 		for i := range gaps {
-			values[i] = columns[c].of(&gaps[i], model)
+			values[i] = columns[c].of(&gaps[i], of)
 		}
 		return vectorOf(values)
 	}}

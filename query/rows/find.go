@@ -24,6 +24,7 @@ func (out *Sink) Find(ctx context.Context, s *registry.Snapshot, models []*regis
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		of := &source{Revision: v}
 		for b, err := range s.BlocksWhere(ctx, v, m.may) {
 			if err != nil {
 				return err
@@ -31,7 +32,7 @@ func (out *Sink) Find(ctx context.Context, s *registry.Snapshot, models []*regis
 			if out.keeps {
 				p = &part{}
 			}
-			p.open(b, v, m.shape(b.Template()))
+			p.open(b, of, m.shape(b.Template()))
 			p.match(patterns)
 			if p.len() > 0 {
 				if out.covered.see(p); fast {
@@ -44,6 +45,7 @@ func (out *Sink) Find(ctx context.Context, s *registry.Snapshot, models []*regis
 			if p.len() == 0 {
 				continue
 			}
+			out.shown.see(p)
 			if err := out.take(p); err != nil || out.Done {
 				return err
 			}
@@ -99,13 +101,13 @@ type blockPlan struct {
 
 // Blocks lists what a query does with the blocks of a model that may match.
 func Blocks(ctx context.Context, s *registry.Snapshot, v *registry.Revision, patterns []*tensor.Pattern, q *Spec) (list []blockPlan, err error) {
-	m := newMatcher(patterns)
+	m, of := newMatcher(patterns), &source{Revision: v}
 	for block, err := range s.BlocksWhere(ctx, v, m.may) {
 		if err != nil {
 			return nil, err
 		}
 		p := &part{}
-		p.open(block, v, m.shape(block.Template()))
+		p.open(block, of, m.shape(block.Template()))
 		p.match(patterns)
 		plan := blockPlan{Template: block.Template(), Rows: block.Len(), Matched: p.len()}
 		if plan.Matched > 0 {

@@ -47,6 +47,19 @@ func (p *part) rank(code int64) int64 { return int64(len(entry(p.block.Shapes().
 
 func (p *part) numel(code int64) int64 { return entry(p.block.Shapes().Numels(), code) }
 
+// trusts gives how the files of the rows are known.
+func (p *part) trusts(rows []int32) *vector {
+	files := p.block.Files()
+	of := func(code int64) expr.Value { return p.source.trust(entry(files.Distinct(), code)) }
+	if code, same := files.Code().Const(); same {
+		return constantVector(of(code))
+	}
+	if v, same := p.source.oneTrust(); same {
+		return constantVector(v)
+	}
+	return vectorOf(at(rows, func(row int) expr.Value { return of(files.Code().At(row)) }))
+}
+
 // counts gives a counted statistic, absent where none was taken.
 func (p *part) counts(c block.Ints, rows []int32) *vector {
 	return p.statistic(rows, func() *vector { return ints(c, rows) }, false)

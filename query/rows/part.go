@@ -6,6 +6,7 @@ import (
 
 	"wreg/registry"
 	"wreg/registry/block"
+	"wreg/registry/expr"
 	"wreg/registry/tensor"
 )
 
@@ -14,8 +15,8 @@ import (
 // one number at a time, the selection stays a product of axes and no row is ever
 // looked at; else it becomes a list.
 type part struct {
-	block    *block.Block
-	revision *registry.Revision
+	block  *block.Block
+	source *source
 	*shape
 	grid   []block.Range // nil when the rows are not a full grid
 	axes   [][]int64     // the numbers selected on each axis; nil: all of them
@@ -23,6 +24,39 @@ type part struct {
 	rows   []int32 // when listed
 
 	spare *reduced // used again for the next block
+}
+
+// source is a revision that rows are of, with what is looked up in it for each of them.
+type source struct {
+	*registry.Revision
+	trusts map[string]expr.Value // of its files; nil until one is asked for
+	one    expr.Value            // the trust of all files that hold tensors, where that is one
+	alike  bool
+}
+
+// trust is how what is recorded of a file's tensors is known, Null of a file that is not listed.
+func (s *source) trust(file string) expr.Value {
+	s.look()
+	return s.trusts[file]
+}
+
+// oneTrust is the trust of every file, where they have one.
+func (s *source) oneTrust() (v expr.Value, alike bool) {
+	s.look()
+	return s.one, s.alike
+}
+
+func (s *source) look() {
+	if s.trusts != nil {
+		return
+	}
+	s.trusts = make(map[string]expr.Value, len(s.Files))
+	least := tensor.Least(s.Files)
+	s.one, s.alike = textOrNull(least.String()), true
+	for _, f := range s.Files {
+		s.trusts[f.Name] = textOrNull(f.Trust.String())
+		s.alike = s.alike && (f.Trust == least || f.Trust == tensor.TrustUnset)
+	}
 }
 
 // reduced is a batch over some axes of a part.
@@ -46,8 +80,8 @@ type shape struct {
 var unnumbered = &shape{layer: -1, expert: -1}
 
 // open makes p the whole of a block.
-func (p *part) open(b *block.Block, v *registry.Revision, s *shape) {
-	*p = part{block: b, revision: v, shape: s, spare: p.spare}
+func (p *part) open(b *block.Block, of *source, s *shape) {
+	*p = part{block: b, source: of, shape: s, spare: p.spare}
 	if grid, ok := b.Grid(); ok {
 		p.grid = grid
 		return

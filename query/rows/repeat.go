@@ -1,7 +1,6 @@
 package rows
 
 import (
-	"wreg/registry"
 	"wreg/registry/block"
 )
 
@@ -9,12 +8,12 @@ import (
 // 160 models of a family have eight templates with the same grids, dtypes and
 // sizes: they are grouped once each, and counted.
 type signature struct {
-	shape    *shape
-	revision *registry.Revision // when the model is read
-	grid     [maxRepeatedAxes]block.Range
-	axes     [maxRepeatedAxes]*int64 // of a narrowed axis: narrowing remembers them
-	lens     [maxRepeatedAxes]int
-	values   [maxRepeatedValues]int64
+	shape  *shape
+	source *source // when the model is read
+	grid   [maxRepeatedAxes]block.Range
+	axes   [maxRepeatedAxes]*int64 // of a narrowed axis: narrowing remembers them
+	lens   [maxRepeatedAxes]int
+	values [maxRepeatedValues]int64
 }
 
 const (
@@ -36,7 +35,7 @@ func (p *part) signature(set ColumnSet) (s signature, ok bool) {
 	}
 	s.shape = p.shape
 	if set.has(Model) {
-		s.revision = p.revision
+		s.source = p.source
 	}
 	n := 0
 	for c := range set.All() {

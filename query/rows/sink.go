@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"wreg/registry"
 	"wreg/registry/arch"
 	"wreg/registry/expr"
 )
@@ -20,7 +21,8 @@ type Sink struct {
 	worst   []expr.Value   // the keys that a row must beat to be among the first
 	keeps   bool           // parts are kept until the end
 	covered coverage
-	Done    bool // the limit is reached
+	shown   coverage // of the rows that are listed
+	Done    bool     // the limit is reached
 
 	repeated map[signature]*repeated
 	waiting  []*repeated
@@ -50,6 +52,9 @@ func NewSink(q *Spec) *Sink {
 		}
 	}
 	s.covered.needs = decides.needs()
+	if !q.Grouping {
+		s.shown.needs = s.reads.needs() &^ s.covered.needs
+	}
 	return s
 }
 
@@ -73,22 +78,28 @@ func (s *Sink) take(p *part) error {
 }
 
 // Gaps takes in the gaps of one model.
-func (s *Sink) Gaps(gaps []arch.Gap, model string) error {
-	s.covered.seeGaps(gaps, model)
+func (s *Sink) Gaps(gaps []arch.Gap, v *registry.Revision) error {
+	of := &source{Revision: v}
+	s.covered.seeGaps(gaps, of)
 	if len(gaps) == 1 && gaps[0].All { // whatever is asked about is among all tensors
-		return s.passGaps(gapBatch(gaps, model))
+		return s.passGaps(gapBatch(gaps, of))
 	}
-	gaps, err := s.Chosen(gaps, model)
+	gaps, err := s.chosen(gaps, of)
 	if err != nil {
 		return err
 	}
-	return s.passGaps(gapBatch(gaps, model))
+	s.shown.seeGaps(gaps, of)
+	return s.passGaps(gapBatch(gaps, of))
 }
 
-// Chosen are the gaps that meet the conditions.
-func (s *Sink) Chosen(gaps []arch.Gap, model string) ([]arch.Gap, error) {
+// Chosen are the gaps of a model that meet the conditions.
+func (s *Sink) Chosen(gaps []arch.Gap, v *registry.Revision) ([]arch.Gap, error) {
+	return s.chosen(gaps, &source{Revision: v})
+}
+
+func (s *Sink) chosen(gaps []arch.Gap, of *source) ([]arch.Gap, error) {
 	for _, condition := range s.Conditions() {
-		keep, err := gapBatch(gaps, model).selected(condition)
+		keep, err := gapBatch(gaps, of).selected(condition)
 		if err != nil {
 			return nil, err
 		}
@@ -195,13 +206,13 @@ type Answer struct {
 // Finish orders and cuts the rows and hands them over.
 func (s *Sink) Finish() (*Answer, error) {
 	a := &Answer{}
-	if !s.Done { // else not everything was looked at, nor had to be
-		note, err := s.covered.verdict()
-		if err != nil {
-			return nil, err
-		}
-		if note != "" {
-			a.Notes = append(a.Notes, note)
+	note, err := s.covered.verdict()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range []string{note, s.shown.unread()} {
+		if n != "" {
+			a.Notes = append(a.Notes, n)
 		}
 	}
 	if s.groups != nil {

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"wreg/registry/block"
+	"wreg/registry/tensor"
 )
 
 // What is kept of a revision at most. A checksum has no key, so whoever made the file
@@ -64,9 +65,21 @@ func (v *Revision) Fault() string {
 			return fmt.Sprintf("file %.60q of %d bytes", f.Name, f.Size)
 		case !isLabel(f.Format):
 			return fmt.Sprintf("file %.60q has format %.60q", f.Name, f.Format)
+		case !isDigest(f.Digest):
+			return fmt.Sprintf("file %.60q has digest %.80q, which is not a SHA-256", f.Name, f.Digest)
+		case !f.Trust.Valid():
+			return fmt.Sprintf("file %.60q has a level of trust %d, which does not exist", f.Name, f.Trust)
+		case f.Trust.Proven() && f.Digest == "":
+			return fmt.Sprintf("file %.60q is %s, and has no digest", f.Name, f.Trust)
 		}
 	}
 	return ""
+}
+
+// isDigest reports whether a digest is written as tensor.Hash writes it, or is none.
+func isDigest(s string) bool {
+	h, err := tensor.ParseHash(s)
+	return s == "" || err == nil && h.String() == s
 }
 
 // isLabel reports whether a text is one that wreg itself chose.

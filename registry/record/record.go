@@ -8,9 +8,13 @@
 package record
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"wreg/registry/codec"
@@ -39,6 +43,24 @@ type Revision struct {
 
 // Ref is "hunyuan@2".
 func (v *Revision) Ref() string { return v.Model + "@" + strconv.Itoa(v.Number) }
+
+// Far reports a checkpoint that lies elsewhere: its root is an address.
+func (v *Revision) Far() bool { return strings.Contains(v.Root, "://") }
+
+// Reread is the command that reads every byte of the checkpoint, as far as it can be told without quotes.
+func (v *Revision) Reread() string {
+	flag := "--rehash"
+	if v.Far() {
+		flag = "--verify"
+	}
+	if !plainRoot.MatchString(v.Root) || !v.Naming.IsZero() || CheckName(v.Model) != nil {
+		return "wreg ingest " + flag
+	}
+	return fmt.Sprintf("wreg ingest %s --name %s %s", v.Root, v.Model, flag)
+}
+
+// plainRoot is a root that a shell takes as it is.
+var plainRoot = regexp.MustCompile(`^[A-Za-z0-9/][A-Za-z0-9/.,:@_+-]*$`)
 
 // A revision's record is a list of (tag, length, value). An unknown tag is
 // skipped, so a field can be added without a new schema.
@@ -84,7 +106,11 @@ func Encode(v *Revision) []byte {
 		x = binary.AppendVarint(x, f.Size)
 		x = binary.AppendVarint(x, unixNano(f.ModTime))
 		x = binary.AppendUvarint(x, f.Inode)
-		text(tagFile, string(codec.AppendText(x, f.Format)))
+		x = codec.AppendText(x, f.Format)
+		if usual := presumed(f.Format, v.Hashed); f.Digest != "" || f.Trust != usual && f.Trust != tensor.TrustUnset {
+			x = append(codec.AppendText(x, f.Digest), byte(cmp.Or(f.Trust, usual)))
+		}
+		text(tagFile, string(x))
 	}
 	for _, f := range v.Findings {
 		var x []byte
@@ -143,10 +169,14 @@ func Decode(b []byte) (v *Revision, wrong string) {
 		case tagConfig:
 			v.Config = append([]byte{}, raw...)
 		case tagFile:
-			v.Files = append(v.Files, tensor.File{
+			f := tensor.File{
 				Name: string(x.Text()), Size: x.Varint(), ModTime: fromUnixNano(x.Varint()),
 				Inode: x.Uvarint(), Format: string(x.Text()),
-			})
+			}
+			if x.Err == "" && x.Left() > 0 {
+				f.Digest, f.Trust = string(x.Text()), tensor.Trust(x.Byte())
+			}
+			v.Files = append(v.Files, f)
 		case tagFinding:
 			v.Findings = append(v.Findings, tensor.Finding{
 				Rule: string(x.Text()), File: string(x.Text()), Tensor: string(x.Text()), Message: string(x.Text()),
@@ -181,7 +211,33 @@ func Decode(b []byte) (v *Revision, wrong string) {
 	if d.Err != "" {
 		return nil, d.Err
 	}
+	v.presume()
 	return v, v.Fault()
+}
+
+// Trusted is v with the trust of its files stated.
+func (v Revision) Trusted() Revision {
+	v.Files = slices.Clone(v.Files)
+	v.presume()
+	return v
+}
+
+// presume states the trust of files where nobody did.
+func (v *Revision) presume() {
+	for i := range v.Files {
+		v.Files[i].Trust = cmp.Or(v.Files[i].Trust, presumed(v.Files[i].Format, v.Hashed))
+	}
+}
+
+// presumed is the trust of a file of which none is stated, as of all in older records.
+func presumed(format string, hashed bool) tensor.Trust {
+	switch {
+	case format == "json":
+		return tensor.TrustUnset
+	case hashed:
+		return tensor.TrustHashed
+	}
+	return tensor.TrustHeader
 }
 
 // noTime marks a time that was not set: year 1 is out of UnixNano's range.

@@ -54,3 +54,59 @@ func TestNamingIsKept(t *testing.T) {
 		t.Errorf("a prefix of %d bytes: %q", MaxPath+1, wrong)
 	}
 }
+
+// What is trusted of a file is kept; of a record from before there was such a thing it follows from
+// whether hashes were taken, and such a record is written as it was.
+func TestTrustIsKept(t *testing.T) {
+	digest := tensor.Hash{1}.String()
+	v := &Revision{Model: "m", Number: 1, Root: "/m", Hashed: true, Files: []tensor.File{
+		{Name: "config.json", Format: "json"}, {Name: "a", Format: "safetensors"},
+	}}
+	before := Encode(v)
+	for _, c := range []struct {
+		file   tensor.File
+		hashed bool
+		want   tensor.Trust
+		same   bool // as before
+	}{
+		{tensor.File{}, true, tensor.TrustHashed, true},
+		{tensor.File{}, false, tensor.TrustHeader, false},
+		{tensor.File{Trust: tensor.TrustHashed}, true, tensor.TrustHashed, true},
+		{tensor.File{Trust: tensor.TrustHeader}, true, tensor.TrustHeader, false},
+		{tensor.File{Digest: digest}, false, tensor.TrustHeader, false},
+		{tensor.File{Digest: digest, Trust: tensor.TrustInherited}, true, tensor.TrustInherited, false},
+		{tensor.File{Digest: digest, Trust: tensor.TrustVerified}, true, tensor.TrustVerified, false},
+	} {
+		w := *v
+		w.Hashed = c.hashed
+		c.file.Name, c.file.Format = "a", "safetensors"
+		w.Files = []tensor.File{v.Files[0], c.file}
+		raw := Encode(&w)
+		got, wrong := Decode(raw)
+		if wrong != "" {
+			t.Fatalf("%+v: %s", c, wrong)
+		}
+		if f := got.Files[1]; f.Trust != c.want || f.Digest != c.file.Digest || got.Files[0].Trust != tensor.TrustUnset {
+			t.Errorf("%+v comes back as %+v, config.json as %+v", c, f, got.Files[0])
+		}
+		if same := string(raw) == string(before); same != c.same {
+			t.Errorf("%+v: written as before is %v", c, same)
+		}
+		if again := Encode(got); string(again) != string(raw) {
+			t.Errorf("%+v is written differently after it was read", c)
+		}
+	}
+	for _, f := range []tensor.File{
+		{Name: "a", Trust: tensor.TrustVerified}, {Name: "a", Trust: tensor.TrustInherited}, {Name: "a", Trust: 5}, {Name: "a", Trust: 255, Digest: digest},
+		{Name: "a", Digest: "sha256:12"}, {Name: "a", Digest: digest[7:]}, {Name: "a", Digest: "md5:" + digest[7:]},
+	} {
+		w := *v
+		w.Files = []tensor.File{f}
+		if wrong := w.Fault(); wrong == "" {
+			t.Errorf("%+v is taken", f)
+		}
+		if got, wrong := Decode(Encode(&w)); wrong == "" {
+			t.Errorf("%+v is read as %+v", f, got.Files[0])
+		}
+	}
+}

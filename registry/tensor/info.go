@@ -96,6 +96,58 @@ type File struct {
 	ModTime time.Time
 	Inode   uint64
 	Format  string // "safetensors", "torch", "json", ...
+	Digest  string // "sha256:HEX" of the whole file, "" when none is known; Trust says whether it was held against the bytes
+	Trust   Trust  // what of it was read
+}
+
+// Trust is how what is recorded of a file's tensors is known.
+type Trust uint8
+
+const (
+	TrustUnset     Trust = iota // of a file that holds no tensors
+	TrustHeader                 // names, dtypes, shapes and offsets were read; a digest is somebody's word
+	TrustHashed                 // every tensor was read and hashed here; nothing says what its bytes should be
+	TrustInherited              // the digest is that of a file that was verified: hashes and statistics are taken from there
+	TrustVerified               // the whole file was read here, and its SHA-256 is the digest
+)
+
+// trustWords are what users see, in the order of the constants.
+var trustWords = []string{"", "header", "hashed", "inherited", "verified"}
+
+// TrustAbout tells of each level what is known, and how, in the order of the constants.
+var TrustAbout = [][2]string{
+	{"header", "names, dtypes, shapes and offsets; of the bytes nothing: no hash, no statistics"},
+	{"hashed", "also hashes and statistics, read here; no digest says what the file should be"},
+	{"inherited", "the same, and nothing was read: the file's declared digest is that of one that was verified"},
+	{"verified", "the same, read here, and the SHA-256 of the whole file is its digest"},
+}
+
+// String is the word for the level, "" for none.
+func (t Trust) String() string {
+	if t.Valid() {
+		return trustWords[t]
+	}
+	return ""
+}
+
+// Valid reports one of the constants.
+func (t Trust) Valid() bool { return int(t) < len(trustWords) }
+
+// Known reports that the bytes of the file's tensors were read, here or where they are known from.
+func (t Trust) Known() bool { return t > TrustHeader }
+
+// Proven reports that the file's digest is that of the bytes that its tensors' hashes were taken of.
+func (t Trust) Proven() bool { return t == TrustInherited || t == TrustVerified }
+
+// Least is the least trusted of the files that hold tensors, TrustUnset where none does.
+func Least(files []File) Trust {
+	least := TrustUnset
+	for _, f := range files {
+		if f.Trust != TrustUnset && (least == TrustUnset || f.Trust < least) {
+			least = f.Trust
+		}
+	}
+	return least
 }
 
 // Moment is a time as a registry keeps it: nanoseconds of 64 bits, from 1677 to
