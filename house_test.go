@@ -34,7 +34,7 @@ var rooms = map[string]struct {
 	"ingest/place":     {nil, "what a place is does not depend on where it is"},
 	"push":             {[]string{"ingest", "ingest/place", "ingest/remote"}, "files are published the same whatever made them"},
 	"ingest/remote":    {nil, "bytes come over the network the same whatever is in them"},
-	"export":           {[]string{"registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/pyjson", "ingest", "accel", "export/disk", "export/compute", "export/receipt", "export/staging", "export/mlxconfig"}, "export plans from the registry and reads through ingest; a query is for people"},
+	"export":           {[]string{"registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/pyjson", "ingest", "ingest/place", "ingest/remote", "accel", "export/disk", "export/compute", "export/receipt", "export/staging", "export/mlxconfig"}, "export plans from the registry and reads through ingest; a query is for people"},
 	"export/compute":   {[]string{"registry/arch", "registry/arch/op", "ingest", "accel", "export/disk"}, "how a tensor is made does not depend on where it goes or what is recorded of it"},
 	"export/mlxconfig": {[]string{"ingest", "registry/pyjson", "accel"}, "what mlx_lm makes of a config.json does not depend on the weights beside it"},
 	"export/receipt":   {[]string{"registry", "registry/arch/op", "ingest", "export/disk"}, "a proof is checked without the plan that made it"},

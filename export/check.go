@@ -209,7 +209,9 @@ func (p *Plan) place() error {
 	} else if name != "" {
 		faults = append(faults, fmt.Errorf("%s differs only in case from %s in the same folder; many file systems cannot hold both", out, name))
 	}
-	if p.source.root != p.source.folder() {
+	if p.source.far() {
+		// Nothing of it is here.
+	} else if p.source.root != p.source.folder() {
 		// A single file: its folder is not ours to keep clear.
 	} else if inside, err := within(dir, p.source.root); err != nil {
 		faults = append(faults, err)

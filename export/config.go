@@ -1,6 +1,7 @@
 package export
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +13,6 @@ import (
 	"wreg/export/mlxconfig"
 	"wreg/export/staging"
 	"wreg/ingest/claim"
-	"wreg/ingest/folder"
 	"wreg/registry/arch"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
@@ -22,20 +22,20 @@ import (
 const modelOptFile = "hf_quant_config.json"
 
 // finish plans everything that is not a weight: config.json and the files to copy.
-func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
-	root, err := folder.Open(p.source.folder())
+func (p *Plan) finish(ctx context.Context, config []byte, doc *pyjson.Object) error {
+	root, err := p.source.beside()
 	if err != nil {
 		return p.source.absent(err)
 	}
 	defer root.Close()
-	if p.files, err = staging.Extras(root); err != nil {
+	if p.files, err = staging.Extras(ctx, root); err != nil {
 		return err
 	}
 	if p.Target == arch.HF { // the same model, under its own names
 		p.config, err = p.configBack(config, doc)
 		return err
 	}
-	if p.config, err = mlxconfig.Converted(doc, root, p.vision()); err != nil {
+	if p.config, err = mlxconfig.Converted(ctx, doc, root, p.vision()); err != nil {
 		return fmt.Errorf("%s: %w", staging.Config, err)
 	}
 	return nil
@@ -43,7 +43,7 @@ func (p *Plan) finish(config []byte, doc *pyjson.Object) error {
 
 // rewrite does to config.json what mlx_lm's loader does, also when the source's
 // weights are stored quantized, and prepares -q.
-func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
+func (p *Plan) rewrite(ctx context.Context, doc *pyjson.Object, targets []arch.Target) (err error) {
 	mlxconfig.Edit(doc)
 	if keys := mlxconfig.Flatten(doc); len(keys) > 0 {
 		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s of rope_parameters is written at the top, too, where mlx_lm looks for it", strings.Join(keys, ", ")))
@@ -51,7 +51,7 @@ func (p *Plan) rewrite(doc *pyjson.Object, targets []arch.Target) (err error) {
 	for _, key := range claim.Nulls(doc) {
 		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is null, as if it were not there: left out", key))
 	}
-	if err := p.hoist(doc); err != nil {
+	if err := p.hoist(ctx, doc); err != nil {
 		return err
 	}
 	if doc.Object("quantization") == nil {
@@ -91,7 +91,7 @@ func regroup(q *pyjson.Object, targets []arch.Target) {
 }
 
 // hoist puts quantization_config at the top, wherever the source keeps it.
-func (p *Plan) hoist(doc *pyjson.Object) error {
+func (p *Plan) hoist(ctx context.Context, doc *pyjson.Object) error {
 	if p.plain {
 		return nil
 	}
@@ -104,12 +104,12 @@ func (p *Plan) hoist(doc *pyjson.Object) error {
 			return nil
 		}
 	}
-	root, err := folder.Open(p.source.folder())
+	root, err := p.source.beside()
 	if err != nil {
 		return err
 	}
 	defer root.Close()
-	q, err := mlxconfig.Read(root, modelOptFile)
+	q, err := mlxconfig.Read(ctx, root, modelOptFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -25,6 +25,7 @@
 package export
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ import (
 	"wreg/accel"
 	"wreg/export/compute"
 	"wreg/export/staging"
+	"wreg/ingest/place"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
@@ -56,6 +58,9 @@ type Options struct {
 	Finish      bool         // prove and land what all shares wrote
 	Device      accel.Device // nil: accel.CPU()
 	Tool        string       // "wreg 0.1.0", for the receipt
+
+	// Open opens the place where a source lies that is not on a disk; nil: as its address says.
+	Open func(ctx context.Context, address string) (place.Place, error)
 
 	// Progress is given bytes of output, at most total; with Part, of its share.
 	Progress func(done, total int64)

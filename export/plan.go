@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -21,6 +20,8 @@ import (
 	"wreg/export/mlxconfig"
 	"wreg/ingest"
 	"wreg/ingest/claim"
+	"wreg/ingest/place"
+	"wreg/ingest/places"
 	"wreg/ingest/safetensors"
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -49,8 +50,11 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(src.root); err != nil {
-		return nil, src.absent(err)
+	if src.far() && (o.Parts > 0 || o.Finish) {
+		return nil, fmt.Errorf("%s: --part and --finish are for a source on a disk, as each part would download all of this one; export it as one, or download it and ingest the copy", src.root)
+	}
+	if err := src.find(ctx, o.Open); err != nil {
+		return nil, err
 	}
 	if v.Adapter != nil {
 		return nil, wrap.NoModel(v.Ref(), v.Adapter)
@@ -92,7 +96,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	p.DType = o.DType
 	if o.Target == arch.MLX {
 		p.DType = mlxconfig.DType(o.DType, doc)
-		if err := p.rewrite(doc, r.Targets); err != nil {
+		if err := p.rewrite(ctx, doc, r.Targets); err != nil {
 			return nil, err
 		}
 	}
@@ -123,7 +127,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 			return nil, err
 		}
 	}
-	if err := p.finish(v.Config, doc); err != nil {
+	if err := p.finish(ctx, v.Config, doc); err != nil {
 		return nil, err
 	}
 	return p, p.check()
@@ -174,6 +178,11 @@ func (o Options) filled() (Options, error) {
 	o.Tool = cmp.Or(o.Tool, "wreg")
 	if o.Device == nil {
 		o.Device = accel.CPU()
+	}
+	if o.Open == nil {
+		o.Open = func(ctx context.Context, address string) (place.Place, error) {
+			return places.Open(ctx, address, places.Options{UserAgent: o.Tool})
+		}
 	}
 	return o, nil
 }
@@ -431,6 +440,9 @@ func (p *Plan) fingerprint() string {
 	fmt.Fprintf(h, "%q\n", p.config)
 	for _, x := range p.files {
 		fmt.Fprintf(h, "%q %d\n", x.Name, x.Size)
+	}
+	if p.source.far() { // which names the revision
+		fmt.Fprintf(h, "%q\n", p.source.root)
 	}
 	for _, t := range p.source.tensors {
 		fmt.Fprintf(h, "%q %v %v %v\n", t.Path, t.DType, t.Shape, t.Sum)

@@ -8,11 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"wreg/export/mlxconfig"
 	"wreg/export/receipt"
 	"wreg/export/staging"
-	"wreg/ingest/folder"
+	"wreg/ingest/files"
+	"wreg/ingest/remote"
 	"wreg/registry/arch"
 )
 
@@ -166,17 +168,33 @@ func (p *Plan) beside(ctx context.Context, b *staging.Folder) ([]receipt.File, e
 		}
 		files = append(files, x)
 	}
-	src, err := folder.Open(p.source.folder())
+	src, err := p.source.beside()
 	if err != nil {
 		return nil, err
 	}
 	defer src.Close()
 	for _, x := range p.files {
-		h := sha256.New()
-		if err := staging.Copy(ctx, b.Root, src, x, h, !p.o.NoSync); err != nil {
+		got, err := p.copy(ctx, b, src, x)
+		if err != nil {
 			return nil, err
 		}
-		files = append(files, receipt.File{Name: x.Name, Bytes: x.Size, SHA256: hex.EncodeToString(h.Sum(nil))})
+		files = append(files, receipt.File{Name: x.Name, Bytes: x.Size, SHA256: got})
 	}
 	return files, nil
+}
+
+// copy copies a file that lies beside the weights and gives its SHA-256. One that is not
+// what is declared of it is read once more.
+func (p *Plan) copy(ctx context.Context, b *staging.Folder, src files.Files, x staging.Extra) (got string, err error) {
+	want, declared := strings.CutPrefix(x.Digest, "sha256:")
+	for range 2 {
+		h := sha256.New()
+		if err := staging.Copy(ctx, b.Root, src, x, h, !p.o.NoSync); err != nil {
+			return "", err
+		}
+		if got = hex.EncodeToString(h.Sum(nil)); !declared || got == want {
+			return got, nil
+		}
+	}
+	return "", &remote.DigestError{Name: x.Name, Want: want, Got: got}
 }

@@ -9,7 +9,10 @@ import (
 	"strings"
 
 	"wreg/ingest"
+	"wreg/ingest/files"
 	"wreg/ingest/folder"
+	"wreg/ingest/place"
+	"wreg/ingest/places"
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -21,6 +24,7 @@ type source struct {
 	root    string // absolute path of the folder or file
 	files   []tensor.File
 	hashed  bool
+	place   place.Place   // nil for a folder on disk
 	naming  tensor.Naming // of the names in the files
 	tensors tensor.List   // sorted by path
 }
@@ -64,6 +68,9 @@ func Recorded(ctx context.Context, s *registry.Snapshot, v *registry.Revision) (
 // not as they were when it was ingested are errors, also when unchanged looks again.
 func Reopen(ctx context.Context, v *registry.Revision, recorded []tensor.Info) (c *ingest.Checkpoint, unchanged func() error, err error) {
 	s := &source{ref: v.Ref(), root: v.Root, files: v.Files, naming: v.Naming, tensors: recorded}
+	if s.far() {
+		return nil, nil, fmt.Errorf("%s lies at %s, and values are not read over the network; download it, and ingest the copy", s.ref, s.root)
+	}
 	c, err = s.open(ctx)
 	return c, s.unchanged, err
 }
@@ -71,6 +78,32 @@ func Reopen(ctx context.Context, v *registry.Revision, recorded []tensor.Info) (
 // Lookup and All make it an arch.Source.
 func (s *source) Lookup(path string) (tensor.Info, bool) { return s.tensors.Lookup(path) }
 func (s *source) All(yield func(tensor.Info) bool)       { s.tensors.All(yield) }
+
+// far reports that the source does not lie on a disk.
+func (s *source) far() bool { return places.Names(s.root) }
+
+// find looks whether the source is where it was ingested; elsewhere it is opened.
+func (s *source) find(ctx context.Context, open func(ctx context.Context, address string) (place.Place, error)) (err error) {
+	if !s.far() {
+		if _, err := os.Stat(s.root); err != nil {
+			return s.absent(err)
+		}
+		return nil
+	}
+	if s.place, err = open(ctx, s.root); err == nil && s.place.Pin() != s.root {
+		return fmt.Errorf("%s: opened again it is %s; ingest it again", s.root, s.place.Pin())
+	}
+	return err
+}
+
+// beside is where the files beside the weights lie.
+func (s *source) beside() (files.Files, error) {
+	if s.place != nil {
+		return files.Far{Place: s.place}, nil
+	}
+	d, err := folder.Open(s.folder())
+	return files.Local{Folder: d}, err
+}
 
 // folder is where the source's files lie.
 func (s *source) folder() string { return folder.Of(s.root) }
@@ -80,8 +113,12 @@ func (s *source) absent(err error) error {
 	return fmt.Errorf("a file of %s is not where it was ingested (%w); put it back, or ingest the checkpoint where it is now", s.ref, err)
 }
 
-// unchanged compares every file of the source with what it was when ingested.
+// unchanged compares every file of the source with what it was when ingested. What lies
+// elsewhere is of a revision, which does not change.
 func (s *source) unchanged() error {
+	if s.far() {
+		return nil
+	}
 	for _, f := range s.files {
 		path := filepath.Join(s.folder(), filepath.FromSlash(f.Name))
 		info, err := os.Stat(path)
@@ -102,7 +139,13 @@ func (s *source) open(ctx context.Context) (*ingest.Checkpoint, error) {
 	if err := s.unchanged(); err != nil {
 		return nil, err
 	}
-	c, err := ingest.Open(ctx, s.root, ingest.Options{Naming: s.naming})
+	o := ingest.Options{Naming: s.naming}
+	c, err := (*ingest.Checkpoint)(nil), error(nil)
+	if s.far() {
+		c, err = ingest.OpenPlace(ctx, s.place, o)
+	} else {
+		c, err = ingest.Open(ctx, s.root, o)
+	}
 	if err != nil {
 		return nil, err
 	}

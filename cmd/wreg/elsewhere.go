@@ -37,3 +37,11 @@ func (a *app) openCheckpoint(ctx context.Context, path string, o *ingestOptions)
 	c, err = ingest.OpenPlace(ctx, p, of)
 	return c, nil, err
 }
+
+// mustBeHere refuses a revision whose bytes are to be read again and lie elsewhere.
+func mustBeHere(v *registry.Revision) error {
+	if places.Names(v.Root) {
+		return fmt.Errorf("%s lies at %s, and its values are not read over the network; wreg export writes it here, proven against the digests declared there, and a copy that was downloaded can be ingested", v.Ref(), v.Root)
+	}
+	return nil
+}

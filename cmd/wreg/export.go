@@ -17,6 +17,7 @@ import (
 	"wreg/export"
 	"wreg/export/receipt"
 	"wreg/ingest"
+	"wreg/ingest/places"
 	"wreg/ingest/regular"
 	"wreg/query"
 	"wreg/registry"
@@ -38,17 +39,18 @@ type exportOptions struct {
 func exportCommand(a *app) *cobra.Command {
 	var o exportOptions
 	c := &cobra.Command{
-		Use:   "export MODEL|PATH --out DIR",
+		Use:   "export MODEL|PATH|ADDRESS --out DIR",
 		Short: "write the checkpoint a consumer needs, and prove it",
 		Long: `Plans every output tensor, checks for gaps, streams the shards, reads them back,
 and renames the finished folder into place with a receipt in it. With a gap
-nothing is written. MODEL is a model of the registry, or a path, which is
-ingested first. The result is registered under the name of the folder, as an
+nothing is written. MODEL is a model of the registry, or a path or an address as
+hf://ORG/NAME, which is ingested first. The result is registered under the name of the folder, as an
 ingest of it would be: the next revision of a model of that name.`,
 		Example: `  wreg export hunyuan --target mlx --out ./hunyuan-mlx
   wreg export hunyuan --dtype float16 --out ./hy16 --dry-run
   wreg export hunyuan -q --q-bits 8 --q-override '*.gate.wg=keep' --out ./hy8
   wreg export --hf-path ./hunyuan --mlx-path ./hunyuan-mlx
+  wreg export hf://org/name -q --out ./name-mlx
   wreg export hunyuan --out /shared/hunyuan-mlx --part 3/8`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -63,6 +65,7 @@ ingest of it would be: the next revision of a model of that name.`,
 			return a.export(c, args[0], o)
 		},
 	}
+	annotate(c, readsElsewhere, "yes")
 	f := c.Flags()
 	f.StringVar(&o.Target, "target", arch.MLX, "layout to write: mlx or hf")
 	f.StringVar(&o.Out, "out", "", "`DIR` to make; must not exist")
@@ -278,7 +281,7 @@ func (a *app) modelOrPath(c *cobra.Command, model string, n tensor.Naming) (ref 
 		}
 	}
 	path, err := checkpointPath(model)
-	if err == nil {
+	if err == nil && !places.Names(path) {
 		_, err = os.Stat(path)
 	}
 	switch {

@@ -55,6 +55,9 @@ func (a *app) verify(ctx context.Context, what string, o verifyOptions) error {
 		return err
 	}
 	if v != nil {
+		if err := mustBeHere(v); err != nil {
+			return err
+		}
 		dir = v.Root
 	}
 	switch {

@@ -11,11 +11,12 @@
 package mlxconfig
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 
-	"wreg/ingest/folder"
+	"wreg/ingest/files"
 	"wreg/registry/pyjson"
 	"wreg/registry/tensor"
 )
@@ -29,9 +30,9 @@ const Readme = "---\nlanguage: en\nlibrary_name: mlx\npipeline_tag: text-generat
 // Converted is config.json as mlx_lm.convert writes it: eos_token_id as
 // generation_config.json has it, two keys removed, sorted. A model that keeps its
 // vision tower keeps vision_config.
-func Converted(doc *pyjson.Object, root *folder.Folder, vision bool) ([]byte, error) {
+func Converted(ctx context.Context, doc *pyjson.Object, d files.Files, vision bool) ([]byte, error) {
 	out := doc.Clone()
-	gen, err := Read(root, generationFile)
+	gen, err := Read(ctx, d, generationFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -67,8 +68,8 @@ func DType(asked tensor.DType, config *pyjson.Object) tensor.DType {
 }
 
 // Read reads a JSON file next to the weights.
-func Read(root *folder.Folder, name string) (*pyjson.Object, error) {
-	data, err := root.ReadFile(name, pyjson.MaxBytes)
+func Read(ctx context.Context, d files.Files, name string) (*pyjson.Object, error) {
+	data, err := d.ReadFile(ctx, name, pyjson.MaxBytes)
 	if err != nil {
 		return nil, err
 	}

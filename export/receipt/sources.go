@@ -11,6 +11,7 @@ import (
 
 	"wreg/ingest"
 	"wreg/ingest/folder"
+	"wreg/ingest/places"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -84,6 +85,10 @@ func (t *Tensor) copies() bool {
 
 // sources compares the source tensors with the receipt, when they are still there.
 func (v *verifier) sources(ctx context.Context, r *Receipt) error {
+	if places.Names(r.Root) {
+		v.skip("sources: they lie at %s; of them nothing is read here", r.Root)
+		return nil
+	}
 	for _, x := range r.Inputs {
 		path := filepath.Join(folder.Of(r.Root), filepath.FromSlash(x.Name))
 		info, err := os.Stat(path)

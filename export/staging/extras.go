@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/ingest/files"
 	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
 )
@@ -21,14 +22,15 @@ const (
 
 // Extra is a file to copy.
 type Extra struct {
-	Name string
-	Size int64
+	Name   string
+	Size   int64
+	Digest string // declared of it, "" where nobody does
 }
 
 // Extras lists the files to copy, sorted. A link that leads out of the folder, or
 // anything but a file, is refused: it would be missing from the output silently.
-func Extras(root *folder.Folder) ([]Extra, error) {
-	entries, err := root.List()
+func Extras(ctx context.Context, d files.Files) ([]Extra, error) {
+	entries, err := d.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +40,7 @@ func Extras(root *folder.Folder) ([]Extra, error) {
 		if !folder.Beside(name) {
 			continue
 		}
-		info, err := root.Stat(name)
+		info, err := d.Stat(e)
 		if err != nil {
 			return nil, err
 		}
@@ -54,10 +56,10 @@ func Extras(root *folder.Folder) ([]Extra, error) {
 		if i := slices.IndexFunc(out, func(x Extra) bool { return strings.EqualFold(x.Name, name) }); i >= 0 {
 			return nil, fmt.Errorf("%s and %s differ only in case; many file systems cannot hold both: remove one from the source", out[i].Name, name)
 		}
-		if err := root.Intact(name, false); err != nil {
+		if err := d.Intact(name, false); err != nil {
 			return nil, err
 		}
-		out = append(out, Extra{name, info.Size()})
+		out = append(out, Extra{name, info.Size(), files.Digest(e)})
 		if len(out) > maxExtras {
 			return nil, fmt.Errorf("more than %d files to copy", maxExtras)
 		}
@@ -66,8 +68,8 @@ func Extras(root *folder.Folder) ([]Extra, error) {
 }
 
 // Copy copies one file and gives its bytes to also.
-func Copy(ctx context.Context, dst *os.Root, src *folder.Folder, x Extra, also io.Writer, sync bool) error {
-	in, err := src.Open(x.Name)
+func Copy(ctx context.Context, dst *os.Root, src files.Files, x Extra, also io.Writer, sync bool) error {
+	in, _, err := src.Open(ctx, x.Name)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ package files
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -25,6 +26,8 @@ import (
 type Files interface {
 	List(ctx context.Context) ([]fs.DirEntry, error)
 	Open(ctx context.Context, name string) (Blob, tensor.File, error)
+	Stat(e fs.DirEntry) (fs.FileInfo, error) // of what an entry is, or leads to
+	ReadFile(ctx context.Context, name string, most int64) ([]byte, error)
 	Intact(name string, glance bool) error
 	Jobs() int // headers that are read at once, where nobody says
 	Has(name string) bool
@@ -74,6 +77,14 @@ func (l Local) Open(_ context.Context, name string) (Blob, tensor.File, error) {
 	return described(name, f)
 }
 
+// Stat follows a link.
+func (l Local) Stat(e fs.DirEntry) (fs.FileInfo, error) { return l.Folder.Stat(e.Name()) }
+
+// ReadFile reads a file of at most so many bytes.
+func (l Local) ReadFile(_ context.Context, name string, most int64) ([]byte, error) {
+	return l.Folder.ReadFile(name, most)
+}
+
 // Jobs is one per core.
 func (Local) Jobs() int { return runtime.GOMAXPROCS(0) }
 
@@ -98,6 +109,26 @@ func (f Far) Open(ctx context.Context, name string) (Blob, tensor.File, error) {
 	return described(name, b)
 }
 
+// Stat is what the listing says.
+func (Far) Stat(e fs.DirEntry) (fs.FileInfo, error) { return e.Info() }
+
+// ReadFile reads a file of at most so many bytes. One that is not listed is not asked for.
+func (f Far) ReadFile(ctx context.Context, name string, most int64) ([]byte, error) {
+	if !f.Has(name) {
+		return nil, folder.Named(name, fs.ErrNotExist)
+	}
+	b, info, err := f.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer b.Close()
+	if info.Size > most {
+		return nil, fmt.Errorf("%s: %d bytes exceed %d", name, info.Size, most)
+	}
+	data := make([]byte, info.Size)
+	return data, tensor.ReadFull(b, data, 0)
+}
+
 // Intact asks for nothing: what lies beside the weights is not read until it is used.
 func (Far) Intact(string, bool) error { return nil }
 
@@ -114,6 +145,14 @@ func Entries(list []place.Entry) []fs.DirEntry {
 		entries[i] = entry{e}
 	}
 	return entries
+}
+
+// Digest is what a place declares of the bytes of an entry, "" where it declares nothing.
+func Digest(e fs.DirEntry) string {
+	if far, ok := e.(entry); ok {
+		return far.Entry.Digest
+	}
+	return ""
 }
 
 type entry struct{ place.Entry }
