@@ -21,7 +21,11 @@ type File struct {
 	Name   string // as in the folder: no folders, no links, checked by who lists them
 	Size   int64
 	SHA256 string // hex
+	Head   []byte // its first bytes, HeadBytes of them or all: from which a store tells text from weights
 }
+
+// HeadBytes is how much of a file's beginning a Target is told.
+const HeadBytes = 512
 
 // Target is where a model is published. Its methods may be called from many goroutines, but
 // Commit, which is called once, after every Put has returned.

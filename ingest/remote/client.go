@@ -58,7 +58,7 @@ func newTransport(p Patience, slots int) *http.Transport {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, TLSHandshakeTimeout: p.Connect, ForceAttemptHTTP2: true,
 		DisableCompression: true, MaxIdleConnsPerHost: slots, IdleConnTimeout: 60 * time.Second, MaxResponseHeaderBytes: maxHeader,
-		ReadBufferSize: 64 << 10,
+		ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10, ExpectContinueTimeout: announceWait,
 	}
 }
 

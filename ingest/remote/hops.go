@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -126,12 +125,12 @@ func (c *Client) send(ctx context.Context, r Request, trusted bool, silence time
 		<-c.slots
 		return nil, err
 	}
-	home, method, body := origin(at), r.Method, r.Body
+	home, method, body := origin(at), r.Method, r.body()
 	rep := &reply{c: c, watch: w, trusted: trusted}
 	var chain []string
 	seen := map[string]bool{}
 	for {
-		res, sent, err := c.hop(w.ctx, method, at, body, r.Header, rep.trusted, origin(at) == home)
+		res, sent, err := c.hop(w, r, method, at, body, rep.trusted, origin(at) == home)
 		if err != nil {
 			return give(connection(w.cause(err)))
 		}
@@ -158,7 +157,7 @@ func (c *Client) send(ctx context.Context, r Request, trusted bool, silence time
 			err = errors.New("it leads back to itself")
 		case len(chain) > maxHops:
 			err = fmt.Errorf("more than %d hops", maxHops)
-		case len(body) > 0 && origin(to) != origin(at):
+		case body.n > 0 && origin(to) != origin(at):
 			err = errors.New("it would send what was sent to another server")
 		}
 		if err != nil {
@@ -168,7 +167,7 @@ func (c *Client) send(ctx context.Context, r Request, trusted bool, silence time
 			return give(failed(refused, "a redirect that is not followed: %w (%s)", err, strings.Join(chain, " -> ")))
 		}
 		if s := res.StatusCode; s != http.StatusTemporaryRedirect && s != http.StatusPermanentRedirect && method != http.MethodHead {
-			method, body = http.MethodGet, nil
+			method, body = http.MethodGet, &payload{}
 		}
 		rep.trusted = rep.trusted && (sent || origin(to) == origin(at))
 		rep.hops++
@@ -201,22 +200,20 @@ func next(from *url.URL, location string) (*url.URL, error) {
 }
 
 // hop sends one request; sent says whether with a token.
-func (c *Client) hop(ctx context.Context, method string, at *url.URL, body []byte, header http.Header, trusted, home bool) (res *http.Response, sent bool, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, at.String(), bytes.NewReader(body))
+func (c *Client) hop(w *watch, r Request, method string, at *url.URL, body *payload, trusted, home bool) (res *http.Response, sent bool, err error) {
+	req, err := http.NewRequestWithContext(w.ctx, method, at.String(), http.NoBody)
 	if err != nil {
 		return nil, false, failed(refused, "%w", err)
 	}
-	if len(body) == 0 {
-		req.Body, req.ContentLength, req.GetBody = nil, 0, nil
-	}
-	for k, v := range header {
-		if k = http.CanonicalHeaderKey(k); crosses[k] || home && trusted || k == "Content-Type" && len(body) > 0 {
+	body.into(req, w)
+	for k, v := range r.Header {
+		if k = http.CanonicalHeaderKey(k); crosses[k] || home && trusted || k == "Content-Type" && body.n > 0 {
 			req.Header[k] = v
 		}
 	}
 	req.Header.Set("User-Agent", c.o.UserAgent)
 	req.Header.Set("Accept-Encoding", "identity")
-	if trusted && c.o.Token != nil {
+	if trusted && !r.Signed && c.o.Token != nil {
 		if token := c.o.Token(origin(at)); token != "" {
 			req.Header.Set("Authorization", "Bearer "+token)
 			sent = true

@@ -1,6 +1,8 @@
-// Package remote reads files over HTTP by ranges: whatever is in them, wherever they lie.
+// Package remote reads files over HTTP by ranges, and sends them: whatever is in them,
+// wherever they lie.
 //
-// Most users need [New], [Client.Open] for a file, and [Client.JSON] for what an API says.
+// Most users need [New], [Client.Open] for a file, [Client.Upload] to send a piece of one,
+// and [Client.JSON] for what an API says.
 //
 // Invariants: bytes are given out only when the answer said that they are the ones asked
 // for; what came before a connection broke is kept and the rest asked for; the token is
@@ -46,6 +48,9 @@ type Request struct {
 	Body        []byte
 	Most        int64 // bytes of the answer's body at most; 0: MaxAnswer
 	Once        bool  // never asked again after it was sent: a commit
+	Signed      bool  // the URL says what is allowed: the token is not sent, whatever its origin
+
+	piece *payload // in place of Body
 }
 
 // Answer is the last answer of a chain of redirects, its body read to the end.

@@ -33,7 +33,9 @@ func (h *Hub) handler(port string) http.Handler {
 		on, file := "api", ""
 		switch _, rest, ok := strings.Cut(r.URL.Path, "/resolve/"); {
 		case port != "hub":
-			on, file = "cdn", r.URL.Query().Get("f")
+			if on, file = "cdn", r.URL.Query().Get("f"); r.Method == http.MethodPut {
+				on = "upload"
+			}
 		case ok:
 			_, file, _ = strings.Cut(rest, "/")
 			on = "resolve"
@@ -67,6 +69,8 @@ func (h *Hub) handler(port string) http.Handler {
 		case x.early():
 		case port == "hub":
 			x.hub()
+		case r.Method == http.MethodPut:
+			x.upload()
 		default:
 			x.cdn()
 		}
@@ -306,7 +310,7 @@ func (x *exchange) cdn() {
 		x.xml(403, "AccessDenied", "Request has expired")
 		return
 	}
-	f := x.h.folders[q.Get("p")]
+	f := x.h.labelled(q.Get("p"))
 	e, ok := f.find(q.Get("f"))
 	opened, err := f.fs.Open(e.name)
 	if !ok || err != nil {

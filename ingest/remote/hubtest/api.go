@@ -34,6 +34,9 @@ func (x *exchange) hub() {
 		x.refuse(401, "", "Invalid credentials in Authorization header")
 		return
 	}
+	if x.write() {
+		return
+	}
 	for _, route := range routes {
 		if m := route.form.FindStringSubmatch(x.r.URL.Path); m != nil {
 			route.answer(x, m)
@@ -52,7 +55,7 @@ func (x *exchange) known() bool {
 func (x *exchange) folder(repo, rev string, content bool) *folder {
 	known := x.known()
 	switch {
-	case !x.h.has(repo) || slices.Contains(x.h.o.Private, repo) && !known:
+	case !x.h.has(repo) || x.h.isPrivate(repo) && !known:
 		if known {
 			x.refuse(404, "RepoNotFound", "Repository not found")
 		} else {
@@ -136,7 +139,7 @@ func (x *exchange) model(repo, rev string) {
 		siblings = siblings[:min(1000, len(siblings)/2)]
 	}
 	x.json(f.head(), map[string]any{"id": repo, "modelId": repo, "sha": f.commit, "siblings": siblings,
-		"private": slices.Contains(x.h.o.Private, repo), "gated": slices.Contains(x.h.o.Gated, repo)})
+		"private": x.h.isPrivate(repo), "gated": slices.Contains(x.h.o.Gated, repo)})
 }
 
 func (x *exchange) paths(repo, rev string) {
@@ -164,11 +167,13 @@ func (x *exchange) refs(repo string) {
 		return
 	}
 	branches := []map[string]string{}
+	x.h.mu.Lock()
 	for _, f := range x.h.folders {
 		if f.repo == repo {
 			branches = append(branches, map[string]string{"name": f.name, "ref": "refs/heads/" + f.name, "targetCommit": f.commit})
 		}
 	}
+	x.h.mu.Unlock()
 	x.json(nil, map[string]any{"branches": branches, "converts": []string{}, "tags": []string{}})
 }
 

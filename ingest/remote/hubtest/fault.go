@@ -15,8 +15,8 @@ type Fault struct {
 	Kind   string  // one of Kinds
 	Path   string  `fault:"path"`   // a glob of the file in its repository
 	Port   string  `fault:"port"`   // hub, cdn or evil
-	On     string  `fault:"kind"`   // api, resolve or cdn
-	Method string  `fault:"method"` // GET, POST
+	On     string  `fault:"kind"`   // api, resolve, cdn or upload
+	Method string  `fault:"method"` // GET, POST, PUT
 	Skip   int     `fault:"skip"`   // leave the first of them alone
 	First  int     `fault:"first"`  // strike so many, then none; 0: all
 	Every  int     `fault:"every"`  // strike each so manieth
@@ -69,6 +69,8 @@ var Kinds = map[string]string{
 	"pointer":        "the LFS pointer instead of the file",
 	"noetag":         "no ETag",
 	"nocommit":       "no X-Repo-Commit",
+	"lost":           "what is sent is answered 200 and not kept",
+	"lostanswer":     "a commit is made, and its answer is lost",
 }
 
 // Parse reads KIND[:KEY=VALUE,…].

@@ -37,6 +37,9 @@ type Options struct {
 	Expires time.Duration    // of signed URLs; 0: an hour
 	Large   int64            // files larger than this are redirected to the CDN, whatever their name; 0: 10 MB
 	Faults  []Fault
+
+	Store string // a folder to keep in what is pushed; "": nothing can be pushed
+	Part  int64  // files larger than this are sent in parts of it; 0: every file at once
 }
 
 // Digested is an open file that says its digest itself, in hex: one that is too large to be read.
@@ -47,6 +50,7 @@ type Entry struct {
 	Port, Method, URL, Range string
 	Status                   int
 	Bytes                    int64
+	Took                     int64 // bytes that were sent and kept
 	Token                    bool
 	Fault                    string
 }
@@ -66,6 +70,7 @@ type Hub struct {
 	leaks   int
 	sums    map[string]string
 	folders map[string]*folder
+	pushed  pushed
 }
 
 // folder is one repository at one revision.
@@ -190,15 +195,23 @@ func (h *Hub) Resolve(repo, revision, name string) string {
 
 // SHA256 is the digest of a file of a repository, "" when there is none.
 func (h *Hub) SHA256(label, name string) string {
-	f := h.folders[label]
+	f := h.labelled(label)
 	if f == nil {
 		return ""
 	}
 	return h.sum(f, name)
 }
 
+func (h *Hub) labelled(label string) *folder {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.folders[label]
+}
+
 // revision finds a folder by branch or commit.
 func (h *Hub) revision(repo, rev string) *folder {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, f := range h.folders {
 		if f.repo == repo && (rev == f.name || rev == "refs/heads/"+f.name || rev == f.commit) {
 			return f
@@ -209,6 +222,8 @@ func (h *Hub) revision(repo, rev string) *folder {
 
 // has reports whether there is any revision of a repository.
 func (h *Hub) has(repo string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for _, f := range h.folders {
 		if f.repo == repo {
 			return true
