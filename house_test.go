@@ -32,7 +32,7 @@ var rooms = map[string]struct {
 	"query/fold":       {nil, "folding is for the eye: columns and rows are all it knows"},
 	"ingest":           {[]string{"accel", "registry/method", "registry/pyjson", "ingest/place", "ingest/remote"}, "a checkpoint is read the same whether or not it is ever registered; cmd joins the two"},
 	"ingest/place":     {nil, "what a place is does not depend on where it is"},
-	"push":             {[]string{"ingest", "ingest/place", "ingest/remote"}, "files are published the same whatever made them"},
+	"push":             {[]string{"ingest", "ingest/place", "ingest/remote", "export/receipt"}, "files are published the same whatever made them; what an export left of proof is held against them"},
 	"ingest/remote":    {nil, "bytes come over the network the same whatever is in them"},
 	"export":           {[]string{"registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/pyjson", "ingest", "ingest/place", "ingest/remote", "accel", "export/disk", "export/compute", "export/receipt", "export/staging", "export/mlxconfig"}, "export plans from the registry and reads through ingest; a query is for people"},
 	"export/compute":   {[]string{"registry/arch", "registry/arch/op", "ingest", "accel", "export/disk"}, "how a tensor is made does not depend on where it goes or what is recorded of it"},

@@ -17,7 +17,8 @@ type Upload struct {
 	Header http.Header
 	From   io.ReaderAt
 	Off, N int64
-	Moved  func(int64) // nil, or called with what goes out, and with negative numbers for what has to go again
+	Check  func(http.Header) error // nil, or looks at the answer; what it refuses is sent again
+	Moved  func(int64)             // nil, or called with what goes out, and with negative numbers for what has to go again
 }
 
 // Upload sends a piece by PUT, as often as it takes. What is not 2xx is a *StatusError. When it returns nothing
@@ -28,6 +29,11 @@ func (c *Client) Upload(ctx context.Context, u Upload) (*Answer, error) {
 		p := &payload{from: u.From, off: u.Off, n: u.N, moved: u.Moved}
 		answer, err := c.once(ctx, Request{Method: http.MethodPut, URL: u.URL, Header: u.Header, Signed: true, piece: p}, a.silence())
 		p.wait()
+		if err == nil && u.Check != nil {
+			if err = u.Check(answer.Header); err != nil {
+				err = &failure{kind: unsound, err: err}
+			}
+		}
 		if err == nil {
 			return answer, nil
 		}

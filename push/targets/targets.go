@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"strings"
 
+	hubplace "wreg/ingest/hub"
 	"wreg/push"
+	"wreg/push/hub"
 )
 
 // kind is one kind of address.
@@ -23,7 +25,9 @@ type kind struct {
 }
 
 // kinds are tried in order.
-var kinds = []kind{}
+var kinds = []kind{
+	{form: "hf://ORG/NAME[@BRANCH][/FOLDER]", names: hubplace.Names, check: hub.Check, open: hub.Open},
+}
 
 func of(address string) *kind {
 	for i := range kinds {

@@ -50,7 +50,6 @@ type Entry struct {
 	Port, Method, URL, Range string
 	Status                   int
 	Bytes                    int64
-	Took                     int64 // bytes that were sent and kept
 	Token                    bool
 	Fault                    string
 }

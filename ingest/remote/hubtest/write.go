@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -41,8 +42,8 @@ var writes = []struct {
 	{regexp.MustCompile(`^/api/models/([^/]+/[^/]+)/commit/(.+)$`), (*exchange).commit},
 }
 
-// maxAsked bounds what is read of a request.
-const maxAsked = 64 << 20
+// asked bounds what is read of a request.
+const asked = 64 << 20
 
 // write answers what changes something; false when the request is none of these.
 func (x *exchange) write() bool {
@@ -51,7 +52,7 @@ func (x *exchange) write() bool {
 	}
 	for _, route := range writes {
 		if m := route.form.FindStringSubmatch(x.r.URL.Path); m != nil {
-			body, _ := io.ReadAll(io.LimitReader(x.r.Body, maxAsked))
+			body, _ := io.ReadAll(io.LimitReader(x.r.Body, asked))
 			if x.h.o.Token != "" && !x.known() {
 				x.refuse(401, "", "Invalid username or password.")
 				return true
@@ -238,7 +239,6 @@ func (x *exchange) keep(to string) (sum string, err error) {
 	if err = errors.Join(err, f.Close()); err != nil {
 		return "", err
 	}
-	x.entry.Took = n
 	return hex.EncodeToString(s.Sum(nil)), os.Rename(f.Name(), to)
 }
 
@@ -388,6 +388,18 @@ func (h *Hub) land(repo, name string, was *folder, ops []operation) error {
 	}
 	return nil
 }
+
+// Read gives a file of a repository, by ORG/NAME or ORG/NAME@REVISION.
+func (h *Hub) Read(label, name string) ([]byte, error) {
+	f := h.labelled(label)
+	if f == nil {
+		return nil, fmt.Errorf("%s: %w", label, fs.ErrNotExist)
+	}
+	return fs.ReadFile(f.fs, name)
+}
+
+// Private reports a repository that is not there without the token.
+func (h *Hub) Private(repo string) bool { return h.has(repo) && h.isPrivate(repo) }
 
 // isPrivate reports a repository that is not there without the token.
 func (h *Hub) isPrivate(repo string) bool {
