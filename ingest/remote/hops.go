@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -180,6 +181,13 @@ var signed = map[int]bool{http.StatusForbidden: true, http.StatusBadRequest: tru
 
 var redirects = map[int]bool{301: true, 302: true, 303: true, 307: true, 308: true}
 
+func (r *Request) body() *payload {
+	if r.piece != nil {
+		return r.piece
+	}
+	return &payload{from: bytes.NewReader(r.Body), n: int64(len(r.Body))}
+}
+
 // next is where a redirect leads.
 func next(from *url.URL, location string) (*url.URL, error) {
 	if location == "" {
@@ -205,7 +213,7 @@ func (c *Client) hop(w *watch, r Request, method string, at *url.URL, body *payl
 	if err != nil {
 		return nil, false, failed(refused, "%w", err)
 	}
-	body.into(req, w)
+	body.into(req, w.alive)
 	for k, v := range r.Header {
 		if k = http.CanonicalHeaderKey(k); crosses[k] || home && trusted || k == "Content-Type" && body.n > 0 {
 			req.Header[k] = v

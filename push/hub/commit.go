@@ -68,38 +68,39 @@ func (t *Target) operations(files []push.File, parent string) (body []byte, chan
 	return b.Bytes(), changed, nil
 }
 
-// commit is asked for once. Where its answer is lost, what the branch holds now says whether it was made.
+// commit may be asked for again when its answer is lost: on top of parent it is made once. What the branch holds then
+// says whose commit moved it.
 func (t *Target) commit(ctx context.Context, files []push.File, body []byte, parent string) (string, error) {
 	var said struct {
 		OID string `json:"commitOid"`
 	}
-	_, err := t.slow.JSON(ctx, remote.Request{Method: http.MethodPost, URL: t.api("commit", t.branch()), Body: body, Once: true,
+	_, err := t.slow.JSON(ctx, remote.Request{Method: http.MethodPost, URL: t.api("commit", t.branch()), Body: body,
 		Header: http.Header{"Content-Type": {"application/x-ndjson"}}}, &said)
-	if err == nil && !commitForm.MatchString(said.OID) {
-		err = fmt.Errorf("the hub says that the commit is %.60q, which is none", said.OID)
-	}
-	if err == nil {
+	switch {
+	case err == nil && commitForm.MatchString(said.OID):
 		return said.OID, nil
-	}
-	if ctx.Err() != nil {
+	case err == nil:
+		err = fmt.Errorf("the hub says that the commit is %.60q, which is none", said.OID)
+	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	}
 	status, told := errors.AsType[*remote.StatusError](err)
-	if told && (status.Status == http.StatusPreconditionFailed || status.Status == http.StatusConflict) {
-		return "", fmt.Errorf("%s: the branch %s moved on since commit %.10s was looked at, and nothing was published; run it again: what was sent is not sent again (HTTP %d)",
-			t.name, t.branch(), parent, status.Status)
-	}
-	if told && status.Status < 500 {
+	moved := told && (status.Status == http.StatusPreconditionFailed || status.Status == http.StatusConflict)
+	if told && !moved && status.Status < 500 {
 		return "", t.explain(err)
 	}
 	t.begun.Lock()
 	t.state = nil
 	now, lookErr := t.looked(ctx)
 	t.begun.Unlock()
-	if lookErr == nil && now.commit != parent && t.compare(ctx, files, now.commit) == nil {
+	switch {
+	case lookErr == nil && now.commit != parent && t.compare(ctx, files, now.commit) == nil:
 		return now.commit, nil
+	case moved:
+		return "", fmt.Errorf("%s: the branch %s moved on since commit %.10s was looked at, and nothing was published; run it again: what was sent is not sent again (HTTP %d)",
+			t.name, t.branch(), parent, status.Status)
 	}
-	return "", fmt.Errorf("%s: the commit is not known to have been made: %w; run it again: what was sent is not sent again", t.name, err)
+	return "", fmt.Errorf("%s: the commit is not known to have been made: %w; run it again: what was sent is not sent again", t.name, brief(err))
 }
 
 // compare holds the hub's listing of a commit against what was sent.
