@@ -35,7 +35,12 @@ func (p *Plan) finish(ctx context.Context, config []byte, doc *pyjson.Object) er
 		p.config, err = p.configBack(config, doc)
 		return err
 	}
-	if p.config, err = mlxconfig.Converted(ctx, doc, root, p.vision()); err != nil {
+	if p.Target == arch.MLXVLM {
+		p.config, err = mlxconfig.ConvertedVLM(ctx, doc, root)
+	} else {
+		p.config, err = mlxconfig.Converted(ctx, doc, root, p.vision())
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", staging.Config, err)
 	}
 	return nil
@@ -44,6 +49,12 @@ func (p *Plan) finish(ctx context.Context, config []byte, doc *pyjson.Object) er
 // rewrite does to config.json what mlx_lm's loader does, also when the source's
 // weights are stored quantized, and prepares -q.
 func (p *Plan) rewrite(ctx context.Context, doc *pyjson.Object, targets []arch.Target) (err error) {
+	if p.Target == arch.MLXVLM { // its loader edits nothing
+		if p.o.Quantize != nil {
+			p.quantizer, err = newQuantizer(p.Target, *p.o.Quantize, doc.Object("quantization"), targets)
+		}
+		return err
+	}
 	mlxconfig.Edit(doc)
 	if keys := mlxconfig.Flatten(doc); len(keys) > 0 {
 		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s of rope_parameters is written at the top, too, where mlx_lm looks for it", strings.Join(keys, ", ")))
@@ -67,7 +78,7 @@ func (p *Plan) rewrite(ctx context.Context, doc *pyjson.Object, targets []arch.T
 		}
 	}
 	if p.o.Quantize != nil {
-		p.quantizer, err = newQuantizer(*p.o.Quantize, doc.Object("quantization"), targets)
+		p.quantizer, err = newQuantizer(p.Target, *p.o.Quantize, doc.Object("quantization"), targets)
 	}
 	return err
 }
@@ -230,7 +241,7 @@ func (p *Plan) coded() bool {
 func (p *Plan) index() ([]byte, error) {
 	meta, files := pyjson.New(), pyjson.New()
 	meta.Set("total_size", p.TotalSize)
-	if p.Target == arch.MLX {
+	if consumers[p.Target].counts {
 		meta.Set("total_parameters", p.parameters())
 	}
 	for _, t := range p.Tensors {

@@ -94,9 +94,13 @@ func options(flags map[string]any) (o export.Options, ok bool) {
 		switch name {
 		case "quantize":
 		case "q_bits":
-			o.Quantize.Bits = int(value.(float64))
+			if n, ok := value.(float64); ok { // null: the mode's own
+				o.Quantize.Bits = int(n)
+			}
 		case "q_group_size":
-			o.Quantize.Group = int(value.(float64))
+			if n, ok := value.(float64); ok {
+				o.Quantize.Group = int(n)
+			}
 		case "q_mode":
 			o.Quantize.Mode = value.(string)
 		case "quant_predicate":

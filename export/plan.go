@@ -68,9 +68,12 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	}
 	c := arch.NewConfig(doc)
 	if o.Arch == nil {
-		if o.Arch, err = arch.FindFor(c, src); err != nil {
+		if o.Arch, err = arch.FindFor(o.layout(), c, src); err != nil {
 			return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 		}
+	}
+	if layout := o.layout(); layout != "" && o.Arch.Layout != layout {
+		return nil, fmt.Errorf("%s makes layout %s, and %s was asked for; a file for it begins with: arch NAME as %s", o.Arch.File, o.Arch.Layout, layout, layout)
 	}
 	p := &Plan{Model: v.Ref(), Target: o.Target, o: o, source: *src}
 	r, err := p.resolve(ctx, c, src)
@@ -94,7 +97,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	said, _ := claim.Quantized(doc)
 	p.dropLeftover(doc, said)
 	p.DType = o.DType
-	if o.Target == arch.MLX {
+	if o.Target != arch.HF {
 		p.DType = mlxconfig.DType(o.DType, doc)
 		if err := p.rewrite(ctx, doc, r.Targets); err != nil {
 			return nil, err
@@ -122,7 +125,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if err := p.layout(); err != nil {
 		return nil, err
 	}
-	if o.Target == arch.MLX {
+	if o.Target != arch.HF {
 		if err := p.recordQuantization(doc, r.Targets); err != nil {
 			return nil, err
 		}
@@ -137,8 +140,8 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 func (o Options) filled() (Options, error) {
 	o.Target = cmp.Or(o.Target, arch.MLX)
 	switch {
-	case o.Target != arch.MLX && o.Target != arch.HF:
-		return o, fmt.Errorf("target %q: want %s or %s", o.Target, arch.MLX, arch.HF)
+	case !slices.Contains(arch.Layouts, o.Target):
+		return o, fmt.Errorf("target %q: want one of %s", o.Target, strings.Join(arch.Layouts, ", "))
 	case o.Target == arch.HF && (o.Quantize != nil || o.Dequantize):
 		return o, errors.New("target hf: quantization is mlx's; dequantize with target mlx first")
 	}
@@ -187,11 +190,19 @@ func (o Options) filled() (Options, error) {
 	return o, nil
 }
 
+// layout is the one that an architecture must make for the target, "" for any.
+func (o *Options) layout() string {
+	if o.Target == arch.HF {
+		return ""
+	}
+	return o.Target
+}
+
 // resolve lists the output tensors of a target. An mlx checkpoint is taken back to
 // hf; one that is in the hf layout already stays as it is, tensor by tensor: in
 // safetensors, and in shards of the usual size, whatever it was before.
 func (p *Plan) resolve(ctx context.Context, c *arch.Config, src arch.Source) (*arch.Resolution, error) {
-	if p.Target == arch.MLX || arch.LlamaCpp(src) { // those families have the same names in hf and mlx
+	if p.Target != arch.HF || arch.LlamaCpp(src) { // those families have the same names in hf and mlx
 		return p.o.Arch.Resolve(ctx, c, src)
 	}
 	back, err := p.o.Arch.Invert(ctx, c, src)
@@ -378,9 +389,6 @@ func (p *Plan) decode(n *op.Node, as tensor.DType) *op.Node {
 	return &out
 }
 
-// headerFormat is what shards say of themselves: transformers and mlx look at it.
-var headerFormat = map[string]string{arch.MLX: "mlx", arch.HF: "pt"}
-
 // layout gives each tensor its shard and offset: in order, a new shard when the
 // next tensor would exceed the limit, a larger one alone. It writes the headers,
 // so that every offset is known before the first byte.
@@ -410,7 +418,7 @@ func (p *Plan) layout() error {
 		if shards > 1 {
 			name = fmt.Sprintf("model-%05d-of-%05d.safetensors", shard+1, shards)
 		}
-		header, offsets, err := safetensors.AppendHeader(nil, infos, map[string]string{"format": headerFormat[p.Target]})
+		header, offsets, err := safetensors.AppendHeader(nil, infos, map[string]string{"format": consumers[p.Target].header})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

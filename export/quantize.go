@@ -47,6 +47,7 @@ var quantParts = []string{"weight", "scales", "biases"}
 // quantizer decides about each weight.
 type quantizer struct {
 	asked     Quantize
+	consumer  consumer
 	spec      accel.QuantSpec // of modules without a rule of their own
 	overrides []*tensor.Pattern
 	reached   []bool         // overrides that decided about a module
@@ -58,8 +59,8 @@ type quantizer struct {
 }
 
 // newQuantizer checks what was asked. was is the config's own quantization.
-func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*quantizer, error) {
-	q := &quantizer{asked: asked}
+func newQuantizer(target string, asked Quantize, was *pyjson.Object, targets []arch.Target) (*quantizer, error) {
+	q := &quantizer{asked: asked, consumer: consumers[target]}
 	var err error
 	if q.spec, err = (accel.QuantSpec{Mode: asked.Mode, Bits: asked.Bits, Group: asked.Group}).Resolve(); err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func newQuantizer(asked Quantize, was *pyjson.Object, targets []arch.Target) (*q
 // BitsOf is how many bits an export that quantizes so gives the weight of one of the
 // targets; 0 when it is not quantized.
 func (o Quantize) BitsOf(targets []arch.Target, path string) (int, error) {
-	q, err := newQuantizer(o, nil, targets)
+	q, err := newQuantizer(arch.MLX, o, nil, targets)
 	if err != nil {
 		return 0, err
 	}
@@ -149,6 +150,11 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 	case last%int64(q.spec.Group) != 0:
 		why = fmt.Sprintf("its last axis, %d, is not a multiple of %d", last, q.spec.Group)
 	}
+	for _, part := range q.consumer.floats {
+		if why == "" && strings.Contains(module, part) {
+			why = fmt.Sprintf("the consumer quantizes no module with %s in its name", part)
+		}
+	}
 	if why != "" {
 		q.skip(module, why)
 		return spec, why, false, nil
@@ -159,6 +165,11 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 	}
 	if spec, err = spec.Resolve(); err != nil {
 		return spec, why, false, err
+	}
+	if last%int64(spec.Group) != 0 && q.consumer.lenient {
+		why = fmt.Sprintf("its last axis, %d, is not a multiple of %d", last, spec.Group)
+		q.skip(module, why)
+		return spec, why, false, nil
 	}
 	if last%int64(spec.Group) != 0 {
 		return spec, why, false, fmt.Errorf("%s: its last axis, %d, is not a multiple of the group of %d", why, last, spec.Group)
@@ -221,7 +232,7 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 		if err != nil {
 			return spec, nil, "", false, err
 		}
-		spec = accel.QuantSpec{Mode: accel.Affine, Bits: bits, Group: q.asked.Group}
+		spec = accel.QuantSpec{Mode: accel.Affine, Bits: bits, Group: cmp.Or(q.consumer.group, q.asked.Group)}
 		return spec, mlxconfig.Spec(spec, true), "recipe " + q.asked.Recipe, true, nil
 	}
 	switch {
@@ -234,17 +245,10 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 	return q.spec, nil, "default", true, nil
 }
 
-// recipes are mlx_lm's mixed recipes: bits for most weights, and for those that
-// lose most.
-var recipes = map[string][2]int{"mixed_2_6": {2, 6}, "mixed_3_4": {3, 4}, "mixed_3_6": {3, 6}, "mixed_4_6": {4, 6}}
-
-// Recipes names the mixed recipes.
-func Recipes() []string { return slices.Sorted(maps.Keys(recipes)) }
-
 // recipe finds where in a path the layer stands, and how many there are.
 func (q *quantizer) recipe(targets []arch.Target) error {
-	if _, ok := recipes[q.asked.Recipe]; !ok {
-		return fmt.Errorf("recipe %q: want one of %s", q.asked.Recipe, strings.Join(Recipes(), ", "))
+	if _, ok := q.consumer.recipes[q.asked.Recipe]; !ok {
+		return fmt.Errorf("recipe %q: want one of %s", q.asked.Recipe, strings.Join(slices.Sorted(maps.Keys(q.consumer.recipes)), ", "))
 	}
 	if q.spec.Mode != accel.Affine {
 		return fmt.Errorf("recipe %s: recipes are affine, not %s", q.asked.Recipe, q.spec.Mode)
@@ -290,8 +294,8 @@ func (q *quantizer) recipeBits(module string) (int, error) {
 	}
 	has := func(part string) bool { return strings.Contains(module, part) }
 	more := layer < n/8 || layer >= 7*n/8 || ((layer-n/8)%3+3)%3 == 2
-	bits := recipes[q.asked.Recipe]
-	if more && (has("v_proj") || has("v_a_proj") || has("v_b_proj") || has("down_proj")) || has("lm_head") {
+	bits := q.consumer.recipes[q.asked.Recipe]
+	if more && (has("v_proj") || has("v_a_proj") || has("v_b_proj") || has("down_proj")) || slices.ContainsFunc(q.consumer.high, has) {
 		return bits[1], nil
 	}
 	return bits[0], nil

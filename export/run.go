@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 
-	"wreg/export/mlxconfig"
 	"wreg/export/receipt"
 	"wreg/export/staging"
 	"wreg/ingest/files"
@@ -154,7 +153,7 @@ func (p *Plan) beside(ctx context.Context, b *staging.Folder) ([]receipt.File, e
 		name string
 		data []byte
 	}
-	written := []file{{staging.Config, p.config}, {staging.Index, index}, {staging.Readme, []byte(mlxconfig.Readme)}}
+	written := []file{{staging.Config, p.config}, {staging.Index, index}, {staging.Readme, []byte(consumers[p.Target].readme)}}
 	if p.Target == arch.HF { // transformers wants an index only for several shards
 		written = written[:1]
 		if len(p.Shards) > 1 {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"wreg/registry/tensor"
@@ -15,7 +16,8 @@ type Case struct {
 	ModelType string
 	Config    []byte // config.json as it was on disk
 	Seed      uint64
-	Source    []tensor.Info // path, dtype and shape only
+	Source    []tensor.Info              // path, dtype and shape only
+	Files     map[string]json.RawMessage // further JSON files of the source folder
 	Variants  []Variant
 }
 
@@ -24,6 +26,7 @@ type Variant struct {
 	Flags        map[string]any // its arguments: dtype, quantize, q_bits, …
 	Tensors      []tensor.Info  // path, dtype, shape and hash
 	Quantization json.RawMessage
+	Config       json.RawMessage // config.json, where the golden has it
 }
 
 // Plain reports a run without any flag.
@@ -45,10 +48,12 @@ func Golden(path string) (*Case, error) {
 		Config    json.RawMessage
 		Seed      uint64
 		Source    []entry
+		Files     map[string]json.RawMessage
 		Variants  []struct {
 			Flags        map[string]any
 			Tensors      map[string]entry
 			Quantization json.RawMessage
+			ConfigJSON   json.RawMessage `json:"config_json"`
 		}
 	}
 	if err := json.Unmarshal(data, &raw); err != nil {
@@ -70,7 +75,7 @@ func Golden(path string) (*Case, error) {
 		}
 		return i, nil
 	}
-	c := &Case{ModelType: raw.ModelType, Config: raw.Config, Seed: raw.Seed}
+	c := &Case{ModelType: raw.ModelType, Config: raw.Config, Seed: raw.Seed, Files: raw.Files}
 	for _, e := range raw.Source {
 		i, err := info(e.Name, e)
 		if err != nil {
@@ -79,7 +84,7 @@ func Golden(path string) (*Case, error) {
 		c.Source = append(c.Source, i)
 	}
 	for _, rv := range raw.Variants {
-		v := Variant{Flags: rv.Flags, Quantization: rv.Quantization}
+		v := Variant{Flags: rv.Flags, Quantization: rv.Quantization, Config: rv.ConfigJSON}
 		for name, e := range rv.Tensors {
 			i, err := info(name, e)
 			if err != nil {
@@ -96,7 +101,15 @@ func Golden(path string) (*Case, error) {
 // Write writes the case's checkpoint; o.Config and o.Seed are the case's own.
 func (c *Case) Write(dir string, o Options) error {
 	o.Config, o.Seed = c.Config, c.Seed
-	return Write(dir, c.Source, o)
+	if err := Write(dir, c.Source, o); err != nil {
+		return err
+	}
+	for name, data := range c.Files {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Without is the case's source tensors but those whose path contains one of

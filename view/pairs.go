@@ -69,7 +69,7 @@ func archOf(v *registry.Revision, src arch.Source, a *arch.Arch) *arch.Arch {
 		return nil
 	}
 	if c, err := arch.ParseConfig(v.Config); a == nil && err == nil {
-		a, _ = arch.FindFor(c, src)
+		a, _ = arch.FindFor("", c, src)
 	}
 	return a
 }

@@ -37,13 +37,15 @@ func archLs(a *app) *cobra.Command {
 		Example: `  wreg arch ls --json`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			rep := &report{columns: []string{"arch", "aliases", "file"}}
-			for _, name := range arch.Names() {
-				ar, err := arch.ByName(name)
-				if err != nil {
-					return err
+			rep := &report{columns: []string{"arch", "layout", "aliases", "file"}}
+			for _, layout := range arch.Made {
+				for _, name := range arch.Names(layout) {
+					ar, err := arch.ByNameIn(layout, name)
+					if err != nil {
+						return err
+					}
+					rep.rows = append(rep.rows, []any{ar.Name, layout, strings.Join(ar.Aliases, " "), ar.File})
 				}
-				rep.rows = append(rep.rows, []any{ar.Name, strings.Join(ar.Aliases, " "), ar.File})
 			}
 			return a.print(rep)
 		},
@@ -122,7 +124,7 @@ func (a *app) archOf(ctx context.Context, name, configFile string) (ar *arch.Arc
 		err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 			all, err := tensorsOf(ctx, s, v)
 			if err == nil {
-				ar, err = arch.FindFor(cfg, all) // llama.cpp's names are another architecture's
+				ar, err = arch.FindFor("", cfg, all) // llama.cpp's names are another architecture's
 			}
 			return err
 		})

@@ -100,7 +100,7 @@ func (a *app) completeKind(c *cobra.Command, kind string, args []string, word st
 			models, _ := a.completeModels(c, args, word)
 			list = append(list, models...)
 		case "ARCH", "NAME":
-			for _, name := range arch.Names() {
+			for _, name := range arch.Names(arch.MLX) {
 				if strings.HasPrefix(name, word) {
 					list = append(list, name)
 				}

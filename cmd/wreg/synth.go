@@ -186,7 +186,7 @@ func (o synthOptions) knownKeys(config []byte) error {
 		err = errors.Join(err, e, synth.Keys(small, known))
 	}
 	keys := slices.Sorted(maps.Keys(known))
-	for _, name := range arch.Names() {
+	for _, name := range arch.Names(arch.MLX) {
 		ar, e := arch.ByName(name)
 		if err = errors.Join(err, e); err != nil {
 			return err

@@ -140,7 +140,7 @@ func (q *Question) architecture(c *modelView) (*arch.Arch, *arch.Config, error) 
 	}
 	a := k.arch
 	if q.Arch == nil && arch.LlamaCpp(c) {
-		a, findErr = arch.FindFor(k.config, c)
+		a, findErr = arch.FindFor("", k.config, c)
 	}
 	switch {
 	case q.Arch != nil:

@@ -22,6 +22,7 @@
 package arch
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -34,9 +35,16 @@ import (
 
 // The layouts.
 const (
-	HF  = "hf"  // per expert, PyTorch names
-	MLX = "mlx" // stacked, as mlx_lm wants them
+	HF     = "hf"        // per expert, PyTorch names
+	MLX    = lang.MLX    // stacked, as mlx_lm wants them
+	MLXVLM = lang.MLXVLM // with towers and all, as mlx_vlm wants them
 )
+
+// Made are the layouts that an architecture makes of hf's, each for one consumer.
+var Made = lang.Layouts
+
+// Layouts are all of them.
+var Layouts = append([]string{HF}, Made...)
 
 // Arch is one parsed architecture.
 type Arch struct{ *lang.Arch }
@@ -60,15 +68,27 @@ func ParseConfig(data []byte) (*Config, error) { return declare.ParseConfig(data
 // NewConfig is ParseConfig of a file that was read.
 func NewConfig(doc *pyjson.Object) *Config { return declare.NewConfig(doc) }
 
-// Find gives the architecture that serves a config's model_type, mlx_lm's renames
-// included. Unknown: an *UnknownError naming the nearest.
-func Find(c *Config) (*Arch, error) { return wrapped(declare.Find(c)) }
+// Find gives the architecture that serves a config's model_type, its consumer's renames
+// included: that of the first layout that has one. Unknown: an *UnknownError naming the nearest.
+func Find(c *Config) (*Arch, error) {
+	a, err := FindIn(MLX, c)
+	if e, ok := errors.AsType[*UnknownError](err); ok && len(e.Serves) > 0 {
+		return FindIn(e.Serves[0], c)
+	}
+	return a, err
+}
 
-// FindFor is Find for the names that the checkpoint's tensors have: llama.cpp's have
-// architectures of their own.
-func FindFor(c *Config, src Source) (*Arch, error) {
-	if !LlamaCpp(src) {
+// FindIn is Find for one of the layouts that are made.
+func FindIn(layout string, c *Config) (*Arch, error) { return wrapped(declare.Find(layout, c)) }
+
+// FindFor is FindIn, or Find where any layout will do (""), for the names that the
+// checkpoint's tensors have: llama.cpp's have architectures of their own.
+func FindFor(layout string, c *Config, src Source) (*Arch, error) {
+	switch {
+	case layout == "" && !LlamaCpp(src):
 		return Find(c)
+	case !LlamaCpp(src) || layout == MLXVLM:
+		return FindIn(layout, c)
 	}
 	a, known, err := lang.ByLlamaCpp(c.ModelType())
 	if a == nil && err == nil {
@@ -85,8 +105,11 @@ func LlamaCpp(src Source) bool {
 	return ok
 }
 
-// ByName gives an embedded architecture by its name or alias.
+// ByName gives an embedded architecture of layout mlx by its name or alias.
 func ByName(name string) (*Arch, error) { return wrapped(lang.ByName(name)) }
+
+// ByNameIn is ByName for any layout that is made.
+func ByNameIn(layout, name string) (*Arch, error) { return wrapped(lang.ByNameIn(layout, name)) }
 
 // Parse reads an architecture from text (for --arch FILE); errors have line, column
 // and caret.
@@ -99,8 +122,8 @@ func wrapped(a *lang.Arch, err error) (*Arch, error) {
 	return &Arch{a}, nil
 }
 
-// Names lists the embedded architectures, sorted, without their aliases.
-func Names() []string { return lang.Names() }
+// Names lists the embedded architectures that make a layout, sorted, without their aliases.
+func Names(layout string) []string { return lang.Names(layout) }
 
 // Source is what resolving may ask about a checkpoint: metadata only.
 type Source interface {
@@ -140,9 +163,9 @@ type Want struct {
 // Resolution is a checkpoint matched with its architecture.
 type Resolution struct {
 	Arch    *Arch
-	Layout  string   // HF, MLX, or "mixed"
+	Layout  string   // HF, what the architecture makes, or "mixed"
 	Why     string   // what decided the layout
-	Targets []Target // the mlx layout in mlx_lm's module order; complete unless Gaps says otherwise
+	Targets []Target // the layout made, in its consumer's module order; complete unless Gaps says otherwise
 	Drops   []Drop   // source tensors a named rule drops
 	Unused  []string // source tensors no rule uses or drops
 	Gaps    []Gap    // what keeps the checkpoint from being whole, each with reason and remedy

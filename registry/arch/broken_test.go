@@ -67,7 +67,7 @@ func retyped(list []tensor.Info, at []int, dt tensor.DType) []tensor.Info {
 // judged, and every gap says why. Each template is taken away as a whole; the other damages take turns.
 func TestBrokenCheckpoints(t *testing.T) {
 	turn := 0
-	for _, name := range arch.Names() {
+	for _, name := range arch.Names(arch.MLX) {
 		text, err := synth.Config(name)
 		if err != nil {
 			t.Fatal(err)

@@ -22,7 +22,7 @@ func TestOverview(t *testing.T) {
 	var lines []int
 	var served int
 	var rows strings.Builder
-	for _, name := range arch.Names() {
+	for _, name := range arch.Names(arch.MLX) {
 		a, err := arch.ByName(name)
 		if err != nil {
 			t.Fatal(err)

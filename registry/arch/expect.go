@@ -21,8 +21,8 @@ func (a *Arch) Expect(ctx context.Context, c *Config, layout string, src Source)
 	if layout == HF {
 		return r.eachHF(nil, nil)
 	}
-	if layout != MLX {
-		return nil, fmt.Errorf("unknown layout %q: want hf or mlx", layout)
+	if layout != a.Layout {
+		return nil, fmt.Errorf("layout %q: %s has hf and %s", layout, a.File, a.Layout)
 	}
 	wants := make([]Want, 0, len(r.Outputs))
 	for _, it := range r.Outputs {

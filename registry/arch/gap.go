@@ -15,7 +15,7 @@ import (
 // gapsOf explains why nothing makes an output: what the nearest way lacks, and that
 // way.
 func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *declare.TensorExpr) {
-	k := nearestWay(it, o.shortfalls, layout)
+	k := nearestWay(it, o.shortfalls, layout == r.Arch.Layout)
 	t, m := o.shortfalls[k], it.From[k]
 	gaps := slices.Clone(t.wrong)
 	told := r.inputShapes(m, it.Shape)
@@ -29,7 +29,7 @@ func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *d
 		}
 		if path == it.Path {
 			g.DType = it.DType
-			if layout == MLX {
+			if layout == r.Arch.Layout {
 				g.Path = path
 			}
 		}
@@ -50,10 +50,10 @@ func (r *match) gapsOf(it *declare.Output, o *outcome, layout string) ([]Gap, *d
 
 // nearestWay picks the way most of whose inputs are there; on a tie, the one that the
 // layout suggests.
-func nearestWay(it *declare.Output, all []*Shortfall, layout string) int {
+func nearestWay(it *declare.Output, all []*Shortfall, asMade bool) int {
 	best, bestScore := 0, -1.0
 	preferred := it.Own
-	if layout != MLX {
+	if !asMade {
 		preferred = it.FirstWritten()
 	}
 	for k, t := range all {
@@ -131,7 +131,7 @@ func (a *Arch) Against(ctx context.Context, c *Config, layout string, src Source
 		return nil, err
 	}
 	var gaps []Gap
-	if layout == MLX {
+	if layout == r.Arch.Layout {
 		lost := 0
 		for _, it := range r.Outputs {
 			if err := r.Round(); err != nil {
@@ -197,7 +197,7 @@ func (r *match) lacksMLX(it *declare.Output) *Gap {
 	if it.Optional && !anyPresent(o.shortfalls) {
 		return nil
 	}
-	k := nearestWay(it, o.shortfalls, HF)
+	k := nearestWay(it, o.shortfalls, false)
 	t := o.shortfalls[k]
 	gaps, _ := r.gapsOf(it, &o, HF)
 	if i := slices.IndexFunc(gaps, func(g Gap) bool { return r.foreign[g.Path] }); i >= 0 {

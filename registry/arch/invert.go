@@ -19,7 +19,7 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 	if err != nil {
 		return nil, err
 	}
-	res := &Resolution{Arch: a, Layout: MLX, Why: "every tensor is taken back to the hf layout"}
+	res := &Resolution{Arch: a, Layout: a.Layout, Why: "every tensor is taken back to the hf layout"}
 	wants, err := r.eachHF(nil, nil)
 	if err != nil {
 		return nil, err

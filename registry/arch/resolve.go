@@ -236,13 +236,13 @@ func (r *match) layout(outcomes []outcome) (layout, why string) {
 	}
 	switch {
 	case nHF > 0 && nMLX > 0:
-		return "mixed", fmt.Sprintf("%d tensors are as in mlx (%s), %d as in hf (for %s)%s", nMLX, mlx.Path, nHF, hf.Path, quantized)
+		return "mixed", fmt.Sprintf("%d tensors are as in %s (%s), %d as in hf (for %s)%s", nMLX, r.Arch.Layout, mlx.Path, nHF, hf.Path, quantized)
 	case nMLX > 0:
-		return MLX, fmt.Sprintf("%s has the name that mlx gives it%s", mlx.Path, quantized)
+		return r.Arch.Layout, fmt.Sprintf("%s has the name that %s gives it%s", mlx.Path, r.Arch.Layout, quantized)
 	case nHF > 0:
 		return HF, fmt.Sprintf("%s is stored as hf has it%s", hf.Path, quantized)
 	case packed > 0:
-		return MLX, strings.TrimPrefix(quantized, "; ")
+		return r.Arch.Layout, strings.TrimPrefix(quantized, "; ")
 	}
 	return HF, "both layouts have the same names for these tensors"
 }

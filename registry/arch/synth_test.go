@@ -68,7 +68,7 @@ func TestHFLayout(t *testing.T) {
 // Every model_type that is served has a small config, so that wreg synth can make
 // a checkpoint of it.
 func TestSmallConfigs(t *testing.T) {
-	for _, name := range arch.Names() {
+	for _, name := range arch.Names(arch.MLX) {
 		a, err := arch.ByName(name)
 		if err != nil {
 			t.Fatal(err)

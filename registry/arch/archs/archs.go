@@ -10,7 +10,7 @@ package archs
 import "embed"
 
 // Files are NAME.arch and blocks/NAME.arch, and gguf/NAME.arch for checkpoints whose
-// tensors have llama.cpp's names.
+// tensors have llama.cpp's names, and mlx-vlm/NAME.arch for mlx_vlm.
 //
-//go:embed *.arch blocks/*.arch gguf/*.arch
+//go:embed *.arch blocks/*.arch gguf/*.arch mlx-vlm/*.arch
 var Files embed.FS

@@ -133,6 +133,14 @@ func (r *Declared) statement(s *scope, st *lang.Statement) error {
 			return err
 		}
 		return r.statements(in, st.At.Body.Statements)
+	case st.Under != nil:
+		path, err := s.expand(st.Under.Path)
+		if err != nil {
+			return err
+		}
+		in := s.child()
+		in.made += path + "."
+		return r.statements(in, st.Under.Body.Statements)
 	case st.When != nil:
 		return r.when(s, st.When)
 	case st.Use != nil:
@@ -255,7 +263,11 @@ func (r *Declared) use(s *scope, u *lang.Use) error {
 		return fmt.Errorf("use %s: blocks nest more than %d deep", u.Name, maxDepth)
 	}
 	defer func() { r.depth-- }()
-	b, err := r.Arch.Block(u.Name)
+	name, err := s.expand(u.Name)
+	if err != nil {
+		return err
+	}
+	b, err := r.Arch.Block(name)
 	if err != nil {
 		return err
 	}
@@ -264,7 +276,7 @@ func (r *Declared) use(s *scope, u *lang.Use) error {
 	}
 	in := s.child()
 	if b == nil {
-		a, err := u.Architecture()
+		a, err := lang.Used(name)
 		if err != nil {
 			return err
 		}

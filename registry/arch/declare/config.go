@@ -146,11 +146,11 @@ func (o object) get(key string) (expr.Value, bool) {
 	return expr.Bool(true), true
 }
 
-// Find gives the architecture that serves a config's model_type, mlx_lm's
+// Find gives the architecture that serves a config's model_type in a layout, its consumer's
 // renames included. Unknown: a *lang.UnknownError naming the nearest.
-func Find(c *Config) (*lang.Arch, error) {
+func Find(layout string, c *Config) (*lang.Arch, error) {
 	name := c.ModelType()
-	if name == "bailing_hybrid" { // the one rename that also asks for the class
+	if name == "bailing_hybrid" && layout == lang.MLX { // the one rename that also asks for the class
 		if v, ok := c.root.get("architectures"); ok {
 			items, many := v.Items()
 			if !many {
@@ -163,5 +163,5 @@ func Find(c *Config) (*lang.Arch, error) {
 			}
 		}
 	}
-	return lang.ByName(name)
+	return lang.ByNameIn(layout, name)
 }

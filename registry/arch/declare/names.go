@@ -304,8 +304,9 @@ func (s *scope) bounds(n *expr.Node) (from, to int64, err error) {
 }
 
 // pattern makes a pattern of an .arch file one over whole paths: anchored where
-// the statement stands, values put in; {layer} that is not bound stays any number.
-func (s *scope) pattern(text string) (string, error) {
+// the statement stands, values put in; {layer} that is not bound stays any number. before
+// comes before all: what is made may have longer names.
+func (s *scope) pattern(before, text string) (string, error) {
 	prefix := s.prefix
 	if rest, ok := strings.CutPrefix(text, "/"); ok {
 		text, prefix = rest, s.root
@@ -315,7 +316,7 @@ func (s *scope) pattern(text string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString("^" + prefix)
+	b.WriteString("^" + before + prefix)
 	for _, p := range parts {
 		if !p.group {
 			b.WriteString(p.text)
@@ -343,8 +344,8 @@ func (s *scope) pattern(text string) (string, error) {
 }
 
 // parsePattern is a statement's pattern; one that multiplies out costs as much as many.
-func (s *scope) parsePattern(text string, st *lang.Statement) (*tensor.Pattern, error) {
-	text, err := s.pattern(text)
+func (s *scope) parsePattern(before, text string, st *lang.Statement) (*tensor.Pattern, error) {
+	text, err := s.pattern(before, text)
 	if err != nil {
 		return nil, err
 	}

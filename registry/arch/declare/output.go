@@ -22,7 +22,8 @@ func (r *Declared) tensor(s *scope, st *lang.Statement) error {
 		return err
 	}
 	for _, v := range names {
-		it := &Output{Path: v.in.rooted(v.name), DType: dtype, Optional: d.Optional, Rule: r.ruleAt(st)}
+		stored := v.in.rooted(v.name)
+		it := &Output{Path: v.in.made + stored, DType: dtype, Optional: d.Optional, Rule: r.ruleAt(st)}
 		if err := r.spendNameAt(&expr.Node{Pos: st.Pos}, 1, len(it.Path)); err != nil {
 			return err
 		}
@@ -35,7 +36,7 @@ func (r *Declared) tensor(s *scope, st *lang.Statement) error {
 		if dtype == tensor.U32 {
 			r.Words[it.Path] = true
 		}
-		if err := r.ways(v.in, it, d.From); err != nil {
+		if err := r.ways(v.in, it, stored, d.From); err != nil {
 			return err
 		}
 		r.Outputs = append(r.Outputs, it)
@@ -45,8 +46,9 @@ func (r *Declared) tensor(s *scope, st *lang.Statement) error {
 
 // ways lists the ways to make a tensor. The tensor itself comes first, so that
 // an mlx checkpoint is accepted as it is; where the ways written name it, they
-// know better, and it comes last.
-func (r *Declared) ways(s *scope, it *Output, from []*lang.Formula) error {
+// know better, and it comes last. Where what is made has longer names, the name without
+// what was put before it is one more way: the only one written, or the last.
+func (r *Declared) ways(s *scope, it *Output, stored string, from []*lang.Formula) error {
 	itself := &TensorExpr{Step: op.Step{Op: op.Load, Path: it.Path}}
 	it.Listed = len(from)
 	for _, f := range from {
@@ -62,6 +64,10 @@ func (r *Declared) ways(s *scope, it *Output, from []*lang.Formula) error {
 			itself = nil
 		}
 		it.From = append(it.From, m)
+	}
+	if stored != it.Path {
+		it.From = append(it.From, &TensorExpr{Step: op.Step{Op: op.Load, Path: stored}})
+		it.Listed++
 	}
 	switch {
 	case it.OwnListed:

@@ -16,7 +16,11 @@ func (r *Declared) rule(s *scope, st *lang.Statement) error {
 		return err
 	}
 	for _, text := range d.Patterns {
-		p, err := s.parsePattern(text, st)
+		before := s.made
+		if d.Word == "drop" { // a rule about what is stored, not about what is made
+			before = ""
+		}
+		p, err := s.parsePattern(before, text, st)
 		if err != nil {
 			return err
 		}
@@ -44,7 +48,7 @@ func (r *Declared) read(s *scope, st *lang.Statement) error {
 		return err
 	}
 	c := &Read{Kind: d.Codec, Parts: map[string]string{}, Rule: r.ruleAt(st)}
-	p, err := s.parsePattern(d.Pattern, st)
+	p, err := s.parsePattern("", d.Pattern, st)
 	if err != nil {
 		return err
 	}

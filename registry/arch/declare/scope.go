@@ -80,6 +80,7 @@ type scope struct {
 	parent *scope
 	names  []named
 	prefix string // of relative paths, with its final dot: "model.layers.3."
+	made   string // before the paths of what is made alone, with its final dot: "language_model."
 	root   string // of paths that begin with /
 	config object
 }
@@ -205,7 +206,9 @@ func (s *scope) ofTensor(n *expr.Node) (expr.Value, error) {
 	s.run.asked = true
 	found, ok := op.Array{}, false
 	if s.run.checkpoint != nil {
-		found, ok = s.run.checkpoint.Load(s.run, path)
+		if found, ok = s.run.checkpoint.Load(s.run, path); !ok && s.made != "" {
+			found, ok = s.run.checkpoint.Load(s.run, s.made+path)
+		}
 	}
 	switch {
 	case n.Text == "present":
@@ -347,18 +350,23 @@ func (s *scope) truth(f *lang.Formula) (bool, error) {
 func (s *scope) anyMatch(text string) (bool, error) {
 	r := s.run
 	r.asked = true
-	text, err := s.pattern(text)
-	if err != nil || r.checkpoint == nil {
-		return false, err
+	for _, before := range slices.Compact([]string{"", s.made}) {
+		whole, err := s.pattern(before, text)
+		if err != nil || r.checkpoint == nil {
+			return false, err
+		}
+		found, known := r.matched[whole]
+		if !known {
+			p, err := tensor.ParsePattern(whole)
+			if err != nil {
+				return false, err
+			}
+			found = r.checkpoint.Any(r, p)
+			r.matched[whole] = found
+		}
+		if found || r.over != nil {
+			return found, r.over
+		}
 	}
-	if known, ok := r.matched[text]; ok {
-		return known, nil
-	}
-	p, err := tensor.ParsePattern(text)
-	if err != nil {
-		return false, err
-	}
-	found := r.checkpoint.Any(r, p)
-	r.matched[text] = found
-	return found, r.over
+	return false, nil
 }

@@ -64,6 +64,9 @@ func (a *Arch) Steps() ([]string, error) {
 }
 
 func (a *Arch) used(name string, visit func([]*Statement) error) error {
+	if strings.Contains(name, "{") {
+		return nil // which one it is, config.json says
+	}
 	b, err := a.Block(name)
 	if err != nil {
 		return err
@@ -116,6 +119,8 @@ func (s *Statement) bodies() []*Body {
 		return []*Body{s.For.Body}
 	case s.At != nil:
 		return []*Body{s.At.Body}
+	case s.Under != nil:
+		return []*Body{s.Under.Body}
 	case s.With != nil:
 		return []*Body{s.With.Body}
 	case s.Block != nil:

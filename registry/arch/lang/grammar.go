@@ -10,6 +10,10 @@
 package lang
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/alecthomas/participle/v2"
@@ -18,16 +22,27 @@ import (
 	"wreg/registry/expr"
 )
 
+// The layouts that an architecture can make, each what one consumer loads.
+const (
+	MLX    = "mlx"     // mlx_lm: stacked, the language model alone
+	MLXVLM = "mlx-vlm" // mlx_vlm: towers and all
+)
+
+// Layouts are those, the first being made where nobody says.
+var Layouts = []string{MLX, MLXVLM}
+
 // file is an .arch file: an architecture, or blocks for architectures to use.
 type file struct {
-	Names []string     `parser:"('arch' @Glob (',' @Glob)*)?"`
-	Body  []*Statement `parser:"@@*"`
+	Names  []string     `parser:"('arch' @Glob (',' @Glob)*"`
+	Layout string       `parser:"('as' @Glob)?)?"`
+	Body   []*Statement `parser:"@@*"`
 }
 
 // Arch is one parsed architecture.
 type Arch struct {
 	Name    string   // "hunyuan"
 	Aliases []string // further model_types it serves
+	Layout  string   // what it makes: one of Layouts
 	File    string   // "hunyuan.arch", for errors
 	Body    []*Statement
 
@@ -41,6 +56,7 @@ type Statement struct {
 	Tensor *Tensor `parser:"| @@"`
 	For    *Loop   `parser:"| @@"`
 	At     *At     `parser:"| @@"`
+	Under  *Under  `parser:"| @@"`
 	When   *When   `parser:"| @@"`
 	Use    *Use    `parser:"| @@"`
 	With   *With   `parser:"| @@"`
@@ -96,6 +112,12 @@ type At struct {
 	Body *Body    `parser:"@@"`
 }
 
+// Under gives what is made inside longer names, and what it is made of not.
+type Under struct {
+	Path string `parser:"'under' @Glob"`
+	Body *Body  `parser:"@@"`
+}
+
 type When struct {
 	If       *Formula `parser:"'when' @@"`
 	Then     *Body    `parser:"@@"`
@@ -104,7 +126,7 @@ type When struct {
 }
 
 type Use struct {
-	Name string     `parser:"'use' @Ident"`
+	Name string     `parser:"'use' @(Ident | Name)"`
 	Args *Arguments `parser:"@@?"`
 }
 
@@ -160,7 +182,7 @@ type Param struct {
 // stands; the second kind only where a statement can start, as they are good
 // names for a parameter too. The patterns of bareLists go on after a comma.
 var (
-	bareAnywhere = map[string]bool{"tensor": true, "at": true}
+	bareAnywhere = map[string]bool{"tensor": true, "at": true, "under": true}
 	bareAtStart  = map[string]bool{"arch": true, "source": true, "rename": true, "drop": true, "keep": true, "quant": true, "read": true}
 	bareLists    = map[string]bool{"arch": true, "drop": true, "keep": true, "quant": true}
 )
@@ -169,6 +191,9 @@ func bare(before []lexer.Token) bool {
 	k := len(before) - 1
 	if k < 0 {
 		return false
+	}
+	if before[k].Value == "as" && before[0].Value == "arch" && before[k].Pos.Line == before[0].Pos.Line {
+		return true
 	}
 	if before[k].Value == "to" && k >= 2 && before[k-1].Type == expr.TokenGlob && before[k-2].Value == "rename" {
 		return true
@@ -191,7 +216,7 @@ func bare(before []lexer.Token) bool {
 }
 
 var parser = sync.OnceValue(func() *participle.Parser[file] {
-	return participle.MustBuild[file](participle.Lexer(&expr.Lexer{Bare: bare, Prefix: map[string]bool{"from": true, "when": true}}))
+	return participle.MustBuild[file](participle.Lexer(&expr.Lexer{Bare: bare, Prefix: map[string]bool{"from": true, "when": true, "use": true}}))
 })
 
 // words says in errors what the grammar's productions are.
@@ -205,7 +230,10 @@ func parse(name, text string) (*Arch, error) {
 	if err != nil {
 		return nil, expr.Explain(err, text, words)
 	}
-	a := &Arch{File: name, Body: f.Body, text: text}
+	a := &Arch{File: name, Body: f.Body, text: text, Layout: cmp.Or(f.Layout, MLX)}
+	if !slices.Contains(Layouts, a.Layout) {
+		return nil, fmt.Errorf("%s: arch … as %s: want one of %s", name, a.Layout, strings.Join(Layouts, ", "))
+	}
 	if len(f.Names) > 0 {
 		a.Name, a.Aliases = f.Names[0], f.Names[1:]
 	}

@@ -16,19 +16,25 @@ import (
 // library knows which embedded file holds which architecture or block. Files are
 // parsed when they are needed: a query needs one of a hundred.
 type library struct {
-	arch   map[string]string // name or alias → file
-	gguf   map[string]string // the same, of files for llama.cpp's names
-	names  []string
+	arch   map[string]map[string]string // layout → name or alias → file
+	gguf   map[string]string            // name or alias → file, of files for llama.cpp's names
+	names  map[string][]string          // by layout
 	blocks map[string]string
 	parsed sync.Map // file → *Arch
 }
+
+// vlmDir holds the architectures that make layout mlx-vlm.
+const vlmDir = MLXVLM
 
 // ggufDir holds the architectures for llama.cpp's names.
 const ggufDir = "gguf"
 
 var lib = sync.OnceValue(func() *library {
-	l := &library{arch: map[string]string{}, gguf: map[string]string{}, blocks: map[string]string{}}
-	for _, dir := range []string{".", "blocks", ggufDir} {
+	l := &library{arch: map[string]map[string]string{}, gguf: map[string]string{}, names: map[string][]string{}, blocks: map[string]string{}}
+	for _, layout := range Layouts {
+		l.arch[layout] = map[string]string{}
+	}
+	for _, dir := range []string{".", "blocks", ggufDir, vlmDir} {
 		entries, err := archs.Files.ReadDir(dir)
 		if err != nil {
 			panic(err) // the embedded tree is part of the program
@@ -45,7 +51,9 @@ var lib = sync.OnceValue(func() *library {
 			l.scan(file, string(text))
 		}
 	}
-	sort.Strings(l.names)
+	for _, names := range l.names {
+		sort.Strings(names)
+	}
 	return l
 })
 
@@ -54,18 +62,22 @@ func (l *library) scan(file, text string) {
 	for line := range strings.SplitSeq(text, "\n") {
 		if rest, ok := strings.CutPrefix(line, "arch "); ok {
 			rest, _, _ = strings.Cut(rest, "#")
+			rest, layout, as := strings.Cut(rest, " as ")
+			if layout = strings.TrimSpace(layout); !as {
+				layout = MLX
+			}
 			for i, name := range strings.Split(rest, ",") {
 				name = strings.TrimSpace(name)
 				if path.Dir(file) == ggufDir {
 					l.gguf[name] = file
 					continue
 				}
-				l.arch[name] = file
+				l.arch[layout][name] = file
 				if i == 0 {
-					l.names = append(l.names, name)
+					l.names[layout] = append(l.names[layout], name)
 				}
 			}
-		} else if path.Dir(file) == ggufDir { // its blocks are its own
+		} else if dir := path.Dir(file); dir == ggufDir || dir == vlmDir { // its blocks are its own
 		} else if rest, ok := strings.CutPrefix(line, "block "); ok {
 			name, _, _ := strings.Cut(rest, "(")
 			l.blocks[strings.TrimSpace(name)] = file
@@ -122,14 +134,23 @@ func (a *Arch) Block(name string) (*Block, error) {
 	return lib().block(name)
 }
 
-// ByName gives an embedded architecture by its name or alias.
-func ByName(name string) (*Arch, error) {
+// ByName gives an embedded architecture of layout mlx by its name or alias.
+func ByName(name string) (*Arch, error) { return ByNameIn(MLX, name) }
+
+// ByNameIn is ByName for the architectures that make a layout.
+func ByNameIn(layout, name string) (*Arch, error) {
 	l := lib()
-	file, ok := l.arch[name]
-	if !ok {
-		return nil, &UnknownError{ModelType: name, Nearest: nearest(name, l.arch)}
+	file, ok := l.arch[layout][name]
+	if ok {
+		return l.parse(file)
 	}
-	return l.parse(file)
+	e := &UnknownError{ModelType: name, Layout: layout, Nearest: nearest(name, l.arch[layout])}
+	for _, other := range Layouts {
+		if _, ok := l.arch[other][name]; ok {
+			e.Serves = append(e.Serves, other)
+		}
+	}
+	return nil, e
 }
 
 // ByLlamaCpp gives the embedded architecture for checkpoints of a model_type whose
@@ -143,8 +164,8 @@ func ByLlamaCpp(name string) (a *Arch, known []string, err error) {
 	return nil, slices.Sorted(maps.Keys(l.gguf)), nil
 }
 
-// Names lists the embedded architectures, sorted, without their aliases.
-func Names() []string { return slices.Clone(lib().names) }
+// Names lists the embedded architectures that make a layout, sorted, without their aliases.
+func Names(layout string) []string { return slices.Clone(lib().names[layout]) }
 
 // Parse reads an architecture from text (for --arch FILE); errors have line,
 // column and caret.
@@ -165,12 +186,17 @@ func Parse(file, text string) (*Arch, error) {
 // UnknownError says which model_type has no architecture, and what is near.
 type UnknownError struct {
 	ModelType string
-	Nearest   []string
+	Layout    string   // the one that was wanted
+	Nearest   []string // that are served in it
+	Serves    []string // the other layouts that this very one is served in
 }
 
 func (e *UnknownError) Error() string {
 	if e.ModelType == "" {
 		return "config.json has no model_type; name the architecture, or describe it in an .arch file (--arch FILE)"
+	}
+	if len(e.Serves) > 0 {
+		return fmt.Sprintf("no architecture serves model_type %q in layout %s; layout %s has one", e.ModelType, e.Layout, strings.Join(e.Serves, " and "))
 	}
 	near := ""
 	if len(e.Nearest) > 0 {

@@ -24,12 +24,14 @@ func (a *Arch) static() error {
 
 func (a *Arch) staticFault(st *Statement) error {
 	switch {
+	case st.Use != nil && strings.Contains(st.Use.Name, "{"):
+		return nil // which one it is, config.json says
 	case st.Use != nil:
 		b, err := a.Block(st.Use.Name)
 		if b != nil || err != nil {
 			return err
 		}
-		_, err = st.Use.Architecture()
+		_, err = Used(st.Use.Name)
 		return err
 	case st.Tensor != nil:
 		_, err := st.Tensor.Type()
@@ -43,11 +45,11 @@ func (a *Arch) staticFault(st *Statement) error {
 	return nil
 }
 
-// Architecture is the one that has the name used, which no block has.
-func (u *Use) Architecture() (*Arch, error) {
-	a, err := ByName(u.Name)
+// Used is the architecture of layout mlx that has the name used, which no block has.
+func Used(name string) (*Arch, error) {
+	a, err := ByName(name)
 	if err != nil {
-		return nil, fmt.Errorf("use %s: no block or architecture has this name", u.Name)
+		return nil, fmt.Errorf("use %s: no block or architecture has this name", name)
 	}
 	return a, nil
 }

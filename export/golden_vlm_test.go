@@ -1,0 +1,83 @@
+package export_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"wreg/export"
+	"wreg/registry/arch"
+	"wreg/synth"
+)
+
+const goldensVLM = "../registry/arch/testdata/goldens-mlx-vlm"
+
+// Every output tensor of every golden of mlx_vlm whose architecture is known has the name,
+// dtype, shape and bytes that mlx_vlm.convert gives it, and config.json its keys and values.
+func TestGoldensVLM(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(goldensVLM, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		c, err := synth.Golden(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := arch.ParseConfig(c.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := arch.FindIn(arch.MLXVLM, config); err != nil {
+			t.Logf("%s: %v", name, err)
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := c.Write(dir, synth.Options{ShardBytes: 300_000, Tokenizer: 128}); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range c.Variants {
+				o, ok := options(v.Flags)
+				if !ok {
+					t.Errorf("%v: flags unknown", v.Flags)
+					continue
+				}
+				o.Target, o.Prove, o.NoSync = arch.MLXVLM, export.ProveSHA256, true
+				out, r := exported(t, dir, o)
+				compareTensors(t, fmt.Sprint(v.Flags), out, v, r)
+				compareConfig(t, fmt.Sprint(v.Flags), out, v)
+			}
+		})
+	}
+}
+
+func compareConfig(t *testing.T, what, out string, v synth.Variant) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(out, "config.json"))
+	if err != nil {
+		t.Error(what, err)
+		return
+	}
+	var got, want map[string]any
+	if err := json.Unmarshal(text, &got); err != nil {
+		t.Error(what, err)
+	}
+	if err := json.Unmarshal(v.Config, &want); err != nil {
+		t.Error(what, err)
+	}
+	for key := range want {
+		if !reflect.DeepEqual(got[key], want[key]) {
+			t.Errorf("%s: config.json: %s is %v, want %v", what, key, got[key], want[key])
+		}
+		delete(got, key)
+	}
+	for key := range got {
+		t.Errorf("%s: config.json: %s is not in the golden", what, key)
+	}
+}
