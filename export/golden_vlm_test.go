@@ -81,3 +81,45 @@ func compareConfig(t *testing.T, what, out string, v synth.Variant) {
 		t.Errorf("%s: config.json: %s is not in the golden", what, key)
 	}
 }
+
+// A language model alone is what mlx_lm makes of it, under language_model. Where mlx_vlm has
+// rules of its own, or fails, the model_type has another file, or none.
+func TestTextVLM(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(goldens, "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		c, err := synth.Golden(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := arch.ParseConfig(c.Config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := arch.FindIn(arch.MLXVLM, config)
+		if err != nil || a.Name != "text" {
+			continue
+		}
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := c.Write(dir, synth.Options{ShardBytes: 300_000, Tokenizer: 128}); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range c.Variants {
+				o, ok := options(v.Flags)
+				if !ok || o.Quantize != nil && o.Quantize.Recipe != "" { // recipes are other ones
+					continue
+				}
+				for i := range v.Tensors {
+					v.Tensors[i].Path = "language_model." + v.Tensors[i].Path
+				}
+				o.Target, o.Prove, o.NoSync = arch.MLXVLM, export.ProveSHA256, true
+				out, r := exported(t, dir, o)
+				compareTensors(t, fmt.Sprint(v.Flags), out, v, r)
+			}
+		})
+	}
+}
