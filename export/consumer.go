@@ -17,6 +17,7 @@ type consumer struct {
 	recipes map[string][2]int // the mixed recipes: bits for most weights, and for those that lose most
 	high    []string          // parts of a path that recipes give more bits, whichever layer
 	group   int               // of recipes; 0: the one asked for
+	modes   bool              // config.json has the mode of a module that a recipe decides about
 	floats  []string          // parts of a module's path that -q never touches
 	lenient bool              // a module that its own group does not divide stays as it is: for others that is an error
 }
@@ -25,7 +26,7 @@ type consumer struct {
 // quant_utils.py: MODEL_CONVERSION_SKIP and the mixed recipes).
 var consumers = map[string]consumer{
 	arch.HF: {header: "pt"},
-	arch.MLX: {header: "mlx", readme: mlxconfig.Readme, counts: true, high: []string{"lm_head"},
+	arch.MLX: {header: "mlx", readme: mlxconfig.Readme, counts: true, modes: true, high: []string{"lm_head"},
 		recipes: map[string][2]int{"mixed_2_6": {2, 6}, "mixed_3_4": {3, 4}, "mixed_3_6": {3, 6}, "mixed_4_6": {4, 6}}},
 	arch.MLXVLM: {header: "mlx", readme: mlxconfig.ReadmeVLM, high: []string{"lm_head", "embed_tokens"}, group: 64, lenient: true,
 		recipes: map[string][2]int{"mixed_2_6": {2, 6}, "mixed_3_4": {3, 4}, "mixed_3_5": {3, 5}, "mixed_3_6": {3, 6}, "mixed_3_8": {3, 8}, "mixed_4_6": {4, 6}, "mixed_4_8": {4, 8}},

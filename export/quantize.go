@@ -150,6 +150,9 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 	case last%int64(q.spec.Group) != 0:
 		why = fmt.Sprintf("its last axis, %d, is not a multiple of %d", last, q.spec.Group)
 	}
+	if q.asked.Recipe != "" && q.consumer.group > 0 && t.Shape[1]%int64(q.consumer.group) != 0 { // of a stack, those are the rows
+		why = fmt.Sprintf("its second axis, %d, is not a multiple of %d, and recipe %s asks for that", t.Shape[1], q.consumer.group, q.asked.Recipe)
+	}
 	for _, part := range q.consumer.floats {
 		if why == "" && strings.Contains(module, part) {
 			why = fmt.Sprintf("the consumer quantizes no module with %s in its name", part)
@@ -233,7 +236,7 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 			return spec, nil, "", false, err
 		}
 		spec = accel.QuantSpec{Mode: accel.Affine, Bits: bits, Group: cmp.Or(q.consumer.group, q.asked.Group)}
-		return spec, mlxconfig.Spec(spec, true), "recipe " + q.asked.Recipe, true, nil
+		return spec, mlxconfig.Spec(spec, q.consumer.modes), "recipe " + q.asked.Recipe, true, nil
 	}
 	switch {
 	case own.Never:
