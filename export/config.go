@@ -10,6 +10,7 @@ import (
 
 	"wreg/accel"
 	"wreg/export/compute"
+	"wreg/export/consumer"
 	"wreg/export/mlxconfig"
 	"wreg/export/staging"
 	"wreg/ingest/claim"
@@ -241,7 +242,7 @@ func (p *Plan) coded() bool {
 func (p *Plan) index() ([]byte, error) {
 	meta, files := pyjson.New(), pyjson.New()
 	meta.Set("total_size", p.TotalSize)
-	if consumers[p.Target].counts {
+	if consumer.Of(p.Target).Counts {
 		meta.Set("total_parameters", p.parameters())
 	}
 	for _, t := range p.Tensors {

@@ -17,6 +17,7 @@ import (
 
 	"wreg/accel"
 	"wreg/export/compute"
+	"wreg/export/consumer"
 	"wreg/export/mlxconfig"
 	"wreg/ingest"
 	"wreg/ingest/claim"
@@ -68,7 +69,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	}
 	c := arch.NewConfig(doc)
 	if o.Arch == nil {
-		if o.Arch, err = arch.FindFor(o.layout(), c, src); err != nil {
+		if o.Arch, err = arch.FindFor(ctx, o.layout(), c, src); err != nil {
 			return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 		}
 	}
@@ -418,7 +419,7 @@ func (p *Plan) layout() error {
 		if shards > 1 {
 			name = fmt.Sprintf("model-%05d-of-%05d.safetensors", shard+1, shards)
 		}
-		header, offsets, err := safetensors.AppendHeader(nil, infos, map[string]string{"format": consumers[p.Target].header})
+		header, offsets, err := safetensors.AppendHeader(nil, infos, map[string]string{"format": consumer.Of(p.Target).Header})
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}

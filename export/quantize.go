@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"wreg/accel"
 	"wreg/export/compute"
+	"wreg/export/consumer"
 	"wreg/export/mlxconfig"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
@@ -47,7 +47,7 @@ var quantParts = []string{"weight", "scales", "biases"}
 // quantizer decides about each weight.
 type quantizer struct {
 	asked     Quantize
-	consumer  consumer
+	consumer  consumer.Consumer
 	spec      accel.QuantSpec // of modules without a rule of their own
 	overrides []*tensor.Pattern
 	reached   []bool         // overrides that decided about a module
@@ -60,7 +60,7 @@ type quantizer struct {
 
 // newQuantizer checks what was asked. was is the config's own quantization.
 func newQuantizer(target string, asked Quantize, was *pyjson.Object, targets []arch.Target) (*quantizer, error) {
-	q := &quantizer{asked: asked, consumer: consumers[target]}
+	q := &quantizer{asked: asked, consumer: consumer.Of(target)}
 	var err error
 	if q.spec, err = (accel.QuantSpec{Mode: asked.Mode, Bits: asked.Bits, Group: asked.Group}).Resolve(); err != nil {
 		return nil, err
@@ -150,10 +150,10 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 	case last%int64(q.spec.Group) != 0:
 		why = fmt.Sprintf("its last axis, %d, is not a multiple of %d", last, q.spec.Group)
 	}
-	if q.asked.Recipe != "" && q.consumer.group > 0 && t.Shape[1]%int64(q.consumer.group) != 0 { // of a stack, those are the rows
-		why = fmt.Sprintf("its second axis, %d, is not a multiple of %d, and recipe %s asks for that", t.Shape[1], q.consumer.group, q.asked.Recipe)
+	if q.asked.Recipe != "" && q.consumer.Group > 0 && t.Shape[1]%int64(q.consumer.Group) != 0 { // of a stack, those are the rows
+		why = fmt.Sprintf("its second axis, %d, is not a multiple of %d, and recipe %s asks for that", t.Shape[1], q.consumer.Group, q.asked.Recipe)
 	}
-	for _, part := range q.consumer.floats {
+	for _, part := range q.consumer.Floats {
 		if why == "" && strings.Contains(module, part) {
 			why = fmt.Sprintf("the consumer quantizes no module with %s in its name", part)
 		}
@@ -169,7 +169,7 @@ func (q *quantizer) decide(t arch.Target, dtype tensor.DType) (spec accel.QuantS
 	if spec, err = spec.Resolve(); err != nil {
 		return spec, why, false, err
 	}
-	if last%int64(spec.Group) != 0 && q.consumer.lenient {
+	if last%int64(spec.Group) != 0 && q.consumer.Lenient {
 		why = fmt.Sprintf("its last axis, %d, is not a multiple of %d", last, spec.Group)
 		q.skip(module, why)
 		return spec, why, false, nil
@@ -235,23 +235,23 @@ func (q *quantizer) rule(module string, own arch.QuantRule) (spec accel.QuantSpe
 		if err != nil {
 			return spec, nil, "", false, err
 		}
-		spec = accel.QuantSpec{Mode: accel.Affine, Bits: bits, Group: cmp.Or(q.consumer.group, q.asked.Group)}
-		return spec, mlxconfig.Spec(spec, q.consumer.modes), "recipe " + q.asked.Recipe, true, nil
+		spec = accel.QuantSpec{Mode: accel.Affine, Bits: bits, Group: cmp.Or(q.consumer.Group, q.asked.Group)}
+		return spec, mlxconfig.Spec(spec, q.consumer.Modes), "recipe " + q.asked.Recipe, true, nil
 	}
 	switch {
 	case own.Never:
 		return spec, nil, "the consumer keeps this module as it is", false, nil
 	case own.Bits > 0:
-		spec = accel.QuantSpec{Bits: own.Bits, Group: own.GroupSize}
-		return spec, mlxconfig.Spec(spec, false), "the consumer's rule", true, nil
+		spec = accel.QuantSpec{Mode: own.Mode, Bits: own.Bits, Group: own.GroupSize}
+		return spec, mlxconfig.Spec(spec, own.Mode != ""), "the consumer's rule", true, nil
 	}
 	return q.spec, nil, "default", true, nil
 }
 
 // recipe finds where in a path the layer stands, and how many there are.
 func (q *quantizer) recipe(targets []arch.Target) error {
-	if _, ok := q.consumer.recipes[q.asked.Recipe]; !ok {
-		return fmt.Errorf("recipe %q: want one of %s", q.asked.Recipe, strings.Join(slices.Sorted(maps.Keys(q.consumer.recipes)), ", "))
+	if _, ok := q.consumer.Recipes[q.asked.Recipe]; !ok {
+		return fmt.Errorf("recipe %q: want one of %s", q.asked.Recipe, strings.Join(q.consumer.RecipeNames(), ", "))
 	}
 	if q.spec.Mode != accel.Affine {
 		return fmt.Errorf("recipe %s: recipes are affine, not %s", q.asked.Recipe, q.spec.Mode)
@@ -297,8 +297,8 @@ func (q *quantizer) recipeBits(module string) (int, error) {
 	}
 	has := func(part string) bool { return strings.Contains(module, part) }
 	more := layer < n/8 || layer >= 7*n/8 || ((layer-n/8)%3+3)%3 == 2
-	bits := q.consumer.recipes[q.asked.Recipe]
-	if more && (has("v_proj") || has("v_a_proj") || has("v_b_proj") || has("down_proj")) || slices.ContainsFunc(q.consumer.high, has) {
+	bits := q.consumer.Recipes[q.asked.Recipe]
+	if more && (has("v_proj") || has("v_a_proj") || has("v_b_proj") || has("down_proj")) || slices.ContainsFunc(q.consumer.High, has) {
 		return bits[1], nil
 	}
 	return bits[0], nil

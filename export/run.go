@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 
+	"wreg/export/consumer"
 	"wreg/export/receipt"
 	"wreg/export/staging"
 	"wreg/ingest/files"
@@ -153,7 +154,7 @@ func (p *Plan) beside(ctx context.Context, b *staging.Folder) ([]receipt.File, e
 		name string
 		data []byte
 	}
-	written := []file{{staging.Config, p.config}, {staging.Index, index}, {staging.Readme, []byte(consumers[p.Target].readme)}}
+	written := []file{{staging.Config, p.config}, {staging.Index, index}, {staging.Readme, []byte(consumer.Of(p.Target).Readme)}}
 	if p.Target == arch.HF { // transformers wants an index only for several shards
 		written = written[:1]
 		if len(p.Shards) > 1 {

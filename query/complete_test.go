@@ -84,7 +84,7 @@ func TestCompleteDescribes(t *testing.T) {
 		"find * where lowe":           "text in lower case",
 		"find * where layer < 3 an":   "both",
 		"gaps against lay":            "what most layers have",
-		"missing as ml":               "what mlx_lm loads, experts stacked",
+		"missing as mlx-":             "what mlx_vlm loads: the same, and what sees and hears",
 		"find * order by bytes de":    "greatest first",
 		"find mlp.experts.{expert}.u": "15 tensors",
 		"find * in moe@":              "",

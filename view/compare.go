@@ -126,7 +126,7 @@ func Compare(ctx context.Context, s *registry.Snapshot, a, b *registry.Revision,
 	if c.b, err = sideOf(ctx, s, b); err != nil {
 		return nil, err
 	}
-	if known := archOf(b, c.b.recorded, ar); known != nil {
+	if known := archOf(ctx, b, "", c.b.recorded, ar); known != nil {
 		c.Arch = known.Name
 	}
 	list, err := pairs(ctx, c.a, c.b, found.Mapped, ar)
@@ -194,7 +194,7 @@ func (c *Comparison) dropped(x, other *side) {
 		if len(paths) > 1 {
 			more = " …"
 		}
-		c.Notes = append(c.Notes, fmt.Sprintf("%s of %s left out by layout mlx on purpose, not compared: %s%s", tensor.Count(len(paths), "tensor"), x.revision.Ref(), paths[0], more))
+		c.Notes = append(c.Notes, fmt.Sprintf("%s of %s left out by layout %s on purpose, not compared: %s%s", tensor.Count(len(paths), "tensor"), x.revision.Ref(), x.res.Arch.Layout, paths[0], more))
 	}
 }
 

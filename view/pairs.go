@@ -54,8 +54,8 @@ func (x *side) again() *side {
 
 // resolve matches a side with its architecture, if it has one; without, tensors are
 // paired by name.
-func (x *side) resolve(ctx context.Context, a *arch.Arch) error {
-	if a = archOf(x.revision, x.recorded, a); a != nil {
+func (x *side) resolve(ctx context.Context, layout string, a *arch.Arch) error {
+	if a = archOf(ctx, x.revision, layout, x.recorded, a); a != nil {
 		if c, err := arch.ParseConfig(x.revision.Config); err == nil {
 			x.res, _ = a.Resolve(ctx, c, x.recorded)
 		}
@@ -64,12 +64,12 @@ func (x *side) resolve(ctx context.Context, a *arch.Arch) error {
 }
 
 // archOf is a revision's architecture, or a where that is one; nil for none.
-func archOf(v *registry.Revision, src arch.Source, a *arch.Arch) *arch.Arch {
+func archOf(ctx context.Context, v *registry.Revision, layout string, src arch.Source, a *arch.Arch) *arch.Arch {
 	if v.Adapter != nil || len(v.Config) == 0 {
 		return nil
 	}
 	if c, err := arch.ParseConfig(v.Config); a == nil && err == nil {
-		a, _ = arch.FindFor("", c, src)
+		a, _ = arch.FindFor(ctx, layout, c, src)
 	}
 	return a
 }
@@ -243,7 +243,11 @@ type pair struct {
 func pairs(ctx context.Context, a, b *side, mapped bool, ar *arch.Arch) ([]pair, error) {
 	codes := func(t tensor.Info) bool { return t.Coded() }
 	if mapped || slices.ContainsFunc(a.recorded, codes) || slices.ContainsFunc(b.recorded, codes) {
-		if err := errors.Join(a.resolve(ctx, ar), b.resolve(ctx, ar)); err != nil {
+		layout := ""
+		if a.revision.Layout == arch.MLXVLM || b.revision.Layout == arch.MLXVLM { // both are seen in it
+			layout = arch.MLXVLM
+		}
+		if err := errors.Join(a.resolve(ctx, layout, ar), b.resolve(ctx, layout, ar)); err != nil {
 			return nil, err
 		}
 	}

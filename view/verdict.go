@@ -70,7 +70,7 @@ func Judge(v *registry.Revision, res *arch.Resolution, large Large) Verdict {
 			out.Note = g.Reason + "; " + g.Remedy
 		}
 		out.Next = []string{"wreg coverage " + v.Ref(), fmt.Sprintf("wreg query 'gaps in %s'", v.Ref())}
-	} else if res.Layout != arch.MLX {
+	} else if res.Layout != res.Arch.Layout {
 		out.Next = []string{fmt.Sprintf("wreg export %s --out %s", v.Ref(), tensor.ShellWord(v.Model+"-mlx"))}
 	}
 	return out

@@ -124,7 +124,7 @@ func (a *app) archOf(ctx context.Context, name, configFile string) (ar *arch.Arc
 		err = a.read(func(_ *registry.Registry, s *registry.Snapshot) error {
 			all, err := tensorsOf(ctx, s, v)
 			if err == nil {
-				ar, err = arch.FindFor("", cfg, all) // llama.cpp's names are another architecture's
+				ar, err = arch.FindFor(ctx, "", cfg, all) // llama.cpp's names are another architecture's
 			}
 			return err
 		})

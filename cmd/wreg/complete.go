@@ -18,8 +18,8 @@ import (
 
 // flagValues are the words that flags take, and what each means.
 var flagValues = map[string][]query.Word{
-	"target": {{Name: arch.MLX, About: "what mlx_lm loads, experts stacked"}, {Name: arch.HF, About: "the hub's names, experts one by one"}},
-	"layout": {{Name: arch.HF, About: "the hub's names, experts one by one"}, {Name: arch.MLX, About: "what mlx_lm loads, experts stacked"}},
+	"target": {{Name: arch.MLX, About: "what mlx_lm loads, experts stacked"}, {Name: arch.MLXVLM, About: "what mlx_vlm loads: the same, and what sees and hears"}, {Name: arch.HF, About: "the hub's names, experts one by one"}},
+	"layout": {{Name: arch.HF, About: "the hub's names, experts one by one"}, {Name: arch.MLX, About: "what mlx_lm loads, experts stacked"}, {Name: arch.MLXVLM, About: "what mlx_vlm loads: the same, and what sees and hears"}},
 	"dtype":  {{Name: "float16", About: "at most 65504"}, {Name: "bfloat16", About: "the range of float32, 8 bits of precision"}, {Name: "float32", About: "4 bytes each"}},
 	"prove":  {{Name: "xxh3", About: "fast"}, {Name: "sha256", About: "slower, also against intent"}},
 	"device": {{Name: "auto", About: "the fastest"}, {Name: "cpu", About: "this processor"}, {Name: "metal", About: "a Mac's GPU"}},

@@ -67,7 +67,7 @@ ingest of it would be: the next revision of a model of that name.`,
 	}
 	annotate(c, readsElsewhere, "yes")
 	f := c.Flags()
-	f.StringVar(&o.Target, "target", arch.MLX, "layout to write: mlx or hf")
+	f.StringVar(&o.Target, "target", arch.MLX, "layout to write: mlx, mlx-vlm or hf")
 	f.StringVar(&o.Out, "out", "", "`DIR` to make; must not exist")
 	f.StringVar(&o.Out, "mlx-path", "", "the same, as mlx_lm.convert calls it")
 	f.StringVar(&o.hfPath, "hf-path", "", "the model, as mlx_lm.convert calls it")

@@ -342,7 +342,7 @@ func matched(ctx context.Context, c *ingest.Checkpoint, tensors []tensor.Info) (
 	if err != nil {
 		return nil, err.Error(), nil, nil // said by package ingest
 	}
-	ar, err := arch.FindFor("", cfg, tensor.List(tensors))
+	ar, err := arch.FindFor(ctx, "", cfg, tensor.List(tensors))
 	if err != nil {
 		return nil, err.Error(), nil, nil
 	}

@@ -66,7 +66,7 @@ func resolved(t *testing.T, text []byte, list tensor.List) (*arch.Resolution, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := arch.FindFor("", config, list)
+	a, err := arch.FindFor(t.Context(), "", config, list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +326,7 @@ func ggufs(t *testing.T, c *synth.Case, turn int) (all []damage) {
 		t.Fatal(err)
 	}
 	mark := tensor.List{{Path: "token_embd.weight"}}
-	a, err := arch.FindFor("", config, mark)
+	a, err := arch.FindFor(t.Context(), "", config, mark)
 	if err != nil {
 		return nil // no names of llama.cpp's are known
 	}

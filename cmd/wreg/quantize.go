@@ -10,6 +10,7 @@ import (
 
 	"wreg/accel"
 	"wreg/export"
+	"wreg/export/consumer"
 	"wreg/registry/arch"
 )
 
@@ -31,11 +32,11 @@ func (q *quantizeOptions) flags(c *cobra.Command) {
 	f.IntVar(&q.bits, "q-bits", 0, "bits of a weight (default the mode's: affine 4)")
 	f.IntVar(&q.group, "q-group-size", 0, "weights that share a scale (default the mode's: affine 64)")
 	f.StringVar(&q.mode, "q-mode", "", "affine (default), mxfp4, nvfp4 or mxfp8")
-	f.StringVar(&q.recipe, "quant-predicate", "", "mixed bits: "+strings.Join(export.Recipes(arch.MLX), ", "))
+	f.StringVar(&q.recipe, "quant-predicate", "", "mixed bits: "+strings.Join(recipes(), ", "))
 	f.StringArrayVar(&q.overrides, "q-override", nil, "`PATTERN=SPEC` for the modules that match: keep, or BITS, BITS/GROUP, MODE; the last one counts")
 	f.BoolVarP(&q.dequantize, "dequantize", "d", false, "turn quantized weights into floats")
 	must(c.RegisterFlagCompletionFunc("q-mode", cobra.FixedCompletions(modes, cobra.ShellCompDirectiveNoFileComp)))
-	must(c.RegisterFlagCompletionFunc("quant-predicate", cobra.FixedCompletions(export.Recipes(arch.MLX), cobra.ShellCompDirectiveNoFileComp)))
+	must(c.RegisterFlagCompletionFunc("quant-predicate", cobra.FixedCompletions(recipes(), cobra.ShellCompDirectiveNoFileComp)))
 	exclude(c, "quantize", "dequantize")
 }
 
@@ -88,4 +89,13 @@ func parseOverride(text string) (export.Override, error) {
 		}
 	}
 	return ov, nil
+}
+
+// recipes are the mixed recipes of every target.
+func recipes() (names []string) {
+	for _, target := range arch.Made {
+		names = append(names, consumer.Of(target).RecipeNames()...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

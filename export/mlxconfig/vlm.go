@@ -1,10 +1,11 @@
 package mlxconfig
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 
-	"wreg/ingest/folder"
+	"wreg/ingest/files"
 	"wreg/registry/pyjson"
 )
 
@@ -17,9 +18,9 @@ var generated = []string{"eos_token_id", "temperature", "top_p", "top_k", "do_sa
 
 // ConvertedVLM is config.json as mlx_vlm.convert writes it: generation_config.json merged
 // in, two keys removed, sorted; vision_config stays, and is there where weights were quantized.
-func ConvertedVLM(doc *pyjson.Object, root *folder.Folder) ([]byte, error) {
+func ConvertedVLM(ctx context.Context, doc *pyjson.Object, d files.Files) ([]byte, error) {
 	out := doc.Clone()
-	gen, err := Read(root, generationFile)
+	gen, err := Read(ctx, d, generationFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

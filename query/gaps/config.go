@@ -139,8 +139,16 @@ func (q *Question) architecture(c *modelView) (*arch.Arch, *arch.Config, error) 
 		return nil, nil, fmt.Errorf("%s: %w", ref, err)
 	}
 	a := k.arch
-	if q.Arch == nil && arch.LlamaCpp(c) {
-		a, findErr = arch.FindFor("", k.config, c)
+	switch {
+	case q.Arch != nil:
+	case arch.LlamaCpp(c):
+		a, findErr = arch.FindFor(c.ctx, "", k.config, c)
+	case c.layout != "":
+		a, findErr = arch.FindIn(c.layout, k.config)
+	case slices.Contains(arch.Made, q.Layout):
+		a, findErr = arch.FindIn(q.Layout, k.config)
+	case slices.Contains(arch.Made, c.revision.Layout) && (a == nil || c.revision.Layout != a.Layout):
+		a, findErr = arch.FindIn(c.revision.Layout, k.config)
 	}
 	switch {
 	case q.Arch != nil:
@@ -164,7 +172,7 @@ func Templates(ctx context.Context, v *registry.Revision, a *arch.Arch) (templat
 	if a = cmp.Or(a, k.arch); a == nil {
 		return nil
 	}
-	for _, layout := range []string{arch.HF, arch.MLX} {
+	for _, layout := range []string{arch.HF, a.Layout} {
 		names, err := expectedNames(ctx, a, k.config, layout)
 		if err != nil {
 			return nil

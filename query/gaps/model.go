@@ -22,12 +22,13 @@ import (
 // experts, hash by hash.
 func (q *Question) expectModel(c, reference *modelView) (*expectation, error) {
 	e := &expectation{against: reference.revision.Ref()}
+	q.alike(c, reference)
 	ours, ourErr := q.resolve(c)
 	theirs, theirErr := q.resolve(reference)
 	if err := errors.Join(c.err, reference.err); err != nil {
 		return nil, err
 	}
-	known := ourErr == nil && theirErr == nil && ours.Arch.Name == theirs.Arch.Name
+	known := ourErr == nil && theirErr == nil && ours.Arch.Name == theirs.Arch.Name && ours.Arch.Layout == theirs.Arch.Layout
 	switch {
 	case known && (exported(c, reference) || exported(reference, c) || otherwiseNamed(ours, theirs)):
 		if err := q.expectMapped(e, c, reference, ours, theirs); err != nil {
@@ -113,6 +114,13 @@ func byMethod(r *arch.Resolution) map[string]*arch.Gap {
 	return list
 }
 
+// alike has two models of which one was exported to layout mlx-vlm both seen in it.
+func (q *Question) alike(c, reference *modelView) {
+	if mine, other := c.revision.Layout == arch.MLXVLM, reference.revision.Layout == arch.MLXVLM; mine != other {
+		c.layout, reference.layout = arch.MLXVLM, arch.MLXVLM
+	}
+}
+
 // exported reports that c was made from reference by an export.
 func exported(c, reference *modelView) bool {
 	return c.revision.Source != "" && c.revision.Source == reference.revision.Ref()
@@ -141,7 +149,7 @@ func sources(n *op.Node) (paths []string) {
 
 // expectMapped compares what the two would have in layout mlx.
 func (q *Question) expectMapped(e *expectation, c, reference *modelView, ours, theirs *arch.Resolution) error {
-	e.layout, e.mapped = arch.MLX, true
+	e.layout, e.mapped = ours.Arch.Layout, true
 	e.wants = made(theirs, reference)
 	present := carried(ours, c)
 	alignPacked(e, present, ours, theirs)
@@ -151,7 +159,7 @@ func (q *Question) expectMapped(e *expectation, c, reference *modelView, ours, t
 			e.wants = append(e.wants, wantAs(t))
 		}
 	}
-	e.notes = append(e.notes, fmt.Sprintf("compared in layout mlx (%s: %s, %s: %s)", c.revision.Ref(), ours.Layout, reference.revision.Ref(), theirs.Layout))
+	e.notes = append(e.notes, fmt.Sprintf("compared in layout %s (%s: %s, %s: %s)", e.layout, c.revision.Ref(), ours.Layout, reference.revision.Ref(), theirs.Layout))
 	for _, g := range theirs.Gaps {
 		if g.Status != arch.Extra {
 			e.notes = append(e.notes, fmt.Sprintf("%s itself lacks %s: %s", reference.revision.Ref(), g.Path, g.Reason))
@@ -200,7 +208,7 @@ func (q *Question) reasons(e *expectation, c *modelView) error {
 	if err != nil {
 		return err
 	}
-	gaps, err := a.Against(c.ctx, config, arch.MLX, c)
+	gaps, err := a.Against(c.ctx, config, a.Layout, c)
 	if err != nil {
 		return err
 	}

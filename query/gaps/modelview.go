@@ -19,6 +19,7 @@ type modelView struct {
 	revision *registry.Revision
 	blocks   map[string]*rows // by template; nil: not yet opened
 	err      error            // the first fault met while reading
+	layout   string           // the architecture is the one that makes it; "": that of the question, or of the revision
 
 	template []byte // of the path looked up last
 	index    []int64

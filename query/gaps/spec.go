@@ -3,6 +3,7 @@ package gaps
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,6 +21,13 @@ func (q *Question) expectSpec(c *modelView) (*expectation, error) {
 		return nil, err
 	}
 	e, err := q.spec(a, config, c)
+	if _, ok := errors.AsType[*nothingNamed](err); ok && q.Arch == nil && q.Layout == "" && a.Layout == arch.MLX { // a tower, perhaps
+		if whole, findErr := arch.FindIn(arch.MLXVLM, config); findErr == nil {
+			if found, err := q.spec(whole, config, c); err == nil {
+				return found, nil
+			}
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.revision.Ref(), err)
 	}
@@ -39,7 +47,7 @@ func (q *Question) spec(a *arch.Arch, config *arch.Config, c *modelView) (*expec
 		}
 		own = r.Layout
 	}
-	layouts, other := own, map[string]string{arch.HF: arch.MLX, arch.MLX: arch.HF}[own]
+	layouts, other := own, map[string]string{arch.HF: a.Layout, a.Layout: arch.HF}[own]
 	switch {
 	case q.Layout != "" && q.Layout != own:
 		return q.onPaper(a, config, c, q.Layout)
@@ -83,8 +91,15 @@ func (q *Question) spec(a *arch.Arch, config *arch.Config, c *modelView) (*expec
 	return e, err
 }
 
+// nothingNamed says that an architecture has no tensor that was asked about.
+type nothingNamed struct{ arch, layouts, patterns string }
+
+func (e *nothingNamed) Error() string {
+	return fmt.Sprintf("nothing of %s in layout %s matches %s: there is nothing to compare with", e.arch, e.layouts, e.patterns)
+}
+
 func (q *Question) nothingNamed(a *arch.Arch, layouts string) error {
-	return fmt.Errorf("nothing of %s in layout %s matches %s: there is nothing to compare with", a.Name, layouts, q.patternText())
+	return &nothingNamed{a.Name, layouts, q.patternText()}
 }
 
 // resolved lists what keeps a checkpoint from being whole: what resolving it says,
@@ -201,7 +216,7 @@ func (q *Question) names(ctx context.Context, a *arch.Arch, config *arch.Config,
 	if q.matchesAll() {
 		return true, nil
 	}
-	for _, l := range []string{arch.HF, arch.MLX} {
+	for _, l := range []string{arch.HF, a.Layout} {
 		if l != layout && layout != mixed {
 			continue
 		}

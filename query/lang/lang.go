@@ -144,9 +144,8 @@ func (q *Query) resolve(c clause) (err error) {
 		q.Against = c.Against.text()
 	}
 	if c.As != nil {
-		layouts := []string{arch.HF, arch.MLX}
-		if q.Layout = c.As.text(); !slices.Contains(layouts, q.Layout) {
-			return expr.ErrorAt(q.Text, c.As.Pos, "unknown layout %q%s", q.Layout, didYouMean(q.Layout, layouts))
+		if q.Layout = c.As.text(); !slices.Contains(arch.Layouts, q.Layout) {
+			return expr.ErrorAt(q.Text, c.As.Pos, "unknown layout %q%s", q.Layout, didYouMean(q.Layout, arch.Layouts))
 		}
 		if q.Against != "" && q.Against != AgainstSpec {
 			return expr.ErrorAt(q.Text, c.As.Pos, "as selects a layout of the architecture; it cannot be combined with against %s", q.Against)

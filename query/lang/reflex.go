@@ -96,7 +96,7 @@ func instead(text string, err error) error {
 	}
 	e := *syntax
 	e.Expected = ""
-	if m := renamed.FindStringSubmatchIndex(e.Text); m != nil && e.Line == 1 && !slices.Contains([]string{arch.HF, arch.MLX}, e.Text[m[4]:m[5]]) {
+	if m := renamed.FindStringSubmatchIndex(e.Text); m != nil && e.Line == 1 && !slices.Contains(arch.Layouts, e.Text[m[4]:m[5]]) {
 		e.Column = len([]rune(e.Text[:m[2]])) + 1
 		e.Message = "columns keep their names: leave out as " + e.Text[m[4]:m[5]]
 		return &e

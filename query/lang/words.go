@@ -116,6 +116,7 @@ var (
 	LayoutWords = []Word{
 		{Name: arch.HF, About: "the hub's names, experts one by one"},
 		{Name: arch.MLX, About: "what mlx_lm loads, experts stacked"},
+		{Name: arch.MLXVLM, About: "what mlx_vlm loads: the same, and what sees and hears"},
 	}
 )
 

@@ -22,6 +22,7 @@
 package arch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -81,21 +82,30 @@ func Find(c *Config) (*Arch, error) {
 // FindIn is Find for one of the layouts that are made.
 func FindIn(layout string, c *Config) (*Arch, error) { return wrapped(declare.Find(layout, c)) }
 
-// FindFor is FindIn, or Find where any layout will do (""), for the names that the
-// checkpoint's tensors have: llama.cpp's have architectures of their own.
-func FindFor(layout string, c *Config, src Source) (*Arch, error) {
+// FindFor is FindIn for the names that a checkpoint's tensors have: llama.cpp's have
+// architectures of their own. Without a layout ("") it is the first that serves the config,
+// unless the checkpoint has names that only another one makes.
+func FindFor(ctx context.Context, layout string, c *Config, src Source) (*Arch, error) {
 	switch {
-	case layout == "" && !LlamaCpp(src):
-		return Find(c)
-	case !LlamaCpp(src) || layout == MLXVLM:
+	case LlamaCpp(src) && layout != MLXVLM:
+		a, known, err := lang.ByLlamaCpp(c.ModelType())
+		if a == nil && err == nil {
+			err = fmt.Errorf("the tensors have llama.cpp's names; those of model_type %q are not known (known are %s): give --arch FILE, or take the checkpoint the GGUF was made from",
+				c.ModelType(), strings.Join(known, ", "))
+		}
+		return wrapped(a, err)
+	case layout != "":
 		return FindIn(layout, c)
 	}
-	a, known, err := lang.ByLlamaCpp(c.ModelType())
-	if a == nil && err == nil {
-		err = fmt.Errorf("the tensors have llama.cpp's names; those of model_type %q are not known (known are %s): give --arch FILE, or take the checkpoint the GGUF was made from",
-			c.ModelType(), strings.Join(known, ", "))
+	a, err := Find(c)
+	if err != nil || a.Layout != MLX {
+		return a, err
 	}
-	return wrapped(a, err)
+	whole, err := FindIn(MLXVLM, c)
+	if err != nil || !namedAs(ctx, whole, a, c, src) {
+		return a, ctx.Err()
+	}
+	return whole, nil
 }
 
 // LlamaCpp reports that a checkpoint's tensors have llama.cpp's names, by the one that
@@ -103,6 +113,64 @@ func FindFor(layout string, c *Config, src Source) (*Arch, error) {
 func LlamaCpp(src Source) bool {
 	_, ok := src.Lookup("token_embd.weight")
 	return ok
+}
+
+// namedAs reports that a checkpoint has names that begin as those that a makes, and neither
+// those of the hf layout nor those that b makes.
+func namedAs(ctx context.Context, a, b *Arch, c *Config, src Source) bool {
+	of, err := a.match(ctx, c, nil, false)
+	if err != nil {
+		return false
+	}
+	other, err := b.match(ctx, c, nil, false)
+	if err != nil {
+		return false
+	}
+	own, hf := of.roots()
+	others, otherHF := other.roots()
+	for root := range own {
+		if hf[root] || others[root] || otherHF[root] {
+			delete(own, root)
+		}
+	}
+	found := false
+	if len(own) > 0 {
+		src.All(func(t tensor.Info) bool {
+			found = own[rootOf(t.Path)]
+			return !found && ctx.Err() == nil
+		})
+	}
+	return found
+}
+
+// roots are the first segments of the names of what is made, and of the hf layout.
+func (r *match) roots() (made, hf map[string]bool) {
+	made, hf = map[string]bool{}, map[string]bool{}
+	for _, it := range r.Outputs {
+		if r.Round() != nil {
+			break
+		}
+		made[rootOf(it.Path)] = true
+		r.hfRoots(it.From[it.FirstWritten()], hf)
+	}
+	return made, hf
+}
+
+func (r *match) hfRoots(m *declare.TensorExpr, hf map[string]bool) {
+	switch m.Op {
+	case declare.Each: // all begin alike
+		hf[rootOf(r.hfName(m.Prefix))] = true
+	case op.Load:
+		hf[rootOf(r.hfName(m.Path))] = true
+	}
+	for _, in := range m.In {
+		r.hfRoots(in, hf)
+	}
+}
+
+func rootOf(path string) string {
+	root, _, _ := strings.Cut(path, ".")
+	return root
 }
 
 // ByName gives an embedded architecture of layout mlx by its name or alias.
@@ -189,10 +257,11 @@ type Packed struct{ Bits, GroupSize int }
 
 // QuantRule says whether -q quantizes a tensor.
 type QuantRule struct {
-	Eligible  bool // a Linear, Embedding or stacked Linear weight
-	Never     bool // the consumer's predicate says no
-	Bits      int  // 0: the default
-	GroupSize int  // 0: the default
+	Eligible  bool   // a Linear, Embedding or stacked Linear weight
+	Never     bool   // the consumer's predicate says no
+	Bits      int    // 0: the default
+	GroupSize int    // 0: the default
+	Mode      string // as config.json says it; "": affine, which it does not say
 }
 
 // Drop is a source tensor left out on purpose.

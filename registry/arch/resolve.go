@@ -198,7 +198,7 @@ func (r *match) quantRule(it *declare.Output) QuantRule {
 		case n.No:
 			q = QuantRule{Eligible: true, Never: true}
 		default:
-			q = QuantRule{Eligible: true, Bits: n.Bits, GroupSize: n.Group}
+			q = QuantRule{Eligible: true, Bits: n.Bits, GroupSize: n.Group, Mode: n.Mode}
 		}
 		return n.Never
 	})

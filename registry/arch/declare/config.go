@@ -3,6 +3,7 @@ package declare
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -150,18 +151,45 @@ func (o object) get(key string) (expr.Value, bool) {
 // renames included. Unknown: a *lang.UnknownError naming the nearest.
 func Find(layout string, c *Config) (*lang.Arch, error) {
 	name := c.ModelType()
-	if name == "bailing_hybrid" && layout == lang.MLX { // the one rename that also asks for the class
-		if v, ok := c.root.get("architectures"); ok {
-			items, many := v.Items()
-			if !many {
-				items = []expr.Value{v}
-			}
-			for _, item := range items {
-				if class, _ := item.Text(); class == "BailingMoeV3ForCausalLM" {
-					name = "bailing_moe_v3"
-				}
-			}
+	for _, r := range renames[layout] {
+		if (r.of == "" || r.of == name) && c.hasClass(r.class) {
+			return lang.ByNameIn(layout, r.to)
 		}
 	}
 	return lang.ByNameIn(layout, name)
+}
+
+// rename is another model_type for configs that name a class in architectures.
+type rename struct {
+	of    string // the model_type of the config; "": any
+	class string
+	to    string
+}
+
+// renames are those of mlx_lm 0.32.2 (utils.py) and mlx_vlm 0.7.10 (utils.py, get_model_type)
+// that ask for more than the model_type: what asks for no more is an alias of the .arch file.
+var renames = map[string][]rename{
+	lang.MLX: {{"bailing_hybrid", "BailingMoeV3ForCausalLM", "bailing_moe_v3"}},
+	lang.MLXVLM: {
+		{"", "Lfm2BidirectionalForMaskedLM", "lfm2_encoder"},
+		{"", "BoundaryExtractor", "gliner2_5"},
+		{"", "DFlash2DraftModel", "dflash2"},
+		{"", "Gemma4DSparkModel", "gemma4_dspark"},
+	},
+}
+
+// hasClass reports that architectures names a class.
+func (c *Config) hasClass(class string) bool {
+	v, ok := c.root.get("architectures")
+	if !ok {
+		return false
+	}
+	items, many := v.Items()
+	if !many {
+		items = []expr.Value{v}
+	}
+	return slices.ContainsFunc(items, func(item expr.Value) bool {
+		name, _ := item.Text()
+		return name == class
+	})
 }

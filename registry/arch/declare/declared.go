@@ -102,6 +102,7 @@ type NameRule struct {
 	Never   bool // quant: the module cannot be quantized
 	Bits    int
 	Group   int
+	Mode    string // quant: what config.json says of the module; "": it is affine, and not said
 }
 
 // Read is a read statement: how the tensors that a pattern names may be stored, and

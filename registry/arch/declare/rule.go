@@ -24,7 +24,7 @@ func (r *Declared) rule(s *scope, st *lang.Statement) error {
 		if err != nil {
 			return err
 		}
-		n := NameRule{Rule: r.ruleAt(st), No: d.Word == "quant" && d.No == "no", Never: d.No == "never", Bits: d.Bits, Group: d.Group}
+		n := NameRule{Rule: r.ruleAt(st), No: d.Word == "quant" && d.No == "no", Never: d.No == "never", Bits: d.Bits, Group: d.Group, Mode: d.Mode}
 		switch d.Word {
 		case "drop":
 			if n.Because, err = lang.Unquoted(d.Because); err != nil {

@@ -153,7 +153,8 @@ type Rule struct {
 	Because  string   `parser:"(  'because' @String"`
 	No       string   `parser:" | @('no' | 'never')"`
 	Bits     int      `parser:" | @Number"`
-	Group    int      `parser:"   ('/' @Number)? )?"`
+	Group    int      `parser:"   ('/' @Number)?"`
+	Mode     string   `parser:"   ('as' @Ident)? )?"`
 }
 
 type Read struct {
@@ -182,8 +183,8 @@ type Param struct {
 // stands; the second kind only where a statement can start, as they are good
 // names for a parameter too. The patterns of bareLists go on after a comma.
 var (
-	bareAnywhere = map[string]bool{"tensor": true, "at": true, "under": true}
-	bareAtStart  = map[string]bool{"arch": true, "source": true, "rename": true, "drop": true, "keep": true, "quant": true, "read": true}
+	bareAnywhere = map[string]bool{"tensor": true, "at": true}
+	bareAtStart  = map[string]bool{"arch": true, "under": true, "source": true, "rename": true, "drop": true, "keep": true, "quant": true, "read": true}
 	bareLists    = map[string]bool{"arch": true, "drop": true, "keep": true, "quant": true}
 )
 
