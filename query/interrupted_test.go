@@ -34,7 +34,10 @@ func TestInterrupted(t *testing.T) {
 		{"find ** in * select layer, sum(bytes) group by layer", 2 * templates},
 		{"find ** in * where bytes > 0 order by path desc", 2 * templates},
 		{"find ** in * select hash, count() group by hash having count() > 1", 2 * templates},
+		{"find ** in * where path ~ /a.*z/", 2 * templates * rows}, // of one block, too
+		{"find ** in * where not path ~ /z/ select path, count() group by path having not min(path) ~ /z/", 3 * templates * rows},
 		{"gaps in a against b", 2 * templates},
+		{"gaps in a against b where path ~ /z/ or true", 2 * templates},
 		{"missing ** in a against b", 2 * templates},
 	} {
 		q, err := Parse(c.query)

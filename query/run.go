@@ -20,7 +20,7 @@ func (q *Query) Run(ctx context.Context, s *registry.Snapshot, o Options) (*Resu
 		return nil, err
 	}
 	r := &Result{Query: q.Text, Model: refs(models)}
-	out := rows.NewSink(q.Over(len(models)))
+	out := rows.NewSink(ctx, q.Over(len(models)))
 	if q.Verb == lang.Find {
 		err = out.Find(ctx, s, models, q.Patterns)
 	} else {

@@ -57,7 +57,7 @@ func TestColumnsAgree(t *testing.T) {
 				return err
 			}
 			p := &part{}
-			p.open(b, of, m.shape(b.Template()))
+			p.open(t.Context(), b, of, m.shape(b.Template()))
 			p.list()
 			for c := range numColumns {
 				if c.OfGaps() {

@@ -2,6 +2,7 @@ package rows
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 
@@ -13,6 +14,7 @@ import (
 // reads nothing but the layer of a block of 64 layers x 256 experts, there are
 // 64 rows of weight 256.
 type batch struct {
+	ctx    context.Context // of who asks: one row of a long name and a regular expression takes a while
 	n      int
 	weight int64
 	load   func(c Column) *vector
@@ -69,8 +71,8 @@ func (b *batch) sortByKeys(n int) {
 }
 
 // gapBatch gives gaps as rows.
-func gapBatch(gaps []arch.Gap, of *source) *batch {
-	return &batch{n: len(gaps), weight: 1, load: func(c Column) *vector {
+func (s *Sink) gapBatch(gaps []arch.Gap, of *source) *batch {
+	return &batch{ctx: s.ctx, n: len(gaps), weight: 1, load: func(c Column) *vector {
 		values := make([]expr.Value, len(gaps))
 		for i := range gaps {
 			values[i] = columns[c].of(&gaps[i], of)
@@ -112,6 +114,9 @@ func (n *Node) eval(b *batch) (*vector, error) {
 		values := make([]expr.Value, rows)
 		row := make([]expr.Value, len(args))
 		for i := range rows {
+			if err := b.ctx.Err(); err != nil {
+				return nil, err
+			}
 			for k, v := range args {
 				row[k] = v.value(i)
 			}

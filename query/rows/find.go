@@ -32,7 +32,7 @@ func (out *Sink) Find(ctx context.Context, s *registry.Snapshot, models []*regis
 			if out.keeps {
 				p = &part{}
 			}
-			p.open(b, of, m.shape(b.Template()))
+			p.open(ctx, b, of, m.shape(b.Template()))
 			p.match(patterns)
 			if p.len() > 0 {
 				if out.covered.see(p); fast {
@@ -107,7 +107,7 @@ func Blocks(ctx context.Context, s *registry.Snapshot, v *registry.Revision, pat
 			return nil, err
 		}
 		p := &part{}
-		p.open(block, of, m.shape(block.Template()))
+		p.open(ctx, block, of, m.shape(block.Template()))
 		p.match(patterns)
 		plan := blockPlan{Template: block.Template(), Rows: block.Len(), Matched: p.len()}
 		if plan.Matched > 0 {

@@ -2,6 +2,7 @@ package rows
 
 import (
 	"bytes"
+	"context"
 	"slices"
 
 	"wreg/registry"
@@ -15,6 +16,7 @@ import (
 // one number at a time, the selection stays a product of axes and no row is ever
 // looked at; else it becomes a list.
 type part struct {
+	ctx      context.Context
 	block  *block.Block
 	source *source
 	*shape
@@ -80,8 +82,8 @@ type shape struct {
 var unnumbered = &shape{layer: -1, expert: -1}
 
 // open makes p the whole of a block.
-func (p *part) open(b *block.Block, of *source, s *shape) {
-	*p = part{block: b, source: of, shape: s, spare: p.spare}
+func (p *part) open(ctx context.Context, b *block.Block, of *source, s *shape) {
+	*p = part{ctx: ctx, block: b, source: of, shape: s, spare: p.spare}
 	if grid, ok := b.Grid(); ok {
 		p.grid = grid
 		return
@@ -328,7 +330,7 @@ func (p *part) constant(c Column) bool {
 func (p *part) batch(axes []int, whole bool) *batch {
 	if whole {
 		p.list()
-		return &batch{n: len(p.rows), weight: 1, load: func(c Column) *vector { return p.load(c, p.rows) }}
+		return &batch{ctx: p.ctx, n: len(p.rows), weight: 1, load: func(c Column) *vector { return p.load(c, p.rows) }}
 	}
 	n, weight := 1, int64(p.len())
 	for _, k := range axes {
@@ -338,7 +340,7 @@ func (p *part) batch(axes []int, whole bool) *batch {
 		weight /= int64(n)
 	}
 	b := p.spare
-	b.n, b.weight, b.axes, b.loaded = n, weight, axes, [numColumns]*vector{}
+	b.ctx, b.n, b.weight, b.axes, b.loaded = p.ctx, n, weight, axes, [numColumns]*vector{}
 	return &b.batch
 }
 

@@ -2,6 +2,7 @@ package rows
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"wreg/registry"
@@ -12,6 +13,7 @@ import (
 // Sink takes selected rows and makes the answer: columns, groups, order, limit.
 type Sink struct {
 	*Spec
+	ctx     context.Context // of the run
 	values  []*Node   // of the outputs
 	order   []*Node   // of order by
 	reads   ColumnSet // columns needed for each row
@@ -28,9 +30,9 @@ type Sink struct {
 	waiting  []*repeated
 }
 
-// NewSink makes a sink for one run of a query.
-func NewSink(q *Spec) *Sink {
-	s := &Sink{Spec: q}
+// NewSink makes a sink for one run of a query, which ends with ctx.
+func NewSink(ctx context.Context, q *Spec) *Sink {
+	s := &Sink{Spec: q, ctx: ctx}
 	var decides ColumnSet
 	q.Where.Columns(&decides)
 	for _, o := range q.Order {
@@ -82,14 +84,14 @@ func (s *Sink) Gaps(gaps []arch.Gap, v *registry.Revision) error {
 	of := &source{Revision: v}
 	s.covered.seeGaps(gaps, of)
 	if len(gaps) == 1 && gaps[0].All { // whatever is asked about is among all tensors
-		return s.passGaps(gapBatch(gaps, of))
+		return s.passGaps(s.gapBatch(gaps, of))
 	}
 	gaps, err := s.chosen(gaps, of)
 	if err != nil {
 		return err
 	}
 	s.shown.seeGaps(gaps, of)
-	return s.passGaps(gapBatch(gaps, of))
+	return s.passGaps(s.gapBatch(gaps, of))
 }
 
 // Chosen are the gaps of a model that meet the conditions.
@@ -99,7 +101,7 @@ func (s *Sink) Chosen(gaps []arch.Gap, v *registry.Revision) ([]arch.Gap, error)
 
 func (s *Sink) chosen(gaps []arch.Gap, of *source) ([]arch.Gap, error) {
 	for _, condition := range s.Conditions() {
-		keep, err := gapBatch(gaps, of).selected(condition)
+		keep, err := s.gapBatch(gaps, of).selected(condition)
 		if err != nil {
 			return nil, err
 		}
@@ -220,6 +222,7 @@ func (s *Sink) Finish() (*Answer, error) {
 			return nil, err
 		}
 		b := s.groups.batch()
+		b.ctx = s.ctx
 		if s.Having != nil {
 			keep, err := b.selected(s.Having)
 			if err != nil {
