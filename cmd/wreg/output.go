@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/csv"
 	"encoding/json"
@@ -14,6 +13,7 @@ import (
 
 	"wreg/registry/tensor"
 	viewtext "wreg/view/text"
+	"wreg/view/words"
 )
 
 // formatTable is the one table of the values of --format beside auto.
@@ -318,18 +318,22 @@ func jsonValue(v any) any {
 	return v
 }
 
+// How much JSON may grow when it is laid out: what is short, as it likes.
+const (
+	minIndented   = 1 << 20
+	indentedTimes = 16
+)
+
 // writeJSON writes v and a line break.
 func writeJSON(w io.Writer, v any, indent bool) error {
 	text, err := marshal(v)
 	if err != nil {
 		return err
 	}
-	if indent {
-		var b bytes.Buffer
-		if err := json.Indent(&b, []byte(text), "", "  "); err != nil {
-			return err
+	if indent { // but for what is deeper than anybody reads: a config.json of brackets would grow ten-thousandfold
+		if laid, whole := words.Indented([]byte(text), max(minIndented, indentedTimes*len(text))); whole {
+			text = laid
 		}
-		text = b.String()
 	}
 	_, err = fmt.Fprintln(w, text)
 	return err

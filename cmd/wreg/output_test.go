@@ -224,3 +224,16 @@ func TestNumbersAreShortInTables(t *testing.T) {
 		}
 	}
 }
+
+// JSON is laid out for people, but for what would grow beyond what they read.
+func TestIndentedJSON(t *testing.T) {
+	var b bytes.Buffer
+	if err := writeJSON(&b, map[string]any{"a": []int{1}}, true); err != nil || b.String() != "{\n  \"a\": [\n    1\n  ]\n}\n" {
+		t.Errorf("%q, %v", &b, err)
+	}
+	deep := json.RawMessage(strings.Repeat("[", 9000) + strings.Repeat("]", 9000))
+	b.Reset()
+	if err := writeJSON(&b, deep, true); err != nil || b.Len() > 17*len(deep) || !json.Valid(b.Bytes()) {
+		t.Errorf("%d bytes of %d, %v", b.Len(), len(deep), err)
+	}
+}

@@ -78,7 +78,7 @@ request. docs/ui.md says more.`,
 			}
 			a.say("open this address in a browser; ^C ends wreg ui%s", map[bool]string{true: ", and so does " + ui.IdleText(o.Idle) + " without a request"}[o.Idle > 0])
 			if open {
-				if err := browse(s.URL(model)); err != nil {
+				if err := browse(s.OnceURL(model)); err != nil {
 					a.say("no browser was started: %v", err)
 				}
 			}

@@ -16,7 +16,7 @@ import (
 // one number at a time, the selection stays a product of axes and no row is ever
 // looked at; else it becomes a list.
 type part struct {
-	ctx      context.Context
+	ctx    context.Context
 	block  *block.Block
 	source *source
 	*shape

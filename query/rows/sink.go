@@ -14,9 +14,9 @@ import (
 type Sink struct {
 	*Spec
 	ctx     context.Context // of the run
-	values  []*Node   // of the outputs
-	order   []*Node   // of order by
-	reads   ColumnSet // columns needed for each row
+	values  []*Node         // of the outputs
+	order   []*Node         // of order by
+	reads   ColumnSet       // columns needed for each row
 	groups  *grouping
 	rows    [][]any
 	by      [][]expr.Value // the keys of order by, one list a row

@@ -213,7 +213,7 @@ func queryPage(a *asked) (*frame, error) {
 		return f, nil
 	}
 	if len(b.Query) > maxText {
-		return nil, errors.New("this query is longer than an address can hold; wreg query --file reads it from a file")
+		return nil, &refusal{http.StatusRequestURITooLong, "this query is longer than an address can hold; wreg query --file reads it from a file"}
 	}
 	f.Words = []string{"query", b.Query}
 	if b.Model != "" {
@@ -258,7 +258,7 @@ func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
 	text, o := r.URL.Query().Get("q"), query.Options{Model: r.URL.Query().Get("model")}
 	var list []query.Candidate
 	if len(text) <= maxText {
-		err := s.answer(r, func(a *asked) error {
+		err := s.answer(r, nil, func(a *asked) error {
 			list = query.Complete(a.Context(), text, a.snap, o)
 			return nil
 		})

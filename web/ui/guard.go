@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
+	"sync"
 )
 
 // headers are on every answer: what a page may load, be embedded in and tell others.
@@ -38,7 +40,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			s.refuse(w, r, http.StatusForbidden, "Asked by another site", "Open the address that wreg ui printed.")
 		case r.URL.Query().Has("token"):
 			s.admit(w, r)
-		case !here(r.Header.Get("Sec-Fetch-Site")):
+		case !here(r.Header.Get("Sec-Fetch-Site")) || r.Header.Get("Referer") != "": // our own pages name none
 			s.refuse(w, r, http.StatusForbidden, "Asked by another site", "Open the address that wreg ui printed.")
 		case !s.admitted(r):
 			s.refuse(w, r, http.StatusForbidden, "The token is missing", "Open the address that wreg ui printed: the token in it is what lets a browser in. When wreg ui was started again, the token is a new one.")
@@ -58,7 +60,7 @@ func here(site string) bool { return site == "" || site == "same-origin" || site
 // site's, and go without the cookie, so a page of our own leads on.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	if !same(q.Get("token"), s.token) {
+	if !same(q.Get("token"), s.token) && !s.once.take(r.Method, q.Get("token")) {
 		s.refuse(w, r, http.StatusForbidden, "The token is another one", "Open the address that wreg ui printed last: each start has a token of its own.")
 		return
 	}
@@ -71,9 +73,26 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) {
 // cookie is the cookie's name. Browsers give one host's cookies to all of its ports.
 func (s *Server) cookie() string { return "wreg-" + s.port }
 
+// admitted looks at every cookie of the name: another server on this machine can set one, too.
 func (s *Server) admitted(r *http.Request) bool {
-	c, err := r.Cookie(s.cookie())
-	return err == nil && same(c.Value, s.session)
+	return slices.ContainsFunc(r.CookiesNamed(s.cookie()), func(c *http.Cookie) bool { return same(c.Value, s.session) })
+}
+
+// ticket is a token that lets in once: every user of a machine can read the arguments of programs, a
+// browser's among them, and those stay for as long as it runs.
+type ticket struct {
+	mu    sync.Mutex
+	value string // "" when it was taken
+}
+
+func (t *ticket) take(method, value string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.value == "" || method == http.MethodHead || !same(value, t.value) {
+		return false
+	}
+	t.value = ""
+	return true
 }
 
 func same(a, b string) bool { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1 }

@@ -1,16 +1,20 @@
 package ui
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -70,6 +74,9 @@ func TestGuard(t *testing.T) {
 		{"from its own page", origin("http://127.0.0.1:PORT"), http.StatusOK},
 		{"typed in", header("Sec-Fetch-Site", "none"), http.StatusOK},
 		{"its own script", header("Sec-Fetch-Site", "same-origin"), http.StatusOK},
+		{"beside a cookie of that name that another server set", func(r *http.Request) {
+			r.Header.Set("Cookie", s.cookie()+"=0; "+s.cookie()+"="+s.session)
+		}, http.StatusOK},
 
 		{"no cookie", cookie("", ""), http.StatusForbidden},
 		{"an empty cookie", cookie(s.cookie(), ""), http.StatusForbidden},
@@ -94,6 +101,8 @@ func TestGuard(t *testing.T) {
 		{"the other name's script", origin("http://localhost:PORT"), http.StatusForbidden},
 		{"a link on another site", header("Sec-Fetch-Site", "cross-site"), http.StatusForbidden},
 		{"a link on another port", header("Sec-Fetch-Site", "same-site"), http.StatusForbidden},
+		{"a link of an old browser on another site", header("Referer", "http://evil.example/"), http.StatusForbidden},
+		{"a link of an old browser on another port", header("Referer", "http://127.0.0.1:1/"), http.StatusForbidden},
 	} {
 		for _, path := range []string{"/", "/model/hy@1", "/query?q=find+*&model=hy", "/complete?q=", "/static/ui.js", "/part/models"} {
 			w := ask(s, http.MethodGet, path, c.edit)
@@ -206,6 +215,49 @@ func TestToken(t *testing.T) {
 	other := listening(t)
 	if other.token == s.token || other.session == s.session || len(s.token) != 64 {
 		t.Error("two servers have one secret, or a short one")
+	}
+}
+
+// An address that a program is started with lets in once.
+func TestOnce(t *testing.T) {
+	s := listening(t)
+	strange := func(r *http.Request) { r.Header.Del("Cookie") }
+	u, err := url.Parse(s.OnceURL("hy@1"))
+	if err != nil || u.Path != "/model/hy@1" || strings.Contains(u.RawQuery, s.token) {
+		t.Fatalf("%v, %v", u, err)
+	}
+	if w := ask(s, http.MethodHead, u.RequestURI(), strange); w.Code != http.StatusForbidden {
+		t.Errorf("HEAD: %d", w.Code)
+	}
+	if w := ask(s, http.MethodGet, u.RequestURI(), func(r *http.Request) { r.Host = "evil.example" }); w.Code != http.StatusMisdirectedRequest {
+		t.Errorf("under a foreign name: %d", w.Code)
+	}
+	if w := ask(s, http.MethodGet, u.RequestURI(), strange); w.Code != http.StatusOK || len(w.Result().Cookies()) != 1 {
+		t.Errorf("the first time: %d", w.Code)
+	}
+	for _, uri := range []string{u.RequestURI(), "/?token="} {
+		if w := ask(s, http.MethodGet, uri, strange); w.Code != http.StatusForbidden || len(w.Result().Cookies()) != 0 {
+			t.Errorf("%s: %d after the first time", uri, w.Code)
+		}
+	}
+	if w := ask(s, http.MethodGet, "/?token="+s.token, strange); w.Code != http.StatusOK {
+		t.Errorf("the address that was printed: %d", w.Code)
+	}
+}
+
+// OPTIONS of no path is not answered by net/http for us.
+func TestOptions(t *testing.T) {
+	r := serve(t, small(t))
+	c, err := net.Dial("tcp", r.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := fmt.Fprintf(c, "OPTIONS * HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n\r\n", r.port); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(line, "HTTP/1.1 405 ") {
+		t.Errorf("%q, %v", line, err)
 	}
 }
 

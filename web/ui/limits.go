@@ -26,6 +26,11 @@ const (
 	maxReadMemory = 64 << 20 // bytes of buffers
 )
 
+// maxComparing bounds the comparisons that are made at the same time, and that are kept: of two
+// models of 58,450 tensors each takes some 60 MiB. Who asks for another waits without a place
+// among the pages.
+const maxComparing = 1
+
 // How many answers are kept: rows of the registry's table, which take little and never
 // change, and maps and the like, which take up to a few MiB and hold for a registry as it is.
 const (

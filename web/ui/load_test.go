@@ -33,7 +33,7 @@ func TestEveryPageWaits(t *testing.T) {
 	}
 	var asked sync.WaitGroup
 	var answered atomic.Int64
-	paths := []string{"/", "/part/models", "/part/model/hy@1", "/model/hy", "/model/hy/coverage", "/model/hy/statistics", "/model/hy/tensors", "/model/hy/tensor?path=lm_head.weight",
+	paths := []string{"/model/hy/compare?with=broken", "/part/measured/hy?with=broken&component=lm_head&outside=1", "/", "/part/models", "/part/model/hy@1", "/model/hy", "/model/hy/coverage", "/model/hy/statistics", "/model/hy/tensors", "/model/hy/tensor?path=lm_head.weight",
 		"/model/hy/files", "/model/hy/receipt", "/model/hy/compare", "/query?q=find+*", "/complete?q=find"}
 	for _, path := range paths {
 		asked.Go(func() {
@@ -41,7 +41,7 @@ func TestEveryPageWaits(t *testing.T) {
 			answered.Add(1)
 		})
 	}
-	for len(r.gate.waiting) < maxAtOnce+len(paths) && answered.Load() == 0 {
+	for len(r.gate.waiting) < maxAtOnce+len(paths)-2 && answered.Load() == 0 { // one of three that compare
 		runtime.Gosched()
 	}
 	if n := answered.Load(); n > 0 {
@@ -57,6 +57,50 @@ func TestEveryPageWaits(t *testing.T) {
 		l()
 	}
 	asked.Wait()
+}
+
+// Who compares large models waits for who does already, without keeping others from their pages,
+// and no more than the last comparison is held in memory.
+func TestComparisonsTakeTurns(t *testing.T) {
+	path := small(t)
+	config, list := large(t, 20, 16)
+	for i := range 6 {
+		for k := range list {
+			list[k].Hash[i] ^= 1
+		}
+		put(t, path, registry.Revision{Model: fmt.Sprint("big", i), Config: config}, list)
+	}
+	r := serve(t, path)
+	leave, err := r.compares.enter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compared sync.WaitGroup
+	for range 2 * maxAtOnce {
+		compared.Go(func() { r.want("/model/hy/compare?with=broken") })
+	}
+	for len(r.compares.waiting) < maxComparing+2*maxAtOnce {
+		runtime.Gosched()
+	}
+	r.want("/model/hy")
+	leave()
+	compared.Wait()
+
+	held := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	r.want("/model/big0@1/compare?with=big1", "changed")
+	one := held()
+	for i := range 6 {
+		r.want(fmt.Sprintf("/model/big%d@1/compare?with=big%d", i, (i+1)%6), "changed")
+	}
+	if all := held(); all > one+one/4 {
+		t.Errorf("%d KiB are held after a comparison, %d KiB after six", one>>10, all>>10)
+	}
 }
 
 // More than can wait are sent away, and who goes away gives its place up.

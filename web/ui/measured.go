@@ -58,7 +58,7 @@ func unmeasured(c *view.Comparison) (list []measured) {
 
 // compare is how a.v differs from another model, kept for as long as the registry stays as it is.
 func (a *asked) compare(other *registry.Revision) (*view.Comparison, error) {
-	return remembered(&a.drawn, a.state+" compare "+other.Ref()+" "+a.v.Ref(), func() (*view.Comparison, error) {
+	return remembered(&a.compared, a.state+" "+other.Ref()+" "+a.v.Ref(), func() (*view.Comparison, error) {
 		return view.Compare(a.Context(), a.snap, other, a.v, nil)
 	})
 }
@@ -68,7 +68,7 @@ func (a *asked) compare(other *registry.Revision) (*view.Comparison, error) {
 func (s *Server) measured(w http.ResponseWriter, r *http.Request) {
 	m := measured{A: r.URL.Query().Get("with"), B: r.PathValue("ref"), Component: r.URL.Query().Get("component"), Outside: r.URL.Query().Get("outside") != ""}
 	var only *view.Comparison
-	err := s.answer(r, func(a *asked) error {
+	err := s.answer(r, []gate{s.compares}, func(a *asked) error {
 		other, err := a.snap.Find(m.A)
 		if err != nil {
 			return err

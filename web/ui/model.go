@@ -2,8 +2,8 @@ package ui
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,7 +63,7 @@ func coveragePage(a *asked) (*frame, error) {
 	layer, expert := int64(0), a.arg("by") == view.ByExpert
 	if expert {
 		if layer, err = strconv.ParseInt(a.arg("of"), 10, 64); err != nil {
-			return nil, fmt.Errorf("of=%q: want the number of a layer", a.arg("of"))
+			return nil, &refusal{http.StatusBadRequest, fmt.Sprintf("of=%q: want the number of a layer", a.arg("of"))}
 		}
 		line = append(line, "--by", "expert", "--layer", a.arg("of"))
 		b.Map, err = view.Experts(a.Context(), a.snap, a.v, nil, layer)
@@ -98,7 +98,7 @@ func (a *asked) cell(m *view.Map) (*cellBody, error) {
 		return words.Inert(r.Component) == c.Component && (c.Layer == "") == (len(r.Cells) == 0)
 	})
 	if _, err := strconv.ParseInt(c.Layer, 10, 64); at < 0 || c.Layer != "" && err != nil {
-		return nil, fmt.Errorf("%s has no component %q in column %q of its map", a.v.Ref(), c.Component, c.Layer)
+		return nil, &refusal{http.StatusNotFound, fmt.Sprintf("%s has no component %q in column %q of its map", a.v.Ref(), c.Component, c.Layer)}
 	}
 	c.Component = m.Rows[at].Component
 	pattern := c.pattern(m, &m.Rows[at])
@@ -234,19 +234,14 @@ func receiptPage(a *asked) (*frame, error) {
 // maxJSON bounds what is shown of a JSON file.
 const maxJSON = 256 << 10
 
+// indented is a JSON file laid out for the eye. What is not shown is not made: laying out
+// 20 KiB of brackets takes 200 MiB.
 func indented(data []byte) string {
-	if len(data) == 0 {
-		return ""
+	out, whole := words.Indented(data, maxJSON)
+	if !whole {
+		out += "\n… (wreg show --json has all of it)"
 	}
-	var v json.RawMessage = data
-	out, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		out = data
-	}
-	if len(out) > maxJSON {
-		return string(out[:maxJSON]) + "\n… (wreg show --json has all of it)"
-	}
-	return string(out)
+	return out
 }
 
 // compareBody is how a model differs from another that was chosen.

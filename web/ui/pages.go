@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,11 +74,11 @@ func (s *Server) routes() http.Handler {
 		"/model/{ref}/tensor":     tensorPage,
 		"/model/{ref}/files":      filesPage,
 		"/model/{ref}/receipt":    receiptPage,
-		"/model/{ref}/compare":    comparePage,
 		"/query":                  queryPage,
 	} {
 		m.HandleFunc("GET "+path, s.page(fn))
 	}
+	m.HandleFunc("GET /model/{ref}/compare", s.page(comparePage, s.compares))
 	m.HandleFunc("GET /complete", s.complete)
 	m.HandleFunc("GET /part/measured/{ref}", s.measured)
 	m.Handle("GET /static/", assets())
@@ -113,13 +114,13 @@ func assets() http.Handler {
 	}))
 }
 
-// page makes a handler of what fn says of a snapshot. The page is whole, and the registry
-// closed, before anything is sent.
-func (s *Server) page(fn func(*asked) (*frame, error)) http.HandlerFunc {
+// page makes a handler of what fn says of a snapshot, once it was let through the gates. The
+// page is whole, and the registry closed, before anything is sent.
+func (s *Server) page(fn func(*asked) (*frame, error), gates ...gate) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var f *frame
 		var page bytes.Buffer
-		err := s.answer(r, func(a *asked) (err error) {
+		err := s.answer(r, gates, func(a *asked) (err error) {
 			if f, err = fn(a); err == nil {
 				err = s.render(&page, f)
 			}
@@ -133,13 +134,16 @@ func (s *Server) page(fn func(*asked) (*frame, error)) http.HandlerFunc {
 	}
 }
 
-// answer runs fn on a snapshot when it is the request's turn.
-func (s *Server) answer(r *http.Request, fn func(*asked) error) (err error) {
-	leave, err := s.gate.enter(r.Context())
-	if err != nil {
-		return err
+// answer runs fn on a snapshot when it is the request's turn: at these gates, then at that of
+// all pages.
+func (s *Server) answer(r *http.Request, gates []gate, fn func(*asked) error) (err error) {
+	for _, g := range append(slices.Clone(gates), s.gate) {
+		leave, err := g.enter(r.Context())
+		if err != nil {
+			return err
+		}
+		defer leave()
 	}
-	defer leave()
 	defer func() {
 		if wrong := recover(); wrong != nil {
 			err = fmt.Errorf("this is a fault in wreg, please report it: %v", wrong)
@@ -195,12 +199,21 @@ type trouble struct {
 	Again    int // seconds until the page is asked for again; 0: it is not
 }
 
+// refusal is an error of who asks, not of wreg.
+type refusal struct {
+	status int
+	what   string
+}
+
+func (e *refusal) Error() string { return e.what }
+
 // fail answers with an error.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status, t := http.StatusInternalServerError, trouble{What: words.Line(err.Error())}
 	_, missing := errors.AsType[*registry.NotFoundError](err)
 	_, locked := errors.AsType[*registry.LockError](err)
 	_, syntax := errors.AsType[*expr.SyntaxError](err)
+	refused, wrong := errors.AsType[*refusal](err)
 	switch {
 	case r.Context().Err() != nil:
 		panic(http.ErrAbortHandler) // nobody reads it, or the server ends: half an answer is none
@@ -208,6 +221,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status, t.Do = http.StatusNotFound, "The registry's page lists the models."
 	case syntax:
 		status = http.StatusBadRequest
+	case wrong:
+		status = refused.status
 	case locked:
 		status, t.Again = http.StatusServiceUnavailable, 2
 		t.Do = "This page asks again by itself."

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -143,7 +144,7 @@ func tensorPage(a *asked) (*frame, error) {
 // folded is the page of a line that stands for several tensors, or for none: a missing one.
 func (a *asked) folded(path string) (*frame, error) {
 	if _, err := tensor.ParsePattern("^" + path); err != nil {
-		return nil, fmt.Errorf("%s has no tensor %q", a.v.Ref(), path)
+		return nil, &refusal{http.StatusNotFound, fmt.Sprintf("%s has no tensor %q", a.v.Ref(), path)}
 	}
 	pattern := word("^" + path)
 	body := map[string]any{"Path": path, "Ref": a.v.Ref()}

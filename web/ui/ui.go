@@ -45,13 +45,16 @@ type Server struct {
 	listener net.Listener
 	port     string
 	token    string // of the address that is printed
-	session  string // of the cookie that it is exchanged for
+	once     ticket
+	session  string // of the cookie that either is exchanged for
 	store    store
 	gate     gate
 	reading  gate // of files, which takes long
+	compares gate // of models, which takes memory
 	idle     idle
 	seen     memo // rows of the registry's table, by revision
 	drawn    memo // what pages show, by the registry as it was
+	compared memo // so, how two models differ
 	pages    *template.Template
 	handler  http.Handler
 }
@@ -72,8 +75,10 @@ func Listen(o Options) (*Server, error) {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
-	s := &Server{Options: o, listener: l, port: port, token: secret(), session: secret(),
-		store: store{path: o.Registry, patience: patience}, gate: newGate(maxAtOnce, maxWaiting), reading: newGate(maxReading, maxReaders), idle: idle{after: o.Idle}, seen: memo{most: maxSeen}, drawn: memo{most: maxDrawn}}
+	s := &Server{Options: o, listener: l, port: port, token: secret(), once: ticket{value: secret()}, session: secret(),
+		store: store{path: o.Registry, patience: patience}, idle: idle{after: o.Idle},
+		gate: newGate(maxAtOnce, maxWaiting), reading: newGate(maxReading, maxReaders), compares: newGate(maxComparing, maxReaders),
+		seen: memo{most: maxSeen}, drawn: memo{most: maxDrawn}, compared: memo{most: maxComparing}}
 	s.pages = parsePages(s)
 	s.handler = s.guarded(s.routes())
 	return s, nil
@@ -90,12 +95,17 @@ func secret() string {
 func (s *Server) Close() error { return s.listener.Close() }
 
 // URL is the address to open, with the token: of the registry, or of a model.
-func (s *Server) URL(model string) string {
+func (s *Server) URL(model string) string { return s.url(model, s.token) }
+
+// OnceURL is URL, but for one opening alone: for the arguments of a program.
+func (s *Server) OnceURL(model string) string { return s.url(model, s.once.value) }
+
+func (s *Server) url(model, token string) string {
 	u := url.URL{Scheme: "http", Host: "127.0.0.1:" + s.port, Path: "/"}
 	if model != "" {
 		u = *u.JoinPath("model", url.PathEscape(model))
 	}
-	u.RawQuery = url.Values{"token": {s.token}}.Encode()
+	u.RawQuery = url.Values{"token": {token}}.Encode()
 	return u.String()
 }
 
@@ -103,14 +113,15 @@ func (s *Server) URL(model string) string {
 // are being answered may end within grace.
 func (s *Server) Run(ctx context.Context) error {
 	h := &http.Server{
-		Handler:           s.handler,
-		ReadHeaderTimeout: readTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       keepAlive,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          s.log(),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		Handler:                      s.handler,
+		ReadHeaderTimeout:            readTimeout,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  keepAlive,
+		MaxHeaderBytes:               maxHeader,
+		ErrorLog:                     s.log(),
+		DisableGeneralOptionsHandler: true, // OPTIONS * is a method like others
+		BaseContext:                  func(net.Listener) context.Context { return ctx },
 	}
 	ctx, quiet := s.idle.watch(ctx)
 	defer quiet()

@@ -249,15 +249,18 @@ func TestTroubles(t *testing.T) {
 		status int
 		text   string
 	}{
-		"/model/brokn":                           {http.StatusNotFound, "did you mean broken?"},
-		"/model/hy@9":                            {http.StatusNotFound, "hy@1"},
-		"/nothing":                               {http.StatusNotFound, "no such page"},
-		"/model/hy@1/nothing":                    {http.StatusNotFound, "no such page"},
-		"/model/evil@1/coverage":                 {http.StatusOK, "There is no map of this model"},
-		"/model/hy@1/tensor?path=a%20b":          {http.StatusOK, "No rows"},
-		"/query?q=" + strings.Repeat("x", 20000): {http.StatusInternalServerError, "--file"},
-		"/query?q=find+*&model=nope":             {http.StatusNotFound, "not in the registry"},
-		"/query?q=find+*":                        {http.StatusOK, "choose with in NAME"},
+		"/model/brokn":                                           {http.StatusNotFound, "did you mean broken?"},
+		"/model/hy@9":                                            {http.StatusNotFound, "hy@1"},
+		"/nothing":                                               {http.StatusNotFound, "no such page"},
+		"/model/hy@1/nothing":                                    {http.StatusNotFound, "no such page"},
+		"/model/evil@1/coverage":                                 {http.StatusOK, "There is no map of this model"},
+		"/model/hy@1/tensor?path=a%20b":                          {http.StatusOK, "No rows"},
+		"/query?q=" + strings.Repeat("x", 20000):                 {http.StatusRequestURITooLong, "--file"},
+		"/model/hy@1/coverage?by=expert&of=x":                    {http.StatusBadRequest, "number of a layer"},
+		"/model/hy@1/coverage?component=no":                      {http.StatusNotFound, "no component"},
+		"/model/hy@1/tensor?path=" + strings.Repeat("*.", 10000): {http.StatusNotFound, "no tensor"},
+		"/query?q=find+*&model=nope":                             {http.StatusNotFound, "not in the registry"},
+		"/query?q=find+*":                                        {http.StatusOK, "choose with in NAME"},
 	} {
 		if status, page := r.get(path); status != want.status || !strings.Contains(page, want.text) {
 			t.Errorf("%s: %d, want %d and %q:\n%s", path, status, want.status, want.text, page)
