@@ -71,8 +71,8 @@ func (b *batch) sortByKeys(n int) {
 }
 
 // gapBatch gives gaps as rows.
-func (s *Sink) gapBatch(gaps []arch.Gap, of *source) *batch {
-	return &batch{ctx: s.ctx, n: len(gaps), weight: 1, load: func(c Column) *vector {
+func gapBatch(ctx context.Context, gaps []arch.Gap, of *source) *batch {
+	return &batch{ctx: ctx, n: len(gaps), weight: 1, load: func(c Column) *vector {
 		values := make([]expr.Value, len(gaps))
 		for i := range gaps {
 			values[i] = columns[c].of(&gaps[i], of)

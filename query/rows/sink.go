@@ -84,14 +84,14 @@ func (s *Sink) Gaps(gaps []arch.Gap, v *registry.Revision) error {
 	of := &source{Revision: v}
 	s.covered.seeGaps(gaps, of)
 	if len(gaps) == 1 && gaps[0].All { // whatever is asked about is among all tensors
-		return s.passGaps(s.gapBatch(gaps, of))
+		return s.passGaps(gapBatch(s.ctx, gaps, of))
 	}
 	gaps, err := s.chosen(gaps, of)
 	if err != nil {
 		return err
 	}
 	s.shown.seeGaps(gaps, of)
-	return s.passGaps(s.gapBatch(gaps, of))
+	return s.passGaps(gapBatch(s.ctx, gaps, of))
 }
 
 // Chosen are the gaps of a model that meet the conditions.
@@ -101,7 +101,7 @@ func (s *Sink) Chosen(gaps []arch.Gap, v *registry.Revision) ([]arch.Gap, error)
 
 func (s *Sink) chosen(gaps []arch.Gap, of *source) ([]arch.Gap, error) {
 	for _, condition := range s.Conditions() {
-		keep, err := s.gapBatch(gaps, of).selected(condition)
+		keep, err := gapBatch(s.ctx, gaps, of).selected(condition)
 		if err != nil {
 			return nil, err
 		}
