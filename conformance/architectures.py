@@ -6,6 +6,7 @@ import struct
 from pathlib import Path
 
 import expected_params  # first: it lets every module be imported
+import config_keys
 import convert
 import mlx_lm
 import mlx_lm.models
@@ -63,6 +64,46 @@ def check_loads(folder, wreg, name):
     if name not in NOT_CONVERTED:
         mlx_lm.convert(f"{folder}/m", f"{folder}/theirs")
         convert.same_folder(f"{folder}/out", f"{folder}/theirs")
+
+
+def check_required_keys(folder, wreg):
+    """What mlx_lm requires of a config.json is what export/mlxconfig/keys.txt says."""
+    ours = (MLX.parents[3] / "export/mlxconfig/keys.txt").read_text().strip().splitlines()
+    theirs = config_keys.table().splitlines()
+    assert ours == theirs, [line for line in theirs if line not in ours][:4]
+
+
+# What transformers 5 saves, by model_type: keys that are taken out, and those it has instead.
+TRANSFORMERS_5 = {
+    "exaone4": (["rope_scaling"], {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}),
+    "glm4_moe": (["rope_scaling"], {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5}}),
+    "gpt_neox": (["rotary_pct", "rotary_emb_base"], {"partial_rotary_factor": 0.25, "rope_theta": 10000.0}),
+    "mellum": (["num_experts"], {"num_local_experts": None}),
+    "olmo3": (["rope_theta"], {"rope_parameters": {kind: {"rope_type": "default", "rope_theta": 500000.0} for kind in ("full_attention", "sliding_attention")}}),
+    "qwen3_moe": (["num_experts"], {"num_local_experts": None}),
+}
+
+
+def check_transformers_5(folder, wreg, name):
+    """What transformers 5 names otherwise is exported with the keys that mlx_lm requires."""
+    config = json.loads(Path(config_file(folder, name)).read_text())
+    out, instead = TRANSFORMERS_5[name]
+    taken = [config.pop(key, None) for key in out]
+    config |= {k: taken[0] if v is None else v for k, v in instead.items()}
+    Path(folder, "config.json").write_text(json.dumps(config))
+    wreg("synth", "--config", f"{folder}/config.json", "--out", f"{folder}/m")
+    try:
+        load_model(Path(f"{folder}/m"), lazy=True, strict=False)
+    except TypeError:
+        pass
+    else:
+        raise AssertionError("mlx_lm does not need them")
+    wreg("ingest", f"{folder}/m")
+    wreg("export", "m", "--out", f"{folder}/out", "--no-register")
+    load_model(Path(f"{folder}/out"), lazy=True, strict=True)
+
+
+check_transformers_5.cases = sorted(TRANSFORMERS_5)
 
 
 def signs(folder):

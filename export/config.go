@@ -60,6 +60,9 @@ func (p *Plan) rewrite(ctx context.Context, doc *pyjson.Object, targets []arch.T
 	if keys := mlxconfig.Flatten(doc); len(keys) > 0 {
 		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s of rope_parameters is written at the top, too, where mlx_lm looks for it", strings.Join(keys, ", ")))
 	}
+	if said := mlxconfig.Respell(doc); len(said) > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is written, too, as mlx_lm requires it", strings.Join(said, ", ")))
+	}
 	for _, key := range claim.Nulls(doc) {
 		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is null, as if it were not there: left out", key))
 	}
@@ -153,7 +156,7 @@ func (p *Plan) recordQuantization(doc *pyjson.Object, targets []arch.Target) err
 	case p.o.Dequantize:
 		doc.Remove("quantization")
 		doc.Remove("quantization_config")
-	case doc.Object("quantization") == nil && doc.Object("quantization_config") == nil:
+	case doc.Object("quantization") == nil:
 		return p.unsaid(targets)
 	}
 	return nil

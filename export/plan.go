@@ -78,6 +78,11 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	}
 	p := &Plan{Model: v.Ref(), Target: o.Target, o: o, source: *src}
 	r, err := p.resolve(ctx, c, src)
+	if fault, ok := errors.AsType[*arch.Error](err); o.Target == arch.MLX && (err == nil || ok && !fault.Refused) {
+		if refused := mlxconfig.Refuses(v.Config); refused != nil {
+			return nil, fmt.Errorf("%s cannot be exported: %w", v.Ref(), refused)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", v.Ref(), err)
 	}

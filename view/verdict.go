@@ -138,6 +138,9 @@ func exported(config []byte, res *arch.Resolution, large Large) string {
 	if n := len(res.Gaps); n > 0 {
 		return "refused: " + tensor.Count(n, "gap")
 	}
+	if err := mlxconfig.Refuses(config); err != nil {
+		return "refused: " + err.Error()
+	}
 	cast, total := castOf(config), int64(0)
 	for i := range res.Targets {
 		t := &res.Targets[i]

@@ -27,9 +27,8 @@ type QuantSpec struct {
 // Resolve fills in what was left out and checks the rest.
 func (s QuantSpec) Resolve() (QuantSpec, error) {
 	s.Mode = cmp.Or(s.Mode, Affine)
-	standard, known := map[string]QuantSpec{
-		Affine: {Affine, 4, 64}, MXFP4: {MXFP4, 4, 32}, NVFP4: {NVFP4, 4, 16}, MXFP8: {MXFP8, 8, 32},
-	}[s.Mode]
+	usual, known := tensor.PackingNamed(s.Mode)
+	standard := QuantSpec(usual)
 	if !known {
 		return s, fmt.Errorf("quantization mode %q: want affine, mxfp4, nvfp4 or mxfp8", s.Mode)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"wreg/export/mlxconfig"
 	"wreg/ingest"
 	"wreg/ingest/folder"
 	"wreg/ingest/places"
@@ -330,7 +331,7 @@ func modelName(path string) string {
 }
 
 // matched lays a checkpoint against its architecture, nil when that is unknown: why says so,
-// and found what in config.json keeps the architecture from being made.
+// and found what in config.json keeps it, or mlx_lm, from making the model.
 func matched(ctx context.Context, c *ingest.Checkpoint, tensors []tensor.Info) (res *arch.Resolution, why string, found []tensor.Finding, err error) {
 	if c.Adapter() != nil { // a config.json beside it is its base model's
 		return nil, "", nil, nil
@@ -349,16 +350,21 @@ func matched(ctx context.Context, c *ingest.Checkpoint, tensors []tensor.Info) (
 	res, err = ar.Resolve(ctx, cfg, tensor.List(tensors))
 	var fault *arch.Error
 	switch {
-	case err == nil:
-		return res, "", nil, nil
 	case errors.As(err, &fault) && fault.Refused:
 		return nil, err.Error(), nil, nil // which says nothing of the file
-	case ctx.Err() == nil:
+	case ctx.Err() != nil:
+		return nil, "", nil, err
+	}
+	refused := mlxconfig.Refuses(c.Config())
+	if refused == nil && err != nil {
 		why := err.Error()
 		if fault != nil {
 			why = strings.TrimPrefix(fault.Lines()[0], "config.json: ")
 		}
-		return nil, "", []tensor.Finding{{Rule: "config-value", File: "config.json", Message: fmt.Sprintf("config.json: no %s can be made of it: %s", cfg.ModelType(), why)}}, nil
+		refused = fmt.Errorf("config.json: no %s can be made of it: %s", cfg.ModelType(), why)
 	}
-	return nil, "", nil, err
+	if refused != nil {
+		found = []tensor.Finding{{Rule: "config-value", File: "config.json", Message: refused.Error()}}
+	}
+	return res, "", found, nil
 }

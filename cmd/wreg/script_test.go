@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -72,6 +73,7 @@ func TestScript(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":     statusCmd,
 			"checkpoint": checkpointCmd,
+			"configure":  configureCmd,
 			"flip":       flipCmd,
 			"copy":       copyCmd,
 			"fill":       fillCmd,
@@ -124,6 +126,28 @@ func checkpointCmd(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Check(c.Write(ts.MkAbs(args[1]), synth.Options{Tokenizer: 128}))
+}
+
+// configure FILE [KEY | KEY=JSON]... takes keys out of a config.json, or sets them.
+func configureCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: configure file [key | key=json]...")
+	}
+	file := ts.MkAbs(args[0])
+	data, err := os.ReadFile(file)
+	ts.Check(err)
+	var config map[string]json.RawMessage
+	ts.Check(json.Unmarshal(data, &config))
+	for _, edit := range args[1:] {
+		if key, value, set := strings.Cut(edit, "="); set {
+			config[key] = json.RawMessage(value)
+		} else {
+			delete(config, key)
+		}
+	}
+	data, err = json.Marshal(config)
+	ts.Check(err)
+	ts.Check(os.WriteFile(file, data, 0o666))
 }
 
 // flip FILE TENSOR SLICE changes one byte of a tensor in a safetensors file, in

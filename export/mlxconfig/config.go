@@ -2,7 +2,8 @@
 // and renames, which quantization block it reads weights by, and what mlx_lm.convert
 // writes in the end, byte for byte.
 //
-// Most users need [Edit] (as the loader's model classes do), [Stored] (the block that
+// Most users need [Refuses], to learn what keeps mlx_lm from a model, [Edit] (as the loader's
+// model classes do), [Flatten] and [Respell] (keys that transformers 5 has elsewhere), [Stored] (the block that
 // stands for a source's quantization_config), [Spec] (a module's entry in it), [DType]
 // and [Converted].
 //

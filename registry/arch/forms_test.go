@@ -35,7 +35,7 @@ func TestStoredForms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		config, err := arch.ParseConfig([]byte(`{"quantization_config": {"fmt": "x"}}`))
+		config, err := arch.ParseConfig([]byte(`{"quantization": {"group_size": 64, "bits": 4}}`))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,8 +72,9 @@ func TestStoredForms(t *testing.T) {
 	}
 }
 
-// Codes need a block that mlx_lm uses, as it was seen to: an object, of which
-// quantization has both keys, whatever their values, and quantization_config is not empty.
+// Codes need a block that mlx_lm uses, as it was seen to: an object, of which quantization
+// has both keys, whatever their values, and quantization_config a method that it knows. What
+// the block says of a module by name is believed.
 func TestCodesNeedABlock(t *testing.T) {
 	stored := []tensor.Info{{Path: "a.weight", DType: tensor.U32, Shape: tensor.Shape{4, 8}, Bytes: 128}, {Path: "a.scales", DType: tensor.F16, Shape: tensor.Shape{4, 1}, Bytes: 8},
 		{Path: "a.biases", DType: tensor.F16, Shape: tensor.Shape{4, 1}, Bytes: 8}}
@@ -82,11 +83,29 @@ func TestCodesNeedABlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	const none, add = "stored in 4-bit codes, and config.json has no quantization block, without which mlx_lm refuses them", `add "quantization": {"group_size": 64, "bits": 4, "mode": "affine"} to config.json and ingest again, or export with -d`
+	const other = "stored in 4-bit codes, and config.json has no quantization block, %s, without which mlx_lm refuses them"
+	const misread = "stored as affine codes of 4 bits, group size 64, and quantization of config.json says of this module: %s; mlx_lm believes that"
+	const out = "take the module's entry out of the block, as mlx_lm then asks the shapes, and ingest again"
 	const lacks, put = "stored in 4-bit codes, and the quantization block of config.json has no %s, without which mlx_lm refuses them", `put "group_size": 64, "bits": 4 into "quantization" of config.json and ingest again, or export with -d`
 	for _, c := range []struct{ config, reason, remedy string }{
 		{`{"quantization": {"group_size": 64, "bits": 4}}`, "", ""},
 		{`{"quantization": {"group_size": 32, "bits": 8}}`, "", ""}, // the shapes say what is so
-		{`{"quantization_config": {"quant_method": "x"}}`, "", ""},
+		{`{"quantization_config": {"quant_method": "mxfp4"}}`, "", ""},
+		{`{"quantization_config": {"quant_method": "x"}}`, fmt.Sprintf(other, `and mlx_lm does not know the quant_method "x" of its quantization_config`), add},
+		{`{"quantization": null, "quantization_config": {"bits": 4}}`, fmt.Sprintf(other, "and its quantization_config no quant_method"), add},
+		{`{"text_config": {"quantization_config": {"bits": 4}}}`, fmt.Sprintf(other, "and its text_config.quantization_config no quant_method"), add},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": {"bits": 4}}}`, "", ""},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": {"bits": 4, "group_size": 64, "mode": "affine"}}}`, "", ""},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": true}}`, "", ""},
+		{`{"quantization": {"group_size": 64, "bits": 4, "b": {"bits": 8}}}`, "", ""}, // of no module
+		{`{"quantization": {"group_size": 64, "bits": 8, "a": true}}`, fmt.Sprintf(misread, "affine codes of 8 bits, group size 64"), out},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": {"bits": 8}}}`, fmt.Sprintf(misread, "affine codes of 8 bits, group size 64"), out},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": {"group_size": 32}}}`, fmt.Sprintf(misread, "affine codes of 4 bits, group size 32"), out},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": {"mode": "mxfp4"}}}`, fmt.Sprintf(misread, "mxfp4 codes of 4 bits, group size 32"), out},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": {"mode": "x"}}}`, fmt.Sprintf(misread, `mode "x", which mlx does not have`), out},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": false}}`, fmt.Sprintf(misread, "floats"), out},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": null}}`, fmt.Sprintf(misread, "floats"), out},
+		{`{"quantization": {"group_size": 64, "bits": 4, "a": "4"}}`, fmt.Sprintf(misread, "neither an object nor true or false"), out},
 		{`{}`, none, add},
 		{`{"quantization": null}`, none, add},
 		{`{"quantization_config": {}}`, none, add},

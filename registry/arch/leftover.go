@@ -321,15 +321,16 @@ func computes(n *op.Node) bool { return n.Op.Rounds() || slices.ContainsFunc(n.I
 // unsaid finds weights in codes that config.json has no block for: by that alone mlx_lm
 // loads them. What ModelOpt packs may have its block in a file beside config.json.
 func (r *match) unsaid(res *Resolution) {
-	lacks, there := r.Unspoken()
-	if lacks == "" {
-		return
-	}
 	scales := map[string]tensor.DType{}
 	for _, t := range res.Targets {
 		if module, ok := strings.CutSuffix(t.Path, ".scales"); ok && t.Make != nil {
 			scales[module] = t.Make.DType
 		}
+	}
+	lacks, there := r.Unspoken()
+	if lacks == "" {
+		r.misread(res, scales)
+		return
 	}
 	first, block, where, told := len(res.Gaps), "", " to config.json", map[string]bool{}
 	for _, t := range res.Targets {
@@ -359,5 +360,41 @@ func (r *match) unsaid(res *Resolution) {
 	}
 	for i := first; i < len(res.Gaps); i++ {
 		res.Gaps[i].Remedy = block + where + " and ingest again, or export with -d"
+	}
+}
+
+// misread finds weights that config.json's quantization says something else of, by the name
+// of their module, than what is stored.
+func (r *match) misread(res *Resolution, scales map[string]tensor.DType) {
+	if len(scales) == 0 {
+		return // a block over floats alone is left out
+	}
+	for _, t := range res.Targets {
+		module, isWeight := strings.CutSuffix(t.Path, ".weight")
+		dtype, coded := scales[module]
+		if !isWeight || t.Make == nil || coded != (t.Packed.Bits > 0) || !coded && !t.Quant.Eligible {
+			continue
+		}
+		stored, is := tensor.Packing{}, "floats"
+		if coded {
+			stored = tensor.Packing{Mode: tensor.PackingMode(t.Packed.Bits, t.Packed.GroupSize, dtype), Bits: t.Packed.Bits, Group: t.Packed.GroupSize}
+			is = stored.String()
+		}
+		says := r.Misread(module, stored)
+		if says == "" {
+			continue
+		}
+		g := Gap{Status: Changed, Want: Want{Path: t.Path, Shape: t.Shape, Rule: t.Rule}, Unless: Dequantize,
+			Reason: fmt.Sprintf("stored as %s, and quantization of config.json says of this module: %s; mlx_lm believes that", is, says)}
+		t.Make.Sources(func(path string) {
+			if have, ok := r.src.Lookup(path); ok && g.Have == nil {
+				g.Have, g.Path = &have, have.Path
+			}
+		})
+		g.Remedy = "take the module's entry out of the block, as mlx_lm then asks the shapes, and ingest again"
+		if !coded {
+			g.Remedy = "set the module's entry to false, and ingest again"
+		}
+		res.Gaps = append(res.Gaps, g)
 	}
 }

@@ -49,6 +49,11 @@ type EvalError struct {
 func (e *EvalError) Error() string { return e.Message }
 func (e *EvalError) Unwrap() error { return e.Err }
 
+const notDefined = " is not defined here"
+
+// Undefined reports that Name is what has no value, not a function that is unknown or fails.
+func (e *EvalError) Undefined() bool { return e.Name != "" && e.Message == e.Name+notDefined }
+
 func failAt(n *Node, format string, args ...any) error {
 	return &EvalError{Pos: n.Pos, Message: fmt.Sprintf(format, args...)}
 }
@@ -65,7 +70,7 @@ func Eval(n *Node, env Env) (Value, error) {
 		if v, ok := env.Lookup(n.Text); ok {
 			return v, nil
 		}
-		return Null, &EvalError{Pos: n.Pos, Message: fmt.Sprintf("%s is not defined here", n.Text), Name: n.Text}
+		return Null, &EvalError{Pos: n.Pos, Message: n.Text + notDefined, Name: n.Text}
 	}
 	if err := spend(env, n, opSteps); err != nil {
 		return Null, err

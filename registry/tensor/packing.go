@@ -1,6 +1,9 @@
 package tensor
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // wordBits are the bits of a word in which mlx packs codes of fewer.
 const wordBits = 32
@@ -29,11 +32,42 @@ func Packs(words, groups, bits, group int64) bool {
 	return words*wordBits%(group*bits) == 0 && words*wordBits/(group*bits) == groups
 }
 
+// Packing is a way in which mlx packs numbers: its name, the bits of a code, and how many
+// share a scale.
+type Packing struct {
+	Mode        string
+	Bits, Group int
+}
+
+func (p Packing) String() string {
+	return fmt.Sprintf("%s codes of %d bits, group size %d", p.Mode, p.Bits, p.Group)
+}
+
+const affine = "affine" // to mlx: codes of any size, scales and biases of the weight's type
+
+// packings have the bits and groups that mlx takes where none are named; all but affine
+// have no others.
+var packings = []Packing{{affine, 4, 64}, {"mxfp4", 4, 32}, {"nvfp4", 4, 16}, {"mxfp8", 8, 32}}
+
+// PackingNamed is a mode of mlx's with its usual bits and group.
+func PackingNamed(mode string) (Packing, bool) {
+	i := slices.IndexFunc(packings, func(p Packing) bool { return p.Mode == mode })
+	if i < 0 {
+		return Packing{}, false
+	}
+	return packings[i], true
+}
+
 // PackingMode is what mlx calls a packing: all but affine have scales of one byte, and
 // each of them allows one pair of bits and group. It is "" for a pair that none allows.
 func PackingMode(bits, group int, scales DType) string {
 	if scales != U8 {
-		return "affine"
+		return affine
 	}
-	return map[[2]int]string{{4, 16}: "nvfp4", {4, 32}: "mxfp4", {8, 32}: "mxfp8"}[[2]int{bits, group}]
+	for _, p := range packings {
+		if p.Mode != affine && p.Bits == bits && p.Group == group {
+			return p.Mode
+		}
+	}
+	return ""
 }

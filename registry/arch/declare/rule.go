@@ -1,6 +1,7 @@
 package declare
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -221,8 +222,9 @@ func (r *Declared) Has(key string) bool {
 func (r *Declared) Key(key string) (expr.Value, bool) { return r.config.get(key) }
 
 // Unspoken is what config.json lacks for mlx_lm to load codes, which recovers bits and
-// group size from the shapes, but only when a block is there and has both keys; "" when
-// nothing is lacking. An empty quantization_config is none to it.
+// group size from the shapes, but only when a block is there that it knows, and mlx's own
+// has both keys; "" when nothing is lacking. An empty quantization_config is none to it.
+// block is whether mlx's own is there.
 func (r *Declared) Unspoken() (lacks string, block bool) {
 	for _, key := range blocks {
 		found, _ := dig(r.config, key)
@@ -236,10 +238,60 @@ func (r *Declared) Unspoken() (lacks string, block bool) {
 					return "the quantization block of config.json has no " + need, true
 				}
 			}
+		case ok:
+			switch method := r.QuantMethod(); {
+			case method == "":
+				return fmt.Sprintf("config.json has no quantization block, and its %s no quant_method", key), false
+			case !slices.Contains(loaded, method):
+				return fmt.Sprintf("config.json has no quantization block, and mlx_lm does not know the quant_method %.40q of its %s", method, key), false
+			}
 		}
 		return "", true
 	}
 	return "config.json has no quantization block", false
+}
+
+// loaded are the methods by which mlx_lm's loader makes modules of codes, where
+// config.json has no block of mlx's own.
+var loaded = []string{"awq", "compressed-tensors", "fp8", "gptq", "modelopt", "mxfp4", "mxfp8"}
+
+// Misread is what config.json's quantization says of one module by name, where mlx_lm, which
+// believes that and not the shapes, would not read what is stored, floats where that has no
+// bits. It is "" where it would, or where the module is not named.
+func (r *Declared) Misread(module string, stored tensor.Packing) string {
+	found, _ := dig(r.config, "quantization")
+	q, _ := found.(object)
+	own, named := q[module]
+	if !named {
+		return ""
+	}
+	as, isObject := own.(object)
+	v, isValue := own.(expr.Value)
+	switch {
+	case isObject:
+	case isValue && !v.Truth():
+		if stored.Bits == 0 {
+			return ""
+		}
+		return "floats"
+	case isValue && v.Kind() == expr.BoolKind:
+		as = q
+	default:
+		return "neither an object nor true or false"
+	}
+	mode := "affine"
+	if v, ok := as["mode"].(expr.Value); ok {
+		mode, _ = v.Text()
+	}
+	usual, known := tensor.PackingNamed(mode)
+	if !known {
+		return fmt.Sprintf("mode %.40q, which mlx does not have", mode)
+	}
+	says := tensor.Packing{Mode: mode, Bits: cmp.Or(int(as.integer("bits")), usual.Bits), Group: cmp.Or(int(as.integer("group_size")), usual.Group)}
+	if says == stored {
+		return ""
+	}
+	return says.String()
 }
 
 // Packing is what config.json's quantization says of a module, in mlx's way; ok is

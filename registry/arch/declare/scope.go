@@ -55,20 +55,19 @@ func fault(n *expr.Node, err error) error {
 	if _, ok := errors.AsType[*Error](err); ok || err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	pos := n.Pos
-	message := err.Error()
+	pos, message, config := n.Pos, err.Error(), false
 	if e, ok := errors.AsType[*expr.EvalError](err); ok {
 		if e.Pos.Line > 0 {
 			pos = e.Pos
 		}
-		if e.Name != "" && e.Err == nil {
-			message = fmt.Sprintf("%s is neither bound here nor a key of config.json", e.Name)
+		if e.Undefined() {
+			message, config = e.Name+" is missing", true
 		}
 	}
 	if len(message) > maxMessage { // a value in it may be a list of a million
 		message = strings.ToValidUTF8(message[:maxMessage], "") + "…"
 	}
-	return &Error{File: pos.Filename, Line: pos.Line, Column: pos.Column, Message: message}
+	return &Error{File: pos.Filename, Line: pos.Line, Column: pos.Column, Message: message, Config: config}
 }
 
 const maxMessage = 1000 // bytes
@@ -143,7 +142,7 @@ func (s *scope) Lookup(name string) (expr.Value, bool) {
 			b.state = 1
 			v, err := expr.Eval(b.node, b.in)
 			if err != nil {
-				b.state, b.err = 3, fault(b.node, err)
+				b.state, b.err = 3, wrong(b.node, err)
 				s.run.remember(b.err)
 				return expr.Null, false
 			}
@@ -214,7 +213,7 @@ func (s *scope) ofTensor(n *expr.Node) (expr.Value, error) {
 	case n.Text == "present":
 		return expr.Bool(ok), nil
 	case !ok:
-		return expr.Bool(false), &expr.EvalError{Message: "the tensor is absent; say with ?? what to assume then", Name: n.Text}
+		return expr.Bool(false), &expr.EvalError{Message: "the tensor is missing; say with ?? what to assume then", Name: n.Text}
 	case n.Text == "dtype":
 		return expr.String(found.DType.String()), nil
 	}
@@ -330,7 +329,7 @@ func (s *scope) sizes(nodes []*lang.Formula) (tensor.Shape, error) {
 			return nil, err
 		}
 		if d < 0 {
-			return nil, fault(f.Tree, fmt.Errorf("%v is %d: a dimension is never negative", f.Tree, d))
+			return nil, wrong(f.Tree, fmt.Errorf("%v is %d: a dimension is never negative", f.Tree, d))
 		}
 		shape[i] = d
 	}
