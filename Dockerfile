@@ -5,7 +5,8 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
-RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/usr/local/bin/wreg ./cmd/wreg && mkdir -m 1777 /out/tmp /out/data
+RUN CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o /out/usr/local/bin/wreg ./cmd/wreg && mkdir -m 1777 /out/tmp /out/data && \
+    install -D -m 644 /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ca-certificates.crt  # whom to trust behind hf:// and https://
 
 FROM scratch AS alone
 COPY --from=build /out /

@@ -82,7 +82,7 @@ func (p *Plan) overflow() (faults []error) {
 		if t.Make.Op != op.Cast {
 			continue
 		}
-		limit, ok := largest[t.DType]
+		limit, ok := t.DType.Greatest()
 		if !ok {
 			continue
 		}

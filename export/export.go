@@ -212,9 +212,6 @@ func (t *PlanTensor) bytesFor(n int64) int64 {
 	return compute.SizeOf(t.DType, n/int64(t.spec.Group))
 }
 
-// largest are the greatest finite values of the types that overflow.
-var largest = map[tensor.DType]float64{tensor.F16: 65504, tensor.BF16: 0x1.FEp127}
-
 // parent is the path without its last segment.
 func parent(path string) string {
 	return path[:max(strings.LastIndexByte(path, '.'), 0)]

@@ -383,7 +383,8 @@ func (p *Plan) decode(n *op.Node, as tensor.DType) *op.Node {
 		if t, ok := p.source.Lookup(n.Path); ok && op.Decodable(t.DType) {
 			load := *n
 			load.DType = t.DType
-			return &op.Node{Step: op.Step{Op: op.GGML, Scalar: largest[as]}, In: []*op.Node{&load}, DType: tensor.F32, Shape: n.Shape}
+			limit, _ := as.Greatest()
+			return &op.Node{Step: op.Step{Op: op.GGML, Scalar: limit}, In: []*op.Node{&load}, DType: tensor.F32, Shape: n.Shape}
 		}
 		return n
 	}

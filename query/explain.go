@@ -66,7 +66,7 @@ func (q *Query) Explain(ctx context.Context, s *registry.Snapshot, o Options) (s
 }
 
 func (q *Query) explainModel(ctx context.Context, b *strings.Builder, s *registry.Snapshot, v *registry.Revision, o Options) error {
-	say(b, "model   %s: %d tensors", v.Ref(), v.Tensors)
+	say(b, "model   %s: %s", v.Ref(), tensor.Count(v.Tensors, "tensor"))
 	if q.Verb != lang.Find {
 		return q.explainGaps(ctx, b, s, v, o)
 	}
@@ -76,7 +76,7 @@ func (q *Query) explainModel(ctx context.Context, b *strings.Builder, s *registr
 		if p.RowByRow {
 			how = "row by row"
 		}
-		say(b, "  block %s: %d rows, %d match, %d selected, %s", p.Template, p.Rows, p.Matched, p.Selected, how)
+		say(b, "  block %s: %s: matched %d, selected %d, %s", p.Template, tensor.Count(p.Rows, "row"), p.Matched, p.Selected, how)
 	}
 	return err
 }

@@ -21,7 +21,7 @@ select  layer
 select  count()
 having  (count() != 4)
 model   hunyuan@1: 94 tensors
-  block model.layers.{layer}.mlp.experts.{expert}.up_proj.weight: 16 rows, 16 match, 8 selected, columns only
+  block model.layers.{layer}.mlp.experts.{expert}.up_proj.weight: 16 rows: matched 16, selected 8, columns only
 `},
 		{"missing switch_mlp.* order by path desc limit 3", `verb    missing
 pattern switch_mlp.*

@@ -48,7 +48,7 @@ func (t *tally) count(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 			if b.taken.At(i) != 0 {
 				x := b.recorded(i)
 				path := ""
-				if x.AbsMax > values.AbsMax || x.AbsMax > greatest[tensor.F16] || values.AbsMaxAt == "" {
+				if x.AbsMax > values.AbsMax || beyondHalf(x.AbsMax) || values.AbsMaxAt == "" {
 					path = b.Path(i)
 				}
 				values.add(&x, b.elements(i), path)

@@ -18,13 +18,15 @@ type Large map[string]float64
 
 // Add takes the values of a tensor.
 func (l Large) Add(path string, absMax float64) {
-	if absMax > greatest[tensor.F16] {
+	if beyondHalf(absMax) {
 		l[path] = absMax
 	}
 }
 
-// greatest are the greatest finite values of the types that a cast can exceed.
-var greatest = map[tensor.DType]float64{tensor.F16: 65504, tensor.BF16: 0x1.FEp127}
+func beyondHalf(x float64) bool {
+	limit, _ := tensor.F16.Greatest()
+	return x > limit
+}
 
 // Brief is a model at a glance as far as an ingest knows it, without another look at the
 // registry; why says why res is nil.
@@ -133,6 +135,9 @@ func dtypeOf(t *arch.Target, cast tensor.DType) tensor.DType {
 	return cast
 }
 
+// Refused is what keeps mlx_lm from making a model of a config.json, nil where nothing is known to.
+func Refused(config []byte) error { return mlxconfig.Refuses(config) }
+
 // exported says what an export to mlx would write.
 func exported(config []byte, res *arch.Resolution, large Large) string {
 	if n := len(res.Gaps); n > 0 {
@@ -161,7 +166,7 @@ func exported(config []byte, res *arch.Resolution, large Large) string {
 
 // overflow says what would become infinite in a cast to d.
 func overflow(t *arch.Target, d tensor.DType, large Large) (why string) {
-	limit, ok := greatest[d]
+	limit, ok := d.Greatest()
 	t.Make.Sources(func(path string) {
 		if x := large[path]; ok && x > limit && why == "" {
 			why = fmt.Sprintf("values up to %.4g in %s do not fit %v; give --dtype", x, path, d)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"wreg/export/mlxconfig"
 	"wreg/ingest"
 	"wreg/ingest/folder"
 	"wreg/ingest/places"
@@ -355,7 +354,7 @@ func matched(ctx context.Context, c *ingest.Checkpoint, tensors []tensor.Info) (
 	case ctx.Err() != nil:
 		return nil, "", nil, err
 	}
-	refused := mlxconfig.Refuses(c.Config())
+	refused := view.Refused(c.Config())
 	if refused == nil && err != nil {
 		why := err.Error()
 		if fault != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -45,6 +46,47 @@ func terminal(t *testing.T, columns uint16) (slave *os.File, read func() string)
 		slave.Close()
 		return <-all
 	}
+}
+
+// Help, and how a query is understood, are as narrow as the terminal; what is to be typed
+// stays whole.
+func TestHelpFits(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("WREG_REGISTRY", "r.db")
+	t.Setenv("WREG_PAGER", "cat")
+	var said strings.Builder
+	long := strings.Repeat("layer-norm-of-a-long-name.", 10) + "weight"
+	if err := oneTensor("m.safetensors", long); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t.Context(), []string{"ingest", "m.safetensors"}, strings.NewReader(""), &said, &said); got != exitFine {
+		t.Fatalf("status %d: %s", got, said.String())
+	}
+	commands := [][]string{{"--help"}, {"explain", "find * in m"}}
+	for _, c := range (&app{out: io.Discard, err: io.Discard}).root().Commands() {
+		commands = append(commands, []string{c.Name(), "--help"})
+	}
+	for _, columns := range []uint16{40, 80, 120} {
+		for _, args := range commands {
+			slave, read := terminal(t, columns)
+			run(t.Context(), args, strings.NewReader(""), slave, slave)
+			out := strings.Split(strings.TrimSuffix(strings.ReplaceAll(read(), "\r\n", "\n"), "\n"), "\n")
+			for i, line := range out {
+				if columnsOf(line) > int(columns) && !strings.HasPrefix(line, "  wreg ") || strings.TrimRight(line, " ") != line || line == "" && i == len(out)-1 {
+					t.Errorf("%q at %d columns, line %d: %q", args, columns, i, line)
+				}
+			}
+			if len(out) < 5 {
+				t.Errorf("%q: %q", args, out)
+			}
+		}
+	}
+}
+
+// oneTensor writes a checkpoint of one tensor of two bytes.
+func oneTensor(file, path string) error {
+	header := fmt.Appendf(nil, `{%q:{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}`, path)
+	return os.WriteFile(file, append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...), 0, 0), 0o666)
 }
 
 func resize(t *testing.T, terminal *os.File, columns uint16) {

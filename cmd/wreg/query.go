@@ -259,6 +259,8 @@ func described(list []query.Candidate) (out []string) {
 	return out
 }
 
+const explainIndent = 8 // of a line that goes on: behind the name of a clause
+
 func explainCommand(a *app) *cobra.Command {
 	var o queryOptions
 	c := &cobra.Command{
@@ -279,14 +281,21 @@ func explainCommand(a *app) *cobra.Command {
 					return err
 				}
 				text, err := q.Explain(c.Context(), s, opts)
+				text = strings.TrimSuffix(text, "\n")
 				switch {
 				case err != nil:
 					return a.whichModel(err, "explain", args[0])
 				case a.dataFormat() != "":
 					return a.printObject(object{{"query", q.Text}, {"explained", strings.Split(text, "\n")}})
 				}
-				_, err = fmt.Fprintln(a.out, escapeLines(text))
-				return err
+				for line := range strings.SplitSeq(escapeLines(text), "\n") {
+					for _, l := range breakLine(line, terminalWidth(a.out), explainIndent) {
+						if _, err := fmt.Fprintln(a.out, l); err != nil {
+							return err
+						}
+					}
+				}
+				return nil
 			})
 		},
 	}

@@ -110,6 +110,7 @@ that the consumer needs.`,
 		return a.speaks(c, args)
 	}
 	c.SetUsageTemplate(c.UsageTemplate() + "{{if not .HasParent}}" + topicList() + "{{end}}")
+	c.SetHelpFunc(fitted(c.HelpFunc()))
 	c.SetVersionTemplate("wreg {{.Version}}\n")
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; %ssee %s --help", err, nearFlag(c, err), c.CommandPath())

@@ -37,6 +37,59 @@ func plainUsage(c *cobra.Command) {
 	}
 }
 
+// fitted makes lines of help as narrow as the terminal is. What a flag or a command is for
+// goes on below where it began; a command to type stays whole.
+func fitted(help func(*cobra.Command, []string)) func(*cobra.Command, []string) {
+	return func(c *cobra.Command, args []string) {
+		out := c.OutOrStdout()
+		width := terminalWidth(out)
+		if width == 0 {
+			help(c, args)
+			return
+		}
+		var b strings.Builder
+		c.SetOut(&b)
+		help(c, args)
+		c.SetOut(out)
+		for line := range strings.Lines(b.String()) {
+			for _, l := range fitLine(strings.TrimSuffix(line, "\n"), width) {
+				fmt.Fprintln(out, l)
+			}
+		}
+	}
+}
+
+func fitLine(line string, width int) []string {
+	text := strings.TrimLeft(line, " ")
+	margin := len(line) - len(text)
+	if columnsOf(line) <= width || margin > 0 && strings.HasPrefix(text, "wreg ") {
+		return []string{line}
+	}
+	if at := strings.Index(text, "  "); at > 0 { // a name, and what it is
+		margin += at + len(text[at:]) - len(strings.TrimLeft(text[at:], " "))
+	}
+	if head := line[:margin]; strings.TrimSpace(head) != "" {
+		if width-margin >= leastText {
+			lines := breakLine(line[margin:], width-margin, 0)
+			for i := range lines {
+				if i > 0 {
+					head = strings.Repeat(" ", margin)
+				}
+				lines[i] = head + lines[i]
+			}
+			return lines
+		}
+		return append([]string{strings.TrimRight(head, " ")}, fitLine(strings.Repeat(" ", leastMargin)+line[margin:], width)...)
+	}
+	lines := breakLine(text, width-margin, 0)
+	for i := range lines {
+		lines[i] = line[:margin] + lines[i]
+	}
+	return lines
+}
+
+const leastMargin = 8 // of what has no room beside its name
+
 // firstWord is what the command is about: MODEL in "show MODEL [TENSOR]".
 func firstWord(use string) string {
 	_, rest, _ := strings.Cut(use, " ")

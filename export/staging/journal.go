@@ -203,7 +203,7 @@ func eachLine(f *os.File, fn func(text []byte) error) (end int64, err error) {
 }
 
 func AnotherPlan(b *Folder) error {
-	return fmt.Errorf("%s was left by another plan: options, architecture or inputs differ; continue with those, or remove the folder", b.Path)
+	return fmt.Errorf("%s was left by another plan: its options, architecture or input are not these; give those it had, --finish the same as the parts, or remove the folder", b.Path)
 }
 
 func parseLine(text []byte) (at Key, made []sums.Digest, err error) {

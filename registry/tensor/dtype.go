@@ -195,6 +195,18 @@ func (d DType) Float() bool { return dtypes[d].float }
 // they mean nothing without a scale.
 func (d DType) Floating() bool { return d == F16 || d == BF16 || d == F32 || d == F64 }
 
+// Greatest is the greatest finite value of a type that a cast of floats can exceed; ok is
+// false where none can, or where d is no plain float.
+func (d DType) Greatest() (limit float64, ok bool) {
+	switch d {
+	case F16:
+		return 65504, true
+	case BF16:
+		return 0x1.FEp127, true
+	}
+	return 0, false
+}
+
 // TorchFloat is the type of a name that mlx_lm casts to, Invalid for any other name.
 func TorchFloat(name string) DType {
 	switch name {

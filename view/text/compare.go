@@ -359,7 +359,7 @@ func percentOf(x *float64) string {
 	if x == nil {
 		return ""
 	}
-	return fmt.Sprintf("%.3g %%", 100**x)
+	return words.Ratio(*x)
 }
 
 func value(x *float64) string {
@@ -369,17 +369,9 @@ func value(x *float64) string {
 	return number(*x)
 }
 
-// share is the part of the elements that changed: 0 and 100 % are none and all.
+// share is the part of the elements that changed.
 func share(c *view.Change) string {
-	x := float64(c.Changed) / float64(max(c.Elements, 1))
-	s := fmt.Sprintf("%.3g %%", 100*x)
-	switch {
-	case c.Changed > 0 && x < 0.0001:
-		return "<0.01 %"
-	case c.Changed < c.Elements && s == "100 %":
-		return ">99.9 %"
-	}
-	return s
+	return words.Percent(float64(c.Changed) / float64(max(c.Elements, 1)))
 }
 
 // bitsOf are the bits of a weight, nothing where there are none.

@@ -185,18 +185,6 @@ func bar(share float64, columns int) string {
 	return strings.Repeat("█", n/8) + eighths[n%8]
 }
 
-// percent is a share as people read it.
-func percent(share float64) string {
-	switch p := 100 * share; {
-	case share > 0 && p < 1:
-		return "<1 %"
-	case share < 1 && p > 99:
-		return ">99 %"
-	default:
-		return fmt.Sprintf("%.0f %%", p)
-	}
-}
-
 // bars shows what the bytes are of, the largest parts first.
 func (d *summary) bars(label string, shares []view.Share, total int64) {
 	if total <= 0 || len(shares) == 0 {
@@ -214,7 +202,7 @@ func (d *summary) bars(label string, shares []view.Share, total int64) {
 			line += "   "
 		}
 		share := float64(s.Bytes) / float64(total)
-		line += words.Inert(s.Name) + " " + bar(share, columns) + " " + percent(share)
+		line += words.Inert(s.Name) + " " + bar(share, columns) + " " + words.Rounded(share)
 	}
 	if n < len(shares) {
 		line += fmt.Sprintf("   +%d", len(shares)-n)

@@ -12,10 +12,32 @@ import (
 // invisible and direction-changing ones, invalid UTF-8 and the backslash itself
 // become backslash escapes, so that two different names never print alike; so does
 // the first character of what a runner of continuous integration would obey.
-func Inert(s string) string { return escaped(s, true) }
+func Inert(s string) string { return escaped(bounded(s, maxData), true) }
 
 // Line is Inert for talk, whose own backslashes stay.
-func Line(s string) string { return escaped(s, false) }
+func Line(s string) string { return escaped(bounded(s, maxLine), false) }
+
+// What a file or a server has written is shown as far as it is of use. A name has 8 KiB at
+// most, and is never cut where it is data.
+const (
+	maxData = 16 << 10
+	maxLine = 4 << 10
+)
+
+// bounded takes the middle out of what is too long to be read.
+func bounded(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	head, tail := s[:most/2], s[len(s)-most/2:]
+	for len(head) > 0 && !utf8.RuneStart(s[len(head)]) {
+		head = head[:len(head)-1]
+	}
+	for len(tail) > 0 && !utf8.RuneStart(tail[0]) {
+		tail = tail[1:]
+	}
+	return fmt.Sprintf("%s…(%s bytes left out)…%s", head, Number(int64(len(s)-len(head)-len(tail))), tail)
+}
 
 func escaped(s string, backslash bool) string {
 	if Clean(s) && !(backslash && strings.Contains(s, `\`)) {

@@ -25,6 +25,33 @@ func Number(n int64) string {
 	return s
 }
 
+// Percent is a part of a whole: a little is never called nothing, nor nearly all of it all.
+func Percent(part float64) string {
+	s := fmt.Sprintf("%.3g %%", 100*part)
+	switch {
+	case part > 0 && part < 0.0001:
+		return "<0.01 %"
+	case part < 1 && s == "100 %":
+		return ">99.9 %"
+	}
+	return s
+}
+
+// Rounded is Percent without decimals, for what is drawn as a bar beside it.
+func Rounded(part float64) string {
+	switch p := 100 * part; {
+	case part > 0 && p < 1:
+		return "<1 %"
+	case part < 1 && p > 99:
+		return ">99 %"
+	default:
+		return fmt.Sprintf("%.0f %%", p)
+	}
+}
+
+// Ratio is a quotient of magnitudes in percent, which may be beyond 100 and as small as it is.
+func Ratio(x float64) string { return fmt.Sprintf("%.3g %%", 100*x) }
+
 // Params is a number of parameters as models are called by it: 7.24 B, 120.6 M.
 func Params(n int64) string {
 	f := float64(n)

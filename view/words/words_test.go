@@ -1,10 +1,36 @@
 package words_test
 
 import (
+	"strings"
 	"testing"
 
 	"wreg/view/words"
 )
+
+// What is of no use to anyone is not printed, wherever it comes from: a config.json's
+// strings, a server's error, an index.
+func TestBounded(t *testing.T) {
+	long := "begin" + strings.Repeat("é", 100_000) + "end"
+	for name, f := range map[string]func(string) string{"Line": words.Line, "Inert": words.Inert} {
+		got := f(long)
+		if n := len(got); n > 20_000 || !strings.HasPrefix(got, "beginéé") || !strings.HasSuffix(got, "éend") || !strings.Contains(got, " bytes left out)…") || strings.Contains(got, `\x`) {
+			t.Errorf("%s: %d bytes: %.40s", name, n, got)
+		}
+	}
+	if name := strings.Repeat("n", 8192); words.Inert(name) != name {
+		t.Error("a name is cut where it is data")
+	}
+	for part, want := range map[float64]string{0: "0 %", 1: "100 %", 0.00001: "<0.01 %", 0.9999: ">99.9 %", 0.116: "11.6 %", 0.0016: "0.16 %"} {
+		if got := words.Percent(part); got != want {
+			t.Errorf("%v: %s, want %s", part, got, want)
+		}
+	}
+	for part, want := range map[float64]string{0: "0 %", 1: "100 %", 0.001: "<1 %", 0.999: ">99 %", 0.116: "12 %"} {
+		if got := words.Rounded(part); got != want {
+			t.Errorf("%v: %s, want %s", part, got, want)
+		}
+	}
+}
 
 func TestNumbers(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 58450: "58,450", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {

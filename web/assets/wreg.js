@@ -59,9 +59,9 @@ const wreg = {};
   // percent never calls a little nothing, or nearly all of it all.
   wreg.percent = (part, whole) => {
     const p = whole > 0 ? 100 * part / whole : 0;
-    if (p > 0 && p < 0.1) return "<0.1 %";
-    if (p < 100 && p > 99.9) return ">99.9 %";
-    return Number(p.toFixed(p < 10 ? 1 : 0)) + " %";
+    if (p > 0 && p < 0.01) return "<0.01 %";
+    const s = Number(p.toPrecision(3)) + " %"; // as words.Percent says it
+    return p < 100 && s === "100 %" ? ">99.9 %" : s;
   };
 
   // list joins words: a, b and c.

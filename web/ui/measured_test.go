@@ -136,7 +136,7 @@ func TestMeasured(t *testing.T) {
 		}
 		if c := p.Total.Change; c != nil {
 			n++
-			r.want(m.Link(), fmt.Sprintf("%d of %d", p.Total.Changed, p.Total.Changed+p.Total.Equal), fmt.Sprintf("%.3g %%", 100**c.Relative), value(c.Max), share(float64(c.Changed)/float64(c.Elements)))
+			r.want(m.Link(), fmt.Sprintf("%d of %d", p.Total.Changed, p.Total.Changed+p.Total.Equal), fmt.Sprintf("%.3g %%", 100**c.Relative), value(c.Max), words.Percent(float64(c.Changed)/float64(c.Elements)))
 			if strings.Contains(r.want(m.Link()), "button") {
 				t.Errorf("%s can be measured again", m.Component)
 			}

@@ -292,9 +292,9 @@ func parsePages(s *Server) *template.Template {
 		"size":      words.Size,
 		"params":    words.Params,
 		"bits":      func(f float64) string { return fmt.Sprintf("%.4g", f) },
-		"share":     share,
-		"portion":   func(f *float64) string { return fmt.Sprintf("%.3g %%", 100**f) },
-		"part":      func(n, of int64) string { return share(float64(n) / float64(max(1, of))) },
+		"share":     words.Percent,
+		"portion":   func(f *float64) string { return words.Ratio(*f) },
+		"part":      func(n, of int64) string { return words.Percent(float64(n) / float64(max(1, of))) },
 		"link":      link,
 		"segment":   url.PathEscape,
 		"command":   s.command,
@@ -345,20 +345,6 @@ func breakable(text string) template.HTML {
 		}
 	}
 	return template.HTML(b.String())
-}
-
-// share is a part of a whole; a little is never called nothing, nor nearly all of it all.
-func share(f float64) string {
-	switch p := 100 * f; {
-	case p > 0 && p < 0.1:
-		return "less than 0.1 %"
-	case p < 100 && p > 99.9:
-		return "more than 99.9 %"
-	case p >= 100:
-		return "all"
-	default:
-		return fmt.Sprintf("%.3g %%", p)
-	}
 }
 
 // link is the address of a model's page, with values in it: name, value, name, value.
