@@ -292,7 +292,7 @@ func parsePages(s *Server) *template.Template {
 		"size":      words.Size,
 		"params":    words.Params,
 		"bits":      func(f float64) string { return fmt.Sprintf("%.4g", f) },
-		"share":     words.Percent,
+		"share":     share,
 		"portion":   func(f *float64) string { return words.Ratio(*f) },
 		"part":      func(n, of int64) string { return words.Percent(float64(n) / float64(max(1, of))) },
 		"link":      link,
@@ -345,6 +345,14 @@ func breakable(text string) template.HTML {
 		}
 	}
 	return template.HTML(b.String())
+}
+
+// share is how much of something is elsewhere.
+func share(part float64) string {
+	if part >= 1 {
+		return "all"
+	}
+	return words.Percent(part)
 }
 
 // link is the address of a model's page, with values in it: name, value, name, value.
