@@ -22,6 +22,14 @@ func (a *app) openCheckpoint(ctx context.Context, path string, o *ingestOptions)
 		c, err = ingest.Open(ctx, path, of)
 		return c, nil, err
 	}
+	if places.Local(path) {
+		p, err := places.Open(ctx, path, places.Options{})
+		if err != nil {
+			return nil, nil, err
+		}
+		c, err = ingest.OpenPlace(ctx, p, of)
+		return c, nil, err
+	}
 	if o.rehash {
 		return nil, nil, fmt.Errorf("--rehash %s: over the network headers alone are read; %s", path, fetch(path))
 	}

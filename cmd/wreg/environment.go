@@ -26,6 +26,8 @@ var environment = []struct{ name, about string }{
 	{"HF_OIDC_RESOURCE", "not supported: where hf would get a token by OIDC, give wreg one in HF_TOKEN"},
 	{"HF_HUB_OFFLINE", "1: the hub is not asked"},
 	{"TRANSFORMERS_OFFLINE", "the same"},
+	{"OLLAMA_MODELS", "where ollama keeps models, which ollama:// names (default ~/.ollama/models)"},
+	{"MODELS_PATH", "where Docker Model Runner keeps models, which docker-model:// names (default ~/.docker/models)"},
 	{"NO_COLOR", "any value: no colours"},
 	{"TERM", "dumb: no colours, progress bar, pager or editing of lines"},
 	{"WREG_PAGER", "the command that shows answers which the terminal does not hold; empty or cat for none"},

@@ -46,7 +46,9 @@ checkpoint is a file, a folder with shards, index and config.json, or
 ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
 found from content. hf://ORG/NAME[@REVISION][/PATH], or the address of a page of
 huggingface.co, is read over the network, headers only: no weights are
-downloaded, so hashes and statistics are not known. Several models in one folder are not merged: name a file.
+downloaded, so hashes and statistics are not known. ollama://NAME[:TAG],
+docker-model://NAME[:TAG] and lmstudio://PUBLISHER/NAME are models that these
+programs keep on this disk. Several models in one folder are not merged: name a file.
 Files that did not change since (size, modification time, inode) are not read
 again. Nothing in a checkpoint is executed.
 
@@ -57,6 +59,7 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
   wreg ingest ./pytorch_model.bin --name hunyuan
   wreg ingest org/name
   wreg ingest hf://org/name
+  wreg ingest ollama://llama3:8b
   wreg ingest ./epoch=3.ckpt --strip state_dict.model.
   wreg ingest --no-hash /mnt/models/*`,
 		Args: cobra.MinimumNArgs(1),
@@ -233,7 +236,7 @@ func noTensor(path string, findings []tensor.Finding) error {
 // repository in the hub's cache.
 func checkpointPath(arg string) (string, error) {
 	if places.Names(arg) {
-		return arg, nil
+		return places.Path(arg)
 	}
 	if _, err := os.Lstat(arg); errors.Is(err, os.ErrNotExist) && folder.IsRepoID(arg) {
 		return folder.FindCached(arg)

@@ -106,6 +106,9 @@ func (f Far) Open(ctx context.Context, name string) (Blob, tensor.File, error) {
 	if err != nil {
 		return nil, tensor.File{}, err
 	}
+	if d, ok := b.(place.OnDisk); ok {
+		return described(name, d.Disk())
+	}
 	return described(name, b)
 }
 

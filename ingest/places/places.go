@@ -15,6 +15,7 @@ import (
 	"wreg/ingest/hub"
 	"wreg/ingest/place"
 	"wreg/ingest/remote"
+	"wreg/ingest/stores"
 )
 
 // Options of Open; the zero value is good.
@@ -30,12 +31,30 @@ type kind struct {
 	check func(address string) error  // whether it is well written; asks nobody
 	model func(address string) string // what a model there is called when nobody says, "" for the last part of its path
 	open  func(ctx context.Context, address string, o Options) (place.Place, error)
+	local bool                                 // its files are on this disk
+	path  func(address string) (string, error) // where it is a plain folder or file there; then nothing is opened
 }
 
 // kinds are tried in order.
 var kinds = []kind{
 	{name: "the hub", names: hub.Names, check: func(a string) error { _, err := hub.Parse(a); return err },
 		model: hubModel, open: openHub},
+	stored(stores.Ollama),
+	stored(stores.DockerModel),
+	{name: "LM Studio", names: begins(stores.LMStudioScheme), check: func(a string) error { _, err := stores.LMStudio(a); return err },
+		local: true, path: stores.LMStudio},
+}
+
+// stored is the kind of what a program keeps on this disk.
+func stored(s *stores.Store) kind {
+	return kind{name: s.Name, names: begins(s.Scheme), check: s.Check, model: s.Model, local: true,
+		open: func(_ context.Context, address string, _ Options) (place.Place, error) { return s.Open(address) }}
+}
+
+func begins(scheme string) func(string) bool {
+	return func(address string) bool {
+		return len(address) >= len(scheme) && strings.EqualFold(address[:len(scheme)], scheme)
+	}
 }
 
 func openHub(ctx context.Context, address string, o Options) (place.Place, error) {
@@ -67,6 +86,21 @@ func of(address string) *kind {
 // Names reports whether an argument is an address of a place that can be opened, well written or not.
 func Names(address string) bool { return of(address) != nil }
 
+// Local reports an address of what lies on this disk: it is read as files are.
+func Local(address string) bool {
+	k := of(address)
+	return k != nil && k.local
+}
+
+// Path is where on this disk a plain folder or file lies that an address names, and the argument itself where it
+// names none.
+func Path(address string) (string, error) {
+	if k := of(address); k != nil && k.path != nil {
+		return k.path(address)
+	}
+	return address, nil
+}
+
 // Check says what is wrong with an address, without asking anybody.
 func Check(address string) error {
 	k := of(address)
@@ -86,7 +120,7 @@ func ModelName(address string) string {
 
 // Open opens what an address names. Nothing is read of any file yet.
 func Open(ctx context.Context, address string, o Options) (place.Place, error) {
-	if k := of(address); k != nil {
+	if k := of(address); k != nil && k.open != nil {
 		return k.open(ctx, address, o)
 	}
 	return nil, fmt.Errorf("%s: not an address that can be opened", strings.ToValidUTF8(address, "?"))
