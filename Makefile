@@ -6,6 +6,8 @@ DOCS_VENV   := $(CURDIR)/.cache/docs-venv
 BIN         := $(CURDIR)/bin
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
+ORAS_VERSION := v1.3.6
+ORAS        := $(CURDIR)/.cache/bin/oras-$(ORAS_VERSION)
 FUZZTIME    ?= 10m
 ROUNDS      ?= 200
 
@@ -41,8 +43,8 @@ browser:
 	$(GO) test -tags browser ./web/...
 
 # The consumers themselves: what mlx_lm, safetensors, numpy and gguf make of it.
-conformance: build $(VENV)/ready
-	WREG=$(BIN)/wreg HF_HUB_OFFLINE=1 $(VENV)/bin/python -B conformance/run.py
+conformance: build $(VENV)/ready $(ORAS)
+	WREG=$(BIN)/wreg ORAS=$(ORAS) HF_HUB_OFFLINE=1 $(VENV)/bin/python -B conformance/run.py
 
 # What a new user does with nothing but Python: pip install, the demo, a query.
 wheel: build
@@ -112,6 +114,11 @@ $(STATICCHECK):
 	mkdir -p $(@D)
 	GOBIN=$(@D) $(GO) install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK_VERSION)
 	mv $(@D)/staticcheck $@
+
+$(ORAS):
+	mkdir -p $(@D)
+	GOBIN=$(@D) $(GO) install oras.land/oras/cmd/oras@$(ORAS_VERSION)
+	mv $(@D)/oras $@
 
 clean:
 	rm -rf $(BIN) $(VENV) .cache dist out/site

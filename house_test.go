@@ -82,6 +82,7 @@ var owners = map[string][]string{
 	"github.com/reeflective/readline":  {"shell"},
 	"golang.org/x/sync":                {"ingest/interrupt", "ingest", "registry/block", "synth", "export"},
 	"github.com/chromedp":              {"web/webtest"}, // behind the tag browser: no binary has it
+	"oras.land/oras-go":                {"ingest/oci"},
 	"golang.org/x/sys":                 {"accel", "export", "ingest", "registry", "cmd"},
 }
 

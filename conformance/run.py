@@ -33,12 +33,13 @@ def checks():
     import convert
     import formats
     import ggufs
+    import oci
     import pages
     import pickles
     import queries
     import shells
     import values
-    for module in (convert, formats, ggufs, pages, pickles, queries, shells, values, architectures):
+    for module in (convert, formats, ggufs, oci, pages, pickles, queries, shells, values, architectures):
         for name, fn in list(vars(module).items()):
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):

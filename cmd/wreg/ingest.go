@@ -45,8 +45,8 @@ func ingestCommand(a *app) *cobra.Command {
 checkpoint is a file, a folder with shards, index and config.json, or
 ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
 found from content. hf://ORG/NAME[@REVISION][/PATH], or the address of a page of
-huggingface.co, is read over the network, headers only: no weights are
-downloaded, so hashes and statistics are not known. ollama://NAME[:TAG],
+huggingface.co, and oci://HOST/NAME[:TAG] are read over the network, headers
+only: no weights are downloaded, so hashes and statistics are not known. ollama://NAME[:TAG],
 docker-model://NAME[:TAG] and lmstudio://PUBLISHER/NAME are models that these
 programs keep on this disk. Several models in one folder are not merged: name a file.
 Files that did not change since (size, modification time, inode) are not read

@@ -76,17 +76,30 @@ func (p *Place) Close() error { return nil }
 
 // Stretch is a part of a blob as a blob of its own.
 func Stretch(b place.Blob, name string, off, n int64) place.Blob {
-	return stretch{io.NewSectionReader(b, off, n), b, name, n}
+	return stretch{io.NewSectionReader(b, off, n), b, name, off, n}
 }
 
 type stretch struct {
 	*io.SectionReader
-	of   place.Blob
-	name string
-	size int64
+	of        place.Blob
+	name      string
+	off, size int64
 }
 
 func (s stretch) Close() error { return s.of.Close() }
+
+// ReadAhead is passed on.
+func (s stretch) ReadAhead(ctx context.Context, ranges [][2]int64) error {
+	b, ok := s.of.(place.Batched)
+	if !ok {
+		return nil
+	}
+	there := make([][2]int64, len(ranges))
+	for i, r := range ranges {
+		there[i] = [2]int64{s.off + r[0], r[1]}
+	}
+	return b.ReadAhead(ctx, there)
+}
 
 // HeaderRead is passed on.
 func (s stretch) HeaderRead() {

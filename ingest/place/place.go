@@ -10,7 +10,6 @@ package place
 import (
 	"context"
 	"io"
-	"os"
 
 	"wreg/registry/tensor"
 )
@@ -56,9 +55,6 @@ func (e *Error) Unwrap() error { return e.Cause }
 type Batched interface {
 	ReadAhead(ctx context.Context, ranges [][2]int64) error
 }
-
-// OnDisk is a Blob that is a file on this disk, with which more can be done. Who asks for the file takes it over.
-type OnDisk interface{ Disk() *os.File }
 
 // Headed is a Blob that is told when its header was read and found to hold.
 type Headed interface{ HeaderRead() }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"wreg/ingest/hub"
+	"wreg/ingest/oci"
 	"wreg/ingest/place"
 	"wreg/ingest/remote"
 	"wreg/ingest/stores"
@@ -39,6 +40,8 @@ type kind struct {
 var kinds = []kind{
 	{name: "the hub", names: hub.Names, check: func(a string) error { _, err := hub.Parse(a); return err },
 		model: hubModel, open: openHub},
+	{name: "a registry of artifacts", names: oci.Names, check: func(a string) error { _, err := oci.Parse(a); return err },
+		model: oci.Model, open: openOCI},
 	stored(stores.Ollama),
 	stored(stores.DockerModel),
 	{name: "LM Studio", names: begins(stores.LMStudioScheme), check: func(a string) error { _, err := stores.LMStudio(a); return err },
@@ -63,6 +66,14 @@ func openHub(ctx context.Context, address string, o Options) (place.Place, error
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}
 	return hub.Open(ctx, remote.New(remote.Options{UserAgent: o.UserAgent, Token: login.Token, Notice: o.Notice}), address)
+}
+
+func openOCI(ctx context.Context, address string, o Options) (place.Place, error) {
+	n, err := oci.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	return oci.Open(ctx, oci.Connect(remote.Options{UserAgent: o.UserAgent, Notice: o.Notice}, n, "pull"), address)
 }
 
 // hubModel is org--name for a whole repository, as names of models have no slashes.

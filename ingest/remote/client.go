@@ -28,7 +28,8 @@ const (
 type Client struct {
 	o        Options
 	patience Patience
-	http     http.RoundTripper
+	base     http.RoundTripper // has the connections
+	http     http.RoundTripper // what is asked: base, or what is around it
 	slots    chan struct{}
 	limits   *limits
 	reading  atomic.Int64 // bodies that are being read
@@ -45,9 +46,17 @@ func New(o Options) *Client {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	c := &Client{o: o, patience: o.Patience.filled(), http: o.Transport, slots: make(chan struct{}, o.Slots), limits: newLimits()}
-	if c.http == nil {
-		c.http = newTransport(c.patience, o.Slots)
+	c := &Client{o: o, patience: o.Patience.filled(), base: o.Transport, slots: make(chan struct{}, o.Slots), limits: newLimits()}
+	if c.base == nil {
+		c.base = newTransport(c.patience, o.Slots)
+	}
+	return c.dressed()
+}
+
+// dressed is the Client with what belongs around its transport.
+func (c *Client) dressed() *Client {
+	if c.http = c.base; c.o.Around != nil {
+		c.http = c.o.Around(c.base)
 	}
 	return c
 }
@@ -64,18 +73,18 @@ func newTransport(p Patience, slots int) *http.Transport {
 
 // Close lets go of idle connections.
 func (c *Client) Close() {
-	if t, ok := c.http.(interface{ CloseIdleConnections() }); ok {
+	if t, ok := c.base.(interface{ CloseIdleConnections() }); ok {
 		t.CloseIdleConnections()
 	}
 }
 
 // another is the same Client with connections of its own.
 func (c *Client) another() *Client {
-	d := &Client{o: c.o, patience: c.patience, http: c.http, slots: c.slots, limits: c.limits}
-	if t, ok := c.http.(*http.Transport); ok {
-		d.http = t.Clone()
+	d := &Client{o: c.o, patience: c.patience, base: c.base, slots: c.slots, limits: c.limits}
+	if t, ok := c.base.(*http.Transport); ok {
+		d.base = t.Clone()
 	}
-	return d
+	return d.dressed()
 }
 
 func (c *Client) notice(e Event) {

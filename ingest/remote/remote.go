@@ -27,6 +27,10 @@ type Options struct {
 	Patience  Patience                   // how long to wait; zero fields are filled from DefaultPatience
 	Transport http.RoundTripper          // nil: one http.Transport of its own, with the proxies and certificates of the environment
 
+	// Around is put around the transport: it logs in where a token alone does not. It sees each hop, those that
+	// may have a token with that of Token, and sends on what it is to send.
+	Around func(http.RoundTripper) http.RoundTripper
+
 	Sleep func(ctx context.Context, d time.Duration) error // nil: by the clock; tests count instead
 	Now   func() time.Time                                 // nil: time.Now
 }

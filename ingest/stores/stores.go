@@ -200,8 +200,8 @@ func (b *blobs) layer(l artifact.Layer, name string) (*local, error) {
 func (b *blobs) open(_ context.Context, f artifact.File) (place.Blob, error) {
 	l, err := b.layer(f.Layer, f.Name)
 	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", f.Name, err)
+	case err != nil: // it says nothing of what is in the file
+		return nil, &place.Error{Text: f.Name + ": " + err.Error(), Cause: err}
 	case f.Whole():
 		return onDisk{l}, nil
 	}

@@ -12,8 +12,10 @@ import (
 	"strings"
 
 	hubplace "wreg/ingest/hub"
+	"wreg/ingest/oci"
 	"wreg/push"
 	"wreg/push/hub"
+	pushoci "wreg/push/oci"
 )
 
 // kind is one kind of address.
@@ -27,6 +29,7 @@ type kind struct {
 // kinds are tried in order.
 var kinds = []kind{
 	{form: "hf://ORG/NAME[@BRANCH][/FOLDER]", names: hubplace.Names, check: hub.Check, open: hub.Open},
+	{form: oci.Scheme + "HOST/NAME[:TAG]", names: oci.Names, check: pushoci.Check, open: pushoci.Open},
 }
 
 func of(address string) *kind {
