@@ -132,7 +132,7 @@ func (c *Checkpoint) noteBeside(f *file) {
 }
 
 func (c *Checkpoint) several(models []string) error {
-	return fmt.Errorf("%s: holds %d separate models: %s; name one", c.root, len(models), listed(models))
+	return fmt.Errorf("%s: holds %d separate models: %s; name one", c.shown(), len(models), listed(models))
 }
 
 // listed names the first of some files, and how many more there are.
@@ -200,10 +200,22 @@ func (c *Checkpoint) noteParts() {
 		}
 		if no, count, ok := shards.PartOf(name); ok && count > 1 {
 			c.note("part-of-set", name, "", "%s: is part %d of %d; name its folder to read them all", name, no, count)
-		} else if kind := shards.PieceOf(name, func() []string { return names(c.root) }); kind != nil {
+		} else if kind := shards.PieceOf(name, c.neighbours); kind != nil {
 			c.note("part-of-set", name, "", "%s: by its name one of %s; %s", name, kind.What, kind.Do)
 		}
 	}
+}
+
+// neighbours names what lies where the checkpoint does.
+func (c *Checkpoint) neighbours() (list []string) {
+	if c.place == nil {
+		return names(c.root)
+	}
+	entries, _ := c.place.List(context.Background()) // it was asked for before
+	for _, e := range entries {
+		list = append(list, e.Name)
+	}
+	return list
 }
 
 // noteFlat says what tensors are that consist of pieces of weights.
@@ -268,7 +280,7 @@ func (c *Checkpoint) pieced() error {
 		}
 		if !equal {
 			return fmt.Errorf("%s: %s and %s hold %d tensors with the same names and shapes but different bytes (tensor %q): pieces of each, one for each process of model parallelism, or separate models; join pieces with the software that wrote them, or name one file",
-				c.root, c.open[at.first].info.Name, c.open[at.second].info.Name, n, r.path)
+				c.shown(), c.open[at.first].info.Name, c.open[at.second].info.Name, n, r.path)
 		}
 	}
 	return nil
@@ -295,7 +307,7 @@ func (c *Checkpoint) sameStart(a, b location, n int64) (bool, error) {
 // headers do not put together.
 func (c *Checkpoint) pieces(names []string) error {
 	if kind, some := shards.PiecesAmong(names); kind != nil {
-		return fmt.Errorf("%s: its %s are %s: not a model that can be read; %s", c.root, listed(some), kind.What, kind.Do)
+		return fmt.Errorf("%s: its %s are %s: not a model that can be read; %s", c.shown(), listed(some), kind.What, kind.Do)
 	}
 	return nil
 }
@@ -313,9 +325,39 @@ func (c *Checkpoint) noWeightsHere(k *shards.Contents, hints []string) error {
 			hints = append(hints, name+": a folder, not a file")
 		}
 	}
-	found, err := weightsBelow(c.root, k.Subfolders)
+	elsewhere := c.weightsOnDisk
+	if c.place != nil {
+		elsewhere = c.foldersFar
+	}
+	more, err := elsewhere(k)
 	if err != nil {
 		return err
+	}
+	hints = append(hints, more...)
+	others := slices.DeleteFunc(slices.Clone(k.Other), shards.OfTraining)
+	if n := len(k.Other) - len(others); n > 0 {
+		hints = append(hints, fmt.Sprintf("%d more, as training leaves beside weights, were not looked at", n))
+	}
+	err = fmt.Errorf("%s: no weights: none of %s is named *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz or begins like one", c.shown(), tensor.Count(len(others), "file"))
+	if len(hints) > 0 {
+		err = fmt.Errorf("%w (%s)", err, strings.Join(hints, "; "))
+	}
+	return err
+}
+
+// foldersFar says what to name in place of a place whose folders were not looked into.
+func (c *Checkpoint) foldersFar(k *shards.Contents) (hints []string, err error) {
+	if len(k.Subfolders) > 0 {
+		hints = append(hints, "its folders were not looked into: name one, as "+c.shown()+"/"+k.Subfolders[0])
+	}
+	return hints, nil
+}
+
+// weightsOnDisk says where weights are in folders of the folder, and beside it.
+func (c *Checkpoint) weightsOnDisk(k *shards.Contents) (hints []string, err error) {
+	found, err := weightsBelow(c.root, k.Subfolders)
+	if err != nil {
+		return nil, err
 	}
 	switch len(found) {
 	case 0:
@@ -335,15 +377,7 @@ func (c *Checkpoint) noWeightsHere(k *shards.Contents, hints []string) error {
 			}
 		}
 	}
-	others := slices.DeleteFunc(slices.Clone(k.Other), shards.OfTraining)
-	if n := len(k.Other) - len(others); n > 0 {
-		hints = append(hints, fmt.Sprintf("%d more, as training leaves beside weights, were not looked at", n))
-	}
-	err = fmt.Errorf("%s: no weights: none of %s is named *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz or begins like one", c.root, tensor.Count(len(others), "file"))
-	if len(hints) > 0 {
-		err = fmt.Errorf("%w (%s)", err, strings.Join(hints, "; "))
-	}
-	return err
+	return hints, nil
 }
 
 // allOf says what to type to have each of the folders as a model.

@@ -68,6 +68,14 @@ func (c *Checkpoint) Path() string {
 	return filepath.Join(c.root, c.single)
 }
 
+// shown is where the checkpoint lies, for people: a folder, or a place elsewhere.
+func (c *Checkpoint) shown() string {
+	if c.place != nil {
+		return c.place.Pin()
+	}
+	return c.root
+}
+
 // Config is config.json as it is on disk, nil when there is none.
 func (c *Checkpoint) Config() []byte { return c.config }
 

@@ -3,10 +3,12 @@ package artifact
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -205,6 +207,36 @@ func TestRefuses(t *testing.T) {
 	}
 	if _, err := m.Files(nil); err == nil || !strings.Contains(err.Error(), "name one by its digest, @"+digestOf(one)) {
 		t.Error(err)
+	}
+}
+
+// told is a blob that is told what will be read.
+type told struct {
+	memory
+	ranges *[][2]int64
+}
+
+func (t told) ReadAhead(_ context.Context, ranges [][2]int64) error {
+	*t.ranges = ranges
+	return nil
+}
+
+// TestStretch: a file inside a layer is read where it lies, and its blob is told what of itself will be.
+func TestStretch(t *testing.T) {
+	var ranges [][2]int64
+	s := Stretch(told{memory{bytes.NewReader([]byte("0123456789"))}, &ranges}, "a", 3, 4)
+	part := make([]byte, 2)
+	if _, err := s.ReadAt(part, 1); err != nil || string(part) != "45" {
+		t.Errorf("%q, %v", part, err)
+	}
+	if n, err := s.ReadAt(make([]byte, 9), 0); n != 4 || err != io.EOF {
+		t.Errorf("%d, %v", n, err)
+	}
+	if err := s.(place.Batched).ReadAhead(t.Context(), [][2]int64{{1, 2}}); err != nil || len(ranges) != 1 || ranges[0] != [2]int64{4, 2} {
+		t.Errorf("%v, %v", ranges, err)
+	}
+	if info, err := s.Stat(); err != nil || info.Name != "a" || info.Size != 4 {
+		t.Errorf("%+v, %v", info, err)
 	}
 }
 

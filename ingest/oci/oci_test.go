@@ -184,6 +184,39 @@ func TestReads(t *testing.T) {
 	}
 }
 
+// TestNoLoginElsewhere: a store of blobs that asks for a login gets none, though docker has one for it.
+func TestNoLoginElsewhere(t *testing.T) {
+	r := start(t)
+	r.Away, r.Login, r.Asks = true, "me:secret", `Basic realm="store"`
+	dir := os.Getenv("DOCKER_CONFIG")
+	login := base64.StdEncoding.EncodeToString([]byte("me:secret"))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(`{"auths":{%q:{"auth":%q},%q:{"auth":%q}}}`, r.Host(), login, strings.TrimPrefix(r.Store.URL, "http://"), login)
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range [][]byte{[]byte("GGUF"), large()} {
+		r.Tag("a", "latest", &artifact.Manifest{SchemaVersion: 2, Layers: []artifact.Layer{{MediaType: "application/vnd.docker.ai.gguf.v3", Digest: r.Push(data), Size: int64(len(data))}}})
+		p, err := open(t, Scheme+r.Host()+"/a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := p.Open(t.Context(), "model.gguf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.ReadAt(make([]byte, 4), 0); err == nil || !strings.Contains(err.Error(), "401 Unauthorized") {
+			t.Error(err)
+		}
+		b.Close()
+	}
+	if leaks := r.Leaks(); len(leaks) > 0 {
+		t.Errorf("a login went to %v", leaks)
+	}
+}
+
 // TestRefused: every refusal is a sentence with what to do.
 func TestRefused(t *testing.T) {
 	r := start(t)
@@ -246,6 +279,27 @@ func TestRefused(t *testing.T) {
 		}
 		return false
 	}
+	defer func() {
+		r.Change = func(w http.ResponseWriter, q *http.Request) bool {
+			if strings.Contains(q.URL.Path, "/blobs/") {
+				w.Write([]byte("GGUG"))
+				return true
+			}
+			return false
+		}
+		p, err := open(t, Scheme+r.Host()+"/team/model:v1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := p.Open(t.Context(), "model.gguf")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if _, err := b.ReadAt(make([]byte, 4), 0); err == nil || !strings.Contains(err.Error(), "the bytes that came are not those that the manifest names") {
+			t.Error(err)
+		}
+	}()
 	if _, err := open(t, Scheme+r.Host()+"/team/model@"+digest); err == nil || !strings.Contains(err.Error(), "what lies between here and the registry changes it") {
 		t.Error(err)
 	}
@@ -282,6 +336,28 @@ func TestHelper(t *testing.T) {
 	}
 	if _, err := open(t, Scheme+r.Host()+"/a"); err == nil || !strings.Contains(err.Error(), "no key chain") || !strings.Contains(err.Error(), "docker login") {
 		t.Error(err)
+	}
+
+	// A wrong login is refused each time, and the program asked once.
+	if err := os.WriteFile(filepath.Join(dir, "docker-credential-mine"), []byte(strings.ReplaceAll(helper, "secret", "wrong")), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(count); err != nil {
+		t.Fatal(err)
+	}
+	n, err := Parse(Scheme + r.Host() + "/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Connect(remote.Options{}, n, "pull")
+	defer c.Close()
+	for range 2 {
+		if _, err := Open(t.Context(), c, n.String()); err == nil {
+			t.Error("a wrong login was taken")
+		}
+	}
+	if text, err := os.ReadFile(count); err != nil || string(text) != "get "+r.Host()+"\n" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

@@ -79,7 +79,13 @@ func homes(t *testing.T) string {
 	return dir
 }
 
-const fixtures = "../testdata/fixtures/"
+var fixtures = func() string {
+	dir, err := filepath.Abs("../testdata/fixtures")
+	if err != nil {
+		panic(err)
+	}
+	return dir + "/"
+}()
 
 // folder is the files of a fixture, and all of its tensors with their bytes.
 func fixture(t *testing.T, dir string) map[string][]byte {
@@ -197,6 +203,35 @@ func TestSameRows(t *testing.T) {
 	})
 	if got := fromStore(t, Ollama, "ollama://apart"); !slices.Equal(got, want) {
 		t.Errorf("a layer a tensor: %v, want %v", got, want)
+	}
+}
+
+// TestSeveral: what is said of a store's model that is not one is about that, and not about the working folder.
+func TestSeveral(t *testing.T) {
+	homes(t)
+	other := fixture(t, "mlx")["model.gguf"]
+	ollama(t, "registry.ollama.ai/library/two/latest", func(k keeper) []artifact.Layer {
+		return []artifact.Layer{k.layer("ollama.image.model", fixture(t, "gguf")["sample.gguf"]), k.layer("ollama.image.draft", other)}
+	})
+	ollama(t, "registry.ollama.ai/library/none/latest", func(k keeper) []artifact.Layer {
+		l := k.layer("ollama.image.json", []byte("{}"))
+		l.Name = "vae/config.json"
+		return []artifact.Layer{l}
+	})
+	here := t.TempDir()
+	write(t, filepath.Join(here, "vae", "model.gguf"), other)
+	t.Chdir(here)
+	for address, want := range map[string]string{
+		"ollama://two":  "holds 2 separate models: draft.gguf, model.gguf; name one",
+		"ollama://none": "its folders were not looked into: name one, as ollama://none:latest@sha256:",
+	} {
+		p, err := Ollama.Open(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ingest.OpenPlace(t.Context(), p, ingest.Options{}); err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), p.Pin()+": ") || strings.Contains(err.Error(), "holds some") {
+			t.Errorf("%s: %v, want %q", address, err, want)
+		}
 	}
 }
 

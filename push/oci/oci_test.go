@@ -161,11 +161,18 @@ func TestGoesOn(t *testing.T) {
 	}
 	for what, c := range map[string]struct {
 		chunk   func(w http.ResponseWriter, q *http.Request, have int64) bool
+		lost    func(q *http.Request) bool
 		patches int // that were sent, with those that failed
 		begun   int
 	}{
-		"whole": {nil, 10, 1},
-		"cut":   {cut, 11, 1},
+		"whole": {nil, nil, 10, 1},
+		"cut":   {cut, nil, 11, 1},
+		"taken, the answer lost": {nil, func(q *http.Request) bool {
+			if q.Method == http.MethodPatch {
+				n++
+			}
+			return q.Method == http.MethodPatch && n == 4
+		}, 10, 1},
 		"answered and refused": {func(w http.ResponseWriter, q *http.Request, _ int64) bool {
 			if q.Method == http.MethodPatch {
 				if n++; n == 4 {
@@ -174,7 +181,7 @@ func TestGoesOn(t *testing.T) {
 				}
 			}
 			return false
-		}, 11, 1},
+		}, nil, 11, 1},
 		"forgotten": {func(w http.ResponseWriter, q *http.Request, have int64) bool {
 			if q.Method == http.MethodPatch && have == 300 {
 				n++
@@ -188,12 +195,12 @@ func TestGoesOn(t *testing.T) {
 				return true
 			}
 			return false
-		}, 14, 2},
+		}, nil, 14, 2},
 	} {
 		t.Run(what, func(t *testing.T) {
 			n = 0
 			r := start(t)
-			r.Chunk = c.chunk
+			r.Chunk, r.Lost = c.chunk, c.lost
 			var moved atomic.Int64
 			f := file("a.gguf", large)
 			err := target(t, r, 100).Put(t.Context(), f, bytes.NewReader(large), func(n int64) { moved.Add(n) })
@@ -296,6 +303,25 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	r := start(t)
+	if err := put(r, f, bytes.NewReader(other)); err == nil {
+		t.Error("other bytes were taken")
+	}
+	if begun := slices.DeleteFunc(r.Asked(), func(asked string) bool { return !strings.HasPrefix(asked, "POST") }); len(begun) != maxBegun {
+		t.Errorf("begun %d times, want %d", len(begun), maxBegun)
+	}
+	r = start(t)
+	r.Push(large)
+	r.Change = func(w http.ResponseWriter, q *http.Request) bool {
+		no := q.Method == http.MethodPut && strings.Contains(q.URL.Path, "/manifests/sha256:")
+		if no {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		return no
+	}
+	if _, err := target(t, r, 100).Commit(t.Context(), []push.File{f}); err == nil || r.Manifest("team/model", "v1") != nil {
+		t.Errorf("the tag leads to a manifest that was refused: %v", err)
+	}
+	r = start(t)
 	if _, err := target(t, r, 100).Commit(t.Context(), []push.File{f}); err == nil || !strings.Contains(err.Error(), "MANIFEST_BLOB_UNKNOWN") || r.Manifest("team/model", "v1") != nil {
 		t.Error(err)
 	}

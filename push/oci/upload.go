@@ -74,6 +74,9 @@ func (u *upload) send(ctx context.Context, from io.ReaderAt) error {
 			if tries++; tries == maxTries || final(err) {
 				return err
 			}
+			if errors.Is(err, errOther) {
+				u.at = "" // nothing to go on with
+			}
 			if again := u.sync(ctx, err); again != nil {
 				return again
 			}
@@ -86,6 +89,9 @@ func final(err error) bool {
 	status, ok := errors.AsType[*remote.StatusError](err)
 	return ok && (status.Status == http.StatusUnauthorized || status.Status == http.StatusForbidden || status.Status == http.StatusMethodNotAllowed || status.Status == http.StatusRequestEntityTooLarge)
 }
+
+// errOther is an upload that ended with other bytes than the file's.
+var errOther = errors.New("what the registry got of it has not the SHA-256")
 
 // step sends the next chunk, or ends the upload: then it is io.EOF.
 func (u *upload) step(ctx context.Context, from io.ReaderAt, buffer []byte) error {
@@ -122,7 +128,7 @@ func (u *upload) step(ctx context.Context, from io.ReaderAt, buffer []byte) erro
 			return io.EOF
 		}
 		if oci.Code(err) == "DIGEST_INVALID" {
-			err = fmt.Errorf("what the registry got of it has not the SHA-256 %s: the file changed meanwhile, or what lies between here and there changes it (%v)", u.f.SHA256, err)
+			err = fmt.Errorf("%w %s: the file changed meanwhile, or what lies between here and there changes it (%v)", errOther, u.f.SHA256, err)
 		}
 		return err
 	}
@@ -178,7 +184,7 @@ func (u *upload) goOn(ctx context.Context) error {
 
 // sync finds out how far an upload is of which a chunk failed; where the registry does not say it begins anew.
 func (u *upload) sync(ctx context.Context, why error) error {
-	if u.ask(ctx) == nil {
+	if u.at != "" && u.ask(ctx) == nil {
 		return nil
 	}
 	if u.begun == maxBegun {

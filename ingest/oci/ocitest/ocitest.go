@@ -31,7 +31,9 @@ type Registry struct {
 	Login  string                                                     // USER:PASSWORD that tokens are given for, "" for anybody
 	Away   bool                                                       // blobs are answered by Store
 	Change func(w http.ResponseWriter, q *http.Request) bool          // true: it has answered
-	Chunk  func(w http.ResponseWriter, q *http.Request, n int64) bool // of an upload: true: it has answered, n bytes of the upload are there
+	Chunk  func(w http.ResponseWriter, q *http.Request, n int64) bool // before a request about an upload of which n bytes are there; true: it has answered
+	Lost   func(q *http.Request) bool                                 // true: it did what an upload asked for, and its answer is lost
+	Asks   string                                                     // what Store challenges everybody with, "" for nobody
 
 	mu        sync.Mutex
 	blobs     map[string][]byte
@@ -131,6 +133,11 @@ func (r *Registry) store(w http.ResponseWriter, q *http.Request) {
 		r.leaks = append(r.leaks, q.Method+" "+q.URL.Path)
 	}
 	r.mu.Unlock()
+	if r.Asks != "" {
+		w.Header().Set("WWW-Authenticate", r.Asks)
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	if q.Header.Get("Authorization") != "" {
 		http.Error(w, "only one auth mechanism", http.StatusBadRequest)
 		return
@@ -269,6 +276,10 @@ func (r *Registry) upload(w http.ResponseWriter, q *http.Request, repo, id strin
 	have = append(slices.Clip(have), part...)
 	r.uploads[id] = have
 	if err != nil {
+		return
+	}
+	if r.Lost != nil && r.Lost(q) {
+		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
 	h := w.Header()
