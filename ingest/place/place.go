@@ -56,5 +56,12 @@ type Batched interface {
 	ReadAhead(ctx context.Context, ranges [][2]int64) error
 }
 
+// Streamer is a Blob that can be read from front to back faster than by one ReadAt after the
+// other: several stretches are on their way at once. Afresh, they come by connections of
+// their own and past what is kept in between.
+type Streamer interface {
+	Stream(ctx context.Context, off int64, afresh bool) io.ReadCloser
+}
+
 // Headed is a Blob that is told when its header was read and found to hold.
 type Headed interface{ HeaderRead() }

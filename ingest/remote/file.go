@@ -71,6 +71,9 @@ func (c *Client) Open(ctx context.Context, s Source) *File {
 func (f *File) Close() error {
 	f.cancel()
 	f.Release()
+	if f.fresh { // its connections are its own
+		f.c.Close()
+	}
 	return nil
 }
 

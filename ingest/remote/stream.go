@@ -13,6 +13,9 @@ import (
 // StreamBytes is the range that a stream asks for at a time.
 const StreamBytes = 8 << 20
 
+// StreamAhead is how many ranges are enough to have under way in one file.
+const StreamAhead = 4
+
 // Stream reads n bytes from off on, to the end when n is negative, in order: by ranges of
 // StreamBytes, ahead of them under way at once. It holds ahead+1 ranges in memory.
 func (f *File) Stream(ctx context.Context, off, n int64, ahead int) io.ReadCloser {
@@ -137,15 +140,19 @@ func (f *File) Verified(ctx context.Context, ahead int, pass func(io.Reader) err
 		return err
 	}
 	f.c.notice(Event{Name: f.src.Name, Try: 1, Cause: &DigestError{f.src.Name, f.src.SHA256, got}})
-	again := f.c.another()
-	defer again.Close()
-	g := again.Open(f.ctx, f.src)
-	g.fresh = true
+	g := f.Afresh()
 	defer g.Close()
 	if got, err = g.hashed(ctx, ahead, pass); err == nil && got != f.src.SHA256 {
 		err = &DigestError{f.src.Name, f.src.SHA256, got}
 	}
 	return err
+}
+
+// Afresh is the same file, read by connections of its own and past caches.
+func (f *File) Afresh() *File {
+	g := f.c.another().Open(f.ctx, f.src)
+	g.fresh = true
+	return g
 }
 
 // hashed gives the file to pass and its SHA-256.
