@@ -1,16 +1,21 @@
 package export
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"wreg/export/compute"
 	"wreg/export/disk"
 	"wreg/export/staging"
+	"wreg/ingest/place"
+	"wreg/ingest/remote"
+	"wreg/ingest/spool"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
 )
@@ -21,7 +26,7 @@ const slack = 1 << 20
 
 // check finds what would go wrong wherever the output will lie. All faults are reported
 // together.
-func (p *Plan) check() error {
+func (p *Plan) check(ctx context.Context) error {
 	faults := []error{p.source.unchanged()}
 	faults = append(faults, p.memory()...)
 	faults = append(faults, several(p.overflow(), "have values that do not fit")...)
@@ -33,6 +38,9 @@ func (p *Plan) check() error {
 	}
 	for _, x := range p.files {
 		p.Disk += x.Size
+	}
+	if p.source.far() {
+		faults = append(faults, p.plot(ctx))
 	}
 	return errors.Join(faults...)
 }
@@ -221,7 +229,7 @@ func (p *Plan) place() error {
 	if err := writable(dir); err != nil {
 		faults = append(faults, fmt.Errorf("%s cannot be written to: %w", dir, err))
 	}
-	if err := room(out, p.Disk, disk.Free); err != nil {
+	if err := room(out, p.Disk+p.Spool, disk.Free); err != nil {
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)
@@ -286,4 +294,40 @@ func writable(dir string) error {
 		return err
 	}
 	return os.Remove(tmp)
+}
+
+// plot plans which bytes of the source are read in which order, and kept for how long.
+func (p *Plan) plot(ctx context.Context) error {
+	list, err := p.source.place.List(ctx)
+	if err != nil {
+		return err
+	}
+	list = slices.DeleteFunc(list, func(e place.Entry) bool {
+		return e.Dir || !slices.ContainsFunc(p.source.files, func(f tensor.File) bool { return f.Name == e.Name && f.Size == e.Size })
+	})
+	var jobs [][]spool.Range
+	p.jobs = map[staging.Key]int{}
+	for i, u := range p.units() {
+		for k, segment := range u.segments {
+			var job []spool.Range
+			for _, path := range compute.Loads(segment.Node) {
+				r, err := p.source.stretch(path)
+				if err != nil {
+					return err
+				}
+				job = append(job, r)
+			}
+			key := staging.Key{Unit: i, Segment: k}
+			p.jobs[key], p.keys, jobs = len(p.keys), append(p.keys, key), append(jobs, job)
+		}
+	}
+	var heads []spool.Range
+	for _, d := range p.Drops {
+		heads = append(heads, p.heads(d)...)
+	}
+	if p.stream, err = spool.NewPlan(list, jobs, heads, spool.Holes); err == nil {
+		p.Network, p.Spool = p.stream.Network(), p.stream.Disk()
+		p.Memory += (remote.StreamAhead + 1) * remote.StreamBytes
+	}
+	return err
 }

@@ -3,16 +3,19 @@ package export_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"wreg/export"
 	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/ingest/places"
+	"wreg/ingest/remote"
 	"wreg/ingest/remote/hubtest"
 	"wreg/registry"
 	"wreg/synth"
@@ -34,8 +37,8 @@ func elsewhere(t *testing.T, dir string, faults ...hubtest.Fault) *hubtest.Hub {
 	return h
 }
 
-// planFar plans the export of hf://acme/tiny.
-func planFar(t *testing.T, o export.Options) (p *export.Plan, err error) {
+// registerFar ingests hf://acme/tiny into the registry of a folder.
+func registerFar(t *testing.T, dir string) {
 	t.Helper()
 	at, err := places.Open(t.Context(), "hf://acme/tiny", places.Options{})
 	if err != nil {
@@ -46,16 +49,37 @@ func planFar(t *testing.T, o export.Options) (p *export.Plan, err error) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	r, err := registry.Open(filepath.Join(t.TempDir(), "registry.db"), registry.Options{})
+	r, err := registry.Open(filepath.Join(dir, "registry.db"), registry.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	v, err := r.Put(context.Background(), registry.Revision{Model: "m", Root: c.Path(), Config: c.Config(), Files: c.Files()}, c.Tensors())
+	if _, err := r.Put(context.Background(), registry.Revision{Model: "m", Root: c.Path(), Config: c.Config(), Files: c.Files()}, c.Tensors()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// planFar plans the export of what registerFar ingested.
+func planFar(t *testing.T, o export.Options) (p *export.Plan, err error) {
+	t.Helper()
+	dir := t.TempDir()
+	registerFar(t, dir)
+	return planIn(t, dir, o)
+}
+
+// planIn plans the export of model m of a folder's registry.
+func planIn(t *testing.T, dir string, o export.Options) (p *export.Plan, err error) {
+	t.Helper()
+	r, err := registry.Open(filepath.Join(dir, "registry.db"), registry.Options{ReadOnly: true})
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer r.Close()
 	if viewed := r.View(func(s *registry.Snapshot) error {
+		v, found := s.Find("m")
+		if found != nil {
+			return found
+		}
 		p, err = export.New(t.Context(), s, v, o)
 		return nil
 	}); viewed != nil {
@@ -136,5 +160,107 @@ func TestElsewhere(t *testing.T) {
 				t.Error(v, err)
 			}
 		})
+	}
+}
+
+// fromCDN counts the bytes of weights that a hub sent.
+func fromCDN(h *hubtest.Hub) (n int64) {
+	for _, e := range h.Log() {
+		if e.Port == "cdn" {
+			n += e.Bytes
+		}
+	}
+	return n
+}
+
+// A file that is not what the hub declares is read once more; when it is no better then, the
+// export is refused with both digests and does not land, and --resume reads that file again,
+// and no other.
+func TestElsewhereLies(t *testing.T) {
+	dir := golden(t, "hunyuan", 300_000)
+	want, _ := exported(t, dir, export.Options{NoSync: true})
+	shards, _ := filepath.Glob(filepath.Join(dir, "*.safetensors"))
+	second := filepath.Base(shards[1])
+	for _, first := range []int{1, 0} { // once, or always
+		h := elsewhere(t, dir)
+		o := export.Options{NoSync: true, Out: filepath.Join(t.TempDir(), "out")}
+		p, err := planFar(t, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Faults(hubtest.Fault{Kind: "changed-silent", Port: "cdn", Path: second, First: first})
+		_, err = p.Run(t.Context())
+		if first == 0 {
+			lie, ok := errors.AsType[*remote.DigestError](err)
+			if !ok || lie.Name != second || lie.Want != h.SHA256("acme/tiny", second) || lie.Got == lie.Want {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(o.Out); err == nil {
+				t.Error("it landed")
+			}
+			h.Faults()
+			h.Forget()
+			o.Resume = true
+			if p, err = planFar(t, o); err != nil {
+				t.Fatal(err)
+			}
+			_, err = p.Run(t.Context())
+			if n := fromCDN(h); n > 300_000+1<<20/2 {
+				t.Errorf("%d bytes were read again", n)
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		sameBut(t, o.Out, want)
+	}
+}
+
+// The receipt of an export from elsewhere names each file that was read with the digest that
+// is declared of it, and the one that it has.
+func TestElsewhereReceipt(t *testing.T) {
+	dir := golden(t, "hunyuan", 300_000)
+	h := elsewhere(t, dir)
+	p, err := planFar(t, export.Options{NoSync: true, Out: filepath.Join(t.TempDir(), "out")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := p.Run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights := 0
+	for _, f := range r.Inputs {
+		if !strings.HasSuffix(f.Name, ".safetensors") {
+			continue
+		}
+		weights++
+		if sum := h.SHA256("acme/tiny", f.Name); f.SHA256 != sum || f.Declared != "sha256:"+sum || f.Trust != "verified" {
+			t.Errorf("%+v", f)
+		}
+	}
+	if weights < 3 || !strings.HasPrefix(r.Root, "hf://acme/tiny@") || h.Leaks() != 0 {
+		t.Error(weights, r.Root, h.Leaks())
+	}
+	if n, most := fromCDN(h), p.Network+int64(weights)*(128<<10); n > most {
+		t.Errorf("%d bytes were read, want at most %d", n, most)
+	}
+}
+
+// A commit that is not there any more is said to be.
+func TestElsewhereGone(t *testing.T) {
+	dir, reg := golden(t, "llama", 300_000), t.TempDir()
+	elsewhere(t, dir)
+	registerFar(t, reg)
+	elsewhere(t, golden(t, "hunyuan", 300_000))
+	_, err := planIn(t, reg, export.Options{Out: filepath.Join(t.TempDir(), "out")})
+	if err == nil || !strings.Contains(err.Error(), "hf://acme/tiny@") {
+		t.Error(err)
+	}
+	for _, o := range []export.Options{{Part: 1, Parts: 2}, {Finish: true}} {
+		o.Out = filepath.Join(t.TempDir(), "out")
+		if _, err := planIn(t, reg, o); err == nil || !strings.Contains(err.Error(), "--part and --finish") {
+			t.Error(err)
+		}
 	}
 }

@@ -34,6 +34,7 @@ import (
 	"wreg/export/compute"
 	"wreg/export/staging"
 	"wreg/ingest/place"
+	"wreg/ingest/spool"
 	"wreg/registry/arch"
 	"wreg/registry/arch/op"
 	"wreg/registry/pyjson"
@@ -85,10 +86,12 @@ type Plan struct {
 	Shards    []Shard      `json:"shards"`
 	Drops     []arch.Drop  `json:"dropped"`
 	Unused    []string     `json:"unused"`
-	Notes     []string     `json:"notes"`      // warnings about the source
-	TotalSize int64        `json:"total_size"` // bytes of all output tensors
-	Memory    int64        `json:"memory"`     // most bytes held in buffers while running
-	Disk      int64        `json:"disk"`       // bytes the output folder will take
+	Notes     []string     `json:"notes"`             // warnings about the source
+	TotalSize int64        `json:"total_size"`        // bytes of all output tensors
+	Memory    int64        `json:"memory"`            // most bytes held in buffers while running
+	Disk      int64        `json:"disk"`              // bytes the output folder will take
+	Network   int64        `json:"network,omitempty"` // bytes of weights that are read from elsewhere
+	Spool     int64        `json:"spool,omitempty"`   // bytes of them that are on disk at once, beside the output
 
 	o         Options
 	quantizer *quantizer // nil: -q was not asked for
@@ -97,7 +100,10 @@ type Plan struct {
 	headers   [][]byte
 	files     []staging.Extra
 	doc       *pyjson.Object // config.json of the source
-	plain     bool           // no weight of the source is stored in codes
+	stream    *spool.Plan    // nil for a source on a disk
+	keys      []staging.Key  // jobs of stream
+	jobs      map[staging.Key]int
+	plain     bool // no weight of the source is stored in codes
 }
 
 // BitsPerWeight is what a number of the model takes in the output, with the scales and
@@ -215,4 +221,26 @@ func (t *PlanTensor) bytesFor(n int64) int64 {
 // parent is the path without its last segment.
 func parent(path string) string {
 	return path[:max(strings.LastIndexByte(path, '.'), 0)]
+}
+
+// unit is what is made together: one tensor, or the codes, scales and biases of a
+// quantized one.
+type unit struct {
+	first, n int // tensors of the plan
+	segments []compute.Segment
+	chunk    int64 // bytes of the tree's result that are made at once
+}
+
+// units lists what is made together, without their chunks.
+func (p *Plan) units() (units []unit) {
+	for i := 0; i < len(p.Tensors); {
+		t := &p.Tensors[i]
+		u := unit{first: i, n: 1, segments: compute.Cut(t.tree)}
+		for t.quant && i+u.n < len(p.Tensors) && p.Tensors[i+u.n].tree == t.tree {
+			u.n++
+		}
+		units = append(units, u)
+		i += u.n
+	}
+	return units
 }

@@ -139,7 +139,7 @@ func New(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o Opti
 	if err := p.finish(ctx, v.Config, doc); err != nil {
 		return nil, err
 	}
-	return p, p.check()
+	return p, p.check(ctx)
 }
 
 // filled checks options and sets what was left out.

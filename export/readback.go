@@ -158,7 +158,7 @@ func (w *worker) compare(ctx context.Context, i int, j staging.Key, d sums.Diges
 	if d.Same(s.made[i][j.Segment]) {
 		return nil
 	}
-	if src, ok := s.copied(j); ok { // which of the two is not what it was?
+	if src, ok := s.copied(j); ok && s.plan.stream == nil { // which of the two is not what it was?
 		if err := w.source(ctx, src.Path); err != nil {
 			return err
 		}

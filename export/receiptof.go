@@ -20,7 +20,7 @@ func (s *writer) receipt(files []receipt.File) *receipt.Receipt {
 		r.DType = p.DType.String()
 	}
 	for _, f := range p.source.files {
-		r.Inputs = append(r.Inputs, receipt.File{Name: f.Name, Bytes: f.Size})
+		r.Inputs = append(r.Inputs, p.source.input(f))
 	}
 	for i, shard := range p.Shards {
 		sum := sha256.Sum256(p.headers[i])
@@ -37,6 +37,7 @@ func (s *writer) receipt(files []receipt.File) *receipt.Receipt {
 			}
 		}
 	}
+	copies := s.copies()
 	dropped := map[string]arch.Drop{}
 	for _, d := range p.Drops {
 		dropped[d.Path] = d
@@ -44,12 +45,17 @@ func (s *writer) receipt(files []receipt.File) *receipt.Receipt {
 	for _, t := range p.source.tensors {
 		stored := s.src.Stored(t.Path)
 		src := receipt.Source{Path: stored, Bytes: t.Bytes, XXH3: t.Sum.String(), SHA256: t.Hash.String(), Into: into[stored]}
+		if p.stream != nil {
+			src.File = t.File
+		}
 		if d, ok := dropped[t.Path]; ok && src.Into == nil {
 			src.Dropped, src.Rule = d.Because, d.Rule
 		} else if src.Into == nil {
 			src.Dropped = "no rule knows it (--allow-unused)"
 		}
-		if d, ok := s.checked.Load(t.Path); ok {
+		if d, ok := copies[t.Path]; ok && t.Sum == (tensor.Sum{}) {
+			src.XXH3 = d.String()
+		} else if d, ok := s.checked.Load(t.Path); ok && p.stream == nil {
 			switch d := d.(sums.Digest); {
 			case t.Sum == tensor.Sum{}: // never hashed: this is what was read
 				src.XXH3 = d.Sum.String()
@@ -65,6 +71,23 @@ func (s *writer) receipt(files []receipt.File) *receipt.Receipt {
 		r.Sources = append(r.Sources, receipt.Source{Path: t.Path, Bytes: t.Bytes, Dropped: "left out by " + p.source.naming.Flags()})
 	}
 	return r
+}
+
+// copies are the checksums of sources that were copied whole from elsewhere. What was read
+// for other outputs a run that goes on where another was killed does not know.
+func (s *writer) copies() map[string]tensor.Sum {
+	sums := map[string]tensor.Sum{}
+	if s.plan.stream == nil {
+		return sums
+	}
+	for i, u := range s.units {
+		for k, segment := range u.segments {
+			if path, ok := compute.Plain(segment.Node); ok && !s.plan.Tensors[u.first].quant {
+				sums[path] = s.made[s.units[i].first][k].Sum
+			}
+		}
+	}
+	return sums
 }
 
 // tensor is the receipt of output tensor i.

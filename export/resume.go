@@ -14,6 +14,8 @@ import (
 	"wreg/export/staging"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/regular"
+	"wreg/ingest/remote"
+	"wreg/ingest/spool"
 	"wreg/ingest/sums"
 )
 
@@ -77,6 +79,9 @@ func (s *writer) remaining(ctx context.Context, b *staging.Folder) ([]staging.Ke
 		whole[j] = true
 	}
 	jobs = slices.DeleteFunc(jobs, func(j staging.Key) bool { return whole[j] })
+	if err := s.begin(b, whole); err != nil {
+		return nil, err
+	}
 	s.expect(min(again, s.outputBytes(kept)), s.outputBytes(jobs))
 	return jobs, nil
 }
@@ -132,6 +137,10 @@ func (w *worker) remake(ctx context.Context, j staging.Key) error {
 	s, u := w.s, &w.s.units[j.Unit]
 	if info, ok := s.copied(j); ok {
 		s.made[u.first][j.Segment] = w.meant(info)
+	} else if s.plan.stream != nil { // its sources are not here any more: what was made of them is on disk, or is made again
+		for k, made := range s.claims[j][0] {
+			s.made[u.first+k][j.Segment] = made
+		}
 	} else {
 		w.dry = true
 		err := w.make(ctx, j)
@@ -246,4 +255,36 @@ func (s *writer) claimsOfReceipt(b *staging.Folder, written staging.Claims) erro
 		}
 	}
 	return nil
+}
+
+// begin has what is still to be written come: all but what is done.
+func (s *writer) begin(b *staging.Folder, done map[staging.Key]bool) error {
+	p := s.plan
+	if p.stream == nil {
+		return nil
+	}
+	have := make([]bool, len(p.keys))
+	for i, key := range p.keys {
+		have[i] = done[key]
+	}
+	return p.source.spool.Begin(b.Root, p.stream, have, spool.Options{ID: s.fingerprint, Sync: !p.o.NoSync})
+}
+
+// disown takes back what was made of a file that turned out not to be what is declared of it.
+func (s *writer) disown(err error) error {
+	p, name := s.plan, ""
+	if lie, ok := errors.AsType[*spool.Mismatch](err); ok {
+		name = lie.Name
+	} else if lie, ok := errors.AsType[*remote.DigestError](err); ok {
+		name = lie.Name
+	} else {
+		return nil
+	}
+	var errs []error
+	for i, key := range p.keys {
+		if p.stream.Reads(i, name) {
+			errs = append(errs, s.journal.Record(key, nil))
+		}
+	}
+	return errors.Join(errs...)
 }

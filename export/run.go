@@ -15,6 +15,7 @@ import (
 	"wreg/export/staging"
 	"wreg/ingest/files"
 	"wreg/ingest/remote"
+	"wreg/ingest/spool"
 	"wreg/registry/arch"
 )
 
@@ -52,6 +53,16 @@ func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 	}
 	defer b.Close()
 	r, err := p.fill(ctx, s, b)
+	for lie, ok := errors.AsType[*spool.Mismatch](err); ok; lie, ok = errors.AsType[*spool.Mismatch](err) {
+		p.source.spool.Doubt(lie.Name) // it is read once more, or refused
+		if s, err = newWriter(p, src); err == nil {
+			r, err = p.fill(ctx, s, b)
+		}
+	}
+	if err != nil && p.source.far() {
+		b.Keep()
+		err = &KeptError{b.Path, err}
+	}
 	if err != nil && ctx.Err() == nil {
 		// A source cut short or overwritten shows as all kinds of errors; this is the cause.
 		if changed := p.source.unchanged(); changed != nil {
@@ -69,6 +80,21 @@ func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 	}
 	return r, nil
 }
+
+// KeptError is why an export from elsewhere failed. What came by then stays.
+type KeptError struct {
+	Path string // of the folder where it lies
+	Err  error
+}
+
+func (e *KeptError) Error() string { return e.Err.Error() + "; " + e.What() }
+
+// What says what stays, and what for.
+func (e *KeptError) What() string {
+	return fmt.Sprintf("what came so far is in %s, and --resume goes on from there", e.Path)
+}
+
+func (e *KeptError) Unwrap() error { return e.Err }
 
 // names are those of all files of the output.
 func (p *Plan) names(r *receipt.Receipt) []string {
@@ -90,6 +116,9 @@ func (p *Plan) fill(ctx context.Context, s *writer, b *staging.Folder) (*receipt
 		return nil, err
 	}
 	if err := s.write(ctx, jobs); err != nil {
+		return nil, errors.Join(err, s.disown(err))
+	}
+	if err := p.compareStreamed(ctx); err != nil {
 		return nil, err
 	}
 	if !p.o.NoSync {

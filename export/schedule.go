@@ -28,7 +28,7 @@ func (s *writer) schedule(jobs []staging.Key) *schedule {
 	q := &schedule{copies: make([][]staging.Key, len(s.files)), busy: make([]bool, len(s.files)), left: len(jobs)}
 	q.changed.L = &q.mu
 	for _, j := range jobs {
-		if _, ok := s.copied(j); ok {
+		if _, ok := s.copied(j); ok && s.plan.stream == nil {
 			shard := s.shard(j)
 			q.copies[shard] = append(q.copies[shard], j)
 		} else {
@@ -93,9 +93,16 @@ func (q *schedule) stop() {
 	q.changed.Broadcast()
 }
 
-// segments lists all segments, the largest first.
+// segments lists all segments, the largest first; those of a source that is streamed as their
+// last byte arrives.
 func (s *writer) segments() []staging.Key {
 	var jobs []staging.Key
+	if p := s.plan; p.stream != nil {
+		for _, i := range p.stream.Order() {
+			jobs = append(jobs, p.keys[i])
+		}
+		return jobs
+	}
 	for i := range s.units {
 		for k := range s.units[i].segments {
 			jobs = append(jobs, staging.Key{Unit: i, Segment: k})

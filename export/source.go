@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strings"
 
+	"wreg/export/receipt"
 	"wreg/ingest"
 	"wreg/ingest/files"
 	"wreg/ingest/folder"
 	"wreg/ingest/place"
 	"wreg/ingest/places"
+	"wreg/ingest/spool"
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -25,6 +27,7 @@ type source struct {
 	files   []tensor.File
 	hashed  bool
 	place   place.Place   // nil for a folder on disk
+	spool   *spool.Spool  // of place, once it is open
 	naming  tensor.Naming // of the names in the files
 	tensors tensor.List   // sorted by path
 }
@@ -34,8 +37,10 @@ func readSource(ctx context.Context, s *registry.Snapshot, v *registry.Revision)
 	if err != nil {
 		return nil, err
 	}
-	for i := range tensors {
-		tensors[i].File, tensors[i].Format = "", ""
+	if !places.Names(v.Root) { // where the bytes are found by opening it
+		for i := range tensors {
+			tensors[i].File = ""
+		}
 	}
 	return &source{ref: v.Ref(), root: v.Root, files: slices.Clone(v.Files), hashed: v.Hashed, naming: v.Naming, tensors: tensors}, nil
 }
@@ -142,7 +147,8 @@ func (s *source) open(ctx context.Context) (*ingest.Checkpoint, error) {
 	o := ingest.Options{Naming: s.naming}
 	c, err := (*ingest.Checkpoint)(nil), error(nil)
 	if s.far() {
-		c, err = ingest.OpenPlace(ctx, s.place, o)
+		s.spool = spool.Over(s.place)
+		c, err = ingest.OpenPlace(ctx, s.spool, o)
 	} else {
 		c, err = ingest.Open(ctx, s.root, o)
 	}
@@ -157,4 +163,39 @@ func (s *source) open(ctx context.Context) (*ingest.Checkpoint, error) {
 		}
 	}
 	return c, nil
+}
+
+// plain are the formats of which a tensor is a stretch of its file. Of others a file is
+// kept whole until all that is made of it is.
+var plain = []string{"safetensors", "gguf"}
+
+// stretch is where a tensor's bytes lie.
+func (s *source) stretch(path string) (spool.Range, error) {
+	t, _ := s.Lookup(path)
+	i := slices.IndexFunc(s.files, func(f tensor.File) bool { return f.Name == t.File })
+	if i < 0 {
+		return spool.Range{}, fmt.Errorf("tensor %q: %s has no file %q", path, s.ref, t.File)
+	}
+	if slices.Contains(plain, s.files[i].Format) {
+		return spool.Range{File: t.File, Off: t.Offset, N: t.Bytes}, nil
+	}
+	return spool.Range{File: t.File, N: s.files[i].Size}, nil
+}
+
+// input is what is known of a file of the source.
+func (s *source) input(f tensor.File) receipt.File {
+	out := receipt.File{Name: f.Name, Bytes: f.Size}
+	if s.spool == nil {
+		return out
+	}
+	for _, proof := range s.spool.Proofs() {
+		if proof.Name != f.Name {
+			continue
+		}
+		out.SHA256, out.Declared, out.Trust = proof.SHA256, proof.Declared, tensor.TrustVerified.String()
+		if proof.Declared == "" {
+			out.Trust = tensor.TrustHashed.String()
+		}
+	}
+	return out
 }

@@ -76,6 +76,9 @@ func (w *worker) write(ctx context.Context, j staging.Key, queue *schedule, sett
 	if err := s.journal.Record(j, made); err != nil {
 		return err
 	}
+	if s.plan.stream != nil {
+		s.plan.source.spool.Done(s.plan.jobs[j])
+	}
 	if s.plan.o.Parts > 0 {
 		return nil
 	}

@@ -40,31 +40,17 @@ type writer struct {
 	progress
 }
 
-// unit is what is made together: one tensor, or the codes, scales and biases of a
-// quantized one.
-type unit struct {
-	first, n int // tensors of the plan
-	segments []compute.Segment
-	chunk    int64 // bytes of the tree's result that are made at once
-}
-
 func newWriter(p *Plan, src *ingest.Checkpoint) (*writer, error) {
-	s := &writer{plan: p, src: src, made: make([][]sums.Digest, len(p.Tensors)), whole: make([]sums.Digest, len(p.Tensors)), shards: make([]shardWriter, len(p.Shards)), progress: progress{report: p.o.Progress}}
-	for i := 0; i < len(p.Tensors); {
-		t := &p.Tensors[i]
-		u := unit{first: i, n: 1, segments: compute.Cut(t.tree)}
-		for t.quant && i+u.n < len(p.Tensors) && p.Tensors[i+u.n].tree == t.tree {
-			u.n++
-		}
-		var err error
+	s := &writer{plan: p, src: src, units: p.units(), made: make([][]sums.Digest, len(p.Tensors)), whole: make([]sums.Digest, len(p.Tensors)), shards: make([]shardWriter, len(p.Shards)), progress: progress{report: p.o.Progress}}
+	for i := range s.units {
+		u, err := &s.units[i], error(nil)
+		t := &p.Tensors[u.first]
 		if u.chunk, _, err = compute.ChunkFor(t.tree, t.quant, p.o.Memory/int64(p.o.Jobs)); err != nil {
 			return nil, fmt.Errorf("tensor %q: %w", t.Path, err)
 		}
 		for k := range u.n {
-			s.made[i+k] = make([]sums.Digest, len(u.segments))
+			s.made[u.first+k] = make([]sums.Digest, len(u.segments))
 		}
-		s.units = append(s.units, u)
-		i += u.n
 	}
 	s.proofs = make([]proof, len(s.units))
 	for i, u := range s.units {
@@ -108,6 +94,11 @@ func (s *writer) write(ctx context.Context, jobs []staging.Key) error {
 			}
 		})
 	}
+	if sp := s.plan.source.spool; sp != nil {
+		if err := sp.Run(ctx); err != nil {
+			cancel(err)
+		}
+	}
 	workers.Wait()
 	close(settled)
 	prover.Wait()
@@ -138,6 +129,9 @@ func (s *writer) prove(ctx context.Context, settled <-chan int) error {
 // sources checks the used source tensors that no segment read from front to back, and what
 // of the source's own checksums reading them does not show.
 func (s *writer) sources(ctx context.Context) error {
+	if s.plan.stream != nil { // whose files were compared as a whole
+		return nil
+	}
 	var rest []string
 	seen := map[string]bool{}
 	for _, u := range s.units {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"wreg/export"
 	"wreg/ingest"
 	"wreg/ingest/places"
 	"wreg/registry"
@@ -52,4 +53,15 @@ func mustBeHere(v *registry.Revision) error {
 		return fmt.Errorf("%s lies at %s, and its values are not read over the network; wreg export writes it here, proven against the digests declared there, and a copy that was downloaded can be ingested", v.Ref(), v.Root)
 	}
 	return nil
+}
+
+// gigabit is the bytes a second of a network by which the time that reading takes is told.
+const gigabit = 1e9 / 8
+
+// fromElsewhere is what a plan reads over the network, "" when nothing.
+func fromElsewhere(p *export.Plan) string {
+	if p.Network == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%s of it only while it runs, for what was read and not yet written), reads %s over the network, %s at 1 Gbit/s", size(p.Spool), size(p.Network), left(float64(p.Network)/gigabit))
 }

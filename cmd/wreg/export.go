@@ -89,7 +89,7 @@ ingest of it would be: the next revision of a model of that name.`,
 	o.quantizeOptions.flags(c)
 	exclude(c, "part", "finish")
 	exclude(c, "out", "mlx-path")
-	return describe(c, "0 exported and proven, 2 trouble (a gap, a full disk, a changed source; nothing is left under the final name)")
+	return describe(c, "0 exported and proven, 1 a file that was read from elsewhere is not what is declared of it there, 2 trouble (a gap, a full disk, a changed source; nothing is left under the final name)")
 }
 
 func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
@@ -167,8 +167,8 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 		for _, l := range whyQuantized(plan) {
 			a.say("%s", l)
 		}
-		a.say("%s, %s in %s; needs %s of memory and %s of disk; nothing was written", tensor.Count(len(plan.Tensors), "tensor"),
-			size(plan.TotalSize), tensor.Count(len(plan.Shards), "shard"), size(plan.Memory), size(plan.Disk))
+		a.say("%s, %s in %s; needs %s of memory and %s of disk%s; nothing was written", tensor.Count(len(plan.Tensors), "tensor"),
+			size(plan.TotalSize), tensor.Count(len(plan.Shards), "shard"), size(plan.Memory), size(plan.Disk+plan.Spool), fromElsewhere(plan))
 		return nil
 	}
 	m = a.meter(o.Out, plan.TotalSize)

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"wreg/export"
+	"wreg/ingest/remote"
 )
 
 // prose is an annotation of the verbs that print text for people or a shell, and nothing
@@ -61,7 +62,10 @@ func (a *app) done(o object) error {
 // status tells what a command line ended with, and gives its exit status. Under --json an
 // error is one line of JSON: the last of stderr.
 func (a *app) status(ctx context.Context, err error) int {
-	text := ""
+	text, exit := "", exitTrouble
+	if _, ok := errors.AsType[*remote.DigestError](err); ok { // it was done, and something was found
+		exit = exitFindings
+	}
 	switch {
 	case err == nil:
 		return exitFine
@@ -69,15 +73,18 @@ func (a *app) status(ctx context.Context, err error) int {
 		return exitFindings
 	case ctx.Err() != nil:
 		text = "interrupted; nothing was left half done"
+		if kept, ok := errors.AsType[*export.KeptError](err); ok {
+			text = "interrupted; " + kept.What()
+		}
 	default:
 		text = errorText(err)
 	}
 	if format := a.dataFormat(); format == "json" || format == "ndjson" {
-		must(writeJSON(a.err, append(object{{"error", text}, {"status", exitTrouble}}, refused(err)...), false))
+		must(writeJSON(a.err, append(object{{"error", text}, {"status", exit}}, refused(err)...), false))
 	} else {
 		tell(a.err, "wreg: "+text)
 	}
-	return exitTrouble
+	return exit
 }
 
 // refused are the gaps for which an export was, as a query for gaps lists them.

@@ -80,6 +80,9 @@ func planReport(p *export.Plan) *report {
 		head:    []field{{"model", p.Model}, {"target", p.Target}, {"total_size", p.TotalSize}, {"memory", p.Memory}, {"disk", p.Disk}},
 		columns: []string{"path", "dtype", "shape", "bytes", "shard", "offset", "steps", "rule"},
 	}
+	if p.Network > 0 {
+		rep.head = append(rep.head, field{"network", p.Network}, field{"spool", p.Spool})
+	}
 	quantized := slices.ContainsFunc(p.Tensors, func(t export.PlanTensor) bool { return t.Quant != "" })
 	if quantized {
 		rep.columns = append(rep.columns, "quantization")

@@ -61,7 +61,13 @@ type Receipt struct {
 type File struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
-	SHA256 string `json:"sha256,omitempty"` // of the output's
+	SHA256 string `json:"sha256,omitempty"` // of the output's, and of a source's that was read whole
+
+	// Of a source's that lies elsewhere: what is declared of it there, and what is known of it
+	// for that: "verified" when it was read whole and is that, "hashed" when there is nothing
+	// to compare it with.
+	Declared string `json:"declared,omitempty"`
+	Trust    string `json:"trust,omitempty"`
 }
 
 // Shard is a shard of the output. Its tensors are proven one by one.
@@ -100,6 +106,7 @@ type Part struct {
 type Source struct {
 	Path    string   `json:"path"`
 	Bytes   int64    `json:"bytes"`
+	File    string   `json:"file,omitempty"` // of the inputs, where its digest is what proves it
 	XXH3    string   `json:"xxh3,omitempty"`
 	SHA256  string   `json:"sha256,omitempty"`
 	Checked string   `json:"checked,omitempty"` // how its bytes were compared with the registry's

@@ -187,6 +187,9 @@ func (b *Folder) Remove() error {
 	return errors.Join(b.Root.Close(), discard(b.Path, true)) // Windows removes no folder that is held
 }
 
+// Keep has what was written stay when the export fails.
+func (b *Folder) Keep() { b.kept = true }
+
 func (b *Folder) Close() {
 	b.Root.Close()
 	b.lock.Close()

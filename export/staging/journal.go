@@ -108,7 +108,7 @@ func (j *Journal) write(v any) error {
 // Key is one segment of one unit.
 type Key struct{ Unit, Segment int }
 
-// Record says that a segment of a unit is written.
+// Record says that a segment of a unit is written, or with no digests that it no longer counts.
 func (j *Journal) Record(at Key, made []sums.Digest) error {
 	line := journalLine{Unit: at.Unit, Part: at.Segment}
 	for _, d := range made {
@@ -153,7 +153,11 @@ func (b *Folder) readJournal(name, plan string, tensors func(Key) int) (map[Key]
 	written, head := map[Key][]sums.Digest{}, false
 	_, err = eachLine(f, func(text []byte) error {
 		if head {
-			if at, made, err := parseLine(text); err == nil && len(made) > 0 && len(made) == tensors(at) { // else damaged: its segment is written again
+			switch at, made, err := parseLine(text); {
+			case err != nil: // damaged: its segment is written again
+			case len(made) == 0:
+				delete(written, at)
+			case len(made) == tensors(at):
 				written[at] = made
 			}
 			return nil

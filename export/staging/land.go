@@ -17,22 +17,24 @@ func (b *Folder) Strangers(wrote []string) error {
 		return err
 	}
 	for _, e := range entries {
-		if name := e.Name(); !e.Type().IsRegular() || !slices.Contains(wrote, name) && name != journalName && !isPartJournal(name) {
+		if name := e.Name(); !e.Type().IsRegular() || !slices.Contains(wrote, name) && name != journalName && !isPartJournal(name) && !isSpool(name) {
 			return fmt.Errorf("%s holds %q, which is not part of this export; remove it, then --resume or --finish", b.Path, name)
 		}
 	}
 	return nil
 }
 
-// Land removes the journals and gives the folder its final name.
+// Land removes the journals and what was kept of the source, and gives the folder its final name.
 func (b *Folder) Land(out string, sync bool) error {
-	journals, err := b.journals()
+	entries, err := b.entries()
 	if err != nil {
 		return err
 	}
-	for _, name := range journals {
-		if err := b.Root.Remove(name); err != nil {
-			return err
+	for _, e := range entries {
+		if name := e.Name(); name == journalName || isPartJournal(name) || isSpool(name) {
+			if err := b.Root.Remove(name); err != nil {
+				return err
+			}
 		}
 	}
 	if sync {

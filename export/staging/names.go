@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"wreg/export/receipt"
+	"wreg/ingest/spool"
 )
 
 // The files an export writes next to the shards.
@@ -22,5 +23,8 @@ var shardNames = regexp.MustCompile(`^model(-[0-9]+-of-[0-9]+)?\.safetensors$`)
 func reserved(name string) bool {
 	name = strings.ToLower(name)
 	return slices.Contains([]string{Config, Index, strings.ToLower(Readme), receipt.Name}, name) ||
-		strings.HasPrefix(name, journalName) || shardNames.MatchString(name)
+		strings.HasPrefix(name, journalName) || isSpool(name) || shardNames.MatchString(name)
 }
+
+// isSpool reports what is kept of a source that lies elsewhere until it is written.
+func isSpool(name string) bool { return strings.HasPrefix(name, spool.Prefix) }
