@@ -26,19 +26,30 @@ func create(path string, fill func(temp *os.File) error, land func(temp, path st
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*")
 	if err != nil {
-		if e := (*fs.PathError)(nil); errors.As(err, &e) {
-			e.Path = path // nobody asked for a file of the temporary name
-		}
-		return err
+		return named(err, "", path)
 	}
 	defer os.Remove(f.Name())
-	if err := errors.Join(fill(f), f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
+	for _, step := range []func() error{func() error { return fill(f) }, func() error { return f.Chmod(0o644) }, f.Sync} {
+		if err := step(); err != nil {
+			return errors.Join(named(err, f.Name(), path), f.Close())
+		}
+	}
+	if err := f.Close(); err != nil {
+		return named(err, f.Name(), path)
 	}
 	if err := land(f.Name(), path); err != nil {
 		return err
 	}
 	return SyncDir(dir)
+}
+
+// named is an error about the temporary file for who asked for another. temp is "" where there is
+// none yet.
+func named(err error, temp, path string) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok && (e.Path == temp || temp == "") {
+		e.Path = path
+	}
+	return err
 }
 
 // land gives a finished temporary file its name, which must not exist.

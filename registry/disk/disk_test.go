@@ -41,6 +41,27 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+// Who asked for a file is told of that one, and not of the temporary one; what is about other files
+// stays.
+func TestErrorsNameWhatWasAsked(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "f"), filepath.Join(dir, "other")
+	for want, fill := range map[string]func(*os.File) error{
+		path: func(temp *os.File) error {
+			_, err := temp.Seek(-1, 0)
+			return err
+		},
+		other: func(*os.File) error {
+			_, err := os.Open(other)
+			return err
+		},
+	} {
+		if e := (*fs.PathError)(nil); !errors.As(Replace(path, fill), &e) || e.Path != want {
+			t.Errorf("%v, want one of %s", e, want)
+		}
+	}
+}
+
 func TestBehind(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
