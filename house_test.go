@@ -45,6 +45,7 @@ var rooms = map[string]struct {
 	"synth":            {[]string{"ingest/safetensors"}, "made checkpoints are written with the reader's own header writer and nothing more"},
 	"view":             {[]string{"registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/block", "registry/pyjson", "query", "export", "export/mlxconfig", "ingest", "accel", "view/measure"}, "what people look at is gathered as data, before anyone decides how it is drawn"},
 	"view/measure":     {[]string{"accel", "export/compute", "ingest", "registry/arch", "registry/arch/op"}, "how far numbers are apart is read from bytes, whatever registry or architecture paired them"},
+	"view/viewtest":    {[]string{"export", "ingest", "registry", "synth"}, "tests of what people look at have checkpoints as users do"},
 	"view/text":        {[]string{"view", "view/words"}, "a terminal draws what was gathered, and asks nothing itself"},
 	"web":              {[]string{"view", "view/measure", "registry", "registry/arch", "registry/expr", "query", "export/receipt"}, "a page shows what the command line says; it opens no checkpoint but by view, which measures, and writes nothing"},
 	"web/webtest":      {nil, "a browser is driven the same whatever the page"},
@@ -90,7 +91,7 @@ var owners = map[string][]string{
 // checkpoints that tests read; ingest opens them.
 var testOnly = []string{
 	"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "pgregory.net/rapid", "github.com/owenrumney/go-sarif",
-	"wreg/synth", "wreg/ingest", "wreg/accel", "wreg/web/webtest",
+	"wreg/synth", "wreg/ingest", "wreg/accel", "wreg/view/viewtest", "wreg/web/webtest",
 }
 
 // maxLines is where a file must be split.

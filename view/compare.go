@@ -37,9 +37,10 @@ type Comparison struct {
 	Notes      []string     `json:"notes"`
 
 	a, b   *side
-	pairs  []compared   // gone, as are a and b, once values were measured
-	lone   []Difference // what is not in pairs
-	doubts []string     // notes that hold until values are measured
+	pairs  []compared                 // gone, as are a and b, once values were measured
+	lone   []Difference               // what is not in pairs
+	doubts []string                   // notes that hold until values are measured
+	errors map[spotted]*measure.Delta // of B's quantized weights, by where a map of B has them
 }
 
 // Statuses of a Difference beside those of gaps.

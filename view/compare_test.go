@@ -54,7 +54,7 @@ func (c *Comparison) count(status string) (n int64) {
 }
 
 func (b *bench) tryCompare(was, is string, values bool, o measure.Options) (c *Comparison, err error) {
-	err = b.registry.View(func(s *registry.Snapshot) error {
+	err = b.Registry.View(func(s *registry.Snapshot) error {
 		x, err := s.Find(was)
 		if err != nil {
 			return err
@@ -102,13 +102,13 @@ func (d *Difference) expect(t testing.TB, x, y []float64) {
 // A fine-tune: which tensors, and by how much; the rest is equal by its hash and not read.
 func TestCompareTuned(t *testing.T) {
 	b := newBench(t)
-	b.write("base", "llama", nil)
-	b.write("tuned", "llama", nil)
+	b.Write("base", "llama", nil)
+	b.Write("tuned", "llama", nil)
 	const up, norm = "model.layers.1.mlp.up_proj.weight", "model.norm.weight"
-	b.edit("tuned", up, func(p []byte) { p[2*70] ^= 1; p[2*5] ^= 2 })
-	b.edit("tuned", norm, func(p []byte) { p[0], p[1] = 0xC0, 0x7F }) // NaN
-	b.ingest("base", false)
-	b.ingest("tuned", false)
+	b.Edit("tuned", up, func(p []byte) { p[2*70] ^= 1; p[2*5] ^= 2 })
+	b.Edit("tuned", norm, func(p []byte) { p[0], p[1] = 0xC0, 0x7F }) // NaN
+	b.Ingest("base", false)
+	b.Ingest("tuned", false)
 	before := b.compare("base", "tuned", false, measure.Options{})
 	if before.Changed != 2 || before.Equal != 19 || !before.Differs || before.Measured || before.Total != nil || before.tensor(t, up).Change != nil {
 		t.Errorf("%+v", before)
@@ -152,11 +152,11 @@ func TestCompareTuned(t *testing.T) {
 // What one side has quantized, and stacked, is compared by what the codes stand for.
 func TestCompareQuantized(t *testing.T) {
 	b := newBench(t)
-	b.write("moe", "qwen3_moe", nil)
-	b.ingest("moe", false)
+	b.Write("moe", "qwen3_moe", nil)
+	b.Ingest("moe", false)
 	for _, q := range []export.Quantize{{Group: 32}, {Bits: 8, Group: 32}, {Mode: accel.MXFP4}, {Mode: accel.NVFP4}} {
 		name := fmt.Sprintf("moe-%s%d", q.Mode, q.Bits)
-		b.export("moe", name, export.Options{Quantize: &q})
+		b.Export("moe", name, export.Options{Quantize: &q})
 		before := b.compare("moe", name, false, measure.Options{})
 		if !before.Differs || before.Changed != 0 || before.Uncompared == 0 || before.Quantized == nil {
 			t.Errorf("%s: %+v", name, before)
@@ -166,6 +166,7 @@ func TestCompareQuantized(t *testing.T) {
 			t.Errorf("%s: %d changed, %d missing, %d extra, %d not compared, %q", name, c.Changed, c.Missing, c.Extra, c.Uncompared, c.Notes)
 		}
 		seen, bytes, elements := 0, int64(0), int64(0)
+		squares, of := map[string]float64{}, map[string]float64{} // of each cell of the map
 		for _, d := range c.Tensors {
 			module := strings.TrimSuffix(d.Path, "weight")
 			var x []float64
@@ -198,7 +199,14 @@ func TestCompareQuantized(t *testing.T) {
 			if err := accel.CPU().Dequantize(out, codes, scales, biases, kind, 1, len(x), spec); err != nil {
 				t.Fatal(err)
 			}
-			d.expect(t, x, wide(t, kind, out))
+			y := wide(t, kind, out)
+			d.expect(t, x, y)
+			parts := strings.Split(strings.Replace(d.Path, "model.layers.", "layers.", 1), ".")
+			cell := strings.Join(parts[:max(1, len(parts)-2)], ".")
+			for i := range x {
+				squares[cell] += (y[i] - x[i]) * (y[i] - x[i])
+				of[cell] += x[i] * x[i]
+			}
 			if want := 8 * float64(stored) / float64(len(x)); d.BitsB != want || d.BitsA != 16 {
 				t.Errorf("%s: %v bits, want %v", d.Path, d.BitsB, want)
 			}
@@ -207,6 +215,7 @@ func TestCompareQuantized(t *testing.T) {
 		if seen != 6 {
 			t.Errorf("%s: %d stacks of experts, want 6", name, seen)
 		}
+		b.errorsOnMap(c, name, squares, of)
 		if want := 8 * float64(bytes) / float64(elements); c.Quantized.BitsB != want || *c.Quantized.Change.Relative != *c.Total.Relative {
 			t.Errorf("%s: %v bits in all, want %v", name, c.Quantized.BitsB, want)
 		}
@@ -220,14 +229,14 @@ func TestCompareQuantized(t *testing.T) {
 			t.Errorf("8 and 4 bits: %s: %+v %q", d.Path, d.Change, d.Reason)
 		}
 	}
-	b.export("moe", "moe-mlx", export.Options{})
+	b.Export("moe", "moe-mlx", export.Options{})
 	if c = b.compare("moe-mlx", "moe-0", true, measure.Options{}); c.Missing+c.Extra+c.Uncompared != 0 || c.Total.Relative == nil || *c.Total.Relative > 0.2 {
 		t.Errorf("mlx, plain and packed: %d missing, %d extra, %d not compared, %+v, %+v", c.Missing, c.Extra, c.Uncompared, c.Total, c.Lines)
 	}
 	if c = b.compare("moe-mlx", "moe", true, measure.Options{}); c.Differs {
 		t.Errorf("stacks and experts: %+v", c)
 	}
-	b.export("moe-0", "moe-back", export.Options{Dequantize: true})
+	b.Export("moe-0", "moe-back", export.Options{Dequantize: true})
 	if c = b.compare("moe-0", "moe-back", true, measure.Options{}); c.Differs || c.Changed != 0 {
 		t.Errorf("dequantized: %+v", c.Tensors)
 	}
@@ -236,10 +245,10 @@ func TestCompareQuantized(t *testing.T) {
 // Codes whose scales differ are other weights: they are compared by what both stand for.
 func TestCompareScaled(t *testing.T) {
 	b := newBench(t)
-	b.write("fp8", "deepseek_v3-fp8", nil)
-	b.write("other", "deepseek_v3-fp8", nil)
+	b.Write("fp8", "deepseek_v3-fp8", nil)
+	b.Write("other", "deepseek_v3-fp8", nil)
 	const scale = "model.layers.0.self_attn.o_proj.weight_scale_inv"
-	b.edit("other", scale, func(p []byte) {
+	b.Edit("other", scale, func(p []byte) {
 		for i := 3; i < len(p); i += 4 { // an f32 times two
 			p[i-1] ^= 0x80
 			if p[i-1]&0x80 == 0 {
@@ -247,8 +256,8 @@ func TestCompareScaled(t *testing.T) {
 			}
 		}
 	})
-	b.ingest("fp8", false)
-	b.ingest("other", false)
+	b.Ingest("fp8", false)
+	b.Ingest("other", false)
 	c := b.compare("fp8", "other", true, measure.Options{})
 	if len(c.Tensors) != 1 {
 		t.Fatalf("%+v", c.Tensors)
@@ -264,8 +273,8 @@ func TestCompareScaled(t *testing.T) {
 // Whatever is only on one side, or of another shape, is told and has no numbers.
 func TestCompareUnlike(t *testing.T) {
 	b := newBench(t)
-	b.write("base", "llama", nil)
-	b.write("odd", "llama", func(c *synth.Case) {
+	b.Write("base", "llama", nil)
+	b.Write("odd", "llama", func(c *synth.Case) {
 		c.Source = c.Without("layers.0.mlp.up_proj")
 		for i := range c.Source {
 			switch c.Source[i].Path {
@@ -279,8 +288,8 @@ func TestCompareUnlike(t *testing.T) {
 			}
 		}
 	})
-	b.ingest("base", false)
-	b.ingest("odd", false)
+	b.Ingest("base", false)
+	b.Ingest("odd", false)
 	c := b.compare("base", "odd", true, measure.Options{})
 	if c.Missing != 1 || c.Extra != 1 || c.Changed != 2 || !c.Differs {
 		t.Errorf("%+v", c)
@@ -295,12 +304,12 @@ func TestCompareUnlike(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	x, _, _ := b.read("base", "model.layers.1.mlp.up_proj.weight")
-	b.edit("odd", "model.layers.1.mlp.up_proj.weight", func(p []byte) { // the same numbers
+	b.Edit("odd", "model.layers.1.mlp.up_proj.weight", func(p []byte) { // the same numbers
 		for i, v := range x {
 			binary.LittleEndian.PutUint32(p[4*i:], math.Float32bits(float32(v)))
 		}
 	})
-	b.ingest("odd", false)
+	b.Ingest("odd", false)
 	if d := b.compare("base", "odd", true, measure.Options{}).tensor(t, "model.layers.1.mlp.up_proj.weight"); d.Status != "changed" || d.Change.Changed != 0 || !strings.Contains(d.Reason, "dtype") {
 		t.Errorf("%+v", d)
 	}
@@ -313,25 +322,25 @@ func TestCompareUnlike(t *testing.T) {
 // bytes where neither tells; without hashes by the first two.
 func TestCompareChangedFiles(t *testing.T) {
 	b := newBench(t)
-	b.write("base", "llama", nil)
-	b.write("tuned", "llama", nil)
+	b.Write("base", "llama", nil)
+	b.Write("tuned", "llama", nil)
 	const up = "model.layers.1.mlp.up_proj.weight"
-	b.edit("tuned", up, func(p []byte) { p[0] ^= 1 })
-	b.ingest("base", false)
-	b.ingest("tuned", false)
-	was, err := os.Stat(b.file("tuned"))
+	b.Edit("tuned", up, func(p []byte) { p[0] ^= 1 })
+	b.Ingest("base", false)
+	b.Ingest("tuned", false)
+	was, err := os.Stat(b.File("tuned"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.edit("tuned", up, func(p []byte) { p[9] ^= 1 })
-	if err := os.Chtimes(b.file("tuned"), was.ModTime(), was.ModTime()); err != nil {
+	b.Edit("tuned", up, func(p []byte) { p[9] ^= 1 })
+	if err := os.Chtimes(b.File("tuned"), was.ModTime(), was.ModTime()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.tryCompare("base", "tuned", true, measure.Options{}); err == nil || !strings.Contains(err.Error(), up) || !strings.Contains(err.Error(), "is not what tuned@1 has") {
 		t.Errorf("a byte: %v", err)
 	}
 	later := was.ModTime().Add(time.Second)
-	if err := os.Chtimes(b.file("tuned"), later, later); err != nil {
+	if err := os.Chtimes(b.File("tuned"), later, later); err != nil {
 		t.Fatal(err)
 	}
 	for _, pair := range [][2]string{{"base", "tuned"}, {"tuned", "base"}, {"tuned", "tuned"}} {
@@ -339,13 +348,13 @@ func TestCompareChangedFiles(t *testing.T) {
 			t.Errorf("the time, %v: %v", pair, err)
 		}
 	}
-	if err := os.Truncate(b.file("tuned"), was.Size()-1); err != nil {
+	if err := os.Truncate(b.File("tuned"), was.Size()-1); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.tryCompare("base", "tuned", true, measure.Options{}); err == nil || !strings.Contains(err.Error(), "changed since tuned@1") {
 		t.Errorf("the size: %v", err)
 	}
-	if err := os.Remove(b.file("tuned")); err != nil {
+	if err := os.Remove(b.File("tuned")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := b.tryCompare("base", "tuned", true, measure.Options{}); err == nil || !strings.Contains(err.Error(), "is not where it was ingested") {
@@ -356,12 +365,12 @@ func TestCompareChangedFiles(t *testing.T) {
 // Without hashes nothing is equal before it was read.
 func TestCompareUnhashed(t *testing.T) {
 	b := newBench(t)
-	b.write("base", "llama", nil)
-	b.ingest("base", false)
-	if err := os.CopyFS(filepath.Join(b.dir, "raw"), os.DirFS(filepath.Join(b.dir, "base"))); err != nil {
+	b.Write("base", "llama", nil)
+	b.Ingest("base", false)
+	if err := os.CopyFS(filepath.Join(b.Dir, "raw"), os.DirFS(filepath.Join(b.Dir, "base"))); err != nil {
 		t.Fatal(err)
 	}
-	b.ingest("raw", true)
+	b.Ingest("raw", true)
 	if c := b.compare("base", "raw", false, measure.Options{}); c.Uncompared != 21 || c.Equal != 0 || !c.Differs || c.Bytes == 0 {
 		t.Errorf("%+v", c)
 	}
@@ -382,9 +391,9 @@ func TestCompareUnhashed(t *testing.T) {
 // What layout mlx leaves out on purpose is said to be left out.
 func TestCompareDropped(t *testing.T) {
 	b := newBench(t)
-	b.write("vision", "qwen2_vl", nil)
-	b.ingest("vision", false)
-	b.export("vision", "vision-mlx", export.Options{})
+	b.Write("vision", "qwen2_vl", nil)
+	b.Ingest("vision", false)
+	b.Export("vision", "vision-mlx", export.Options{})
 	c := b.compare("vision", "vision-mlx", false, measure.Options{})
 	if c.Differs || !slices.ContainsFunc(c.Notes, func(n string) bool {
 		return strings.HasPrefix(n, "19 tensors of vision@1 left out by layout mlx on purpose, not compared: visual.")
@@ -397,11 +406,11 @@ func TestCompareDropped(t *testing.T) {
 // Gaps are let go before.
 func TestMeasuredIsLean(t *testing.T) {
 	b := newBench(t)
-	b.write("base", "llama", nil)
-	b.write("tuned", "llama", nil)
-	b.edit("tuned", "model.norm.weight", func(p []byte) { p[0] ^= 1 })
-	b.ingest("base", false)
-	b.ingest("tuned", false)
+	b.Write("base", "llama", nil)
+	b.Write("tuned", "llama", nil)
+	b.Edit("tuned", "model.norm.weight", func(p []byte) { p[0] ^= 1 })
+	b.Ingest("base", false)
+	b.Ingest("tuned", false)
 	c := b.compare("base", "tuned", false, measure.Options{})
 	was := []weak.Pointer[side]{weak.Make(c.a), weak.Make(c.b)}
 	parts := weak.Make(&c.Parts[0])

@@ -11,6 +11,7 @@ import (
 
 	"wreg/export"
 	"wreg/registry/arch"
+	"wreg/registry/tensor"
 	"wreg/view/measure"
 )
 
@@ -110,6 +111,7 @@ func bytesAlone(g *arch.Gap) bool {
 func (c *Comparison) settle() {
 	c.Changed, c.Missing, c.Extra, c.Equal, c.Uncompared, c.Total, c.Quantized = 0, 0, 0, 0, 0, nil, nil
 	c.Tensors = []Difference{}
+	c.errors = map[spotted]*measure.Delta{}
 	rows := map[module]map[int64]*Patch{}
 	patch := func(path string) (p *Patch, m module, layer int64) {
 		m, layer = moduleOf(path)
@@ -143,6 +145,9 @@ func (c *Comparison) settle() {
 		}
 		d := Difference{Path: p.a.path, Status: p.status, A: p.a.form, B: p.b.form, BitsA: bits(p.a.bytes, n), BitsB: bits(p.b.bytes, n), Reason: p.reason, Remedy: p.remedy}
 		if p.delta != nil {
+			if p.b.packed {
+				c.erred(p.b.path, p.delta)
+			}
 			d.Change = changeOf(p.delta)
 			d.Change.At = p.at()
 			if d.Change.Changed > 0 && p.gapped && p.alone {
@@ -169,6 +174,46 @@ func (c *Comparison) settle() {
 		c.Quantized = &packed
 	}
 	c.lay(rows)
+}
+
+// spotted is a cell of a map, by what the names of its tensors begin with.
+type spotted struct {
+	under  string
+	column int64
+}
+
+// erred counts how far a quantized weight of B is from A's.
+func (c *Comparison) erred(path string, d *measure.Delta) {
+	template, index := tensor.SplitPath(path)
+	at, in := byLayer(template), spotted{column: outside}
+	if in.under = at.under; at.column >= 0 && at.column < len(index) {
+		in.column = index[at.column]
+	}
+	if c.errors[in] == nil {
+		c.errors[in] = &measure.Delta{}
+	}
+	c.errors[in].Add(d)
+}
+
+// Errors adds to a map of B, of its layers, the error of quantization: how far its quantized
+// weights are from those of A, where both were measured.
+func (c *Comparison) Errors(m *Map) {
+	add := func(to *Cell, under string, column int64) {
+		if d := c.errors[spotted{under, column}]; d != nil {
+			if r, ok := d.Relative(); ok {
+				to.Error = &r
+			}
+		}
+	}
+	for i := range m.Rows {
+		row := &m.Rows[i]
+		for k := range row.Cells {
+			add(&row.Cells[k], row.Under, m.Layers[k])
+		}
+		if row.Outside != nil {
+			add(row.Outside, row.Under, outside)
+		}
+	}
 }
 
 // located adds to a change which tensor has the largest.

@@ -84,10 +84,14 @@ func (r *rows) recorded(i int) tensor.Stats {
 	return tensor.Stats{AbsMax: x.AbsMax.At(i), NaNs: x.NaNs.At(i), Infs: x.Infs.At(i), Zeros: x.Zeros.At(i)}
 }
 
-// absMax is the greatest magnitude in row i; ok is false where none was recorded, or where
-// nothing is finite.
+// floating reports that the values of row i are numbers of the model. Others are codes and
+// counts, whose range says nothing of its weights.
+func (r *rows) floating(i int) bool { return tensor.DType(r.DTypes().At(i)).Floating() }
+
+// absMax is the greatest magnitude in row i; ok is false where none was recorded, where it says
+// nothing, or where nothing is finite.
 func (r *rows) absMax(i int) (x float64, ok bool) {
-	if r.taken.At(i) == 0 {
+	if r.taken.At(i) == 0 || !r.floating(i) {
 		return 0, false
 	}
 	if x = r.stats.AbsMax.At(i); x == 0 && r.stats.NaNs.At(i)+r.stats.Infs.At(i) == r.elements(i) {

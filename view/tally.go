@@ -47,12 +47,14 @@ func (t *tally) count(ctx context.Context, s *registry.Snapshot, v *registry.Rev
 			share(t.dtypes, name).add(n, size)
 			if b.taken.At(i) != 0 {
 				x := b.recorded(i)
-				path := ""
+				path, floating := "", b.floating(i)
 				if x.AbsMax > values.AbsMax || beyondHalf(x.AbsMax) || values.AbsMaxAt == "" {
 					path = b.Path(i)
 				}
-				values.add(&x, b.elements(i), path)
-				t.large.Add(path, x.AbsMax)
+				values.add(&x, floating, b.elements(i), path)
+				if floating {
+					t.large.Add(path, x.AbsMax)
+				}
 			}
 			files[b.Files().Code().At(i)] = true
 		}
@@ -279,11 +281,14 @@ func sorted(of map[string]*Share) []Share {
 	return list
 }
 
-// add counts a tensor of n elements.
-func (v *Values) add(s *tensor.Stats, n int64, path string) {
+// add counts a tensor of n elements. How large codes are says nothing of the weights.
+func (v *Values) add(s *tensor.Stats, floating bool, n int64, path string) {
 	v.Tensors++
 	v.NaNs += s.NaNs
 	v.Infs += s.Infs
+	if !floating {
+		return
+	}
 	if n > 0 && s.Zeros == n {
 		v.Zero++
 	}

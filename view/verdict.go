@@ -47,8 +47,10 @@ func Brief(v *registry.Revision, res *arch.Resolution, why string, tensors []ten
 			continue
 		}
 		n, _ := t.Shape.Numel()
-		values.add(t.Stats, n, t.Path)
-		large.Add(t.Path, t.Stats.AbsMax)
+		values.add(t.Stats, t.DType.Floating(), n, t.Path)
+		if t.DType.Floating() {
+			large.Add(t.Path, t.Stats.AbsMax)
+		}
 	}
 	if values.Tensors > 0 {
 		m.Values = values

@@ -67,9 +67,9 @@ type Values struct {
 	Tensors  int64   `json:"tensors"` // that have statistics
 	NaNs     int64   `json:"nans"`
 	Infs     int64   `json:"infs"`
-	AbsMax   float64 `json:"absmax"`
-	AbsMaxAt string  `json:"absmax_at"`
-	Zero     int64   `json:"zero"` // tensors without any value but zero
+	AbsMax   float64 `json:"absmax"`    // of numbers, not of codes
+	AbsMaxAt string  `json:"absmax_at"` // "": no number is finite
+	Zero     int64   `json:"zero"`      // tensors without any value but zero
 }
 
 // States of a verdict.
@@ -145,5 +145,5 @@ type Cell struct {
 	Bytes    int64    `json:"bytes"`
 	DType    string   `json:"dtype,omitempty"` // the one that takes most bytes
 	AbsMax   *float64 `json:"absmax,omitempty"`
-	Error    *float64 `json:"error,omitempty"` // relative, of a quantized weight against what it was made of
+	Error    *float64 `json:"error,omitempty"` // of quantized weights against those of another model, relative; Comparison.Errors adds it
 }

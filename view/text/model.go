@@ -162,7 +162,10 @@ func (d *summary) facts(m *view.Model) {
 	case x == nil:
 		parts = append(parts, "values not looked at")
 	default:
-		parts = append(parts, fmt.Sprintf("NaN %s", words.Number(x.NaNs)), fmt.Sprintf("Inf %s", words.Number(x.Infs)), fmt.Sprintf("absmax %.4g", x.AbsMax))
+		parts = append(parts, fmt.Sprintf("NaN %s", words.Number(x.NaNs)), fmt.Sprintf("Inf %s", words.Number(x.Infs)))
+		if x.AbsMaxAt != "" {
+			parts = append(parts, fmt.Sprintf("absmax %.4g", x.AbsMax))
+		}
 		if x.Zero > 0 {
 			parts = append(parts, count(x.Zero, "tensor")+" all zero")
 		}

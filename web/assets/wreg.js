@@ -85,6 +85,17 @@ const wreg = {};
     return wreg.el("span", { class: "command" }, code, button);
   };
 
+  // What is copied out of a table may be pasted into a spreadsheet, which would run a formula:
+  // such a cell gets the quote that it has in CSV. What is copied for a terminal stays.
+  document.addEventListener("copy", (e) => {
+    if (e.target.closest?.("input, textarea, code, pre")) return;
+    const text = String(getSelection());
+    const safe = text.replace(/(^|[\t\n])( *[=+\-@'＝＋－＠＇][^\t\n]*)/g, (all, before, cell) => /^ *-[\d.,]+(e[-+]?\d+)?$/i.test(cell) ? all : before + "'" + cell);
+    if (safe === text) return;
+    e.clipboardData.setData("text/plain", safe);
+    e.preventDefault();
+  });
+
   // segments lets one choose one of a few, with a mouse, Tab or arrows.
   wreg.segments = (label, choices, chosen, choose) => {
     const buttons = choices.map(([key, text]) => wreg.el("button",

@@ -21,7 +21,7 @@ import (
 // What a stranger named is text, wherever it is shown.
 func TestHostileNamesAreInert(t *testing.T) {
 	const alert = "<img src=x onerror=alert(1)>"
-	names := []string{alert, "</script><script>alert(1)</script>", "model.layers.0.<svg onload=alert(1)>.weight", "javascript:alert(1)", "{{tensors}}", "__proto__", "constructor.3.x", "a\u202eb"}
+	names := []string{alert, "</script><script>alert(1)</script>", "model.layers.0.<svg onload=alert(1)>.weight", "javascript:alert(1)", "{{tensors}}", "__proto__", "constructor.3.x", "a\u202eb", `=HYPERLINK("http://127.0.0.1:1","x")`, "@SUM(1)", "-1+cmd|x"}
 	v, list := model(t, "hunyuan")
 	for _, name := range names {
 		list = append(list, tensor.Info{Path: name, DType: tensor.F32, Shape: tensor.Shape{1}, Bytes: 4, File: name, Stats: &tensor.Stats{AbsMax: 1e9}})
@@ -38,7 +38,13 @@ func TestHostileNamesAreInert(t *testing.T) {
 	if text := webtest.Eval[string](p, "document.querySelector('.tensors-window').textContent"); !strings.Contains(text, alert) {
 		t.Errorf("the list shows %q", text)
 	}
-	p.Key(webtest.Escape, webtest.End, webtest.Enter)
+	p.Key(webtest.Escape)
+	for _, selector := range []string{".tensors-box", "main"} {
+		if copied := p.Copied(selector); !strings.Contains(copied, "'=HYPERLINK(") || len(webtest.Formulas(copied)) > 0 {
+			t.Errorf("what is copied of %s holds formulas: %q", selector, webtest.Formulas(copied))
+		}
+	}
+	p.Key(webtest.End, webtest.Enter)
 	webtest.Eval[any](p, "document.querySelector('#map [aria-pressed]').click()")
 	if n := webtest.Eval[int](p, "document.querySelectorAll('img, iframe, object, embed, base, form, main script, main svg [onload], a[href^=javascript]').length"); n != 0 {
 		t.Errorf("%d elements came out of names", n)

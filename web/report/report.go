@@ -244,6 +244,9 @@ func (d *Data) compared(c *view.Comparison) error {
 	slices.SortStableFunc(kept.Tensors, func(a, b view.Difference) int { return cmp.Compare(moved(b), moved(a)) })
 	d.Left.Against, d.Left.Unequal = bound(&kept.Lines), bound(&kept.Tensors)
 	d.Against, d.layers.Against = c.A, &kept
+	if d.layers.Map != nil {
+		c.Errors(d.layers.Map)
+	}
 	return nil
 }
 

@@ -217,6 +217,9 @@ func TestBrowserHostileNames(t *testing.T) {
 		}
 		if path == "/model/evil@1/tensors" {
 			o.text("#listed", hostile[0])
+			if copied := o.Copied("#listed"); !strings.Contains(copied, "'=HYPERLINK(") || len(webtest.Formulas(copied)) > 0 {
+				t.Errorf("what is copied holds formulas: %q", webtest.Formulas(copied))
+			}
 			o.Shot("ui-hostile", false)
 		}
 	}
@@ -317,7 +320,7 @@ func TestBrowserMeasures(t *testing.T) {
 	o.click(measure)
 	o.Until("!document.querySelector(" + quote(measure) + ")")
 	o.text("main", "self_attn.q_proj")
-	for _, p := range measuredWhole(t, path).Parts {
+	for _, p := range measuredWhole(t, path, "tuned").Parts {
 		if p.Component == "self_attn.q_proj" {
 			o.text("tbody", fmt.Sprintf("%.3g %%", 100**p.Total.Change.Relative))
 		}
@@ -326,5 +329,31 @@ func TestBrowserMeasures(t *testing.T) {
 		t.Errorf("%d rows within rows", n)
 	}
 	o.Shot("ui-measured", true)
+	o.good()
+}
+
+// Of a 4-bit export, a module's error and bits are shown where it stands, in both themes.
+func TestBrowserMeasuresQuantized(t *testing.T) {
+	path := quantized(t)
+	o := browse(t, path, webtest.Look{})
+	o.visit("/model/base-4bit@1/compare?with=base%401")
+	o.text("main", "bits a weight")
+	for _, p := range measuredWhole(t, path, "base-4bit").Parts {
+		if p.Total.BitsB >= 16 {
+			continue
+		}
+		button := fmt.Sprintf(`button[aria-label="Measure %s"]`, p.Component)
+		o.click(button)
+		o.Until("!document.querySelector(" + quote(button) + ")")
+		row := webtest.Eval[string](o.Page, "[...document.querySelectorAll('main tr')].find((r) => r.cells[0].textContent === "+quote(p.Component)+")?.textContent ?? ''")
+		for _, want := range []string{fmt.Sprintf("%.3g %%", 100**p.Total.Change.Relative), fmt.Sprintf("16 → %.4g", p.Total.BitsB)} {
+			if !strings.Contains(row, want) {
+				t.Errorf("%s: %q, want %s", p.Component, row, want)
+			}
+		}
+	}
+	o.Shot("ui-quantized", true)
+	o.Show(webtest.Look{Dark: true})
+	o.Shot("ui-quantized-dark", true)
 	o.good()
 }

@@ -10,90 +10,60 @@ import (
 	"strings"
 	"testing"
 
-	"wreg/ingest"
 	"wreg/registry"
 	"wreg/registry/tensor"
-	"wreg/synth"
 	"wreg/view"
 	"wreg/view/measure"
+	"wreg/view/viewtest"
 	"wreg/view/words"
 )
 
+const goldens = "../../registry/arch/testdata/goldens/"
+
 // tuned is a registry of two checkpoints that lie on the disk: tuned has other bytes than base
-// in some tensors.
+// in some tensors, by a little.
 func tuned(t testing.TB) (path string) {
 	t.Helper()
-	dir := t.TempDir()
-	path = filepath.Join(dir, "registry.db")
-	r, err := registry.Open(path, registry.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	b := viewtest.New(t, goldens)
 	for _, name := range []string{"base", "tuned"} {
-		c, err := synth.Golden("../../registry/arch/testdata/goldens/hunyuan.json")
-		if err != nil {
-			t.Fatal(err)
-		}
-		root := filepath.Join(dir, name)
-		if err := c.Write(root, synth.Options{}); err != nil {
-			t.Fatal(err)
-		}
-		p := checkpointAt(t, root)
-		if name == "tuned" {
-			edit(t, root, p.Tensors())
-			p = checkpointAt(t, root)
-		}
-		list, err := p.Hash(t.Context(), ingest.HashOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.Put(t.Context(), registry.Revision{Model: name, Root: p.Path(), Config: p.Config(), Files: p.Files(), Hashed: true}, list); err != nil {
-			t.Fatal(err)
-		}
+		b.Write(name, "hunyuan", nil)
 	}
-	return path
-}
-
-func checkpointAt(t testing.TB, root string) *ingest.Checkpoint {
-	t.Helper()
-	p, err := ingest.Open(t.Context(), root, ingest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	return p
-}
-
-// edit changes some elements of the tensors of some modules, by a little.
-func edit(t testing.TB, root string, list []tensor.Info) {
-	t.Helper()
+	c := b.Open("tuned")
+	list := c.Tensors()
+	c.Close()
 	for _, x := range list {
-		if !strings.Contains(x.Path, "q_proj") && !strings.Contains(x.Path, "experts") && !strings.HasPrefix(x.Path, "model.norm") {
-			continue
-		}
-		f, err := os.OpenFile(filepath.Join(root, x.File), os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		data := make([]byte, x.Bytes)
-		if _, err := f.ReadAt(data, x.Offset); err != nil {
-			t.Fatal(err)
-		}
-		for i := 0; i < len(data); i += 22 {
-			data[i] ^= byte(1 + i%7)
-		}
-		if _, err := f.WriteAt(data, x.Offset); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
+		if strings.Contains(x.Path, "q_proj") || strings.Contains(x.Path, "experts") || strings.HasPrefix(x.Path, "model.norm") {
+			b.Edit("tuned", x.Path, func(p []byte) {
+				for i := 0; i < len(p); i += 22 {
+					p[i] ^= byte(1 + i%7)
+				}
+			})
 		}
 	}
+	b.Ingest("base", false)
+	b.Ingest("tuned", false)
+	return closed(b)
 }
 
-// measuredWhole is what wreg diff base tuned --values says.
-func measuredWhole(t testing.TB, path string) (c *view.Comparison) {
+// quantized is a registry of a checkpoint and of its export in 4 bits, both on the disk.
+func quantized(t testing.TB) (path string) {
+	t.Helper()
+	b := viewtest.New(t, goldens)
+	b.Write("base", "hunyuan", nil)
+	b.Ingest("base", false)
+	b.Quantize("base", "base-4bit")
+	return closed(b)
+}
+
+func closed(b *viewtest.Bench) (path string) {
+	if err := b.Registry.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return b.Path()
+}
+
+// measuredWhole is what wreg diff base IS --values says.
+func measuredWhole(t testing.TB, path, is string) (c *view.Comparison) {
 	t.Helper()
 	r, err := registry.Open(path, registry.Options{ReadOnly: true})
 	if err != nil {
@@ -105,7 +75,7 @@ func measuredWhole(t testing.TB, path string) (c *view.Comparison) {
 		if err != nil {
 			return err
 		}
-		b, err := s.Find("tuned")
+		b, err := s.Find(is)
 		if err == nil {
 			c, err = view.Compare(t.Context(), s, a, b, nil)
 		}
@@ -129,7 +99,7 @@ func TestMeasured(t *testing.T) {
 		t.Errorf("%d modules can be measured", n)
 	}
 	n := 0
-	for _, p := range measuredWhole(t, path).Parts {
+	for _, p := range measuredWhole(t, path, "tuned").Parts {
 		m := measuredOf(&view.Comparison{A: "base@1", B: "tuned@1"}, &p)
 		if strings.Contains(page, "Measure "+m.Component+`"`) != (p.Total.Change != nil) {
 			t.Errorf("%s: %+v is not what can be measured", m.Component, p.Total)
@@ -144,6 +114,32 @@ func TestMeasured(t *testing.T) {
 	}
 	if n < 5 {
 		t.Errorf("%d modules changed", n)
+	}
+}
+
+// Of a 4-bit export, each module's error is told, and the bits that a weight takes.
+func TestMeasuredQuantized(t *testing.T) {
+	path := quantized(t)
+	r := serve(t, path)
+	whole := measuredWhole(t, path, "base-4bit")
+	page := r.want("/model/base-4bit@1/compare?with=base", "bits a weight", fmt.Sprintf("%.4g → %.4g", whole.BitsA, whole.BitsB))
+	packed := 0
+	for _, p := range whole.Parts {
+		m := measuredOf(whole, &p)
+		if p.Total.BitsB >= 16 {
+			continue
+		}
+		packed++
+		if !strings.Contains(page, "Measure "+m.Component+`"`) {
+			t.Errorf("%s cannot be measured", m.Component)
+		}
+		r.want(m.Link(), fmt.Sprintf("%.3g %%", 100**p.Total.Change.Relative), fmt.Sprintf("16 → %.4g", p.Total.BitsB))
+		if e := *p.Total.Change.Relative; e < 0.01 || e > 0.2 || p.Total.BitsB < 4 || p.Total.BitsB > 10 {
+			t.Errorf("%s: an error of %g with %g bits", m.Component, e, p.Total.BitsB)
+		}
+	}
+	if packed < 5 {
+		t.Errorf("%d modules are packed", packed)
 	}
 }
 

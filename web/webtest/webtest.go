@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -211,6 +212,27 @@ const (
 	Up, Down, Left, Right = kb.ArrowUp, kb.ArrowDown, kb.ArrowLeft, kb.ArrowRight
 	Home, End, PageDown   = kb.Home, kb.End, kb.PageDown
 )
+
+// Copied is what the clipboard gets as text when all that a selector finds is copied: as the page
+// has it, or as its program does.
+func (p *Page) Copied(selector string) string {
+	p.t.Helper()
+	return Eval[string](p, `(() => { const from = document.querySelector(`+strconv.Quote(selector)+`); getSelection().selectAllChildren(from);
+		const e = new ClipboardEvent("copy", { clipboardData: new DataTransfer(), bubbles: true, cancelable: true }); from.dispatchEvent(e);
+		return e.defaultPrevented ? e.clipboardData.getData("text/plain") : String(getSelection()); })()`)
+}
+
+// Formulas are the cells of a copied text that a spreadsheet would run.
+func Formulas(copied string) (cells []string) {
+	for _, cell := range strings.FieldsFunc(copied, func(r rune) bool { return r == '\t' || r == '\n' }) {
+		if first := strings.TrimLeft(cell, " "); first != "" && strings.ContainsAny(first[:1], "=+-@") {
+			if _, err := strconv.ParseFloat(first, 64); err != nil {
+				cells = append(cells, cell)
+			}
+		}
+	}
+	return cells
+}
 
 // Requests are the addresses that anything of the page asked for.
 func (p *Page) Requests() []string {

@@ -62,7 +62,7 @@
         also.length ? el("span", {}, "Also: " + wreg.list(also) + ".") : ""),
       facts([["Parameters", wreg.params(model.params)], ["Tensors", count(model.tensors)], ["Size", size(model.bytes) + (model.shards > 1 ? " in " + count(model.shards) + " shards" : "")],
         ["Bits a weight", model.bits ? Number(model.bits.toFixed(2)) : null], ["Layers", model.layers ? count(model.layers) : null], ["Experts", model.experts ? count(model.experts) : null],
-        ["At 4 bits", model.at_4_bits && "≈ " + size(model.at_4_bits.bytes)], ["Greatest value", values && value(values.absmax)]]),
+        ["At 4 bits", model.at_4_bits && "≈ " + size(model.at_4_bits.bytes)], ["Greatest value", values && values.absmax_at && value(values.absmax)]]),
       el("div", { class: "columns" },
         el("div", {}, el("h3", {}, "What was checked"), el("ul", { class: "checks" }, checks.map(([k, name, what]) =>
           el("li", { class: k }, el("span", { class: "mark", role: "img", "aria-label": { good: "passed", bad: "failed", none: "not checked" }[k] }, { good: "✓", bad: "✗", none: "–" }[k]), el("span", {}, name), el("span", { class: "soft" }, what))))),
@@ -120,7 +120,7 @@
   // Values by layer.
   if (values) {
     const e = section("values", "Values", "wreg stats " + ref);
-    e.append(facts([["Greatest magnitude", [value(values.absmax), el("span", { class: "soft" }, " in ", wreg.path(values.absmax_at || ""))]],
+    e.append(facts([["Greatest magnitude", values.absmax_at ? [value(values.absmax), el("span", { class: "soft" }, " in ", wreg.path(values.absmax_at))] : "none"],
       ["NaN", count(values.nans)], ["Infinite", count(values.infs)], ["All zero", count(values.zero, "tensor")]]));
     if (ranges) {
       const rows = ranges.components.filter((b) => b.layers).map((b) => ({ name: b.component, stands: b.stands_out,
