@@ -64,6 +64,7 @@ type Shell struct {
 	Glance  func(fn func(*registry.Snapshot) error) error // View that does not wait: someone is typing
 	Tell    func(err error)                               // says what went wrong
 	Say     func(format string, args ...any)
+	Keys    func() (restore func(), err error) // makes the terminal hand over keys as they are; nil: it is none
 }
 
 // errQuit ends the conversation.
@@ -252,7 +253,7 @@ func (s *Shell) query(ctx context.Context, text string) error {
 		s.Say("%s", found(a))
 		return nil
 	}
-	if yes, err := Confirm(s.In, s.Out, found(a)+". Run that? [Y/n] ", true); err != nil || !yes {
+	if yes, err := s.confirm(found(a) + ". Run that? [Y/n] "); err != nil || !yes {
 		return err
 	}
 	return s.query(ctx, a.Wider)
@@ -296,21 +297,71 @@ func (s *Shell) answer(ctx context.Context, text string) (a Answer, err error) {
 }
 
 // Confirm asks a question, and takes an empty answer for the default. No answer at all is
-// no.
-func Confirm(in io.Reader, out io.Writer, question string, byDefault bool) (bool, error) {
+// no. Who is interrupted meanwhile is not to read from in any more.
+func Confirm(ctx context.Context, in io.Reader, out io.Writer, question string, byDefault bool) (bool, error) {
 	fmt.Fprint(out, question)
-	var answer []byte
-	for b := make([]byte, 1); ; { // no byte more than the line: the rest is the next one's
-		n, err := in.Read(b)
-		if n == 1 && b[0] != '\n' && len(answer) < maxLine {
-			answer = append(answer, b[0])
-			continue
-		}
-		if err != nil && err != io.EOF {
+	type reply struct {
+		yes bool
+		err error
+	}
+	came := make(chan reply, 1)
+	go func() {
+		yes, err := answered(in, io.Discard, byDefault)
+		came <- reply{yes, err}
+	}()
+	select {
+	case r := <-came:
+		return r.yes, r.err
+	case <-ctx.Done():
+		fmt.Fprintln(out)
+		return false, ctx.Err()
+	}
+}
+
+// confirm is Confirm within a conversation, which an interrupt does not end: it is read as a key, so
+// that nobody waits for a line that the editor is to have.
+func (s *Shell) confirm(question string) (bool, error) {
+	fmt.Fprint(s.Out, question)
+	echo := io.Discard
+	if s.Keys != nil {
+		restore, err := s.Keys()
+		if err != nil {
 			return false, err
 		}
-		text := strings.ToLower(strings.TrimSpace(string(answer)))
-		return n == 1 && (text == "" && byDefault || text == "y" || text == "yes"), nil
+		defer fmt.Fprintln(s.Out)
+		defer restore()
+		echo = s.Out
+	}
+	return answered(s.In, echo, true)
+}
+
+// What keys are where a terminal makes nothing of them.
+const (
+	interruptKey = 3 // ^C
+	endKey       = 4 // ^D
+	eraseKey     = 0x7f
+)
+
+// answered reads one line, and no byte more: the rest is the next one's.
+func answered(in io.Reader, echo io.Writer, byDefault bool) (bool, error) {
+	var line []byte
+	for b := make([]byte, 1); ; {
+		n, err := in.Read(b)
+		switch {
+		case err != nil && err != io.EOF:
+			return false, err
+		case n == 0 || b[0] == interruptKey || b[0] == endKey:
+			return false, nil
+		case b[0] == '\n' || b[0] == '\r':
+			text := strings.ToLower(strings.TrimSpace(string(line)))
+			return text == "" && byDefault || text == "y" || text == "yes", nil
+		case b[0] == eraseKey && len(line) > 0:
+			line = line[:len(line)-1]
+			fmt.Fprint(echo, "\b \b")
+		case len(line) < maxLine && b[0] >= ' ' && b[0] != eraseKey:
+			line = append(line, b[0])
+			echo.Write(b)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"time"
@@ -39,7 +40,7 @@ anyone asked where stdin or stderr is no terminal. --dry-run only lists.`,
 			}
 			if !yes && isTerminal(a.in) && isTerminal(a.err) {
 				var err error
-				if args, err = a.confirmed(args); args == nil {
+				if args, err = a.confirmed(c.Context(), args); args == nil {
 					return err
 				}
 			}
@@ -97,7 +98,7 @@ func (a *app) revisionsOf(refs []string) (list []*registry.Revision, err error) 
 
 // confirmed asks whether the revisions that the words name should go. These alone are
 // given, whatever is registered meanwhile; none when the answer is no.
-func (a *app) confirmed(refs []string) (confirmed []string, err error) {
+func (a *app) confirmed(ctx context.Context, refs []string) (confirmed []string, err error) {
 	list, err := a.revisionsOf(refs)
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ func (a *app) confirmed(refs []string) (confirmed []string, err error) {
 		tell(a.err, escapeLine(v.Ref()+": "+tensor.Count(v.Tensors, "tensor")+", "+size(v.Bytes)+" in "+v.Root+" (the files stay)"))
 		confirmed = append(confirmed, v.Ref())
 	}
-	yes, err := shell.Confirm(a.in, a.err, "Remove "+tensor.Count(len(list), "revision")+"? [y/N] ", false)
+	yes, err := shell.Confirm(ctx, a.in, a.err, "Remove "+tensor.Count(len(list), "revision")+"? [y/N] ", false)
 	if err != nil || !yes {
 		a.say("nothing was removed")
 		return nil, err

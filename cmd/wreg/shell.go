@@ -81,6 +81,9 @@ func (a *app) shell(model string) (*shell.Shell, error) {
 		},
 		Glance: a.glances(time.Now),
 	}
+	if s.Edit {
+		s.Keys = a.keys
+	}
 	if a.json {
 		s.Format = "json"
 	}

@@ -204,6 +204,12 @@ func TestShellOnATerminal(t *testing.T) {
 	d.send("\r")
 	d.expect("self_attn.q_proj.weight")
 	d.prompt("hy> ")
+	for _, no := range []string{"\x03", "\x04", "no\r", "yn\x7f\x7fn\r"} { // ^C ends the question, not the shell, and takes no key of the next line
+		d.line("find q_proj")
+		d.expect("4 rows match: find q_proj.*. Run that? [Y/n] ")
+		d.send(no)
+		d.prompt("hy> ")
+	}
 	d.line("find * where layr < 4")
 	d.expect("  find * where layr < 4\r\n               ^")
 	d.prompt("hy> ")
@@ -397,7 +403,14 @@ func TestRemoveAsks(t *testing.T) {
 			t.Errorf("%q: exit status %d, %s", answer, got, models())
 		}
 	}
-	d := converse(t, exe, "rm", "nosuch", "hy")
+	d := converse(t, exe, "rm", "hy")
+	d.expect("? [y/N] ")
+	d.send("\x03")
+	d.expect("interrupted")
+	if got := d.status(); got != exitTrouble || models() != before {
+		t.Errorf("^C: exit status %d, %s", got, models())
+	}
+	d = converse(t, exe, "rm", "nosuch", "hy")
 	d.expect("nosuch")
 	if got := d.status(); got != exitTrouble || models() != before {
 		t.Errorf("exit status %d, %s", got, models())

@@ -25,6 +25,13 @@ func terminalWidth(w any) int {
 	return width
 }
 
+// keys makes the terminal hand over every key, ^C among them, until restore.
+func (a *app) keys() (restore func(), err error) {
+	fd := int(fileOf(a.in).Fd())
+	was, err := term.MakeRaw(fd)
+	return func() { term.Restore(fd, was) }, err
+}
+
 // colourful says that what is written to w may have colours.
 func colourful(w any) bool {
 	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
