@@ -50,7 +50,7 @@ func (a *Arch) Invert(ctx context.Context, c *Config, src Source) (*Resolution, 
 			res.Targets = append(res.Targets, targets...)
 			continue
 		}
-		t := Target{Want: w, Keep: r.Keeps.Any(&r.Budget, w.Path)}
+		t := Target{Want: w, Keep: r.keeps(w.Path)}
 		node, err := inv.join(w.Path)
 		reason := inv.reasons[w.Path]
 		switch {

@@ -162,7 +162,7 @@ func (r *match) account(path string, used map[string]bool) {
 
 // targets lists what an output becomes: one tensor, or the parts of a packed one.
 func (r *match) targets(it *declare.Output, o *outcome) []Target {
-	t := Target{Want: wantOf(it), Keep: r.Keeps.Any(&r.Budget, it.Path), Quant: r.quantRule(it)}
+	t := Target{Want: wantOf(it), Keep: r.keeps(it.Path), Quant: r.quantRule(it)}
 	if o.chosen < 0 {
 		return []Target{t}
 	}
@@ -182,6 +182,15 @@ func (r *match) targets(it *declare.Output, o *outcome) []Target {
 		}
 	}
 	return out
+}
+
+// keeps reports that a tensor is exempt from the cast; the last rule that matches counts.
+func (r *match) keeps(path string) (kept bool) {
+	r.Keeps.Matching(&r.Budget, path, func(_ int, n declare.NameRule) bool {
+		kept = !n.Cast
+		return false
+	})
+	return kept
 }
 
 // quantRule says what -q does to a weight; the last rule that matches counts.

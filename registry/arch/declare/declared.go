@@ -98,6 +98,7 @@ func (it *Output) FirstWritten() int {
 type NameRule struct {
 	Because string
 	Rule    string
+	Cast    bool // keep: not kept after all
 	No      bool // quant: the consumer's predicate says no
 	Never   bool // quant: the module cannot be quantized
 	Bits    int

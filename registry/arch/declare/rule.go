@@ -32,7 +32,8 @@ func (r *Declared) rule(s *scope, st *lang.Statement) error {
 				return err
 			}
 			r.Drops.Add(p, n)
-		case "keep":
+		case "keep", "cast":
+			n.Cast = d.Word == "cast"
 			r.Keeps.Add(p, n)
 		case "quant":
 			r.Quants.Add(p, n)

@@ -145,10 +145,10 @@ type Rename struct {
 	To   string `parser:"'to' @Glob"`
 }
 
-// Rule is a statement about names: which to drop, to keep from a cast, to
-// quantize in a way of their own.
+// Rule is a statement about names: which to drop, to keep from a cast or, after all, to
+// cast, to quantize in a way of their own.
 type Rule struct {
-	Word     string   `parser:"@('drop' | 'keep' | 'quant')"`
+	Word     string   `parser:"@('drop' | 'keep' | 'cast' | 'quant')"`
 	Patterns []string `parser:"@Glob (',' @Glob)*"`
 	Because  string   `parser:"(  'because' @String"`
 	No       string   `parser:" | @('no' | 'never')"`
@@ -184,8 +184,8 @@ type Param struct {
 // names for a parameter too. The patterns of bareLists go on after a comma.
 var (
 	bareAnywhere = map[string]bool{"tensor": true, "at": true}
-	bareAtStart  = map[string]bool{"arch": true, "under": true, "source": true, "rename": true, "drop": true, "keep": true, "quant": true, "read": true}
-	bareLists    = map[string]bool{"arch": true, "drop": true, "keep": true, "quant": true}
+	bareAtStart  = map[string]bool{"arch": true, "under": true, "source": true, "rename": true, "drop": true, "keep": true, "cast": true, "quant": true, "read": true}
+	bareLists    = map[string]bool{"arch": true, "drop": true, "keep": true, "cast": true, "quant": true}
 )
 
 func bare(before []lexer.Token) bool {
