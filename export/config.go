@@ -50,21 +50,8 @@ func (p *Plan) finish(ctx context.Context, config []byte, doc *pyjson.Object) er
 // rewrite does to config.json what mlx_lm's loader does, also when the source's
 // weights are stored quantized, and prepares -q.
 func (p *Plan) rewrite(ctx context.Context, doc *pyjson.Object, targets []arch.Target) (err error) {
-	if p.Target == arch.MLXVLM { // its loader edits nothing
-		if p.o.Quantize != nil {
-			p.quantizer, err = newQuantizer(p.Target, *p.o.Quantize, doc.Object("quantization"), targets)
-		}
-		return err
-	}
-	mlxconfig.Edit(doc)
-	if keys := mlxconfig.Flatten(doc); len(keys) > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s of rope_parameters is written at the top, too, where mlx_lm looks for it", strings.Join(keys, ", ")))
-	}
-	if said := mlxconfig.Respell(doc); len(said) > 0 {
-		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is written, too, as mlx_lm requires it", strings.Join(said, ", ")))
-	}
-	for _, key := range claim.Nulls(doc) {
-		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is null, as if it were not there: left out", key))
+	if p.Target == arch.MLX { // mlx_vlm's loader edits nothing
+		p.edit(doc)
 	}
 	if err := p.hoist(ctx, doc); err != nil {
 		return err
@@ -81,10 +68,27 @@ func (p *Plan) rewrite(ctx context.Context, doc *pyjson.Object, targets []arch.T
 			}
 		}
 	}
+	if text := doc.Object("text_config"); text != nil && p.Target == arch.MLXVLM && doc.Has("quantization") {
+		text.Remove("quantization_config") // its loader would believe it, and look for what is no longer there
+	}
 	if p.o.Quantize != nil {
 		p.quantizer, err = newQuantizer(p.Target, *p.o.Quantize, doc.Object("quantization"), targets)
 	}
 	return err
+}
+
+// edit does to config.json what mlx_lm's classes do while they read it.
+func (p *Plan) edit(doc *pyjson.Object) {
+	mlxconfig.Edit(doc)
+	if keys := mlxconfig.Flatten(doc); len(keys) > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s of rope_parameters is written at the top, too, where mlx_lm looks for it", strings.Join(keys, ", ")))
+	}
+	if said := mlxconfig.Respell(doc); len(said) > 0 {
+		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is written, too, as mlx_lm requires it", strings.Join(said, ", ")))
+	}
+	for _, key := range claim.Nulls(doc) {
+		p.Notes = append(p.Notes, fmt.Sprintf("config.json: %s is null, as if it were not there: left out", key))
+	}
 }
 
 // regroup sets the group of a block to the one that all weights in codes have. mlx_lm

