@@ -17,7 +17,7 @@ var environment = []struct{ name, about string }{
 	{"HF_HUB_CACHE", "the cache of hf, where models by ORG/NAME are found"},
 	{"HUGGINGFACE_HUB_CACHE", "an older name of HF_HUB_CACHE"},
 	{"HF_HOME", "the folder that has the cache of hf as hub, and the token of hf auth login as token (default ~/.cache/huggingface)"},
-	{"XDG_CACHE_HOME", "used in place of ~/.cache for that default; wreg/headers in it remembers the headers of files elsewhere"},
+	{"XDG_CACHE_HOME", "used in place of ~/.cache for that default; wreg/headers in it remembers the headers of files elsewhere, wreg/push what was sent of files"},
 	{"HF_ENDPOINT", "the hub that hf:// leads to (default https://huggingface.co)"},
 	{"HF_TOKEN", "the token for the hub; it is sent to HF_ENDPOINT, huggingface.co and hf.co alone"},
 	{"HUGGING_FACE_HUB_TOKEN", "an older name of HF_TOKEN"},

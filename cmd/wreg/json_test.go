@@ -30,6 +30,7 @@ var jsonLines = []struct {
 	{"export m --out m-p --part 1/2", exitFine},
 	{"export m --out m-dry --dry-run", exitFine},
 	{"verify m", exitFine},
+	{"push m hf://acme/m", -1}, // asks a hub; testdata/script/push.txtar has one
 	{"ls", exitFine},
 	{"ls m", exitFine},
 	{"show m", exitFine},

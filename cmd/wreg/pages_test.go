@@ -74,13 +74,14 @@ var pages = map[string][]block{
 		{runs, ""},
 		{runs, "wreg export hunyuan --out ./hunyuan-mlx --part 1/2 --no-register"},
 	},
+	"docs/push.md":            {{runs, hunyuan + "wreg export hunyuan --out ./hunyuan-mlx"}},
 	"docs/registry-format.md": {{nothing, "a layout of bytes"}},
 	"docs/ui.md":              {{served, hunyuan}},
 	"python/README.md":        {{elsewise, "conformance"}},
 }
 
 // prepared makes what cannot be made by wreg.
-var prepared = map[string]func(t *testing.T, dir string){"docs/recipes.md": func(t *testing.T, dir string) {
+var prepared = map[string]func(t *testing.T, dir string){"docs/push.md": hubForPage, "docs/recipes.md": func(t *testing.T, dir string) {
 	for _, name := range []string{"base", "tuned", "llama"} {
 		if s := run(t.Context(), []string{"synth", "--quiet", "--arch", "llama", "--layers", "4", "--set", "intermediate_size=128", "--out", filepath.Join(dir, name)}, strings.NewReader(""), os.Stderr, os.Stderr); s != exitFine {
 			t.Fatalf("synth: exit status %d", s)

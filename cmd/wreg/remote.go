@@ -32,7 +32,13 @@ func local(c *cobra.Command, args []string) (err error) {
 	if err != nil || c.Annotations[oneText] != "" {
 		return err
 	}
-	for _, arg := range args {
+	for i, arg := range args {
+		if ok, err := publishes(c, args, i); ok {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		if c.Annotations[readsElsewhere] != "" && places.Names(arg) {
 			err := places.Check(arg)
 			if m := scheme.FindStringSubmatch(arg); err == nil || fromHub(strings.ToLower(m[1]), m[2]) == "" {

@@ -239,7 +239,7 @@ func unknown(c *cobra.Command, word string) error {
 // verbs lists every verb by the group it is shown in.
 func verbs() map[string][]func(*app) *cobra.Command {
 	return map[string][]func(*app) *cobra.Command{
-		"main": {demoCommand, ingestCommand, queryCommand, shellCommand, testCommand, exportCommand, verifyCommand, reportCommand},
+		"main": {demoCommand, ingestCommand, queryCommand, shellCommand, testCommand, exportCommand, verifyCommand, pushCommand, reportCommand},
 		"registry": {lsCommand, showCommand, uiCommand, coverageCommand, statsCommand, diffCommand, explainCommand, rmCommand,
 			checkCommand, backupCommand, compactCommand, gcCommand, mergeCommand},
 		"files": {lintCommand, reindexCommand, synthCommand, archCommand, accelCommand, versionCommand, manCommand},

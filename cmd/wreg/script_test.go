@@ -79,6 +79,7 @@ func TestScript(t *testing.T) {
 			"fill":       fillCmd,
 			"damage":     damageCmd,
 			"lines":      linesCmd,
+			"hub":        hubCmd,
 		},
 	})
 }
