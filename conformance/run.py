@@ -36,10 +36,11 @@ def checks():
     import oci
     import pages
     import pickles
+    import pushes
     import queries
     import shells
     import values
-    for module in (convert, formats, ggufs, oci, pages, pickles, queries, shells, values, architectures):
+    for module in (convert, formats, ggufs, oci, pages, pickles, pushes, queries, shells, values, architectures):
         for name, fn in list(vars(module).items()):
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):
