@@ -16,7 +16,7 @@ PART = 20_000  # so that the shards have some
 FAULTS = {"": True, "s503:first=3": True, "s429:first=2": True, "s500:method=PUT,first=2": True, "drop:method=PUT,first=2": True, "reset:method=PUT,first=2": True,
           "expired:port=cdn,first=2": True, "hang:method=PUT,first=1": True, "html:method=PUT,first=1": True, "drop:p=0.2": True, "s503:p=0.3": True,
           "expired:port=cdn": False, "s503:method=PUT": False, "drop:method=PUT": False, "loop:method=PUT": False, "s403:kind=api": False,
-          "html:kind=api": False, "badjson:kind=api": False, "nowhere:method=PUT": False, "offhost:method=PUT": True}
+          "html:kind=api": False, "badjson:kind=api": False}
 
 
 class Hub(remotes.Hub):
