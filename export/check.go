@@ -32,10 +32,7 @@ func (p *Plan) check(ctx context.Context) error {
 	faults = append(faults, several(p.overflow(), "have values that do not fit")...)
 	faults = append(faults, several(p.nonFinite(), "have NaN or infinite values")...)
 	p.rounding()
-	p.Disk = slack
-	for _, s := range p.Shards {
-		p.Disk += s.Bytes
-	}
+	p.Disk = slack + p.shardsOnDisk()
 	for _, x := range p.files {
 		p.Disk += x.Size
 	}
@@ -43,6 +40,21 @@ func (p *Plan) check(ctx context.Context) error {
 		faults = append(faults, p.plot(ctx))
 	}
 	return errors.Join(faults...)
+}
+
+// shardsOnDisk is what shards take at once: all of them, or two, the one that is written and the one that is sent.
+func (p *Plan) shardsOnDisk() (n int64) {
+	for i, s := range p.Shards {
+		switch {
+		case p.o.Sink == nil:
+			n += s.Bytes
+		case i == 0:
+			n = s.Bytes
+		default:
+			n = max(n, p.Shards[i-1].Bytes+s.Bytes)
+		}
+	}
+	return n
 }
 
 // memory finds the buffers that the most demanding tensor takes. Where they are too small,
@@ -198,9 +210,9 @@ func (p *Plan) nonFinite() (faults []error) {
 // there. All faults are reported together.
 func (p *Plan) place() error {
 	out := p.o.Out
-	if _, err := os.Lstat(out); err == nil {
+	if _, err := os.Lstat(out); err == nil && p.o.Sink == nil { // to a sink, nothing will have that name here
 		return fmt.Errorf("%s exists; choose another --out, or remove it", out)
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	dir := filepath.Dir(out)
@@ -214,7 +226,7 @@ func (p *Plan) place() error {
 	var faults []error
 	if name, err := twin(dir, filepath.Base(out)); err != nil {
 		faults = append(faults, err)
-	} else if name != "" {
+	} else if name != "" && p.o.Sink == nil {
 		faults = append(faults, fmt.Errorf("%s differs only in case from %s in the same folder; many file systems cannot hold both", out, name))
 	}
 	if p.source.far() {

@@ -49,6 +49,7 @@ type Options struct {
 	Arch        *arch.Arch   // nil: by model_type
 	AllowUnused bool         // list tensors no rule knows and go on
 	Memory      int64        // bound on buffers, bytes; 0 is DefaultMemory
+	ShardBytes  int64        // tensor data of one shard; 0 is DefaultShardBytes
 	Jobs        int          // workers; 0 is GOMAXPROCS+1
 	Quantize    *Quantize    // nil: weights are not quantized
 	Dequantize  bool         // turn quantized weights into floats
@@ -59,6 +60,7 @@ type Options struct {
 	Finish      bool         // prove and land what all shares wrote
 	Device      accel.Device // nil: accel.CPU()
 	Tool        string       // "wreg 0.1.0", for the receipt
+	Sink        Sink         // nil: Out becomes the folder; else each file goes there, and Out is the name of the folder in between
 
 	// Open opens the place where a source lies that is not on a disk; nil: as its address says.
 	Open func(ctx context.Context, address string) (place.Place, error)

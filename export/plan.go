@@ -32,8 +32,8 @@ import (
 	"wreg/registry/tensor"
 )
 
-// shardLimit is mlx_lm's MAX_FILE_SIZE_GB in bytes of tensor data.
-const shardLimit = 5 << 30
+// DefaultShardBytes is mlx_lm's MAX_FILE_SIZE_GB in bytes of tensor data.
+const DefaultShardBytes = 5 << 30
 
 // maxParts bounds in how many shares an export may be made: each is looked at for
 // every piece that is dealt.
@@ -184,6 +184,7 @@ func (o Options) filled() (Options, error) {
 	}
 	o.Jobs = cmp.Or(o.Jobs, runtime.GOMAXPROCS(0)+1) // one waits for its turn to write to a file
 	o.Memory = cmp.Or(o.Memory, DefaultMemory)
+	o.ShardBytes = cmp.Or(o.ShardBytes, DefaultShardBytes)
 	o.Tool = cmp.Or(o.Tool, "wreg")
 	if o.Device == nil {
 		o.Device = accel.CPU()
@@ -403,7 +404,7 @@ func (p *Plan) layout() error {
 	size, shards := int64(0), 0
 	for i := range p.Tensors {
 		t := &p.Tensors[i]
-		if shards == 0 || size+t.Bytes > shardLimit {
+		if shards == 0 || size+t.Bytes > p.o.ShardBytes {
 			shards, size = shards+1, 0
 		}
 		t.Shard = shards - 1

@@ -169,31 +169,38 @@ func (s *writer) keep(jobs []staging.Key) {
 // open opens or makes the shard files, with room for all bytes and their headers
 // in place.
 func (s *writer) open(b *staging.Folder) error {
-	for i, shard := range s.plan.Shards {
-		f, err := b.Root.OpenFile(shard.Name, os.O_RDWR|os.O_CREATE, 0o644)
-		if err != nil {
-			return err
-		}
-		s.files = append(s.files, f)
-		info, err := f.Stat()
-		if err != nil {
-			return err
-		}
-		if info.Size() > shard.Bytes {
-			if err := f.Truncate(shard.Bytes); err != nil {
-				return err
-			}
-		}
-		if info.Size() < shard.Bytes {
-			if err := disk.Reserve(f, shard.Bytes); err != nil {
-				return fmt.Errorf("%s: %d bytes: %w", shard.Name, shard.Bytes, err)
-			}
-		}
-		if _, err := f.WriteAt(s.plan.headers[i], 0); err != nil {
+	s.files = make([]*os.File, len(s.plan.Shards))
+	for i := range s.plan.Shards {
+		if err := s.openShard(b, i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (s *writer) openShard(b *staging.Folder, i int) error {
+	shard := s.plan.Shards[i]
+	f, err := b.Root.OpenFile(shard.Name, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return err
+	}
+	s.files[i] = f
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() > shard.Bytes {
+		if err := f.Truncate(shard.Bytes); err != nil {
+			return err
+		}
+	}
+	if info.Size() < shard.Bytes {
+		if err := disk.Reserve(f, shard.Bytes); err != nil {
+			return fmt.Errorf("%s: %d bytes: %w", shard.Name, shard.Bytes, err)
+		}
+	}
+	_, err = f.WriteAt(s.plan.headers[i], 0)
+	return err
 }
 
 // sync makes the shards durable.
@@ -208,7 +215,9 @@ func (s *writer) sync() error {
 
 func (s *writer) close() {
 	for _, f := range s.files {
-		f.Close()
+		if f != nil {
+			f.Close()
+		}
 	}
 	if s.journal != nil {
 		s.journal.Close()

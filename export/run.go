@@ -52,6 +52,14 @@ func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 		return nil, err
 	}
 	defer b.Close()
+	if p.o.Sink != nil {
+		b.Keep()
+		r, err := p.send(ctx, s, b)
+		if err != nil {
+			return nil, err
+		}
+		return r, b.Clear()
+	}
 	r, err := p.fill(ctx, s, b)
 	for lie, ok := errors.AsType[*spool.Mismatch](err); ok; lie, ok = errors.AsType[*spool.Mismatch](err) {
 		p.source.spool.Doubt(lie.Name) // it is read once more, or refused
@@ -157,17 +165,24 @@ func (p *Plan) fill(ctx context.Context, s *writer, b *staging.Folder) (*receipt
 // headersBack reads the shards' headers back and checks their sizes.
 func (p *Plan) headersBack(files []*os.File) error {
 	for i, f := range files {
-		got := make([]byte, len(p.headers[i]))
-		if _, err := f.ReadAt(got, 0); err != nil {
+		if err := p.headerBack(i, f); err != nil {
 			return err
 		}
-		info, err := f.Stat()
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(got, p.headers[i]) || info.Size() != p.Shards[i].Bytes {
-			return fmt.Errorf("%s: its header was changed when read back, or it has %d bytes instead of %d", p.Shards[i].Name, info.Size(), p.Shards[i].Bytes)
-		}
+	}
+	return nil
+}
+
+func (p *Plan) headerBack(i int, f *os.File) error {
+	got := make([]byte, len(p.headers[i]))
+	if _, err := f.ReadAt(got, 0); err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(got, p.headers[i]) || info.Size() != p.Shards[i].Bytes {
+		return fmt.Errorf("%s: its header was changed when read back, or it has %d bytes instead of %d", p.Shards[i].Name, info.Size(), p.Shards[i].Bytes)
 	}
 	return nil
 }

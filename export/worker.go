@@ -68,7 +68,7 @@ func (w *worker) write(ctx context.Context, j staging.Key, queue *schedule, sett
 	var made []sums.Digest
 	for k := range u.n {
 		made = append(made, s.made[u.first+k][j.Segment])
-		if out := &s.plan.Tensors[u.first+k]; !s.plan.o.NoSync {
+		if out := &s.plan.Tensors[u.first+k]; !s.plan.o.NoSync && s.plan.o.Sink == nil {
 			p := u.segments[j.Segment]
 			disk.StartWriting(s.files[out.Shard], out.Offset+out.bytesFor(p.First), out.bytesFor(p.N))
 		}

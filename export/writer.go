@@ -32,8 +32,9 @@ type writer struct {
 	proofs  []proof         // by unit
 	journal *staging.Journal
 
-	fingerprint string         // of the plan
-	claims      staging.Claims // of the journals that lay in the staging folder
+	fingerprint string               // of the plan
+	claims      staging.Claims       // of the journals that lay in the staging folder
+	sent        []*staging.SentShard // by shard: what an earlier run sent to the sink; nil where there is none
 
 	checked sync.Map // source path → digest, of those read whole
 
@@ -178,6 +179,9 @@ type shardWriter struct {
 
 // writeAt writes to a shard.
 func (s *writer) writeAt(shard int, buf []byte, at int64) error {
+	if s.isAway(shard) {
+		return nil
+	}
 	w := &s.shards[shard]
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -153,7 +153,7 @@ func discard(path string, made bool) error {
 
 // ours reports names of files that an export writes.
 func ours(name string) bool {
-	return name == journalName || folder.Beside(name) || reserved(name) && !strings.HasPrefix(name, journalName)
+	return name == journalName || isSent(name) || folder.Beside(name) || reserved(name) && !strings.HasPrefix(name, journalName)
 }
 
 // Write writes a small file and reads it back.
