@@ -22,9 +22,9 @@ FAULTS = {"": True, "s503:first=3": True, "s429:first=2": True, "s500:method=PUT
 class Hub(remotes.Hub):
     """hub.py that can be pushed to, in parts."""
 
-    def __init__(self, root, fault=""):
+    def __init__(self, root, fault="", *more):
         self.ports = remotes.free_ports(3)
-        args = [sys.executable, remotes.HERE / "hub.py", "--root", root, "--token", TOKEN, "--writable", "--lfs-part", str(PART)]
+        args = [sys.executable, remotes.HERE / "hub.py", "--root", root, "--token", TOKEN, "--writable", "--lfs-part", str(PART), *more]
         for flag, port in zip(("--port", "--cdn-port", "--evil-port"), self.ports):
             args += [flag, str(port)]
         self.process = subprocess.Popen([*args, *(["--fault", fault] if fault else [])], stdout=subprocess.PIPE, text=True)
@@ -114,6 +114,37 @@ def strike(folder, out, fault, good):
         assert took < LIMIT and not leaks, f"{fault}: {took:.0f} s, {leaks} leaks"
         assert (status == 0) if good else (status == 2 and len(err.strip().splitlines()) == 1 and "panic" not in err), f"{fault}: status {status}: {err}"
         assert there == (status == 0), f"{fault}: status {status}, visible: {there}"
+
+
+def check_killed_export(folder, wreg):
+    """An export to the hub that is killed again and again ends with the files of a local one; parts that had arrived were not sent again."""
+    wreg("synth", "--arch", "hunyuan", "--hidden", "128", "--out", f"{folder}/source")
+    options = ["--target", "mlx", "--max-shard-size", "300KiB"]
+    wreg("export", f"{folder}/source", *options, "--out", f"{folder}/mlx", "--no-register")
+    os.mkdir(f"{folder}/here")
+    with Hub(f"{folder}/root", "", "--latency", "20") as hub:
+        env = environment(folder, hub)
+        command = [os.environ.get("WREG", "wreg"), "export", f"{folder}/source", *options, "--out", "hf://acme/made", "--no-register", "--quiet"]
+        kills, patience = 0, 0.3
+        while True:
+            p = subprocess.Popen([*command, "--resume"], env=env, cwd=f"{folder}/here", stderr=subprocess.PIPE, text=True)
+            try:
+                _, err = p.communicate(timeout=patience)
+                break
+            except subprocess.TimeoutExpired:
+                p.kill()
+                p.communicate()
+                kills, patience = kills + 1, patience * 1.15
+        assert p.returncode == 0, err
+        assert not os.listdir(f"{folder}/here"), os.listdir(f"{folder}/here")
+        hf(env, "download", "acme/made", "--local-dir", f"{folder}/back")
+        same(f"{folder}/back", f"{folder}/mlx")
+        puts = [e["url"] for e in hub.ask("log") if e["method"] == "PUT" and e["status"] == 200]
+        parts = [path.split("?")[0].split("/") for path in puts]
+        twice = len(parts) - len({(p[2], p[-1] if len(p) > 3 else "") for p in parts})
+        print(f"{kills} kills, {len(parts)} parts arrived, {twice} of them twice", flush=True)
+        assert kills >= 3, f"only {kills} kills: it is over too soon"
+        assert twice <= 8 * kills, f"{twice} parts were sent twice in {kills} kills; four are on their way at once"
 
 
 def check_faults(folder, wreg):

@@ -15,6 +15,7 @@ import (
 	"wreg/export/staging"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/sums"
+	"wreg/registry/tensor"
 )
 
 // Sink is where files of the output go as soon as they are finished, in place of a folder.
@@ -47,6 +48,17 @@ func (p *Plan) send(ctx context.Context, s *writer, b *staging.Folder) (r *recei
 	if err := a.begin(ctx); err != nil {
 		return nil, err
 	}
+	defer func() {
+		n := 0
+		for _, f := range a.files {
+			if f.Name != "" {
+				n++
+			}
+		}
+		if err != nil && n > 0 && ctx.Err() == nil {
+			err = fmt.Errorf("%w; %s are sent: with --resume it goes on from there", err, tensor.Count(n, "file"))
+		}
+	}()
 	if err := a.shards(ctx); err != nil {
 		return nil, err
 	}

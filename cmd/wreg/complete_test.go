@@ -37,7 +37,7 @@ func offered(t *testing.T, words ...string) (list []string, directive string) {
 // only its user knows; and no argument offers files that takes none.
 func TestEveryFlagCompletes(t *testing.T) {
 	twoModels(t)
-	free := []string{"memory", "message", "name", "part", "strip", "add", "q-override", "set", "without", "jobs", "q-bits", "q-group-size"}
+	free := []string{"max-shard-size", "memory", "message", "name", "part", "strip", "add", "q-override", "set", "without", "jobs", "q-bits", "q-group-size"}
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {

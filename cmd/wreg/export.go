@@ -16,9 +16,9 @@ import (
 	"wreg/accel"
 	"wreg/export"
 	"wreg/export/receipt"
-	"wreg/ingest"
 	"wreg/ingest/places"
 	"wreg/ingest/regular"
+	"wreg/push"
 	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/arch"
@@ -33,6 +33,8 @@ type exportOptions struct {
 	device, part                      string
 	dryRun, noRegister                bool
 	naming                            tensor.Naming
+	publish                           push.Options
+	maxShard                          string
 	quantizeOptions
 }
 
@@ -68,7 +70,9 @@ ingest of it would be: the next revision of a model of that name.`,
 	annotate(c, readsElsewhere, "yes")
 	f := c.Flags()
 	f.StringVar(&o.Target, "target", arch.MLX, "layout to write: mlx, mlx-vlm or hf")
-	f.StringVar(&o.Out, "out", "", "`DIR` to make; must not exist")
+	f.StringVar(&o.Out, "out", "", "`DIR` to make, which must not exist; or an address as of wreg push: then each shard is sent when it is finished, and removed here")
+	f.BoolVar(&o.publish.Private, "private", false, "to an address: as of wreg push")
+	f.StringVar(&o.maxShard, "max-shard-size", "", "bytes of tensors in one shard (default 5GiB, as mlx_lm has it)")
 	f.StringVar(&o.Out, "mlx-path", "", "the same, as mlx_lm.convert calls it")
 	f.StringVar(&o.hfPath, "hf-path", "", "the model, as mlx_lm.convert calls it")
 	f.StringVar(&o.dtype, "dtype", "", "cast weights to float16, bfloat16 or float32 (default config.json's torch_dtype)")
@@ -107,6 +111,11 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 			return fmt.Errorf("--memory: %w", err)
 		}
 	}
+	if o.maxShard != "" {
+		if o.ShardBytes, err = parseSize(o.maxShard); err != nil {
+			return fmt.Errorf("--max-shard-size: %w", err)
+		}
+	}
 	if o.name != "" { // known wrong before hours of copying, not after
 		if err := registry.CheckName(o.name); err != nil {
 			return err
@@ -120,6 +129,13 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	}
 	if err := o.apply(c, &o.Options); err != nil {
 		return err
+	}
+	to, err := a.outlet(c.Context(), &o)
+	if err != nil {
+		return err
+	}
+	if to != nil {
+		defer to.target.Close()
 	}
 	ref, err := a.modelOrPath(c, model, o.naming.Whole())
 	if err != nil {
@@ -171,10 +187,13 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 			size(plan.TotalSize), tensor.Count(len(plan.Shards), "shard"), size(plan.Memory), size(plan.Disk+plan.Spool), fromElsewhere(plan))
 		return nil
 	}
-	m = a.meter(o.Out, plan.TotalSize)
+	show := a.meter(o.where(to), plan.TotalSize)
+	if m = show; to != nil { // sending takes longer than making does
+		m, to.moved = &meter{}, show.add
+	}
 	unboundMemory()
 	receipt, err := plan.Run(c.Context())
-	m.stop()
+	show.stop()
 	if err != nil {
 		return err
 	}
@@ -186,8 +205,12 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	if b := plan.BitsPerWeight(); b > 0 {
 		bits = fmt.Sprintf(" (%.2f bits a weight)", b)
 	}
-	a.say("%s: %s, %s%s in %s, read back and proven", o.Out, tensor.Count(len(plan.Tensors), "tensor"), size(plan.TotalSize), bits, tensor.Count(len(plan.Shards), "shard"))
-	done := object{{"out", o.Out}, {"source", source.Ref()}, {"target", plan.Target}, {"tensors", int64(len(plan.Tensors))}, {"bytes", plan.TotalSize},
+	proven := "read back and proven"
+	if to != nil {
+		proven += "; verified: " + to.target.Proof()
+	}
+	a.say("%s: %s, %s%s in %s, %s", o.where(to), tensor.Count(len(plan.Tensors), "tensor"), size(plan.TotalSize), bits, tensor.Count(len(plan.Shards), "shard"), proven)
+	done := object{{"out", o.where(to)}, {"source", source.Ref()}, {"target", plan.Target}, {"tensors", int64(len(plan.Tensors))}, {"bytes", plan.TotalSize},
 		{"shards", int64(len(plan.Shards))}, {"bits_per_weight", nil}, {"notes", plan.Notes}, {"model", nil}}
 	if bits != "" {
 		done[6].value = plan.BitsPerWeight()
@@ -195,14 +218,14 @@ func (a *app) export(c *cobra.Command, model string, o exportOptions) error {
 	if o.noRegister {
 		return a.done(done)
 	}
-	o.name = cmp.Or(o.name, exportName(o.Out, source.Model, o.Target))
+	o.name = cmp.Or(o.name, exportName(o.where(to), source.Model, o.Target))
 	var v *registry.Revision
 	before, err := a.latest(o.name)
 	if err == nil {
-		v, err = a.register(c.Context(), o, source, receipt)
+		v, err = a.register(c.Context(), o, to, source, receipt)
 	}
 	if err != nil {
-		return fmt.Errorf("%s is complete, but was not registered: %w", o.Out, err)
+		return fmt.Errorf("%s is complete, but was not registered: %w", o.where(to), err)
 	}
 	if before != nil && before.Root != v.Root {
 		a.say("registered as %s; %s is %s", v.Ref(), before.Ref(), before.Root)
@@ -227,8 +250,8 @@ func exportName(out, source, target string) string {
 // register stores an exported folder as a model. What its tensors are is known
 // from the proof, so no byte is read again; a hash that no copied source gave is
 // absent until wreg ingest reads the folder.
-func (a *app) register(ctx context.Context, o exportOptions, source *registry.Revision, receipt *receipt.Receipt) (v *registry.Revision, err error) {
-	c, err := ingest.Open(ctx, o.Out, ingest.Options{Jobs: o.Jobs})
+func (a *app) register(ctx context.Context, o exportOptions, to *outlet, source *registry.Revision, receipt *receipt.Receipt) (v *registry.Revision, err error) {
+	c, err := a.output(ctx, &o, to)
 	if err != nil {
 		return nil, err
 	}

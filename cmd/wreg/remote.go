@@ -14,6 +14,7 @@ import (
 	"wreg/ingest/folder"
 	"wreg/ingest/places"
 	"wreg/ingest/shards"
+	"wreg/push/targets"
 )
 
 // scheme is how a URL begins.
@@ -23,7 +24,7 @@ var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$`)
 // are no paths.
 func local(c *cobra.Command, args []string) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
-		if text := f.Value.String(); err == nil && f.Value.Type() == "string" && f.Name != "hf-path" && isURL(text) {
+		if text := f.Value.String(); err == nil && f.Value.Type() == "string" && f.Name != "hf-path" && isURL(text) && !(c.Name() == "export" && f.Name == "out" && targets.Names(text)) {
 			err = fmt.Errorf("--%s %s: wreg reads and writes local files only", f.Name, text)
 		} else if err == nil && f.Name == "hf-path" {
 			args = append(args, text)
