@@ -6,10 +6,10 @@
 //
 // New goes from config.json and the architecture (plan.go, config.go; quantize.go with
 // -q) to one tree of operations for each output tensor, and refuses what would go wrong
-// (check.go, dropped.go). Run (run.go) looks at where the output will lie, opens a staging folder and has workers write it:
+// (check.go). Run (run.go) looks at where the output will lie, opens a staging folder and has workers write it:
 // writer.go holds what they share, schedule.go hands out segments, worker.go copies or
 // makes one, readback.go compares what the disk has with what was meant, resume.go finds
-// what an earlier run left, receiptof.go writes down what was done. Below it lie compute
+// what an earlier run left, receiptof.go writes down what was done; sink.go has finished shards go elsewhere. Below it lie compute
 // (how tensors are made), disk (what the system does for files), staging (the folder and
 // its journals), mlxconfig (config.json as mlx_lm writes it) and receipt (the proof, and
 // who checks it).
@@ -60,7 +60,7 @@ type Options struct {
 	Finish      bool         // prove and land what all shares wrote
 	Device      accel.Device // nil: accel.CPU()
 	Tool        string       // "wreg 0.1.0", for the receipt
-	Sink        Sink         // nil: Out becomes the folder; else each file goes there, and Out is the name of the folder in between
+	Sink        staging.Sink // nil: Out becomes the folder; else each file goes there, and Out is the name of the folder in between
 
 	// Open opens the place where a source lies that is not on a disk; nil: as its address says.
 	Open func(ctx context.Context, address string) (place.Place, error)

@@ -223,3 +223,17 @@ func (s *writer) place(i, part int) string {
 	t, p := &s.plan.Tensors[i], s.unitOf(i).segments[part]
 	return fmt.Sprintf("%s: tensor %q: bytes %d:%d", s.plan.Shards[t.Shard].Name, t.Path, t.Offset+t.bytesFor(p.First), t.Offset+t.bytesFor(p.First+p.N))
 }
+
+// sameAsSent compares a segment that was made again with what was sent of it.
+func (s *writer) sameAsSent(i int, j staging.Key) error {
+	at := 0
+	for _, t := range s.plan.Tensors[:i] {
+		if t.Shard == s.plan.Tensors[i].Shard {
+			at++
+		}
+	}
+	if was := s.sent[s.plan.Tensors[i].Shard].Tensors[at].Made[j.Segment]; !was.Same(s.made[i][j.Segment]) {
+		return fmt.Errorf("%s: was sent as %v, and its sources give %v now; begin again without --resume", s.place(i, j.Segment), was.Sum, s.made[i][j.Segment].Sum)
+	}
+	return nil
+}

@@ -52,22 +52,18 @@ func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 		return nil, err
 	}
 	defer b.Close()
-	if p.o.Sink != nil {
-		b.Keep()
-		r, err := p.send(ctx, s, b)
-		if err != nil {
-			return nil, err
-		}
-		return r, b.Clear()
+	away, write := p.o.Sink != nil, p.fill
+	if away {
+		write = p.send
 	}
-	r, err := p.fill(ctx, s, b)
+	r, err := write(ctx, s, b)
 	for lie, ok := errors.AsType[*spool.Mismatch](err); ok; lie, ok = errors.AsType[*spool.Mismatch](err) {
 		p.source.spool.Doubt(lie.Name) // it is read once more, or refused
 		if s, err = newWriter(p, src); err == nil {
-			r, err = p.fill(ctx, s, b)
+			r, err = write(ctx, s, b)
 		}
 	}
-	if err != nil && p.source.far() {
+	if err != nil && (p.source.far() || away) {
 		b.Keep()
 		err = &KeptError{b.Path, err}
 	}
@@ -77,11 +73,14 @@ func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 			err = fmt.Errorf("the source changed during the export: %w", changed)
 		}
 	}
-	if err == nil && !share {
-		err = b.Strangers(p.names(r))
-	}
-	if err == nil && !share {
-		err = b.Land(p.o.Out, !p.o.NoSync)
+	switch {
+	case err != nil || share:
+	case away:
+		err = b.Clear()
+	default:
+		if err = b.Strangers(p.names(r)); err == nil {
+			err = b.Land(p.o.Out, !p.o.NoSync)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.Remove())
@@ -89,7 +88,7 @@ func (p *Plan) Run(ctx context.Context) (*receipt.Receipt, error) {
 	return r, nil
 }
 
-// KeptError is why an export from elsewhere failed. What came by then stays.
+// KeptError is why an export from elsewhere, or to there, failed. What was done by then stays.
 type KeptError struct {
 	Path string // of the folder where it lies
 	Err  error

@@ -15,15 +15,7 @@ import (
 	"wreg/export/staging"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/sums"
-	"wreg/registry/tensor"
 )
-
-// Sink is where files of the output go as soon as they are finished, in place of a folder.
-type Sink interface {
-	Held(ctx context.Context, files []staging.Sent) ([]bool, error) // which it still has
-	Send(ctx context.Context, f staging.Sent, from io.ReaderAt) error
-	Land(ctx context.Context, files []staging.Sent) error // makes all of them visible, at once or the last one last
-}
 
 // away is the state of an export to a Sink: it goes shard by shard, so that the disk holds two, the one that is
 // written and the one that is sent.
@@ -48,17 +40,6 @@ func (p *Plan) send(ctx context.Context, s *writer, b *staging.Folder) (r *recei
 	if err := a.begin(ctx); err != nil {
 		return nil, err
 	}
-	defer func() {
-		n := 0
-		for _, f := range a.files {
-			if f.Name != "" {
-				n++
-			}
-		}
-		if err != nil && n > 0 && ctx.Err() == nil {
-			err = fmt.Errorf("%w; %s are sent: with --resume it goes on from there", err, tensor.Count(n, "file"))
-		}
-	}()
 	if err := a.shards(ctx); err != nil {
 		return nil, err
 	}
@@ -284,21 +265,4 @@ func (a *away) sendShard(ctx context.Context, shard int) error {
 	a.files[shard] = sent.Sent
 	a.writer.files[shard] = nil
 	return errors.Join(f.Close(), a.b.Root.Remove(sent.Name))
-}
-
-// isAway reports that a shard was sent by an earlier run: it is not on this disk.
-func (s *writer) isAway(shard int) bool { return s.sent != nil && s.sent[shard] != nil }
-
-// sameAsSent compares a segment that was made again with what was sent of it.
-func (s *writer) sameAsSent(i int, j staging.Key) error {
-	at := 0
-	for _, t := range s.plan.Tensors[:i] {
-		if t.Shard == s.plan.Tensors[i].Shard {
-			at++
-		}
-	}
-	if was := s.sent[s.plan.Tensors[i].Shard].Tensors[at].Made[j.Segment]; !was.Same(s.made[i][j.Segment]) {
-		return fmt.Errorf("%s: was sent as %v, and its sources give %v now; begin again without --resume", s.place(i, j.Segment), was.Sum, s.made[i][j.Segment].Sum)
-	}
-	return nil
 }

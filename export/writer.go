@@ -197,6 +197,9 @@ func (s *writer) writeAt(shard int, buf []byte, at int64) error {
 	return nil
 }
 
+// isAway reports that a shard was sent by an earlier run: it is not on this disk.
+func (s *writer) isAway(shard int) bool { return s.sent != nil && s.sent[shard] != nil }
+
 // pass writes n bytes of a file at off to a shard, through a pipe, and gives how many
 // it wrote: what is wrong is met again, and said, by reading and writing the rest.
 func (s *writer) pass(p *disk.Pipe, src *os.File, off int64, shard int, at, n int64) (passed int64) {

@@ -8,7 +8,6 @@ import (
 	"path"
 	"strings"
 
-	"wreg/export"
 	"wreg/export/staging"
 	"wreg/ingest"
 	"wreg/ingest/places"
@@ -24,7 +23,7 @@ type outlet struct {
 	moved   func(int64)
 }
 
-var _ export.Sink = (*outlet)(nil)
+var _ staging.Sink = (*outlet)(nil)
 
 func published(f staging.Sent) push.File {
 	return push.File{Name: f.Name, Size: f.Bytes, SHA256: f.SHA256}

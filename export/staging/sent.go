@@ -2,9 +2,11 @@ package staging
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"io"
 	"strings"
 
 	"wreg/ingest/regular"
@@ -16,6 +18,13 @@ type Sent struct {
 	Name   string `json:"name"`
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
+}
+
+// Sink is where files of an export go as soon as they are finished, in place of a folder.
+type Sink interface {
+	Held(ctx context.Context, files []Sent) ([]bool, error) // which it still has
+	Send(ctx context.Context, f Sent, from io.ReaderAt) error
+	Land(ctx context.Context, files []Sent) error // makes all of them visible, at once or the last one last
 }
 
 // SentShard is what has to be known of a shard that was sent, for the receipt.
@@ -68,9 +77,6 @@ func (b *Folder) ReadSent(name, plan string) *SentShard {
 func isSent(name string) bool {
 	return strings.HasPrefix(name, sentName) && reserved(strings.TrimPrefix(name, sentName))
 }
-
-// Keep has the folder stay when what fills it fails: what was sent from it would be sent again.
-func (b *Folder) Keep() { b.kept = true }
 
 // Clear removes the folder: all that was in it is elsewhere.
 func (b *Folder) Clear() error {
