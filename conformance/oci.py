@@ -105,6 +105,25 @@ def check_kitops(folder, wreg):
         wreg("ingest", f"oci://{r.host}/kit:packed", status=2)
 
 
+def check_export(folder, wreg):
+    """An export of an artifact, or of a store's model, is that of the folder: but for the receipt, which names the source."""
+    wreg("synth", "--arch", "hunyuan", "--shard-bytes", "200000", "--out", f"{folder}/model")
+    files = {n: open(f"{folder}/model/{n}", "rb").read() for n in os.listdir(f"{folder}/model")}
+    wreg("export", f"{folder}/model", "--out", f"{folder}/local")
+    want = {n: open(f"{folder}/local/{n}", "rb").read() for n in os.listdir(f"{folder}/local") if n != "wreg-receipt.json"}
+    with tarfile.open(f"{folder}/all.tar", "w") as t:
+        t.add(f"{folder}/model", arcname="")
+    wreg.env.update(MODELS_PATH=f"{folder}/docker", XDG_CACHE_HOME=f"{folder}/cache")
+    docker_model(folder, files)
+    with Registry(folder) as r:
+        oras("push", "--plain-http", f"{r.host}/m:raw", *(f"{n}:{WEIGHT}.raw" for n in files), cwd=f"{folder}/model")
+        oras("push", "--plain-http", f"{r.host}/m:tar", f"all.tar:{WEIGHT}.tar", cwd=folder)
+        for i, address in enumerate((f"oci://{r.host}/m:raw", f"oci://{r.host}/m:tar", "docker-model://model")):
+            wreg("export", address, "--out", f"{folder}/out{i}")
+            got = {n: open(f"{folder}/out{i}/{n}", "rb").read() for n in os.listdir(f"{folder}/out{i}") if n != "wreg-receipt.json"}
+            assert got == want, f"{address}: {[n for n in want if got.get(n) != want[n]]}"
+
+
 class Store:
     """Blobs where a program keeps them."""
 
@@ -135,18 +154,34 @@ def apart(data):
             yield name, len(header).to_bytes(8, "little") + header + data[8 + n + a:8 + n + b]
 
 
-def check_stores(folder, wreg):
-    files = model(folder, wreg)
-    wreg("ingest", f"{folder}/model")
-    wreg.env.update(OLLAMA_MODELS=f"{folder}/ollama", MODELS_PATH=f"{folder}/docker")
+def docker_model(folder, files):
+    """docker-model://model, in $MODELS_PATH of folder/docker."""
     docker = Store(f"{folder}/docker", "blobs/sha256/")
     text = docker.manifest([docker.layer("docker.ai.model.file", data, annotations={"org.cncf.model.filepath": name}) for name, data in files.items()])
     digest = hashlib.sha256(text).hexdigest()
     docker.write(f"manifests/sha256/{digest}", text)
     docker.write("models.json", json.dumps({"models": [{"id": f"sha256:{digest}", "tags": ["docker.io/ai/model:latest"], "files": []}]}).encode())
+
+
+def check_stores(folder, wreg):
+    files = model(folder, wreg)
+    wreg("ingest", f"{folder}/model")
+    wreg.env.update(OLLAMA_MODELS=f"{folder}/ollama", MODELS_PATH=f"{folder}/docker")
+    docker_model(folder, files)
     same(wreg, "docker-model://model", "docker", hashed=True)
     ollama = Store(f"{folder}/ollama", "blobs/sha256-")
     layers = [ollama.layer("ollama.image.json", data, name=name) for name, data in files.items() if name.endswith(".json") and "index" not in name]
     layers += [ollama.layer("ollama.image.tensor", one, name=name) for n, data in files.items() if n.endswith(".safetensors") for name, one in apart(data)]
     ollama.write("manifests/registry.ollama.ai/library/model/latest", ollama.manifest(layers))
     same(wreg, "ollama://model", "ollama", hashed=True)
+    for name in ("docker", "ollama"):
+        wreg("verify", name)
+    wreg("diff", "docker", "ollama", "--values")
+    blob = f"{folder}/ollama/blobs/sha256-{layers[-1]['digest'].removeprefix('sha256:')}"
+    with open(blob, "r+b") as f:
+        f.seek(-1, os.SEEK_END)
+        last = f.read(1)[0]
+        f.seek(-1, os.SEEK_END)
+        f.write(bytes([last ^ 1]))
+    wreg("verify", "ollama", status=1)
+    wreg("diff", "docker", "ollama", "--values", status=2)  # a file changed since

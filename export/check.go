@@ -235,8 +235,8 @@ func (p *Plan) place() error {
 	} else if name != "" && p.o.Sink == nil {
 		faults = append(faults, fmt.Errorf("%s differs only in case from %s in the same folder; many file systems cannot hold both", out, name))
 	}
-	if p.source.far() {
-		// Nothing of it is here.
+	if p.source.addressed() {
+		// Nothing of it is here, or it is in a store of blobs.
 	} else if p.source.root != p.source.folder() {
 		// A single file: its folder is not ours to keep clear.
 	} else if inside, err := within(dir, p.source.root); err != nil {

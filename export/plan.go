@@ -457,7 +457,7 @@ func (p *Plan) fingerprint() string {
 	for _, x := range p.files {
 		fmt.Fprintf(h, "%q %d\n", x.Name, x.Size)
 	}
-	if p.source.far() { // which names the revision
+	if p.source.addressed() { // which names the revision
 		fmt.Fprintf(h, "%q\n", p.source.root)
 	}
 	for _, t := range p.source.tensors {

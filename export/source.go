@@ -2,6 +2,7 @@ package export
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -76,6 +77,14 @@ func Reopen(ctx context.Context, v *registry.Revision, recorded []tensor.Info) (
 	if s.far() {
 		return nil, nil, fmt.Errorf("%s lies at %s, and values are not read over the network; download it, and ingest the copy", s.ref, s.root)
 	}
+	if s.addressed() {
+		here := func(ctx context.Context, address string) (place.Place, error) {
+			return places.Open(ctx, address, places.Options{})
+		}
+		if err := s.find(ctx, here); err != nil {
+			return nil, nil, err
+		}
+	}
 	c, err = s.open(ctx)
 	return c, s.unchanged, err
 }
@@ -84,12 +93,15 @@ func Reopen(ctx context.Context, v *registry.Revision, recorded []tensor.Info) (
 func (s *source) Lookup(path string) (tensor.Info, bool) { return s.tensors.Lookup(path) }
 func (s *source) All(yield func(tensor.Info) bool)       { s.tensors.All(yield) }
 
-// far reports that the source does not lie on a disk.
-func (s *source) far() bool { return places.Names(s.root) }
+// addressed reports that the source is not a plain folder or file.
+func (s *source) addressed() bool { return places.Names(s.root) }
+
+// far reports that it does not lie on this disk.
+func (s *source) far() bool { return s.addressed() && !places.Local(s.root) }
 
 // find looks whether the source is where it was ingested; elsewhere it is opened.
 func (s *source) find(ctx context.Context, open func(ctx context.Context, address string) (place.Place, error)) (err error) {
-	if !s.far() {
+	if !s.addressed() {
 		if _, err := os.Stat(s.root); err != nil {
 			return s.absent(err)
 		}
@@ -125,17 +137,35 @@ func (s *source) unchanged() error {
 		return nil
 	}
 	for _, f := range s.files {
-		path := filepath.Join(s.folder(), filepath.FromSlash(f.Name))
-		info, err := os.Stat(path)
+		path, now, err := s.stat(f.Name)
 		if err != nil {
 			return s.absent(err)
 		}
-		if info.Size() != f.Size || !f.ModifiedAs(info.ModTime()) {
+		if now.Size != f.Size || !f.ModifiedAs(now.ModTime) {
 			return fmt.Errorf("%s changed since %s was ingested (%d bytes of %s, now %d bytes of %s); ingest it again",
-				path, s.ref, f.Size, f.ModTime.Format("2006-01-02 15:04:05.000"), info.Size(), info.ModTime().Format("2006-01-02 15:04:05.000"))
+				path, s.ref, f.Size, f.ModTime.Format("2006-01-02 15:04:05.000"), now.Size, now.ModTime.Format("2006-01-02 15:04:05.000"))
 		}
 	}
 	return nil
+}
+
+// stat says where a file of the source lies on this disk, and how it is now.
+func (s *source) stat(name string) (path string, now tensor.File, err error) {
+	if !s.addressed() {
+		path = filepath.Join(s.folder(), filepath.FromSlash(name))
+		info, err := os.Stat(path)
+		if err != nil {
+			return path, now, err
+		}
+		return path, tensor.File{Size: info.Size(), ModTime: info.ModTime()}, nil
+	}
+	path = s.root + "/" + name
+	b, err := s.place.Open(context.Background(), name) // a file of this disk: nothing is waited for
+	if err != nil {
+		return path, now, err
+	}
+	now, err = b.Stat()
+	return path, now, errors.Join(err, b.Close())
 }
 
 // open opens the source and checks that it still lists the tensors the plan was
@@ -146,10 +176,13 @@ func (s *source) open(ctx context.Context) (*ingest.Checkpoint, error) {
 	}
 	o := ingest.Options{Naming: s.naming}
 	c, err := (*ingest.Checkpoint)(nil), error(nil)
-	if s.far() {
+	switch {
+	case s.far():
 		s.spool = spool.Over(s.place)
 		c, err = ingest.OpenPlace(ctx, s.spool, o)
-	} else {
+	case s.addressed():
+		c, err = ingest.OpenPlace(ctx, s.place, o)
+	default:
 		c, err = ingest.Open(ctx, s.root, o)
 	}
 	if err != nil {

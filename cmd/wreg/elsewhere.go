@@ -19,16 +19,8 @@ const readsElsewhere = "reads-elsewhere"
 // the newest revision when that is of the same commit: then nothing was read.
 func (a *app) openCheckpoint(ctx context.Context, path string, o *ingestOptions) (c *ingest.Checkpoint, old *registry.Revision, err error) {
 	of := ingest.Options{Jobs: o.jobs, Naming: o.naming}
-	if !places.Names(path) {
-		c, err = ingest.Open(ctx, path, of)
-		return c, nil, err
-	}
-	if places.Local(path) {
-		p, err := places.Open(ctx, path, places.Options{})
-		if err != nil {
-			return nil, nil, err
-		}
-		c, err = ingest.OpenPlace(ctx, p, of)
+	if !places.Names(path) || places.Local(path) {
+		c, err = places.Checkpoint(ctx, path, of)
 		return c, nil, err
 	}
 	if o.rehash {
@@ -49,7 +41,7 @@ func (a *app) openCheckpoint(ctx context.Context, path string, o *ingestOptions)
 
 // mustBeHere refuses a revision whose bytes are to be read again and lie elsewhere.
 func mustBeHere(v *registry.Revision) error {
-	if places.Names(v.Root) {
+	if places.Names(v.Root) && !places.Local(v.Root) {
 		return fmt.Errorf("%s lies at %s, and its values are not read over the network; wreg export writes it here, proven against the digests declared there, and a copy that was downloaded can be ingested", v.Ref(), v.Root)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"wreg/ingest"
 	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
+	"wreg/ingest/places"
 	"wreg/ingest/sums"
 	"wreg/registry/tensor"
 )
@@ -138,7 +139,7 @@ func (v *verifier) advance(n int64) {
 // open opens the checkpoint to verify. One that cannot be opened is a fault, and nil,
 // unless it could not be asked.
 func (v *verifier) open(ctx context.Context, path string, n tensor.Naming) (*ingest.Checkpoint, error) {
-	c, err := ingest.Open(ctx, path, ingest.Options{Jobs: v.o.Jobs, Naming: n})
+	c, err := places.Checkpoint(ctx, path, ingest.Options{Jobs: v.o.Jobs, Naming: n})
 	if err == nil {
 		return c, nil
 	}

@@ -221,6 +221,13 @@ func (t told) ReadAhead(_ context.Context, ranges [][2]int64) error {
 	return nil
 }
 
+// streamed is a blob that can be read from front to back.
+type streamed struct{ memory }
+
+func (s streamed) Stream(_ context.Context, off int64, _ bool) io.ReadCloser {
+	return io.NopCloser(io.NewSectionReader(s.memory, off, s.Size()-off))
+}
+
 // TestStretch: a file inside a layer is read where it lies, and its blob is told what of itself will be.
 func TestStretch(t *testing.T) {
 	var ranges [][2]int64
@@ -234,6 +241,11 @@ func TestStretch(t *testing.T) {
 	}
 	if err := s.(place.Batched).ReadAhead(t.Context(), [][2]int64{{1, 2}}); err != nil || len(ranges) != 1 || ranges[0] != [2]int64{4, 2} {
 		t.Errorf("%v, %v", ranges, err)
+	}
+	for _, b := range []place.Blob{s, Stretch(streamed{memory{bytes.NewReader([]byte("0123456789"))}}, "a", 3, 4)} {
+		if text, err := io.ReadAll(b.(place.Streamer).Stream(t.Context(), 1, false)); err != nil || string(text) != "456" {
+			t.Errorf("%q, %v", text, err)
+		}
 	}
 	if info, err := s.Stat(); err != nil || info.Name != "a" || info.Size != 4 {
 		t.Errorf("%+v, %v", info, err)

@@ -101,6 +101,19 @@ func (s stretch) ReadAhead(ctx context.Context, ranges [][2]int64) error {
 	return b.ReadAhead(ctx, there)
 }
 
+// Stream is that of the blob, as long as the part is.
+func (s stretch) Stream(ctx context.Context, off int64, afresh bool) io.ReadCloser {
+	b, ok := s.of.(place.Streamer)
+	if !ok {
+		return io.NopCloser(io.NewSectionReader(s.SectionReader, off, s.size-off))
+	}
+	r := b.Stream(ctx, s.off+off, afresh)
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(r, s.size-off), r}
+}
+
 // HeaderRead is passed on.
 func (s stretch) HeaderRead() {
 	if h, ok := s.of.(place.Headed); ok {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"strings"
 
+	"wreg/ingest"
 	"wreg/ingest/hub"
 	"wreg/ingest/oci"
 	"wreg/ingest/place"
@@ -110,6 +111,25 @@ func Path(address string) (string, error) {
 		return k.path(address)
 	}
 	return address, nil
+}
+
+// Checkpoint opens a checkpoint on this disk, by its path or by the address of what a program keeps there.
+func Checkpoint(ctx context.Context, path string, o ingest.Options) (*ingest.Checkpoint, error) {
+	path, err := Path(path)
+	if err != nil {
+		return nil, err
+	}
+	switch k := of(path); {
+	case k == nil:
+		return ingest.Open(ctx, path, o)
+	case !k.local:
+		return nil, fmt.Errorf("%s: does not lie on this disk", path)
+	}
+	p, err := Open(ctx, path, Options{})
+	if err != nil {
+		return nil, err
+	}
+	return ingest.OpenPlace(ctx, p, o)
 }
 
 // Check says what is wrong with an address, without asking anybody.
