@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -13,6 +16,7 @@ import (
 	"wreg/ingest/folder"
 	"wreg/ingest/interrupt"
 	"wreg/ingest/sums"
+	"wreg/ingest/whole"
 	"wreg/registry/tensor"
 )
 
@@ -22,6 +26,10 @@ type HashOptions struct {
 	NoSHA    bool              // XXH3 only: memory speed, for re-checks
 	NoStats  bool              // no min, max, NaN counts
 	Progress func(bytes int64) // called with bytes done since the last call, from any worker
+
+	// Verify reads each file whole, from front to back, and holds its SHA-256 against the digest that is
+	// declared of it. It is in Files then, whether or not one is declared.
+	Verify bool
 }
 
 // Hash reads every byte once, in fixed buffers, and returns the tensors of
@@ -39,9 +47,16 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	out := slices.Clone(c.tensors)
 	tasks, copies := c.tasks(out)
 	values := newValues(out)
-	if err := interrupt.Each(ctx, o.Jobs, tasks, func() func(context.Context, task) error {
+	rest, digests := tasks, []string(nil)
+	if o.Verify {
+		var err error
+		if rest, digests, err = c.verify(ctx, o, tasks, values); err != nil {
+			return nil, err
+		}
+	}
+	if err := interrupt.Each(ctx, o.Jobs, rest, func() func(context.Context, task) error {
 		debug.SetPanicOnFault(true) // of this goroutine; see window
-		h := sums.NewHasher(sums.Options{NoSHA: o.NoSHA, NoStats: o.NoStats, Progress: o.Progress})
+		h := o.hasher()
 		return func(ctx context.Context, t task) error {
 			if err := c.hashOne(ctx, h, &t); err != nil {
 				return err
@@ -52,7 +67,7 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	}); err != nil {
 		return nil, err
 	}
-	if err := interrupt.Each(ctx, o.Jobs, tasks, func() func(context.Context, task) error {
+	if err := interrupt.Each(ctx, o.Jobs, rest, func() func(context.Context, task) error {
 		return func(ctx context.Context, t task) error { return c.prove(ctx, t.at, t.into) }
 	}); err != nil {
 		return nil, err
@@ -67,7 +82,183 @@ func (c *Checkpoint) Hash(ctx context.Context, o HashOptions) ([]tensor.Info, er
 	}
 	c.settleRivals(tasks, out)
 	c.valueFindings(values)
+	if o.Verify {
+		c.verified(digests)
+	}
 	return out, nil
+}
+
+func (o HashOptions) hasher() *sums.Hasher {
+	return sums.NewHasher(sums.Options{NoSHA: o.NoSHA, NoStats: o.NoStats, Progress: o.Progress})
+}
+
+// streamed are the formats whose headers come first, so that they can be read from front to back.
+var streamed = []string{"safetensors", "gguf", "npy"}
+
+// farStreams is how many files elsewhere are read at once: each has several ranges under way.
+const farStreams = 4
+
+// verify reads every open file whole and gives their digests. Tensors are hashed on the way where they lie one
+// after the other; rest are those of files on disk that do not. Files elsewhere whose tensors do not are read
+// from a copy that is gone afterwards.
+func (c *Checkpoint) verify(ctx context.Context, o HashOptions, tasks []task, v *values) (rest []task, digests []string, err error) {
+	of, all := make([][]*task, len(c.open)), make([]int, len(c.open))
+	for i := range tasks {
+		t := &tasks[i]
+		of[t.at.file] = append(of[t.at.file], t)
+	}
+	for i := range all {
+		all[i] = i
+	}
+	slices.SortStableFunc(all, func(a, b int) int { return cmp.Compare(c.open[b].info.Size, c.open[a].info.Size) })
+	jobs := o.Jobs
+	if c.place != nil {
+		if slices.ContainsFunc(c.open, func(f *file) bool { return strings.HasSuffix(f.info.Name, distcpExtension) }) {
+			return nil, nil, fmt.Errorf("%s: a distributed checkpoint of torch, whose tensors lie across files: it cannot be verified as it comes; download it, and verify the folder", c.Path())
+		}
+		jobs = min(cmp.Or(jobs, runtime.GOMAXPROCS(0)), farStreams)
+	}
+	digests, left := make([]string, len(c.open)), make([]bool, len(c.open))
+	err = interrupt.Each(ctx, jobs, all, func() func(context.Context, int) error {
+		debug.SetPanicOnFault(true)
+		h := o.hasher()
+		return func(ctx context.Context, i int) (err error) {
+			f := c.open[i]
+			_, onDisk := f.disk.(*os.File)
+			inOrder := slices.Contains(streamed, f.info.Format) && whole.InOrder(of[i], func(t *task) *tensor.Info { return t.into })
+			switch {
+			case inOrder:
+				digests[i], err = f.stream(ctx, h, of[i], v)
+			case onDisk:
+				left[i] = true
+				digests[i], err = whole.Read(ctx, f.disk, f.info, func(io.Reader) error { return nil })
+			default:
+				digests[i], err = f.copied(ctx, h, of[i], v)
+			}
+			return err
+		}
+	})
+	for _, t := range tasks {
+		if left[t.at.file] {
+			rest = append(rest, t)
+		}
+	}
+	return rest, digests, err
+}
+
+// stream reads the file from front to back and hashes its tensors on the way.
+func (f *file) stream(ctx context.Context, h *sums.Hasher, tasks []*task, v *values) (string, error) {
+	first := f.info.Size
+	for _, t := range f.reader.Tensors() {
+		first = min(first, t.Offset)
+	}
+	list := make([]*tensor.Info, len(tasks))
+	for i, t := range tasks {
+		list[i] = t.into
+	}
+	return whole.Read(ctx, f.disk, f.info, func(r io.Reader) error {
+		err := whole.Tensors(ctx, h, r, min(first, maxHeaders), func(header []byte) error { return f.same(ctx, beginning(header)) }, list, func(i int) { v.rows(tasks[i], h) })
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("%s: %w", f.info.Name, err)
+		}
+		return err
+	})
+}
+
+// beginning is a file of which only the first bytes are known; the others, which nothing depends on, are zero.
+type beginning []byte
+
+func (b beginning) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if off < int64(len(b)) {
+		copy(p, b[off:])
+	}
+	return len(p), nil
+}
+
+// same fails when the header is not the one that was read when the file was opened.
+func (f *file) same(ctx context.Context, r io.ReaderAt) error {
+	_, err := f.again(ctx, r)
+	return err
+}
+
+// again reads the header once more.
+func (f *file) again(ctx context.Context, r io.ReaderAt) (reader, error) {
+	for _, format := range formats {
+		if format.name != f.info.Format {
+			continue
+		}
+		now, _, err := format.read(ctx, r, f.info.Size, f.info.Name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.EqualFunc(now.Tensors(), f.reader.Tensors(), func(a, b tensor.Info) bool {
+			return a.Path == b.Path && a.DType == b.DType && a.Offset == b.Offset && a.Bytes == b.Bytes && a.Shape.Equal(b.Shape)
+		}) {
+			return nil, errors.New("its header is not the one that was read before; ingest it again")
+		}
+		return now, nil
+	}
+	return nil, fmt.Errorf("format %q cannot be read twice", f.info.Format)
+}
+
+// copied reads a file that lies elsewhere into one on disk, which has no name, and hashes its tensors there.
+func (f *file) copied(ctx context.Context, h *sums.Hasher, tasks []*task, v *values) (digest string, err error) {
+	disk, err := os.CreateTemp("", "wreg-verify-*")
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, disk.Close(), os.Remove(disk.Name())) }()
+	digest, err = whole.Read(ctx, f.disk, f.info, func(r io.Reader) error {
+		if _, err := disk.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err := io.Copy(disk, r)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	now, err := f.again(ctx, disk)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", f.info.Name, err)
+	}
+	p, proves := now.(prover)
+	for _, t := range tasks {
+		r, err := now.Bytes(int(t.at.index))
+		if err == nil {
+			err = h.Hash(ctx, t.into, r)
+		}
+		if err == nil {
+			v.rows(t, h)
+		}
+		if err == nil && proves {
+			err = p.Prove(ctx, int(t.at.index))
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: tensor %q: %w", f.info.Name, t.into.Path, err)
+		}
+	}
+	return digest, nil
+}
+
+// verified notes the digests of the open files.
+func (c *Checkpoint) verified(digests []string) {
+	of := make(map[string]string, len(c.open))
+	for i, f := range c.open {
+		of[f.info.Name] = digests[i]
+	}
+	for k := range c.files {
+		f := &c.files[k]
+		digest, open := of[f.Name]
+		switch {
+		case !open:
+		case f.Digest == "":
+			f.Digest, f.Trust = digest, tensor.TrustSummed
+		default:
+			f.Trust = tensor.TrustVerified
+		}
+	}
 }
 
 // task is one tensor to hash into.

@@ -31,10 +31,15 @@ func newValues(tensors []tensor.Info) *values {
 
 // rows keeps how many rows of one value the tensor has that h has just hashed.
 func (v *values) rows(t *task, h *sums.Hasher) {
-	if n, first := h.ConstantRows(); n > 0 && t.rival < 0 {
-		v.mu.Lock()
-		defer v.mu.Unlock()
+	if t.rival >= 0 {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if n, first := h.ConstantRows(); n > 0 {
 		v.constant[t.into] = constantRows{n, first}
+	} else {
+		delete(v.constant, t.into) // of an earlier reading
 	}
 }
 

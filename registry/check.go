@@ -102,6 +102,9 @@ type checker struct {
 	faults []tensor.Finding
 	count  map[string]int
 	known  map[uint32]bool // visible or pending revisions
+
+	digests map[string]bool // the keys that there should be
+	blurred bool            // the record of a revision cannot be read: what digests it has is not known
 }
 
 func newChecker(ctx context.Context, s *Snapshot) *checker {
@@ -151,10 +154,11 @@ func (c *checker) done() []tensor.Finding {
 
 // all goes through the buckets.
 func (c *checker) all(tx *bolt.Tx) error {
-	if _, err := c.r.readSchema(tx); err != nil {
+	schema, err := c.r.readSchema(tx)
+	if err != nil {
 		c.failed("meta", err)
 	}
-	c.topBuckets(tx)
+	c.topBuckets(tx, schema)
 	visible := c.models(tx)
 	c.known = map[uint32]bool{}
 	for _, e := range visible {
@@ -166,6 +170,7 @@ func (c *checker) all(tx *bolt.Tx) error {
 	c.pending(tx)
 	c.numbers(tx, visible)
 	c.dangling(tx)
+	c.digests = map[string]bool{}
 	for _, e := range visible {
 		if err := c.ctx.Err(); err != nil {
 			return err
@@ -174,11 +179,36 @@ func (c *checker) all(tx *bolt.Tx) error {
 			c.failed(e.ref(), err)
 		}
 	}
+	c.digestKeys(tx)
 	return nil
 }
 
-func (c *checker) topBuckets(tx *bolt.Tx) {
+// digestKeys checks that digests are kept of the files that have them, and of no others.
+func (c *checker) digestKeys(tx *bolt.Tx) {
+	b := tx.Bucket(digestsBucket)
+	if b == nil {
+		return // which is a fault already, or an older schema
+	}
+	for k, v := range keys(b) {
+		_, err := c.r.unseal(digestPlace(k), v)
+		known := c.digests[string(k)]
+		delete(c.digests, string(k))
+		if err != nil {
+			c.failed(digestPlace(k), err)
+		} else if !known && !c.blurred {
+			c.fault(digestPlace(k), "no file has that digest")
+		}
+	}
+	for k := range c.digests {
+		c.fault(digestPlace([]byte(k)), "the key is absent")
+	}
+}
+
+func (c *checker) topBuckets(tx *bolt.Tx, schema int) {
 	for _, name := range buckets {
+		if string(name) == string(digestsBucket) && schema < 2 {
+			continue
+		}
 		if tx.Bucket(name) == nil {
 			c.fault(string(name), "the bucket is absent")
 		}
@@ -279,7 +309,13 @@ func (c *checker) revision(e modelEntry) error {
 	ref := e.ref()
 	v, err := c.s.record(e)
 	if err != nil {
+		c.blurred = true
 		return err
+	}
+	for _, d := range provenDigests(v) {
+		if c.digests != nil {
+			c.digests[string(digestKey(d, e.id))] = true
+		}
 	}
 	st, err := c.s.stateOf(e)
 	if err != nil {

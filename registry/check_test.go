@@ -164,7 +164,7 @@ func setSchema(t *testing.T, path, version string) {
 
 func TestSchema(t *testing.T) {
 	for _, c := range []struct{ schema, want string }{
-		{"9", "has schema 9, this wreg knows up to 1: use a newer wreg"},
+		{"9", "has schema 9, this wreg knows up to 2: use a newer wreg"},
 		{"", `schema "" is not a version`},
 		{"0", `schema "0" is not a version`},
 		{"one", `schema "one" is not a version`},
@@ -216,7 +216,7 @@ func TestMigrate(t *testing.T) {
 	defer r.Close()
 	fails := func(*bolt.Tx) error { return errors.New("no room") }
 	err = r.migrate([]func(*bolt.Tx) error{mark("a"), mark("b"), fails}, 1)
-	if trace, schema := read(r); err == nil || !strings.Contains(err.Error(), "schema 3 to 4: no room") || trace != "" || schema != "1" {
+	if trace, schema := read(r); err == nil || !strings.Contains(err.Error(), "schema 3 to 4: no room") || trace != "" || schema != "2" {
 		t.Errorf("a failed migration: %v, trace %q, schema %s", err, trace, schema)
 	}
 	err = r.migrate([]func(*bolt.Tx) error{fails, mark("b"), mark("c")}, 2)

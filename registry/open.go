@@ -162,7 +162,7 @@ func (r *Registry) begin() error {
 		err = r.unmarkCopy()
 	}
 	switch {
-	case err != nil || version == schemaVersion:
+	case err != nil || version == schemaVersion || r.readOnly && version >= readableSchema:
 		return err
 	case r.readOnly:
 		return fmt.Errorf("registry %s has schema %d, this wreg reads %d: open it for writing once to migrate it", r.path, version, schemaVersion)

@@ -272,6 +272,16 @@ func (w *putter) finish(files []string) error {
 		if err := own.Put(infoKey, codec.Seal(infoPlace(w.id), record.Encode(&w.record))); err != nil {
 			return err
 		}
+		digests, err := w.r.bucket(tx, digestsBucket)
+		if err != nil {
+			return err
+		}
+		for _, d := range provenDigests(&w.record) {
+			key := digestKey(d, w.id)
+			if err := digests.Put(key, codec.Seal(digestPlace(key), nil)); err != nil {
+				return err
+			}
+		}
 		key := modelKey(w.record.Model, number)
 		if err := models.Put(key, codec.Seal(modelPlace(key), appendModel(w.id, w.blocks, w.chunks))); err != nil {
 			return err

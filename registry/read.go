@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"iter"
@@ -213,6 +214,86 @@ func (s *Snapshot) ByHash(h tensor.Hash) ([]Where, error) {
 				if b.Err() != nil {
 					return nil, s.r.damage(st.ref, "%v", b.Err())
 				}
+			}
+		}
+	}
+	return list, nil
+}
+
+// Proven is a file whose bytes were held against its digest.
+type Proven struct {
+	Revision *Revision
+	File     tensor.File
+}
+
+// ByDigest lists the files with this SHA-256 whose tensors are known from their bytes: those that were
+// verified, and those that inherited what is known of one. The newest revision comes first.
+func (s *Snapshot) ByDigest(digest tensor.Hash) (list []Proven, err error) {
+	all, err := s.entries("")
+	if err != nil {
+		return nil, err
+	}
+	ids, err := s.digestOwners(digest)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range slices.Backward(ids) {
+		at := slices.IndexFunc(all, func(e modelEntry) bool { return e.id == id })
+		if at < 0 {
+			return nil, s.r.damage(digestPlace(digestKey(digest, id)), "no such revision")
+		}
+		v, err := s.record(all[at])
+		if err != nil {
+			return nil, err
+		}
+		had := len(list)
+		for _, f := range v.Files {
+			if f.Trust.Proven() && f.Digest == digest.String() {
+				list = append(list, Proven{v, f})
+			}
+		}
+		if len(list) == had {
+			return nil, s.r.damage(digestPlace(digestKey(digest, id)), "%s has no file of that digest", v.Ref())
+		}
+	}
+	return list, nil
+}
+
+// digestOwners lists the revisions that the digests name, oldest first.
+func (s *Snapshot) digestOwners(digest tensor.Hash) (ids []uint32, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.tx.Bucket(digestsBucket)
+	if b == nil { // a registry of an older schema, open for reading
+		return nil, nil
+	}
+	c := b.Cursor()
+	for k, v := c.Seek(digest[:]); k != nil && bytes.HasPrefix(k, digest[:]); k, v = c.Next() {
+		if _, err := s.r.unseal(digestPlace(k), v); err != nil {
+			return nil, err
+		}
+		_, id, ok := splitDigestKey(k)
+		if !ok {
+			return nil, s.r.damage(digestPlace(k), "the key is not a digest and a revision's id")
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// FileTensors lists the tensors that lie in one file of a revision.
+func (s *Snapshot) FileTensors(ctx context.Context, v *Revision, file string) (list []tensor.Info, err error) {
+	for b, err := range s.Blocks(ctx, v) {
+		if err != nil {
+			return nil, err
+		}
+		files := b.Files()
+		if _, same := files.Code().Const(); same && b.Len() > 0 && files.At(0) != file {
+			continue
+		}
+		for i := range b.Len() {
+			if files.At(i) == file {
+				list = append(list, b.Info(i))
 			}
 		}
 	}

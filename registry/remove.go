@@ -56,6 +56,9 @@ func (r *Registry) Remove(ref string) error {
 		if err := countModels(models, -len(ids)); err != nil {
 			return err
 		}
+		if err := r.forgetDigests(tx, ids); err != nil {
+			return err
+		}
 		if kept == 0 {
 			return tx.Bucket(numbersBucket).Delete([]byte(name))
 		}
@@ -69,6 +72,27 @@ func (r *Registry) Remove(ref string) error {
 		faults = append(faults, r.erase(context.Background(), id))
 	}
 	return errors.Join(faults...)
+}
+
+// forgetDigests removes what names files of these revisions. All keys are looked at: what a damaged revision
+// held is not known.
+func (r *Registry) forgetDigests(tx *bolt.Tx, ids []uint32) error {
+	digests, err := r.bucket(tx, digestsBucket)
+	if err != nil {
+		return err
+	}
+	var gone [][]byte
+	for k := range keys(digests) {
+		if _, id, ok := splitDigestKey(k); ok && slices.Contains(ids, id) {
+			gone = append(gone, slices.Clone(k))
+		}
+	}
+	for _, k := range gone {
+		if err := digests.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // GC removes what ingests, removals and compactions that were killed left behind.

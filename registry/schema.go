@@ -1,15 +1,18 @@
 package registry
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
 
 	bolt "go.etcd.io/bbolt"
 
 	"wreg/registry/codec"
+	"wreg/registry/tensor"
 )
 
 // The layout of the file: docs/registry-format.md. Keys are written in sorted
@@ -21,8 +24,9 @@ var (
 	pendingBucket   = []byte("pending")   // revision id → what is being written or removed
 	revisionsBucket = []byte("revisions") // revision id → bucket of info, files, blocks
 	contentBucket   = []byte("content")   // revision id, kind, chunk → sorted hash prefixes
+	digestsBucket   = []byte("digests")   // digest of a whole file, revision id → nothing
 
-	buckets = [][]byte{contentBucket, metaBucket, modelsBucket, numbersBucket, pendingBucket, revisionsBucket}
+	buckets = [][]byte{contentBucket, digestsBucket, metaBucket, modelsBucket, numbersBucket, pendingBucket, revisionsBucket}
 
 	infoKey   = []byte("info")
 	filesKey  = []byte("files")
@@ -36,9 +40,18 @@ var (
 )
 
 // schemaVersion is what this wreg writes. migrations[i] takes schema i+1 to i+2.
-const schemaVersion = 1
+// What was written since readableSchema can be read without that.
+const (
+	schemaVersion  = 2
+	readableSchema = 1
+)
 
-var migrations = []func(*bolt.Tx) error{}
+var migrations = []func(*bolt.Tx) error{
+	func(tx *bolt.Tx) error { // files have digests; of those that older wregs wrote none was verified
+		_, err := tx.CreateBucketIfNotExists(digestsBucket)
+		return err
+	},
+}
 
 // initSchema makes the buckets of an empty file.
 func initSchema(tx *bolt.Tx) error {
@@ -144,6 +157,30 @@ func modelKey(name string, number int) []byte {
 	return binary.BigEndian.AppendUint32(b, uint32(number))
 }
 
+// digestKey is the key of a file's digest: a revision may hold several files of one.
+func digestKey(digest tensor.Hash, id uint32) []byte {
+	return append(digest[:len(digest):len(digest)], idKey(id)...)
+}
+
+// splitDigestKey is the inverse of digestKey.
+func splitDigestKey(key []byte) (digest tensor.Hash, id uint32, ok bool) {
+	if len(key) != len(digest)+4 {
+		return digest, 0, false
+	}
+	return tensor.Hash(key[:len(digest)]), binary.BigEndian.Uint32(key[len(digest):]), true
+}
+
+// provenDigests are those of a revision's files that were held against their bytes.
+func provenDigests(v *Revision) (list []tensor.Hash) {
+	for _, f := range v.Files {
+		if h, err := tensor.ParseHash(f.Digest); err == nil && f.Trust.Proven() {
+			list = append(list, h)
+		}
+	}
+	slices.SortFunc(list, func(a, b tensor.Hash) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(list)
+}
+
 // splitModelKey is the inverse of modelKey.
 func splitModelKey(key []byte) (name string, number int, ok bool) {
 	n := len(key) - 5
@@ -195,4 +232,5 @@ func modelPlace(key []byte) string {
 func numberPlace(name string) string { return "numbers/" + name }
 func infoPlace(id uint32) string     { return fmt.Sprintf("revisions/%d/info", id) }
 func filesPlace(id uint32) string    { return fmt.Sprintf("revisions/%d/files", id) }
+func digestPlace(key []byte) string  { return fmt.Sprintf("digests/%x", key) }
 func contentPlace(key []byte) string { return fmt.Sprintf("content/%x", key) }

@@ -32,7 +32,7 @@ func beyondHalf(x float64) bool {
 // registry; why says why res is nil.
 func Brief(v *registry.Revision, res *arch.Resolution, why string, tensors []tensor.Info) *Model {
 	m := &Model{Ref: v.Ref(), Root: v.Root, Created: v.Created.UTC(), Tool: v.Tool, Source: v.Source, Layout: v.Layout,
-		Problem: why, Tensors: int64(v.Tensors), Files: len(v.Files)}
+		Trust: tensor.Least(v.Files).String(), Problem: why, Tensors: int64(v.Tensors), Files: len(v.Files)}
 	if res != nil {
 		m.Arch, m.Layout = res.Arch.Name, res.Layout
 	}

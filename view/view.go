@@ -34,6 +34,7 @@ type Model struct {
 	Experts    int64     `json:"experts,omitempty"`
 	DTypes     []Share   `json:"dtypes"`     // by bytes, the largest first
 	Components []Share   `json:"components"` // experts, attention, embeddings and so on; likewise
+	Trust      string    `json:"trust"`      // how it is known, of its files the least: see tensor.Trust
 	Values     *Values   `json:"values,omitempty"`
 	Findings   []Finding `json:"findings"` // of ingest
 	Verdict    Verdict   `json:"verdict"`

@@ -15,25 +15,29 @@ import (
 // readsElsewhere marks a command whose arguments may be addresses of places that are read over the network.
 const readsElsewhere = "reads-elsewhere"
 
-// openCheckpoint opens what lies at a path, or at an address of another place, of which headers alone are read. old is
-// the newest revision when that is of the same commit: then nothing was read.
+// openCheckpoint opens what lies at a path, or at an address of another place, of which headers alone are read, but
+// with --verify. old is the newest revision when that is of the same commit and knows what is asked for: then nothing was
+// read.
 func (a *app) openCheckpoint(ctx context.Context, path string, o *ingestOptions) (c *ingest.Checkpoint, old *registry.Revision, err error) {
 	of := ingest.Options{Jobs: o.jobs, Naming: o.naming}
 	if !places.Names(path) || places.Local(path) {
 		c, err = places.Checkpoint(ctx, path, of)
 		return c, nil, err
 	}
-	if o.rehash {
-		return nil, nil, fmt.Errorf("--rehash %s: over the network headers alone are read; %s", path, fetch(path))
-	}
-	o.noHash = true
+	o.verify = o.verify || o.rehash
+	o.noHash, o.far = !o.verify, true
 	p, err := places.Open(ctx, path, places.Options{UserAgent: tool})
 	if err != nil {
 		return nil, nil, err
 	}
 	old, err = a.latest(cmp.Or(o.name, modelName(p.Pin())))
-	if err != nil || old != nil && old.Root == p.Pin() && old.Naming == o.naming {
-		return nil, old, errors.Join(err, p.Close())
+	if err != nil {
+		return nil, nil, errors.Join(err, p.Close())
+	}
+	if old != nil && !o.rehash && old.Root == p.Pin() && old.Naming == o.naming && o.knownBy(old) {
+		if o.more, err = a.canInherit(old); err != nil || !o.more {
+			return nil, old, errors.Join(err, p.Close())
+		}
 	}
 	c, err = ingest.OpenPlace(ctx, p, of)
 	return c, nil, err

@@ -32,6 +32,9 @@ type ingestOptions struct {
 	rehash  bool
 	noHash  bool
 	noStats bool
+	verify  bool
+	far     bool // it lies elsewhere, and is read over the network
+	more    bool // the registry knows more of the files now than when they were ingested
 	jobs    int
 	naming  tensor.Naming
 }
@@ -46,9 +49,10 @@ checkpoint is a file, a folder with shards, index and config.json, or
 ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
 found from content. hf://ORG/NAME[@REVISION][/PATH], or the address of a page of
 huggingface.co, and oci://HOST/NAME[:TAG] are read over the network, headers
-only: no weights are downloaded, so hashes and statistics are not known. ollama://NAME[:TAG],
-docker-model://NAME[:TAG] and lmstudio://PUBLISHER/NAME are models that these
-programs keep on this disk. Several models in one folder are not merged: name a file.
+only: no weights are downloaded, so hashes and statistics are not known unless
+--verify reads it all. ollama://NAME[:TAG], docker-model://NAME[:TAG] and
+lmstudio://PUBLISHER/NAME are models that these programs keep on this disk.
+Several models in one folder are not merged: name a file.
 Files that did not change since (size, modification time, inode) are not read
 again. Nothing in a checkpoint is executed.
 
@@ -59,6 +63,7 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
   wreg ingest ./pytorch_model.bin --name hunyuan
   wreg ingest org/name
   wreg ingest hf://org/name
+  wreg ingest hf://org/name --verify
   wreg ingest ollama://llama3:8b
   wreg ingest ./epoch=3.ckpt --strip state_dict.model.
   wreg ingest --no-hash /mnt/models/*`,
@@ -70,6 +75,9 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 			if o.noHash && o.rehash {
 				return errors.New("--rehash and --no-hash contradict each other")
 			}
+			if o.noHash && o.verify {
+				return errors.New("--verify and --no-hash contradict each other")
+			}
 			lessGarbage()
 			askHugePages()
 			var errs []error
@@ -79,6 +87,11 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 			o.naming = o.naming.Whole()
 			for _, path := range args {
 				v, m, state, err := a.ingest(c.Context(), path, o)
+				if wrongDigest(err) {
+					a.say("%v; nothing of it is registered", err)
+					found = true
+					continue
+				}
 				if err != nil {
 					if (len(args) > 1 || places.Names(path)) && !strings.HasPrefix(err.Error(), path) && !scheme.MatchString(err.Error()) {
 						err = fmt.Errorf("%s: %w", path, err)
@@ -113,10 +126,11 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 	f.StringVar(&o.name, "name", "", "the model's `NAME` (default: the folder's or file's)")
 	f.BoolVar(&o.rehash, "rehash", false, "read every byte again, even of unchanged files")
 	f.BoolVar(&o.noHash, "no-hash", false, "headers only, at once: no hashes, no statistics")
+	f.BoolVar(&o.verify, "verify", false, "read every file whole and hold its SHA-256 against the declared one")
 	f.BoolVar(&o.noStats, "no-stats", false, "hashes only, no minimum, maximum, NaN counts")
 	f.IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one per core)")
 	namingFlags(f, &o.naming)
-	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree, or something is damaged; notes of how a file was read are none), 2 trouble (refused; nothing was registered); gaps are told, and change no status")
+	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree, or something is damaged; notes of how a file was read are none), or not registered because a digest differs, 2 trouble (refused; nothing was registered); gaps are told, and change no status")
 }
 
 // What an ingest may hold is bounded by the headers, and the largest take some
@@ -155,7 +169,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (v *regi
 	}
 	if old, err := a.latest(now.Model); err != nil {
 		return nil, nil, "", err
-	} else if old != nil && !o.rehash && (old.Hashed || o.noHash) && unchanged(old, &now) {
+	} else if old != nil && !o.rehash && !o.more && o.knownBy(old) && unchanged(old, &now) {
 		a.say("%s: unchanged since %s (size, modification time, inode); --rehash reads it again", old.Ref(), old.Created.Local().Format("2006-01-02 15:04"))
 		m, err := a.glanceAt(ctx, old)
 		return old, m, "unchanged", err
@@ -170,9 +184,14 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (v *regi
 			total += t.Bytes
 		}
 		meter := a.meter(now.Model, total)
-		tensors, err = c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: o.noStats, Progress: meter.add})
+		tensors, err = c.Hash(ctx, ingest.HashOptions{Jobs: o.jobs, NoStats: o.noStats, Verify: o.verify, Progress: meter.add})
 		meter.stop()
 		if err != nil {
+			return nil, nil, "", err
+		}
+		now.Files = c.Files()
+	} else if o.far {
+		if tensors, err = a.inherit(ctx, &now, tensors); err != nil {
 			return nil, nil, "", err
 		}
 	}
@@ -183,7 +202,10 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (v *regi
 	if res != nil {
 		now.Layout = res.Layout
 	}
-	now.Findings = append(slices.Clone(c.Findings()), found...) // with the bytes read, duplicates are told equal or not
+	if !o.noHash {
+		now.Findings = c.Findings() // with the bytes read, duplicates are told equal or not
+	}
+	now.Findings = append(slices.Clone(now.Findings), found...)
 	err = a.open(registry.Options{}, func(r *registry.Registry) (err error) {
 		v, err = r.Put(ctx, now, tensors)
 		return err
@@ -198,6 +220,19 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (v *regi
 		}
 	}
 	return v, view.Brief(v, res, why, tensors), "registered", nil
+}
+
+// knownBy reports that a revision knows of its files what the options ask for.
+func (o *ingestOptions) knownBy(v *registry.Revision) bool {
+	switch {
+	case o.verify:
+		return !slices.ContainsFunc(v.Files, func(f tensor.File) bool {
+			return f.Trust != tensor.TrustUnset && f.Trust != tensor.TrustSummed && f.Trust != tensor.TrustVerified
+		})
+	case o.noHash:
+		return true
+	}
+	return v.Hashed
 }
 
 // sayVerdict is what an ingest ends with.

@@ -175,14 +175,28 @@ func (a *app) query(ctx context.Context, text string, o queryOptions) error {
 			if res.Unlike > 0 {
 				what = "what is quantized by what it stands for"
 			}
-			defer func() { a.say("%s compares %s", o.diff.valuesLine(), what) }()
+			if !a.anyFar(o.diff.a, o.diff.b) {
+				defer func() { a.say("%s compares %s", o.diff.valuesLine(), what) }()
+			}
 		}
 	} else if some && len(res.Rows) == 0 {
+		then := "; wreg diff --values compares values"
+		if a.anyFar(strings.Split(res.Model+", "+res.Against, ", ")...) {
+			then = ""
+		}
 		defer func() {
-			a.say("%s not compared, which --exit-code takes for a difference; wreg diff --values compares values", tensor.Count(res.Unknown, "tensor"))
+			a.say("%s not compared, which --exit-code takes for a difference%s", tensor.Count(res.Unknown, "tensor"), then)
 		}()
 	}
 	return a.conclude(rep, some, "", "")
+}
+
+// anyFar reports that a model lies elsewhere, where values are not read.
+func (a *app) anyFar(refs ...string) bool {
+	return slices.ContainsFunc(refs, func(ref string) bool {
+		v, err := a.latest(ref)
+		return err == nil && v != nil && mustBeHere(v) != nil
+	})
 }
 
 // resultReport is a query's answer, with what JSON says beside the rows.

@@ -74,7 +74,9 @@ func (l Local) Open(_ context.Context, name string) (Blob, tensor.File, error) {
 	if err != nil {
 		return nil, tensor.File{}, err
 	}
-	return described(name, f)
+	b, info, err := described(name, f)
+	info.Digest = l.Digest(name)
+	return b, info, err
 }
 
 // Stat follows a link.

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -133,6 +134,27 @@ func (d *Folder) List() ([]fs.DirEntry, error) {
 
 // MaxEntries bounds the files of one folder.
 const MaxEntries = 100_000
+
+// sha256Name is what the hf cache calls the blob of a file in LFS.
+var sha256Name = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Digest is what the hf cache says is the SHA-256 of a file, by the name of the blob that it leads to; "" where
+// nothing says so. Whether it is, only reading tells.
+func (d *Folder) Digest(name string) string {
+	if len(d.blobs) == 0 {
+		return ""
+	}
+	at := d.prefix + name
+	target, err := d.root.Readlink(at)
+	if err != nil {
+		return ""
+	}
+	blob, inside := strings.CutPrefix(path.Join(path.Dir(at), filepath.ToSlash(target)), d.blobs[0])
+	if !inside || !sha256Name.MatchString(blob) {
+		return ""
+	}
+	return "sha256:" + blob
+}
 
 // Stat describes a file of the folder; a link is followed as Open follows it.
 func (d *Folder) Stat(name string) (fs.FileInfo, error) {

@@ -369,11 +369,19 @@ func (q *Question) noteUncompared(e *expectation, c, reference *modelView) {
 		}
 	}
 	if n > 0 {
-		e.doubt("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; wreg ingest --rehash takes those that were not taken", tensor.Count(n, "tensor"), andMore(example, n))
+		e.doubt("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; %s takes those that were not taken", tensor.Count(n, "tensor"), andMore(example, n), reread(c.revision, reference.revision))
 	}
 	if casts > 0 {
 		e.doubt("%s cast, statistics compared where both sides have them: %s", tensor.Count(casts, "tensor"), andMore(cast, casts))
 	}
+}
+
+// reread is the command that takes the hashes that one of the revisions lacks.
+func reread(c, reference *registry.Revision) string {
+	if c.Hashed && !reference.Hashed {
+		return reference.Reread()
+	}
+	return c.Reread()
 }
 
 // longestLineage bounds how many exports in a row are followed.

@@ -76,15 +76,9 @@ func integer(d tensor.DType) bool { return d >= tensor.Bool && d <= tensor.I64 }
 
 // without counts rows of the part.
 func (p *part) without(lacks func(row int) bool) (n int) {
-	if !p.listed { // a count over the whole block is close enough for a note
-		for row := range p.block.Len() {
-			if lacks(row) {
-				n++
-			}
-		}
-		return min(n, p.len())
-	}
-	for _, row := range p.rows {
+	q := *p // which stays a grid
+	q.list()
+	for _, row := range q.rows {
 		if lacks(int(row)) {
 			n++
 		}

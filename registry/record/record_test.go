@@ -97,7 +97,7 @@ func TestTrustIsKept(t *testing.T) {
 		}
 	}
 	for _, f := range []tensor.File{
-		{Name: "a", Trust: tensor.TrustVerified}, {Name: "a", Trust: tensor.TrustInherited}, {Name: "a", Trust: 5}, {Name: "a", Trust: 255, Digest: digest},
+		{Name: "a", Trust: tensor.TrustVerified}, {Name: "a", Trust: tensor.TrustSummed}, {Name: "a", Trust: tensor.TrustInherited}, {Name: "a", Trust: 6}, {Name: "a", Trust: 255, Digest: digest},
 		{Name: "a", Digest: "sha256:12"}, {Name: "a", Digest: digest[7:]}, {Name: "a", Digest: "md5:" + digest[7:]},
 	} {
 		w := *v

@@ -106,20 +106,21 @@ type Trust uint8
 const (
 	TrustUnset     Trust = iota // of a file that holds no tensors
 	TrustHeader                 // names, dtypes, shapes and offsets were read; a digest is somebody's word
-	TrustHashed                 // every tensor was read and hashed here; nothing says what its bytes should be
+	TrustHashed                 // every tensor was read and hashed here; the whole file was held against no digest
+	TrustSummed                 // as hashed, and the digest is the SHA-256 of the whole file as it was read here: nobody declares one
 	TrustInherited              // the digest is that of a file that was verified: hashes and statistics are taken from there
-	TrustVerified               // the whole file was read here, and its SHA-256 is the digest
+	TrustVerified               // the whole file was read here, and its SHA-256 is the digest that is declared
 )
 
 // trustWords are what users see, in the order of the constants.
-var trustWords = []string{"", "header", "hashed", "inherited", "verified"}
+var trustWords = []string{"", "header", "hashed", "hashed", "inherited", "verified"}
 
-// TrustAbout tells of each level what is known, and how, in the order of the constants.
+// TrustAbout tells of each word what is known, and how, the least first.
 var TrustAbout = [][2]string{
 	{"header", "names, dtypes, shapes and offsets; of the bytes nothing: no hash, no statistics"},
-	{"hashed", "also hashes and statistics, read here; no digest says what the file should be"},
+	{"hashed", "also hashes and statistics, read here; the whole file was held against no declared digest"},
 	{"inherited", "the same, and nothing was read: the file's declared digest is that of one that was verified"},
-	{"verified", "the same, read here, and the SHA-256 of the whole file is its digest"},
+	{"verified", "the same, read here, and the SHA-256 of the whole file is the one that is declared"},
 }
 
 // String is the word for the level, "" for none.
@@ -137,7 +138,7 @@ func (t Trust) Valid() bool { return int(t) < len(trustWords) }
 func (t Trust) Known() bool { return t > TrustHeader }
 
 // Proven reports that the file's digest is that of the bytes that its tensors' hashes were taken of.
-func (t Trust) Proven() bool { return t == TrustInherited || t == TrustVerified }
+func (t Trust) Proven() bool { return t >= TrustSummed }
 
 // Least is the least trusted of the files that hold tensors, TrustUnset where none does.
 func Least(files []File) Trust {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"wreg/registry/tensor"
 	"wreg/view"
 	"wreg/view/words"
 )
@@ -44,8 +45,19 @@ func Model(m *view.Model, o Options) []string {
 		d.labelled("made of", 0, words.Inert(m.Source), 1)
 	}
 	d.labelled("from", 0, words.Inert(m.Root), 1)
-	d.labelled("", 0, fmt.Sprintf("%s, ingested %s by %s", count(int64(m.Files), "file"), m.Created.Local().Format("2006-01-02 15:04"), words.Inert(m.Tool)), 1)
+	d.labelled("", 0, fmt.Sprintf("%s, %singested %s by %s", count(int64(m.Files), "file"), proven(m), m.Created.Local().Format("2006-01-02 15:04"), words.Inert(m.Tool)), 1)
 	return d.lines
+}
+
+// proven says that the files were held against their digests.
+func proven(m *view.Model) string {
+	switch m.Trust {
+	case tensor.TrustVerified.String():
+		return "verified, "
+	case tensor.TrustInherited.String():
+		return "known by their digests, "
+	}
+	return ""
 }
 
 // summary is a model while it is drawn.
@@ -159,6 +171,8 @@ func (d *summary) facts(m *view.Model) {
 		parts = append(parts, fmt.Sprintf("at 4 bits %s (%.3g bits)", words.Size(q.Bytes), q.Bits))
 	}
 	switch x := m.Values; {
+	case x == nil && m.Trust == tensor.TrustHeader.String():
+		parts = append(parts, "values not known: never read")
 	case x == nil:
 		parts = append(parts, "values not looked at")
 	default:

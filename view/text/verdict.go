@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"wreg/registry/tensor"
 	"wreg/view"
 	"wreg/view/words"
 )
@@ -15,7 +16,7 @@ const toldGaps = 3
 // first gaps, and what an export would be.
 func Verdict(m *view.Model) (lines []string) {
 	v := &m.Verdict
-	needs := fmt.Sprintf("%s that %s needs are present (%s layout)%s", count(v.Expected, "tensor"), words.Line(m.Arch), words.Line(m.Layout), values(m.Values))
+	needs := fmt.Sprintf("%s that %s needs are present (%s layout)%s", count(v.Expected, "tensor"), words.Line(m.Arch), words.Line(m.Layout), values(m))
 	switch {
 	case v.State == view.Whole:
 		return []string{"whole: all " + needs, "export --target mlx: " + words.Line(v.Export)}
@@ -47,12 +48,16 @@ func Verdict(m *view.Model) (lines []string) {
 }
 
 // values says whether there are numbers that are none.
-func values(x *view.Values) string {
+func values(m *view.Model) string {
+	x, of := m.Values, ""
+	if x != nil && m.Trust == tensor.TrustHeader.String() {
+		of = fmt.Sprintf(" in the %s of %s whose values are known", words.Number(x.Tensors), count(m.Tensors, "tensor"))
+	}
 	switch {
 	case x == nil:
 		return ""
 	case x.NaNs+x.Infs > 0:
-		return fmt.Sprintf("; %s NaN, %s infinite", words.Number(x.NaNs), words.Number(x.Infs))
+		return fmt.Sprintf("; %s NaN, %s infinite%s", words.Number(x.NaNs), words.Number(x.Infs), of)
 	}
-	return "; no NaN, no infinity"
+	return "; no NaN, no infinity" + of
 }
