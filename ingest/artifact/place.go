@@ -121,9 +121,9 @@ func (s stretch) HeaderRead() {
 	}
 }
 
-// Stat is what is known of the blob, and the part's own size.
+// Stat is what is known of the blob, and the part's own size. The digest is of all of the blob.
 func (s stretch) Stat() (tensor.File, error) {
 	info, err := s.of.Stat()
-	info.Name, info.Size = s.name, s.size
+	info.Name, info.Size, info.Digest = s.name, s.size, ""
 	return info, err
 }

@@ -65,7 +65,7 @@ func (r *Repo) open(ctx context.Context, f artifact.File) (place.Blob, error) {
 
 // Stat describes the layer as its manifest does.
 func (b *blob) Stat() (tensor.File, error) {
-	return tensor.File{Name: b.name, Size: b.layer.Size}, nil
+	return tensor.File{Name: b.name, Size: b.layer.Size, Digest: b.layer.Digest}, nil
 }
 
 // ReadAt reads the layer.

@@ -194,7 +194,7 @@ func (b *blobs) layer(l artifact.Layer, name string) (*local, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &local{f, name}, nil
+	return &local{f, name, l.Digest}, nil
 }
 
 func (b *blobs) open(_ context.Context, f artifact.File) (place.Blob, error) {
@@ -224,7 +224,7 @@ func (b *blobs) artifact(text []byte, n name, pin string) (place.Place, error) {
 // local is a file of a store.
 type local struct {
 	*os.File
-	name string
+	name, digest string
 }
 
 // Stat describes the file as it is on disk.
@@ -233,7 +233,7 @@ func (l *local) Stat() (tensor.File, error) {
 	if err != nil {
 		return tensor.File{}, err
 	}
-	return tensor.File{Name: l.name, Size: info.Size(), ModTime: info.ModTime(), Inode: folder.Inode(info)}, nil
+	return tensor.File{Name: l.name, Size: info.Size(), ModTime: info.ModTime(), Inode: folder.Inode(info), Digest: l.digest}, nil
 }
 
 // onDisk is a file of a store that is one of the model, from end to end.
