@@ -54,7 +54,7 @@ var pages = map[string][]block{
 	},
 	"docs/install.md": {{elsewise, "conformance"}, {elsewise, "conformance"}},
 	"docs/python.md":  {{elsewise, "conformance"}, {runs, hunyuan}, {runs, ""}},
-	"docs/query.md":   {{runs, hunyuan + "wreg export hunyuan --out ./hunyuan-mlx; export WREG_MODEL=hunyuan"}, {elsewise, "TestQueryPage"}},
+	"docs/query.md":   {{runs, hunyuan + "wreg export hunyuan --out ./hunyuan-mlx; export WREG_MODEL=hunyuan"}, {runs, ""}, {elsewise, "TestQueryPage"}},
 	"docs/recipes.md": {
 		{runs, "wreg synth --arch hunyuan --out /models/hunyuan"},
 		{array, "wreg synth --arch hunyuan --out /lustre/hunyuan"},

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +19,6 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"wreg/ingest"
-	"wreg/ingest/remote/hubtest"
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
@@ -82,6 +80,7 @@ func TestScript(t *testing.T) {
 			"damage":     damageCmd,
 			"lines":      linesCmd,
 			"hub":        hubCmd,
+			"serve":      serveCmd,
 		},
 	})
 }
@@ -253,32 +252,6 @@ func linesCmd(ts *testscript.TestScript, neg bool, args []string) {
 	if got := strings.Count(out, "\n"); strconv.Itoa(got) != args[0] {
 		ts.Fatalf("%d lines on stdout, want %s:\n%s", got, args[0], out)
 	}
-}
-
-// hub DIR serves DIR/ORG/NAME, and DIR/ORG/NAME@REVISION, as a hub, which hf:// leads to from here on.
-func hubCmd(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: hub dir")
-	}
-	repos := map[string]fs.FS{}
-	root := ts.MkAbs(args[0])
-	list, err := filepath.Glob(filepath.Join(root, "*", "*"))
-	ts.Check(err)
-	for _, dir := range list {
-		name, err := filepath.Rel(root, dir)
-		ts.Check(err)
-		repos[filepath.ToSlash(name)] = os.DirFS(dir)
-	}
-	h, err := hubtest.Start(hubtest.Options{Repos: repos})
-	ts.Check(err)
-	ts.Defer(func() {
-		h.Close()
-		if n := h.Leaks(); n > 0 {
-			ts.Fatalf("%d tokens leaked", n)
-		}
-	})
-	ts.Setenv("HF_ENDPOINT", h.URL)
-	ts.Setenv("HUB", h.URL)
 }
 
 // findTensor says where a tensor lies in a safetensors file.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"wreg/ingest"
 	"wreg/ingest/remote/hubtest"
 	"wreg/query"
@@ -18,6 +20,25 @@ import (
 	"wreg/registry/tensor"
 	"wreg/synth"
 )
+
+// serve DIR serves DIR/ORG/NAME as a hub, which hf:// leads to from here on.
+func serveCmd(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: serve dir")
+	}
+	repos, root := map[string]fs.FS{}, ts.MkAbs(args[0])
+	list, err := filepath.Glob(filepath.Join(root, "*", "*"))
+	ts.Check(err)
+	for _, dir := range list {
+		name, err := filepath.Rel(root, dir)
+		ts.Check(err)
+		repos[filepath.ToSlash(name)] = os.DirFS(dir)
+	}
+	h, err := hubtest.Start(hubtest.Options{Repos: repos})
+	ts.Check(err)
+	ts.Defer(h.Close)
+	ts.Setenv("HF_ENDPOINT", h.URL)
+}
 
 // trusted runs wreg with a registry of its own, and gives what it says and its exit status.
 func trusted(t *testing.T, args ...string) (stdout, stderr string, status int) {
