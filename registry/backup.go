@@ -181,6 +181,7 @@ func (r *Registry) replaceClosed(d *Registry) error {
 	}
 	r.db = nil
 	if err := os.Rename(d.path, r.path); err != nil {
+		err = fmt.Errorf("%w; on Windows no file that is open can be replaced: end every other wreg, shells and ui too, and compact again; the registry is as it was", err)
 		return errors.Join(err, os.Remove(d.path), r.open(false, defaultTimeout))
 	}
 	if err := r.open(false, defaultTimeout); err != nil {

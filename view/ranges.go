@@ -134,7 +134,9 @@ func Ranges(ctx context.Context, s *registry.Snapshot, v *registry.Revision, a *
 		return nil, err
 	}
 	if err != nil {
-		r.Why = err.Error()
+		if r.Why = err.Error(); len(v.Config) == 0 {
+			r.Why = v.Ref() + " has " + NoConfig // a query could do without
+		}
 		return r, nil
 	}
 	r.Arch = res.Arch.Name

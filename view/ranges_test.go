@@ -302,6 +302,9 @@ func TestTowers(t *testing.T) {
 		}
 	}
 	r := ranges(t, nil, list)
+	if r.Why != "m@1 has "+NoConfig { // to compare with something else, as a query may, does not help here
+		t.Error(r.Why)
+	}
 	if len(r.Bands) != 2 || r.Bands[0].Component != "decoder.layers.fc1" || r.Bands[1].Component != "encoder.layers.fc1" {
 		t.Errorf("%+v", r.Bands)
 	}

@@ -36,6 +36,7 @@ anyone asked where stdin or stderr is no terminal. --dry-run only lists.`,
 				for _, v := range list {
 					rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, v.Created.UTC().Format(time.RFC3339), v.Root})
 				}
+				rep.people = func() *report { return modelList(list) }
 				return a.print(rep)
 			}
 			if !yes && isTerminal(a.in) && isTerminal(a.err) {
