@@ -264,7 +264,7 @@ func noTensor(path string, findings []tensor.Finding) error {
 	if len(findings) == 0 {
 		return fmt.Errorf("%s: no tensor in it", path)
 	}
-	return fmt.Errorf("%s: no tensor in it: %s", path, strings.TrimPrefix(findings[0].Message, path+": "))
+	return fmt.Errorf("%s: no tensor in it: %s", path, strings.TrimPrefix(findings[0].Message, filepath.Base(path)+": "))
 }
 
 // checkpointPath is a path on disk as it is, and otherwise the snapshot of a

@@ -12,6 +12,7 @@ import (
 	"wreg/export"
 	"wreg/registry/arch"
 	"wreg/registry/expr"
+	"wreg/registry/tensor"
 	"wreg/synth"
 )
 
@@ -167,6 +168,18 @@ func TestErrorsNameTheFolder(t *testing.T) {
 		out.Reset()
 		if got := run(t.Context(), args, strings.NewReader(""), &out, &out); got != exitTrouble || !strings.Contains(out.String(), "a@1: no config.json") {
 			t.Errorf("%q: exit status %d, %s", args, got, out.String())
+		}
+	}
+}
+
+// What holds no tensor is named once.
+func TestNoTensor(t *testing.T) {
+	for _, c := range []struct{ path, message, want string }{
+		{"a/b.safetensors", "b.safetensors: holds no tensors", "a/b.safetensors: no tensor in it: holds no tensors"},
+		{"a", "model.safetensors: missing", "a: no tensor in it: model.safetensors: missing"},
+	} {
+		if got := noTensor(c.path, []tensor.Finding{{Message: c.message}}).Error(); got != c.want {
+			t.Errorf("%s, want %s", got, c.want)
 		}
 	}
 }
