@@ -11,7 +11,7 @@ import (
 	"wreg/registry/arch"
 )
 
-// NoConfig says why a checkpoint without config.json is not judged.
+// NoConfig says why a checkpoint without config.json is not checked.
 const NoConfig = arch.NoConfig
 
 // resolve matches a revision with its architecture.

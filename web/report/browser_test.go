@@ -56,6 +56,7 @@ func TestGapsAreShown(t *testing.T) {
 	v, list := damaged(t)
 	whole, all := model(t, "hunyuan")
 	whole.Model = "whole"
+	v.Files = nil
 	d := gather(t, Options{Checks: []Check{{Name: "a check", Result: "fail", Expected: "none", Message: "wreg query x"}}}, v, list, whole, all)
 	p, url := open(t, d, webtest.Look{})
 	text := webtest.Eval[string](p, "document.querySelector('main').innerText")
@@ -73,6 +74,9 @@ func TestGapsAreShown(t *testing.T) {
 	}
 	if n := webtest.Eval[int](p, "document.querySelectorAll('#gaps li').length"); n != len(d.Model.Verdict.Lines) {
 		t.Errorf("%d gaps are listed, want %d", n, len(d.Model.Verdict.Lines))
+	}
+	if stray := webtest.Eval[string](p, "[...document.querySelectorAll('section')].flatMap((s) => [...s.childNodes]).filter((n) => n.nodeType === Node.TEXT_NODE && n.data).map((n) => n.data).join()"); stray != "" {
+		t.Errorf("%q stands between the parts of the page", stray)
 	}
 	p.Shot("gaps", true)
 	p.Quiet(url)

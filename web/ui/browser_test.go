@@ -205,7 +205,7 @@ func TestBrowserComparesAndFilters(t *testing.T) {
 // Names that would act do not, wherever they are shown.
 func TestBrowserHostileNames(t *testing.T) {
 	o := browse(t, small(t), webtest.Look{})
-	o.text("tbody", "unknown")
+	o.text("tbody", "not checked")
 	for _, path := range []string{"/model/evil@1", "/model/evil@1/tensors", "/model/evil@1/statistics", "/model/evil@1/coverage", "/model/evil@1/files", "/query?q=find+*+in+evil&expand=1",
 		link("evil@1", "tensor", "path", hostile[0]), link("evil@1", "tensor", "path", hostile[1]), "/model/evil@1/compare?with=hy@1"} {
 		o.visit(path)

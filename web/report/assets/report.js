@@ -37,7 +37,7 @@
     const [kind, title, about] = {
       whole: ["good", "Whole", "The checkpoint matches the " + model.arch + " architecture: nothing is missing, changed or extra."],
       gaps: ["bad", count(verdict.gaps, "gap"), "The checkpoint does not match the " + model.arch + " architecture" + (kinds ? ": " + kinds + "." : ".")],
-      unknown: ["warn", "Not judged", sentence(model.problem || "there is no architecture to ask")],
+      unknown: ["warn", "Not checked", sentence(model.problem || "there is no architecture to ask")],
     }[verdict.state];
     const also = [verdict.findings && count(verdict.findings, "finding") + " while it was read", failed && count(failed, "check") + " failed",
       values && values.nans + values.infs && "values that are not finite"].filter(Boolean);
@@ -45,7 +45,7 @@
     const dtype = model.dtypes.length ? model.dtypes[0].name : "";
     const checks = [
       [verdict.state === "whole" ? "good" : verdict.state === "gaps" ? "bad" : "none", "Architecture",
-        verdict.state === "unknown" ? "not judged" : verdict.gaps ? count(verdict.gaps, "gap") + " against " + model.arch : "matches " + model.arch],
+        verdict.state === "unknown" ? "not checked" : verdict.gaps ? count(verdict.gaps, "gap") + " against " + model.arch : "matches " + model.arch],
       [bad(verdict.findings), "Reading the files", verdict.findings ? count(verdict.findings, "finding") : "no findings"],
       values ? [bad(values.nans + values.infs), "Values", values.nans + values.infs ? count(values.nans) + " NaN, " + count(values.infs) + " infinite" : "no NaN, no Inf in " + count(values.tensors, "tensor")]
         : ["none", "Values", "no statistics were recorded"],
@@ -61,8 +61,8 @@
       el("div", { class: "verdict " + shown, role: "status" }, el("strong", {}, title), el("span", {}, about),
         also.length ? el("span", {}, "Also: " + wreg.list(also) + ".") : ""),
       facts([["Parameters", wreg.params(model.params)], ["Tensors", count(model.tensors)], ["Size", size(model.bytes) + (model.shards > 1 ? " in " + count(model.shards) + " shards" : "")],
-        ["Bits a weight", model.bits ? Number(model.bits.toFixed(2)) : null], ["Layers", model.layers ? count(model.layers) : null], ["Experts", model.experts ? count(model.experts) : null],
-        ["At 4 bits", model.at_4_bits && "≈ " + size(model.at_4_bits.bytes)], ["Greatest value", values && values.absmax_at && value(values.absmax)]]),
+        ["Bits a parameter", model.bits ? Number(model.bits.toFixed(2)) : null], ["Layers", model.layers ? count(model.layers) : null], ["Experts", model.experts ? count(model.experts) : null],
+        ["At 4 bits", model.at_4_bits && "≈ " + size(model.at_4_bits.bytes)], ["Largest magnitude", values && values.absmax_at && value(values.absmax)]]),
       el("div", { class: "columns" },
         el("div", {}, el("h3", {}, "What was checked"), el("ul", { class: "checks" }, checks.map(([k, name, what]) =>
           el("li", { class: k }, el("span", { class: "mark", role: "img", "aria-label": { good: "passed", bad: "failed", none: "not checked" }[k] }, { good: "✓", bad: "✗", none: "–" }[k]), el("span", {}, name), el("span", { class: "soft" }, what))))),
@@ -120,7 +120,7 @@
   // Values by layer.
   if (values) {
     const e = section("values", "Values", "wreg stats " + ref);
-    e.append(facts([["Greatest magnitude", values.absmax_at ? [value(values.absmax), el("span", { class: "soft" }, " in ", wreg.path(values.absmax_at))] : "none"],
+    e.append(facts([["Largest magnitude", values.absmax_at ? [value(values.absmax), el("span", { class: "soft" }, " in ", wreg.path(values.absmax_at))] : "none"],
       ["NaN", count(values.nans)], ["Infinite", count(values.infs)], ["All zero", count(values.zero, "tensor")]]));
     if (ranges) {
       const rows = ranges.components.filter((b) => b.layers).map((b) => ({ name: b.component, stands: b.stands_out,
@@ -177,7 +177,7 @@
     const created = model.created && !model.created.startsWith("0001") ? model.created.replace("T", " ").replace(/(\.\d+)?Z$/, " UTC") : "";
     section("provenance", "Provenance", "", facts([["Root", wreg.path(model.root)], ["Ingested", created], ["By", model.tool],
       ["Exported from", model.source], ["Names", data.names && el("code", {}, data.names)]]),
-    data.files.length && wreg.table([{ name: "File", of: (f) => wreg.path(f.name) }, { name: "Format", of: (f) => f.format }, { name: "Size", num: true, of: (f) => size(f.size) },
+    data.files.length > 0 && wreg.table([{ name: "File", of: (f) => wreg.path(f.name) }, { name: "Format", of: (f) => f.format }, { name: "Size", num: true, of: (f) => size(f.size) },
       { name: "Modified", of: (f) => f.modified.replace("T", " ").replace("Z", "") }], data.files, "Files"),
     more(left.files, "wreg show " + ref));
   }
@@ -197,7 +197,7 @@
     data.receipt && ["The proof", "wreg verify " + ref]].filter(Boolean), "Commands"));
 
   const badge = el("span", { class: "badge " + ({ whole: failed || verdict.findings ? "warn" : "good", gaps: "bad", unknown: "warn" })[verdict.state] },
-    { whole: "whole", gaps: count(verdict.gaps, "gap"), unknown: "not judged" }[verdict.state]);
+    { whole: "whole", gaps: count(verdict.gaps, "gap"), unknown: "not checked" }[verdict.state]);
   document.getElementById("bar").append(el("div", { class: "bar-inner" }, el("span", { class: "brand" }, "wreg"), el("a", { href: "#overview", class: "bar-model" }, model.model), badge,
     el("nav", { "aria-label": "Sections" }, links.slice(1).map(([id, title]) => el("a", { href: "#" + id }, title))), el("span", { class: "no-print" }, wreg.theme())));
   document.getElementById("footer").append(el("p", { class: "soft" }, words([data.wreg, data.generated && "written " + data.generated.replace("T", " ").replace("Z", " UTC"),
