@@ -51,7 +51,7 @@ var (
 	}
 	reflexes = []reflex{
 		{[]string{"from"}, "models follow in", "find * in NAME"},
-		{[]string{"like", "ilike", "glob", "contains", "matches", "starts_with", "startswith", "ends_with", "endswith"}, "text is matched by ~ with a pattern", "find * where path ~ *q_proj*"},
+		{[]string{"like", "ilike", "glob", "contains", "matches", "starts_with", "startswith", "ends_with", "endswith"}, "text is matched by ~ with a pattern", "find * where path ~ q_proj.*"},
 		{[]string{"regexp", "rlike", "=~", "!~", "~*"}, "text is matched by ~ with a pattern or /a regular expression/", `find * where path ~ /q_proj\.weight$/`},
 		{[]string{"between"}, "a range is in, both ends included", "find * where layer in 1..5"},
 		{[]string{"is", "isnull", "notnull"}, "no value is = null, some value != null", "find * where absmax != null"},

@@ -33,7 +33,7 @@ func TestReflexes(t *testing.T) {
 		"find * from hy":                                  "1:8: models follow in: find * in NAME",
 		"select path from hy where layer = 1":             "1:1: a query begins with what is asked, and select follows: find * in NAME select path, bytes",
 		"  SELECT *":                                      "1:1: a query begins with",
-		"find * where path like '%q_proj%'":               "1:19: text is matched by ~ with a pattern: find * where path ~ *q_proj*",
+		"find * where path like '%q_proj%'":               "1:19: text is matched by ~ with a pattern: find * where path ~ q_proj.*",
 		"find * where path NOT LIKE x":                    "1:23: text is matched by ~",
 		"find * where layer between 1 and 5":              "1:20: a range is in, both ends included: find * where layer in 1..5",
 		"find * where layer not between 1 and 5":          "1:24: a range is in",

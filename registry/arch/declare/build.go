@@ -74,7 +74,7 @@ func (s *scope) factor(n *expr.Node) (float64, error) {
 	}
 	f, ok := v.Float()
 	if !ok || !finite(f) {
-		return 0, wrong(n, fmt.Errorf("%v is %v, not a finite number", n, v))
+		return 0, s.wrong(n, fmt.Errorf("%v is %v, not a finite number", n, v))
 	}
 	return f, nil
 }

@@ -298,7 +298,7 @@ func (s *scope) bounds(n *expr.Node) (from, to int64, err error) {
 		return 0, 0, err
 	}
 	if from < 0 || to < 0 || to-from > maxAlternatives {
-		return 0, 0, wrong(n, fmt.Errorf("%v is %d..%d: a loop starts at 0 or above and has at most %d rounds", n, from, to, maxAlternatives))
+		return 0, 0, s.wrong(n, fmt.Errorf("%v is %d..%d: a loop starts at 0 or above and has at most %d rounds", n, from, to, maxAlternatives))
 	}
 	return from, to, s.run.spendAt(n, max(0, to-from))
 }

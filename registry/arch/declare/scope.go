@@ -36,13 +36,50 @@ func (e *Error) Lines() []string {
 	return lines
 }
 
-// wrong is fault for what an expression made of the values of config.json.
-func wrong(n *expr.Node, err error) error {
+// wrong is fault for what an expression made of the values of config.json. What it calls by
+// other names is told by those of the keys.
+func (s *scope) wrong(n *expr.Node, err error) error {
 	err = fault(n, err)
-	if e, ok := errors.AsType[*Error](err); ok && asks(n) {
+	if e, ok := errors.AsType[*Error](err); ok && !e.Config && asks(n) {
 		e.Config = true
+		var keys []string
+		s.keys(n, map[*binding]bool{}, func(key string) {
+			v, there := s.config.get(key)
+			if text := fmt.Sprintf("%s is %.40s", key, v); there && !slices.Contains(keys, text) && !strings.HasPrefix(e.Message, key+" is ") {
+				keys = append(keys, text)
+			}
+		})
+		if left := len(keys) - shownKeys; left > 0 {
+			keys = append(keys[:shownKeys], fmt.Sprintf("and %d more", left))
+		}
+		if keys != nil {
+			e.Message += "; " + strings.Join(keys, ", ")
+		}
 	}
 	return err
+}
+
+const shownKeys = 4 // of config.json, of which a value was made
+
+// keys are those of config.json that an expression is made of, by its own names or by those
+// of bindings.
+func (s *scope) keys(n *expr.Node, seen map[*binding]bool, found func(key string)) {
+	if n == nil {
+		return
+	}
+	if n.Op == expr.OpName {
+		b := s.binding(n.Text)
+		switch {
+		case b == nil:
+			found(n.Text)
+		case b.node != nil && !seen[b]:
+			seen[b] = true
+			b.in.keys(b.node, seen, found)
+		}
+	}
+	for _, a := range n.Args {
+		s.keys(a, seen, found)
+	}
 }
 
 // asks reports whether a value that has a name is in an expression.
@@ -142,7 +179,7 @@ func (s *scope) Lookup(name string) (expr.Value, bool) {
 			b.state = 1
 			v, err := expr.Eval(b.node, b.in)
 			if err != nil {
-				b.state, b.err = 3, wrong(b.node, err)
+				b.state, b.err = 3, b.in.wrong(b.node, err)
 				s.run.remember(b.err)
 				return expr.Null, false
 			}
@@ -297,7 +334,7 @@ func (s *scope) eval(n *expr.Node) (expr.Value, error) {
 		if e, ok := errors.AsType[*expr.EvalError](err); ok && s.run.pending != nil && e.Name != "" {
 			return v, fault(n, s.run.pending)
 		} else if ok && e.Name == "" && e.Err == nil {
-			return v, wrong(n, err)
+			return v, s.wrong(n, err)
 		}
 		return v, fault(n, err)
 	}
@@ -312,7 +349,7 @@ func (s *scope) integer(n *expr.Node) (int64, error) {
 	}
 	i, ok := v.Int()
 	if !ok {
-		return 0, wrong(n, fmt.Errorf("%v is %v, not a whole number", n, v))
+		return 0, s.wrong(n, fmt.Errorf("%v is %v, not a whole number", n, v))
 	}
 	return i, nil
 }
@@ -329,7 +366,7 @@ func (s *scope) sizes(nodes []*lang.Formula) (tensor.Shape, error) {
 			return nil, err
 		}
 		if d < 0 {
-			return nil, wrong(f.Tree, fmt.Errorf("%v is %d: a dimension is never negative", f.Tree, d))
+			return nil, s.wrong(f.Tree, fmt.Errorf("%v is %d: a dimension is never negative", f.Tree, d))
 		}
 		shape[i] = d
 	}
