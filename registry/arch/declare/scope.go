@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"wreg/registry/arch/lang"
 	"wreg/registry/arch/op"
@@ -43,9 +44,10 @@ func (s *scope) wrong(n *expr.Node, err error) error {
 	if e, ok := errors.AsType[*Error](err); ok && !e.Config && asks(n) {
 		e.Config = true
 		var keys []string
+		words := strings.FieldsFunc(e.Message, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 		s.keys(n, map[*binding]bool{}, func(key string) {
 			v, there := s.config.get(key)
-			if text := fmt.Sprintf("%s is %.40s", key, v); there && !slices.Contains(keys, text) && !strings.HasPrefix(e.Message, key+" is ") {
+			if text := fmt.Sprintf("%s is %.40s", key, v); there && !slices.Contains(keys, text) && !slices.Contains(words, key) {
 				keys = append(keys, text)
 			}
 		})
