@@ -8,6 +8,8 @@ STATICCHECK_VERSION := v0.8.2
 STATICCHECK := $(CURDIR)/.cache/bin/staticcheck-$(STATICCHECK_VERSION)
 ORAS_VERSION := v1.3.6
 ORAS        := $(CURDIR)/.cache/bin/oras-$(ORAS_VERSION)
+VERSITYGW_VERSION := v1.8.0
+VERSITYGW   := $(CURDIR)/.cache/bin/versitygw-$(VERSITYGW_VERSION)
 FUZZTIME    ?= 10m
 ROUNDS      ?= 200
 
@@ -43,8 +45,8 @@ browser:
 	$(GO) test -tags browser ./web/...
 
 # The consumers themselves: what mlx_lm, safetensors, numpy and gguf make of it.
-conformance: build $(VENV)/ready $(ORAS)
-	WREG=$(BIN)/wreg ORAS=$(ORAS) HF_HUB_OFFLINE=1 $(VENV)/bin/python -B conformance/run.py
+conformance: build $(VENV)/ready $(ORAS) $(VERSITYGW)
+	WREG=$(BIN)/wreg ORAS=$(ORAS) VERSITYGW=$(VERSITYGW) HF_HUB_OFFLINE=1 $(VENV)/bin/python -B conformance/run.py
 
 # What a new user does with nothing but Python: pip install, the demo, a query.
 wheel: build
@@ -119,6 +121,12 @@ $(ORAS):
 	mkdir -p $(@D)
 	GOBIN=$(@D) $(GO) install oras.land/oras/cmd/oras@$(ORAS_VERSION)
 	mv $(@D)/oras $@
+
+# A store that speaks S3, over a folder, for the tests: it is a program, and no part of wreg.
+$(VERSITYGW):
+	mkdir -p $(@D)
+	GOBIN=$(@D) $(GO) install github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW_VERSION)
+	mv $(@D)/versitygw $@
 
 clean:
 	rm -rf $(BIN) $(VENV) .cache dist out/site

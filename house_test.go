@@ -84,6 +84,8 @@ var owners = map[string][]string{
 	"golang.org/x/sync":                {"ingest/interrupt", "ingest", "registry/block", "synth", "export"},
 	"github.com/chromedp":              {"web/webtest"}, // behind the tag browser: no binary has it
 	"oras.land/oras-go":                {"ingest/oci"},
+	"github.com/aws/aws-sdk-go-v2":     {"ingest/s3/bucket"},
+	"github.com/aws/smithy-go":         {"ingest/s3/bucket"},
 	"golang.org/x/sys":                 {"accel", "export", "ingest", "registry", "cmd"},
 }
 

@@ -48,7 +48,7 @@ func ingestCommand(a *app) *cobra.Command {
 checkpoint is a file, a folder with shards, index and config.json, or
 ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
 found from content. hf://ORG/NAME[@REVISION][/PATH], or the address of a page of
-huggingface.co, and oci://HOST/NAME[:TAG] are read over the network, headers
+huggingface.co, s3://BUCKET/PREFIX and oci://HOST/NAME[:TAG] are read over the network, headers
 only: no weights are downloaded, so hashes and statistics are not known unless
 --verify reads it all. ollama://NAME[:TAG], docker-model://NAME[:TAG] and
 lmstudio://PUBLISHER/NAME are models that these programs keep on this disk.
@@ -65,6 +65,7 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
   wreg ingest hf://org/name
   wreg ingest hf://org/name --verify
   wreg ingest ollama://llama3:8b
+  wreg ingest s3://bucket/models/name
   wreg ingest ./epoch=3.ckpt --strip state_dict.model.
   wreg ingest --no-hash /mnt/models/*`,
 		Args: cobra.MinimumNArgs(1),

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"wreg/ingest/s3/s3test"
 	"wreg/synth"
 )
 
@@ -76,6 +77,7 @@ var pages = map[string][]block{
 	},
 	"docs/push.md":            {{runs, hunyuan + "wreg export hunyuan --out ./hunyuan-mlx"}},
 	"docs/registry-format.md": {{nothing, "a layout of bytes"}},
+	"docs/s3.md":              {{runs, ""}},
 	"docs/ui.md":              {{served, hunyuan}},
 	"python/README.md":        {{elsewise, "conformance"}},
 }
@@ -126,6 +128,23 @@ var prepared = map[string]func(t *testing.T, dir string){"docs/push.md": hubForP
 	c.Source = append(c.Source, source...)
 	if err := c.Write(filepath.Join(dir, "run7"), synth.Options{}); err != nil {
 		t.Fatal(err)
+	}
+}, "docs/s3.md": func(t *testing.T, dir string) {
+	made := t.TempDir() + "/hunyuan"
+	if s := run(t.Context(), []string{"synth", "--quiet", "--arch", "hunyuan", "--shard-bytes", "300000", "--out", made}, strings.NewReader(""), os.Stderr, os.Stderr); s != exitFine {
+		t.Fatalf("synth: exit status %d", s)
+	}
+	store := s3test.Start(t)
+	entries, err := os.ReadDir(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		data, err := os.ReadFile(filepath.Join(made, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		store.Put("team/hunyuan/"+e.Name(), data)
 	}
 }}
 

@@ -14,11 +14,14 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"runtime"
+	"strings"
 	"time"
 
 	"wreg/ingest/folder"
 	"wreg/ingest/place"
+	"wreg/ingest/shards"
 	"wreg/registry/tensor"
 )
 
@@ -170,3 +173,25 @@ func (e entry) Size() int64                { return e.Entry.Size }
 func (e entry) Mode() fs.FileMode          { return e.Type() }
 func (entry) ModTime() time.Time           { return time.Time{} }
 func (entry) Sys() any                     { return nil }
+
+// Counts reports the name of a file that a model may consist of: weights, JSON, and what belongs beside them.
+func Counts(name string) bool {
+	return shards.FamilyOf(name) != nil || path.Ext(strings.ToLower(name)) == ".json" || folder.Beside(name)
+}
+
+// Twins refuses files of a model whose names differ in case alone: which is meant would
+// depend on the file system that they are exported to.
+func Twins(names []string) error {
+	seen := map[string]string{}
+	for _, name := range names {
+		if !Counts(name) {
+			continue
+		}
+		low := strings.ToLower(name)
+		if first, twice := seen[low]; twice {
+			return fmt.Errorf("lists %q and %q, which are one file where case makes no difference", first, name)
+		}
+		seen[low] = name
+	}
+	return nil
+}

@@ -99,7 +99,7 @@ func (r *Repo) checkTwins() error {
 	for _, e := range r.entries() {
 		here = append(here, e.Name)
 	}
-	if err := twins(here); err != nil {
+	if err := files.Twins(here); err != nil {
 		return fmt.Errorf("%s: %w", r.name, err)
 	}
 	return nil

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"wreg/ingest/folder"
 	"wreg/ingest/remote"
 	"wreg/ingest/shards"
 )
@@ -237,23 +236,6 @@ func (l *listing) add(name string, e entry) error {
 		e.blob = ""
 	}
 	l.files[name] = e
-	return nil
-}
-
-// twins refuses files of a model whose names differ in case alone: which is meant would
-// depend on the file system that they are exported to.
-func twins(names []string) error {
-	seen := map[string]string{}
-	for _, name := range names {
-		if shards.FamilyOf(name) == nil && path.Ext(strings.ToLower(name)) != ".json" && !folder.Beside(name) {
-			continue
-		}
-		low := strings.ToLower(name)
-		if first, twice := seen[low]; twice {
-			return fmt.Errorf("lists %q and %q, which are one file where case makes no difference", first, name)
-		}
-		seen[low] = name
-	}
 	return nil
 }
 

@@ -10,6 +10,7 @@ package places
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 
 	"wreg/ingest"
@@ -17,6 +18,9 @@ import (
 	"wreg/ingest/oci"
 	"wreg/ingest/place"
 	"wreg/ingest/remote"
+	"wreg/ingest/s3"
+	"wreg/ingest/s3/bucket"
+	"wreg/ingest/shards"
 	"wreg/ingest/stores"
 )
 
@@ -41,6 +45,8 @@ type kind struct {
 var kinds = []kind{
 	{name: "the hub", names: hub.Names, check: func(a string) error { _, err := hub.Parse(a); return err },
 		model: hubModel, open: openHub},
+	{name: "a bucket", names: bucket.Names, check: func(a string) error { _, err := bucket.Parse(a); return err },
+		model: bucketModel, open: openBucket},
 	{name: "a registry of artifacts", names: oci.Names, check: func(a string) error { _, err := oci.Parse(a); return err },
 		model: oci.Model, open: openOCI},
 	stored(stores.Ollama),
@@ -84,6 +90,26 @@ func hubModel(address string) string {
 		return ""
 	}
 	return strings.ReplaceAll(n.ID, "/", "--")
+}
+
+func openBucket(ctx context.Context, address string, o Options) (place.Place, error) {
+	return s3.Open(ctx, address, remote.Options{UserAgent: o.UserAgent, Notice: o.Notice})
+}
+
+// bucketModel is the last part of a key, without what says that it is a file, else the bucket.
+func bucketModel(address string) string {
+	n, err := bucket.Parse(address)
+	if err != nil {
+		return ""
+	}
+	if n.Key == "" {
+		return n.Bucket
+	}
+	name := path.Base(n.Key)
+	if shards.FamilyOf(name) != nil {
+		name = strings.TrimSuffix(name, path.Ext(name))
+	}
+	return name
 }
 
 func of(address string) *kind {

@@ -144,7 +144,7 @@ func (c *Client) send(ctx context.Context, r Request, trusted bool, silence time
 		c.limits.saw(rep.lane, c.o.Now(), res.StatusCode, res.Header)
 		chain = append(chain, show(at.String()))
 		seen[at.String()] = true
-		if !redirects[res.StatusCode] {
+		if !redirects[res.StatusCode] || elsewhere(res.Header) {
 			return rep, nil
 		}
 		if n := res.ContentLength; n >= 0 && n <= drainBytes { // then its connection is good for the next
@@ -186,6 +186,11 @@ func (r *Request) body() *payload {
 		return r.piece
 	}
 	return &payload{from: bytes.NewReader(r.Body), n: int64(len(r.Body))}
+}
+
+// elsewhere says that a redirect tells where a bucket lies and not an address: who asked makes that.
+func elsewhere(h http.Header) bool {
+	return h.Get("Location") == "" && h.Get("X-Amz-Bucket-Region") != ""
 }
 
 // next is where a redirect leads.
@@ -236,9 +241,12 @@ func connection(err error) error {
 	var cert *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError
 	var record tls.RecordHeaderError
+	var last interface{ Final() bool } // what Options.Around says so of
 	switch {
 	case errors.As(err, &cert), errors.As(err, &authority):
 		return failed(refused, "its certificate is not accepted: %w; SSL_CERT_FILE names further authorities", err)
+	case errors.As(err, &last) && last.Final():
+		return failed(refused, "%w", err)
 	case errors.As(err, &record):
 		return failed(refused, "it does not speak TLS: %w", err)
 	}

@@ -9,7 +9,8 @@ import (
 // Upload is a piece of a file to send, and where to.
 type Upload struct {
 	Name   string // in errors
-	URL    string // signed: the token is not sent along
+	URL    string // signed: the token is not sent along, unless Token says so
+	Token  bool
 	Header http.Header
 	From   io.ReaderAt
 	Off, N int64
@@ -23,7 +24,7 @@ func (c *Client) Upload(ctx context.Context, u Upload) (*Answer, error) {
 	a := c.attempts(u.Name, u.Off, u.N)
 	for {
 		p := &payload{from: u.From, off: u.Off, n: u.N, moved: u.Moved}
-		answer, err := c.once(ctx, Request{Method: http.MethodPut, URL: u.URL, Header: u.Header, Signed: true, piece: p}, a.silence())
+		answer, err := c.once(ctx, Request{Method: http.MethodPut, URL: u.URL, Header: u.Header, Signed: !u.Token, piece: p}, a.silence())
 		p.wait()
 		if err == nil && u.Check != nil {
 			if err = u.Check(answer.Header); err != nil {

@@ -13,9 +13,11 @@ import (
 
 	hubplace "wreg/ingest/hub"
 	"wreg/ingest/oci"
+	"wreg/ingest/s3/bucket"
 	"wreg/push"
 	"wreg/push/hub"
 	pushoci "wreg/push/oci"
+	"wreg/push/s3"
 )
 
 // kind is one kind of address.
@@ -30,6 +32,7 @@ type kind struct {
 var kinds = []kind{
 	{form: "hf://ORG/NAME[@BRANCH][/FOLDER]", names: hubplace.Names, check: hub.Check, open: hub.Open},
 	{form: oci.Scheme + "HOST/NAME[:TAG]", names: oci.Names, check: pushoci.Check, open: pushoci.Open},
+	{form: "s3://BUCKET/PREFIX", names: bucket.Names, check: s3.Check, open: s3.Open},
 }
 
 func of(address string) *kind {
