@@ -343,7 +343,7 @@ func standAt(layer int64, absmax []float64, i int) *Stand {
 	if !(median > 0) || absmax[i] < standsOut*median {
 		return nil
 	}
-	return &Stand{layer, absmax[i], median, absmax[i] / median}
+	return &Stand{layer, absmax[i], median, min(absmax[i]/median, math.MaxFloat64)}
 }
 
 // keeping are the operations that leave values as they are: what is made by nothing else

@@ -272,6 +272,17 @@ func TestNothingRecorded(t *testing.T) {
 	}
 }
 
+// What reaches further than numbers go is told in a number all the same.
+func TestFarApart(t *testing.T) {
+	config, list := deep(t, 8)
+	set(list, "mlp.up_proj.weight", func(i *tensor.Info) { i.DType = tensor.F64; i.Stats = &tensor.Stats{AbsMax: 5e-324} })
+	set(list, "layers.3.mlp.up_proj.weight", func(i *tensor.Info) { i.Stats = &tensor.Stats{AbsMax: math.MaxFloat64} })
+	r := ranges(t, config, list)
+	if _, err := json.Marshal(r); err != nil || r.band(t, "mlp.up_proj").Stands.Times != math.MaxFloat64 {
+		t.Errorf("%v: %+v", err, r.band(t, "mlp.up_proj"))
+	}
+}
+
 func TestModules(t *testing.T) {
 	for path, want := range map[string]string{
 		"model.layers.3.mlp.down_proj.weight":                 "model.layers. mlp.down_proj 3",

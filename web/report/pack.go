@@ -86,7 +86,7 @@ func pack(ctx context.Context, tensors iter.Seq2[tensor.Info, error]) (string, e
 		if r.template, isNew = templates.of(string(key)); isNew {
 			p.Templates = append(p.Templates, parts)
 		}
-		k := tensorKind{t.DType.String(), slices.Concat([]int64{}, t.Shape), t.Bytes}
+		k := tensorKind{t.DType.String(), append([]int64{}, t.Shape...), t.Bytes}
 		if r.kind, isNew = kinds.of(k.DType + t.Shape.String() + strconv.FormatInt(t.Bytes, 10)); isNew {
 			p.Kinds = append(p.Kinds, k)
 		}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"wreg/registry"
 	"wreg/registry/tensor"
 )
 
@@ -215,4 +216,13 @@ func TestSizeOfALargeModel(t *testing.T) {
 		t.Errorf("%d tensors take %d bytes, more than 800,000", len(list), len(text))
 	}
 	t.Logf("%d tensors: %d bytes", len(list), len(text))
+}
+
+// A list is a list for the page's program, never null: a scalar's shape, too.
+func TestPackedScalar(t *testing.T) {
+	d := gather(t, Options{}, registry.Revision{Model: "m", Root: "/m"}, []tensor.Info{{Path: "s", DType: tensor.F32, Bytes: 4}})
+	head, _, _ := bytes.Cut(inflated(t, d.tensors), []byte("\n"))
+	if !bytes.Contains(head, []byte(`"shape":[]`)) || bytes.Contains(head, []byte("null")) {
+		t.Errorf("%s", head)
+	}
 }
