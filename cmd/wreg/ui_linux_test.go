@@ -15,7 +15,8 @@ import (
 	"testing"
 )
 
-// uiPeak bounds the memory of wreg ui, whatever it is asked.
+// uiPeak bounds the memory of wreg ui with a model of a few hundred tensors. docs/ui.md says what large
+// ones take.
 const uiPeak = 256 << 20
 
 // A thousand queries at the same time are all answered in bounded memory, a writer gets in between

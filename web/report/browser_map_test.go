@@ -81,13 +81,12 @@ func colours[Cell any](t *testing.T, p *webtest.Page, section string, rows []dra
 			seen[want] = true
 		}
 	}
-	if distinct := map[string]bool{}; true {
-		for _, c := range known {
-			distinct[c] = true
-		}
-		if len(distinct) != len(seen) {
-			t.Errorf("%d kinds of cells have %d colours: %v", len(seen), len(distinct), known)
-		}
+	distinct := map[string]bool{}
+	for _, c := range known {
+		distinct[c] = true
+	}
+	if len(distinct) != len(seen) {
+		t.Errorf("%d kinds of cells have %d colours: %v", len(seen), len(distinct), known)
 	}
 }
 

@@ -52,10 +52,8 @@ type pager struct {
 // At is the address of a page.
 func (p pager) At(n int) string {
 	sep := "?"
-	for _, c := range p.Link {
-		if c == '?' {
-			sep = "&"
-		}
+	if strings.Contains(p.Link, "?") {
+		sep = "&"
 	}
 	return p.Link + sep + "page=" + strconv.Itoa(n)
 }
@@ -63,21 +61,20 @@ func (p pager) At(n int) string {
 func (p pager) Next() int     { return min(p.Page+1, p.Pages) }
 func (p pager) Previous() int { return max(p.Page-1, 1) }
 
-func pageOf(a *asked) int {
-	n, _ := strconv.Atoi(a.arg("page"))
-	return max(1, n)
+// paged is the page that the address asks for, of a table of so many rows, and which rows are on it.
+func (a *asked) paged(rows int, link string) (p pager, from, to int) {
+	p = pager{Pages: max(1, (rows+maxShown-1)/maxShown), Link: link}
+	p.Page, _ = strconv.Atoi(a.arg("page"))
+	p.Page = max(1, min(p.Page, p.Pages))
+	return p, (p.Page - 1) * maxShown, min(rows, p.Page*maxShown)
 }
 
-// ask answers a query and shows one page of it.
-func (a *asked) ask(text string, fold bool, page int) (*answer, error) {
-	model := ""
-	if a.v != nil {
-		model = a.v.Ref()
-	}
-	return a.askOf(text, model, fold, page)
-}
+// ask answers a query about a.v, and shows its first rows.
+func (a *asked) ask(text string) (*answer, error) { return a.askOf(text, a.v.Ref(), true, "") }
 
-func (a *asked) askOf(text, model string, fold bool, page int) (*answer, error) {
+// askOf answers a query about a model, "" for none, and shows the page of it that the address asks for;
+// link is that address, "" where it is about something else.
+func (a *asked) askOf(text, model string, fold bool, link string) (*answer, error) {
 	res, err := a.run(text, model, maxRows+1)
 	if err != nil {
 		return nil, err
@@ -108,10 +105,12 @@ func (a *asked) askOf(text, model string, fold bool, page int) (*answer, error) 
 		res = folded
 	}
 	out.Total = int64(len(res.Rows))
-	pages := max(1, (len(res.Rows)+maxShown-1)/maxShown)
-	page = min(page, pages)
-	out.Pager = pager{Page: page, Pages: pages}
-	rows := res.Rows[(page-1)*maxShown : min(len(res.Rows), page*maxShown)]
+	rows := res.Rows[:min(len(res.Rows), maxShown)]
+	if link != "" {
+		var from, to int
+		out.Pager, from, to = a.paged(len(res.Rows), link)
+		rows = res.Rows[from:to]
+	}
 	out.Columns = columnsOf(res.Columns, rows)
 	for _, row := range rows {
 		out.Rows = append(out.Rows, a.cells(res, row, model))
@@ -220,9 +219,8 @@ func queryPage(a *asked) (*frame, error) {
 		f.Words = append(f.Words, "-m", b.Model)
 	}
 	var err error
-	b.Answer, err = a.askOf(b.Query, b.Model, !b.Expand, pageOf(a))
+	b.Answer, err = a.askOf(b.Query, b.Model, !b.Expand, link("", "query", "q", b.Query, "model", b.Model, "expand", a.arg("expand")))
 	if err == nil {
-		b.Answer.Pager.Link = link("", "query", "q", b.Query, "model", b.Model, "expand", a.arg("expand"))
 		if a.arg("explain") != "" {
 			b.Explain, err = a.explain(b)
 		}

@@ -104,7 +104,7 @@ func (a *asked) cell(m *view.Map) (*cellBody, error) {
 	pattern := c.pattern(m, &m.Rows[at])
 	c.Query = "find " + pattern + " in " + a.v.Ref()
 	var err error
-	if c.Tensors, err = a.ask(c.Query, true, 1); err != nil {
+	if c.Tensors, err = a.ask(c.Query); err != nil {
 		return nil, err
 	}
 	if !c.Expert && c.Layer != "" && slices.Contains(strings.Split(c.Component, "."), "experts") {
@@ -114,7 +114,7 @@ func (a *asked) cell(m *view.Map) (*cellBody, error) {
 		c.Gaps = &answer{}
 		return c, nil
 	}
-	c.Gaps, err = a.ask("gaps "+pattern+" in "+a.v.Ref(), true, 1)
+	c.Gaps, err = a.ask("gaps " + pattern + " in " + a.v.Ref())
 	return c, err
 }
 
@@ -210,14 +210,12 @@ func filesPage(a *asked) (*frame, error) {
 		}
 		rows = append(rows, r)
 	}
-	pages := max(1, (len(rows)+maxShown-1)/maxShown)
-	at := pageNumber(a, pages)
+	p, from, to := a.paged(len(rows), link(a.v.Ref(), "files"))
 	findings := a.v.Findings
 	slices.SortStableFunc(findings, func(x, y tensor.Finding) int { return strings.Compare(x.File, y.File) })
 	more := max(0, len(findings)-maxShown)
 	return a.about("files", []string{"show", a.v.Ref()}, map[string]any{
-		"Rows": rows[(at-1)*maxShown : min(len(rows), at*maxShown)], "Root": a.v.Root, "All": int64(len(rows)),
-		"Pager": pager{at, pages, link(a.v.Ref(), "files")}, "Findings": findings[:len(findings)-more], "More": more,
+		"Rows": rows[from:to], "Root": a.v.Root, "All": int64(len(rows)), "Pager": p, "Findings": findings[:len(findings)-more], "More": more,
 	}), nil
 }
 
@@ -284,11 +282,10 @@ func comparePage(a *asked) (*frame, error) {
 	if len(parts) > 0 {
 		b.Map = map[string]any{"layers": b.Layers, "components": parts}
 	}
-	if b.Answer, err = a.ask("gaps in "+b.Ref+" against "+b.With, a.arg("expand") == "", pageOf(a)); err != nil {
+	if b.Answer, err = a.askOf("gaps in "+b.Ref+" against "+b.With, b.Ref, a.arg("expand") == "", link(b.Ref, "compare", "with", b.With, "expand", a.arg("expand"))); err != nil {
 		return nil, err
 	}
 	b.Answer.Notes = b.Notes
-	b.Answer.Pager.Link = link(b.Ref, "compare", "with", b.With, "expand", a.arg("expand"))
 	f := a.about("compare", []string{"diff", b.With, b.Ref}, b)
 	f.Title = b.With + " → " + b.Ref
 	return f, nil

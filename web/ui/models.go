@@ -3,7 +3,6 @@ package ui
 import (
 	"cmp"
 	"slices"
-	"strconv"
 
 	"wreg/registry"
 	"wreg/view"
@@ -33,9 +32,6 @@ type modelsBody struct {
 	Related     bool // that content was compared
 	Registry    string
 }
-
-// perPage is how many revisions one page lists.
-const perPage = 100
 
 func modelsPage(a *asked) (*frame, error) {
 	b, err := models(a, false)
@@ -67,22 +63,15 @@ func models(a *asked, relate bool) (*modelsBody, error) {
 	}
 	b.Related = len(kin) == len(all)
 	rows := families(all, kin)
-	pages := max(1, (len(rows)+perPage-1)/perPage)
-	b.Pager = pager{pageNumber(a, pages), pages, "/"}
-	first := (b.Pager.Page - 1) * perPage
-	for _, r := range rows[first:min(len(rows), first+perPage)] {
+	var from, to int
+	b.Pager, from, to = a.paged(len(rows), "/")
+	for _, r := range rows[from:to] {
 		v := byRef[r.Ref]
 		r.Layout, r.Bytes, r.Tensors = v.Layout, v.Bytes, v.Tensors
 		r.Seen, _ = a.seen.of(revisionKey(v)).(*view.Model)
 		b.Rows = append(b.Rows, r)
 	}
 	return b, nil
-}
-
-// pageNumber is the page of a table that is asked for, from 1.
-func pageNumber(a *asked, pages int) int {
-	n, _ := strconv.Atoi(a.arg("page"))
-	return max(1, min(n, pages))
 }
 
 // lineage is that of the registry as it is now: as recorded, or compared by content, which is kept.

@@ -52,10 +52,10 @@ func tensorsPage(a *asked) (*frame, error) {
 	if err == nil && len(total.Rows) == 1 {
 		b.Total, _ = total.Rows[0][0].(int64)
 	}
-	pages := int((b.Total + maxShown - 1) / maxShown)
-	at := pageNumber(a, max(1, pages))
+	var from, to int
+	b.Pager, from, to = a.paged(int(b.Total), link(b.Ref, "tensors", "filter", b.Filter, "sort", b.Sort))
 	if err == nil {
-		err = a.tensors(b, at)
+		err = a.tensors(b, from, to)
 	}
 	if err != nil {
 		if a.Context().Err() != nil {
@@ -63,7 +63,6 @@ func tensorsPage(a *asked) (*frame, error) {
 		}
 		b.Error = err.Error()
 	}
-	b.Pager = pager{at, max(1, pages), link(b.Ref, "tensors", "filter", b.Filter, "sort", b.Sort)}
 	for _, name := range listed {
 		c := sortable{Name: name, Num: slices.Contains([]string{"bytes", "absmax", "nans", "infs"}, name)}
 		turns := []string{name, "-" + name, ""}
@@ -83,23 +82,21 @@ func tensorsPage(a *asked) (*frame, error) {
 	return a.about("tensors", nil, b), nil // the list says its command, and goes with it
 }
 
-// tensors fills in the rows of a page. A query has no offset, so that all rows before are
+// tensors fills in the rows of a page: from the first to the last of them. A query has no offset, so that all rows before are
 // made too, and dropped.
-func (a *asked) tensors(b *tensorsBody, page int) error {
-	last := page * maxShown
+func (a *asked) tensors(b *tensorsBody, from, to int) error {
 	text := strings.Replace(b.Query, " order by ", " select "+strings.Join(listed, ", ")+" order by ", 1)
 	if b.Sort == "" {
 		text += " select " + strings.Join(listed, ", ")
 	}
-	res, err := a.run(text, "", last)
+	res, err := a.run(text, "", max(1, to))
 	if err != nil {
 		return err
 	}
-	first := min(last-maxShown, len(res.Rows))
-	for _, row := range res.Rows[first:] {
+	for _, row := range res.Rows[min(from, len(res.Rows)):] {
 		b.Rows = append(b.Rows, a.cells(res, row, b.Ref))
 	}
-	b.First, b.Last = int64(first+1), int64(len(res.Rows))
+	b.First, b.Last = int64(from+1), int64(len(res.Rows))
 	return nil
 }
 
@@ -148,13 +145,12 @@ func (a *asked) folded(path string) (*frame, error) {
 	}
 	pattern := word("^" + path)
 	body := map[string]any{"Path": path, "Ref": a.v.Ref()}
-	found, err := a.ask("find "+pattern+" in "+a.v.Ref(), false, pageOf(a))
+	found, err := a.askOf("find "+pattern+" in "+a.v.Ref(), a.v.Ref(), false, link(a.v.Ref(), "tensor", "path", path))
 	if err != nil {
 		return nil, err
 	}
-	found.Pager.Link = link(a.v.Ref(), "tensor", "path", path)
 	body["Found"] = found
-	if body["Gaps"], err = a.ask("gaps "+pattern+" in "+a.v.Ref(), true, 1); err != nil {
+	if body["Gaps"], err = a.ask("gaps " + pattern + " in " + a.v.Ref()); err != nil {
 		body["Gaps"] = nil
 	}
 	return a.about("folded", []string{"query", "find ^" + path + " in " + a.v.Ref()}, body), nil

@@ -279,7 +279,7 @@ func TestManyModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const many = 2*perPage + 7
+	const many = 2*maxShown + 7
 	for i := range many {
 		list := hashed([]tensor.Info{{Path: fmt.Sprint("w", i), DType: tensor.U8, Shape: tensor.Shape{1}, Bytes: 1}})
 		if _, err := r.Put(t.Context(), registry.Revision{Model: fmt.Sprintf("m%03d", i), Root: "/m"}, list); err != nil {
@@ -292,7 +292,7 @@ func TestManyModels(t *testing.T) {
 	s := serve(t, path)
 	seen := 0
 	for page := range 3 {
-		seen += strings.Count(s.want(fmt.Sprintf("/?page=%d", page+1), fmt.Sprintf("page %d of 3", page+1), fmt.Sprintf(">m%03d@1<", page*perPage)), `class="tree"`)
+		seen += strings.Count(s.want(fmt.Sprintf("/?page=%d", page+1), fmt.Sprintf("page %d of 3", page+1), fmt.Sprintf(">m%03d@1<", page*maxShown)), `class="tree"`)
 	}
 	if seen != many {
 		t.Errorf("%d revisions on three pages, want %d", seen, many)
