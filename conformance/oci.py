@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import tarfile
+import threading
 
 WEIGHT = "application/vnd.cncf.model.weight.v1"
 SETTINGS = "application/vnd.cncf.model.weight.config.v1"
@@ -27,13 +28,14 @@ class Registry:
                 break
         else:
             raise AssertionError(f"docker-registry did not start: {said}")
+        threading.Thread(target=self.process.stderr.read, daemon=True).start()  # a full pipe would stop it
 
     def __enter__(self):
         return self
 
     def __exit__(self, *a):
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
 
 
 def oras(*args, cwd=None):
@@ -122,6 +124,25 @@ def check_export(folder, wreg):
             wreg("export", address, "--out", f"{folder}/out{i}")
             got = {n: open(f"{folder}/out{i}/{n}", "rb").read() for n in os.listdir(f"{folder}/out{i}") if n != "wreg-receipt.json"}
             assert got == want, f"{address}: {[n for n in want if got.get(n) != want[n]]}"
+        wreg("export", "model", "--out", f"oci://{r.host}/m:mlx")
+        oras("pull", "--plain-http", "-o", f"{folder}/pulled", f"{r.host}/m:mlx")
+        got = {n: open(f"{folder}/pulled/{n}", "rb").read() for n in os.listdir(f"{folder}/pulled") if n != "wreg-receipt.json"}
+        assert got == want, f"pushed: {[n for n in want if got.get(n) != want[n]]}"
+
+
+def check_push(folder, wreg):
+    """What wreg pushes is pulled by oras, byte for byte, and read where it lies; what is there is not sent again."""
+    files = model(folder, wreg)
+    wreg("ingest", f"{folder}/model")
+    with Registry(folder) as r:
+        address = f"oci://{r.host}/team/model:v1"
+        for _ in range(2):
+            wreg("push", f"{folder}/model", address)
+        same(wreg, address, "pushed")
+        oras("pull", "--plain-http", "-o", f"{folder}/pulled", f"{r.host}/team/model:v1")
+        assert {n: open(f"{folder}/pulled/{n}", "rb").read() for n in os.listdir(f"{folder}/pulled")} == files
+        manifest = json.loads(oras("manifest", "fetch", "--plain-http", f"{r.host}/team/model:v1"))
+        assert manifest["artifactType"] == "application/vnd.cncf.model.manifest.v1+json" and len(manifest["layers"]) == len(files), manifest
 
 
 class Store:

@@ -40,7 +40,8 @@ ADDRESS is one of:
 Folders and hidden files in DIR are left out.`,
 		Example: `  wreg push ./hunyuan-mlx hf://org/hunyuan-mlx --dry-run
   wreg push ./hunyuan-mlx hf://org/hunyuan-mlx --private
-  wreg push ./hunyuan-mlx hf://org/hunyuan@mlx-4bit`,
+  wreg push ./hunyuan-mlx hf://org/hunyuan@mlx-4bit
+  wreg push ./hunyuan-mlx oci://ghcr.io/org/hunyuan:mlx`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error { return a.push(c, args[0], args[1], o) },
 	}

@@ -169,7 +169,7 @@ func TestReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if info, err := b.Stat(); err != nil || info.Size != int64(len(data)) || info.Name != "model.gguf" {
+	if info, err := b.Stat(); err != nil || info.Size != int64(len(data)) || info.Name != "model.gguf" || info.Digest != m.Layers[0].Digest {
 		t.Errorf("%+v, %v", info, err)
 	}
 	part := make([]byte, 100)

@@ -41,11 +41,9 @@ type upload struct {
 // Put uploads a file by chunks.
 func (t *Target) Put(ctx context.Context, f push.File, from io.ReaderAt, moved func(int64)) error {
 	u := &upload{t: t, f: f, chunk: t.chunk, moved: moved}
-	err := u.send(ctx, from)
-	if err != nil {
+	if err := u.send(ctx, from); err != nil {
 		return fmt.Errorf("%s: %w", f.Name, t.repo.Explain(ctx, err))
 	}
-	t.taken.Add(1)
 	return nil
 }
 
