@@ -1,6 +1,8 @@
 """A store that speaks S3, and boto3: what boto3 uploads is read as from the folder, and refusals say what to do.
 
 VERSITYGW is versitygw, which make builds: S3 over a folder."""
+import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -165,3 +167,87 @@ def check_refusals(folder, wreg):
         store.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
         status, said = call(wreg, "ingest", at, "--name", "public", **none)
         assert status == 0, said
+
+
+def same(store, folder, prefix):
+    """boto3 reads back what lies in a folder, and nothing else is there."""
+    names = sorted(p.name for p in pathlib.Path(folder).iterdir())
+    listed = [o["Key"] for o in store.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix + "/").get("Contents", [])]
+    assert sorted(listed) == [f"{prefix}/{n}" for n in names], listed
+    for n in names:
+        got = store.s3.get_object(Bucket=BUCKET, Key=f"{prefix}/{n}", ChecksumMode="ENABLED")
+        body, want = got["Body"].read(), pathlib.Path(folder, n).read_bytes()
+        assert body == want and got["Metadata"]["sha256"] == hashlib.sha256(want).hexdigest(), n
+
+
+def part_size(path):
+    """How large wreg makes the parts of a file: its digest is in that, so that an unfinished one is known again."""
+    d = hashlib.sha256(path.read_bytes()).digest()
+    return (32 << 20) + ((1 << 20) * (d[0] << 12 | d[1] << 4 | d[2] >> 4) >> 20)
+
+
+def check_push(folder, wreg):
+    """What wreg push sends boto3 reads back; what was sent of a file before is not sent again; again nothing is sent."""
+    made = pathlib.Path(folder, "made")
+    wreg("synth", "--quiet", "--arch", "llama", "--vocab", "40000", "--hidden", "512", "--out", made)
+    weights = made / "model.safetensors"
+    size = part_size(weights)
+    assert 2 * size < weights.stat().st_size < 3 * size, weights.stat().st_size
+    with Store(folder) as store:
+        wreg.env.update(store.env)
+        key = "p/model.safetensors"
+        begun = store.s3.create_multipart_upload(Bucket=BUCKET, Key=key, Metadata={"sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}, ChecksumAlgorithm="SHA256")
+        other = store.s3.create_multipart_upload(Bucket=BUCKET, Key=key, ChecksumAlgorithm="SHA256")
+        with open(weights, "rb") as f:
+            first = f.read(size)
+        store.s3.upload_part(Bucket=BUCKET, Key=key, UploadId=begun["UploadId"], PartNumber=1, Body=first, ChecksumAlgorithm="SHA256")
+        store.s3.upload_part(Bucket=BUCKET, Key=key, UploadId=other["UploadId"], PartNumber=1, Body=first[:6 << 20], ChecksumAlgorithm="SHA256")
+        said = call(wreg, "push", str(made), f"s3://{BUCKET}/p")
+        assert said[0] == 0 and "computed the SHA-256 of 3 parts" in said[1], said
+        same(store, made, "p")
+        left = [u["UploadId"] for u in store.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])]
+        assert left == [other["UploadId"]], "the unfinished file was not gone on with, or another was"
+        said = call(wreg, "push", str(made), f"s3://{BUCKET}/p")
+        assert said[0] == 0 and " 0 B sent" in said[1], said
+        pin = re.search(r"s3://\S+\?pin=[0-9a-f]{32}", said[1])[0]
+        wreg("ingest", "--quiet", pin, "--name", "there")
+        wreg("ingest", "--quiet", "--no-hash", str(made), "--name", "here")
+        assert rows(wreg, "there") == rows(wreg, "here")
+
+
+def check_races(folder, wreg):
+    """Of several who publish to one place at once, what is there in the end is all of one, and that one was told so."""
+    made = []
+    for seed in range(4):
+        wreg("synth", "--quiet", "--arch", "llama", "--seed", str(seed), "--out", f"{folder}/m{seed}")
+        made.append(f"{folder}/m{seed}")
+    with Store(folder) as store:
+        wreg.env.update(store.env)
+        for i in range(5):
+            with concurrent.futures.ThreadPoolExecutor(len(made)) as pool:
+                said = list(pool.map(lambda m: call(wreg, "push", m, f"s3://{BUCKET}/race{i}"), made))
+            for status, text in said:
+                assert status == 0 or "somebody else" in text, text
+            there = store.s3.get_object(Bucket=BUCKET, Key=f"race{i}/model.safetensors")["Body"].read()
+            winner = next(n for n, m in enumerate(made) if pathlib.Path(m, "model.safetensors").read_bytes() == there)
+            same(store, made[winner], f"race{i}")
+            assert said[winner][0] == 0, said
+
+
+def check_push_refusals(folder, wreg):
+    """What a store refuses of a push is one sentence, and nothing is visible."""
+    wreg("synth", "--quiet", "--arch", "llama", "--out", f"{folder}/m")
+    with Store(folder) as store:
+        wreg.env.update(store.env)
+        policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"],
+                                                        "Resource": [f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/*"]}]}
+        store.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+        for address, env, want in [
+            (f"s3://{BUCKET}/p", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "s3:PutObject"),
+            (f"s3://{BUCKET}/p", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "the secret does not belong"),
+            ("s3://there-is-none/p", {}, "there is no bucket there-is-none"),
+            (f"s3://{BUCKET}/p/model.safetensors", {}, "names a file"),
+        ]:
+            status, said = call(wreg, "push", f"{folder}/m", address, **env)
+            assert status == 2 and want in said and said.count("\n") == 1, f"{address} {env}: {status} {said}"
+        assert "Contents" not in store.s3.list_objects_v2(Bucket=BUCKET)

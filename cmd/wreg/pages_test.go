@@ -77,7 +77,7 @@ var pages = map[string][]block{
 	},
 	"docs/push.md":            {{runs, hunyuan + "wreg export hunyuan --out ./hunyuan-mlx"}},
 	"docs/registry-format.md": {{nothing, "a layout of bytes"}},
-	"docs/s3.md":              {{runs, ""}},
+	"docs/s3.md":              {{runs, ""}, {runs, "wreg synth --arch hunyuan --out ./here; wreg ingest ./here; wreg export here --out ./hunyuan-mlx"}},
 	"docs/ui.md":              {{served, hunyuan}},
 	"python/README.md":        {{elsewise, "conformance"}},
 }
