@@ -13,7 +13,7 @@ import (
 // largest first, as they lie when they are alike, each to the share that
 // has least, the first of those that have.
 func TestDeal(t *testing.T) {
-	s := &writer{}
+	s := &writer{plan: &Plan{}}
 	for _, sizes := range [][]int64{{3}, {1, 7}, {5}, {4, 4}} {
 		u := unit{}
 		for _, n := range sizes {
