@@ -70,6 +70,14 @@ func TestHub(t *testing.T) {
 				t.Parallel()
 				f.check(t)
 			})
+			if whole, err := arch.FindIn(arch.MLXVLM, f.config); err == nil && f.arch.Layout == arch.MLX && whole.Name != "text" && f.Kind != "gguf" && f.Kind != "total" { // those tell of the language model alone
+				g := *f
+				g.arch = whole
+				t.Run(f.Name+" for mlx-vlm", func(t *testing.T) {
+					t.Parallel()
+					g.check(t)
+				})
+			}
 		}
 	}
 	if served < 360 {
@@ -105,6 +113,10 @@ func readFacts(t *testing.T, file string) (all []*fact) {
 
 func (f *fact) check(t *testing.T) {
 	hf, err := f.arch.Expect(t.Context(), f.config, arch.HF, nil)
+	var refusal *arch.Error
+	if f.arch.Layout == arch.MLXVLM && errors.As(err, &refusal) && refusal.Refused {
+		return // mlx_vlm does not load it
+	}
 	if f.Refused != "" {
 		if err == nil {
 			t.Errorf("taken, though %s", f.Refused)
@@ -119,7 +131,7 @@ func (f *fact) check(t *testing.T) {
 			t.Errorf("%s: its shape cannot be told (%s)", w.Path, w.Rule)
 		}
 	}
-	mlx, err := f.arch.Expect(t.Context(), f.config, arch.MLX, nil)
+	mlx, err := f.arch.Expect(t.Context(), f.config, f.arch.Layout, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +220,7 @@ func (f *fact) planned(t *testing.T, list []tensor.Info) {
 		t.Fatal(err)
 	}
 	err = r.View(func(s *registry.Snapshot) error {
-		_, err := export.New(t.Context(), s, v, export.Options{Out: filepath.Join(t.TempDir(), "out")})
+		_, err := export.New(t.Context(), s, v, export.Options{Out: filepath.Join(t.TempDir(), "out"), Target: f.arch.Layout})
 		return err
 	})
 	var gaps *export.GapError
@@ -297,6 +309,8 @@ func (f *fact) rebuilt(t *testing.T, wants []arch.Want) (list []tensor.Info) {
 			told = false
 			if w, ok := f.stored(path, names, expected); ok {
 				k.dtype, k.shape = w.DType, w.Shape
+			} else if w, ok := ofFused(path, expected); ok {
+				k.dtype, k.shape = w.DType, w.Shape
 			} else { // a tower that nothing is known of
 				k.shape = tensor.Shape{1}
 				open[k.shard], open[""] = true, true
@@ -321,6 +335,30 @@ func (f *fact) rebuilt(t *testing.T, wants []arch.Want) (list []tensor.Info) {
 	}
 	return list
 }
+
+// ofFused is an expert's own tensor where a fused one is expected, or one whose name has a
+// prefix that newer files have.
+func ofFused(path string, expected map[string]arch.Want) (arch.Want, bool) {
+	if w, ok := expected[strings.TrimPrefix(path, "model.")]; ok {
+		return w, true
+	}
+	m := oneExpert.FindStringSubmatch(path)
+	if m == nil {
+		return arch.Want{}, false
+	}
+	name, halves := m[1]+".down_proj", int64(1)
+	if m[2] != "down_proj" {
+		name, halves = m[1]+".gate_up_proj", 2
+	}
+	w, ok := expected[name]
+	if !ok || len(w.Shape) != 3 {
+		return w, false
+	}
+	w.Shape = tensor.Shape{w.Shape[1] / halves, w.Shape[2]}
+	return w, true
+}
+
+var oneExpert = regexp.MustCompile(`^(.*\.experts)\.\d+\.(gate_proj|up_proj|down_proj)\.weight$`)
 
 // stored is a tensor that a name stands for: an expected one, or a part of one.
 func (f *fact) stored(path string, names map[string]known, expected map[string]arch.Want) (arch.Want, bool) {
