@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"wreg/export"
 	"wreg/export/receipt"
 	"wreg/ingest"
+	"wreg/ingest/ingesttest"
 	"wreg/ingest/place"
 	"wreg/ingest/places"
 	"wreg/ingest/remote"
@@ -175,6 +177,32 @@ func TestElsewhere(t *testing.T) {
 				t.Error(v, err)
 			}
 		})
+	}
+}
+
+// Where tensors are not stretches of their file, it is kept whole until all is made of it.
+func TestElsewhereFormats(t *testing.T) {
+	torch := func(one bool) string {
+		dir, own, shared, storages, all := inTorch(t)
+		data := ingesttest.Torch(own, storages...)
+		if one {
+			data = ingesttest.Torch(shared, ingesttest.Record{Data: all})
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "pytorch_model.bin"), data, 0o666))
+		return dir
+	}
+	for name, dir := range map[string]string{"torch": torch(false), "torch, one storage": torch(true),
+		"gguf": writeGGUF(t, fmt.Sprintf(ggufConfig, "llama"), tinyGGUF(kindQ8_0))} {
+		want, _ := exported(t, dir, export.Options{NoSync: true})
+		elsewhere(t, dir)
+		o := export.Options{NoSync: true, Out: filepath.Join(t.TempDir(), "out")}
+		p, err := planFar(t, o)
+		must(t, err)
+		if _, err := p.Run(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		sameBut(t, o.Out, want)
 	}
 }
 
