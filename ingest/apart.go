@@ -338,7 +338,9 @@ func (c *Checkpoint) noWeightsHere(k *shards.Contents, hints []string) error {
 	if n := len(k.Other) - len(others); n > 0 {
 		hints = append(hints, fmt.Sprintf("%d more, as training leaves beside weights, were not looked at", n))
 	}
-	err = fmt.Errorf("%s: no weights: none of %s is named *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz or begins like one", c.shown(), tensor.Count(len(others), "file"))
+	if err = fmt.Errorf("%s: no weights: no file lies in it", c.shown()); len(others) > 0 {
+		err = fmt.Errorf("%s: no weights: none of %s is named *.safetensors, *.bin, *.pt, *.pth, *.gguf, *.npz or begins like one", c.shown(), tensor.Count(len(others), "file"))
+	}
 	if len(hints) > 0 {
 		err = fmt.Errorf("%w (%s)", err, strings.Join(hints, "; "))
 	}
