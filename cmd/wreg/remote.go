@@ -53,7 +53,7 @@ func local(c *cobra.Command, args []string) (err error) {
 			return fmt.Errorf("%s: is read by wreg ingest and export; type: %s, and name the model", arg, shellLine([]string{"wreg", "ingest", arg}))
 		}
 		if isURL(arg) {
-			return fmt.Errorf("%s: wreg reads no such address; %s", arg, fetch(arg))
+			return fmt.Errorf("%s: wreg reads local files, and what hf download left in the hub's cache; %s", arg, fetch(arg))
 		}
 	}
 	return nil
