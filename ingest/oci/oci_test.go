@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -211,6 +212,45 @@ func TestNoLoginElsewhere(t *testing.T) {
 			t.Error(err)
 		}
 		b.Close()
+	}
+	if leaks := r.Leaks(); len(leaks) > 0 {
+		t.Errorf("a login went to %v", leaks)
+	}
+}
+
+// TestBasic: a registry that takes name and password itself gets them, and nobody else does.
+func TestBasic(t *testing.T) {
+	r := start(t)
+	r.Away = true
+	config(t, r, "me:secret")
+	r.Change = func(w http.ResponseWriter, q *http.Request) bool {
+		if user, password, _ := q.BasicAuth(); user == "me" && password == "secret" {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	}
+	data := large()
+	r.Tag("a", "latest", &artifact.Manifest{SchemaVersion: 2, Layers: []artifact.Layer{{MediaType: "application/vnd.docker.ai.gguf.v3", Digest: r.Push(data), Size: int64(len(data))}}})
+	p, err := open(t, Scheme+r.Host()+"/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := p.Open(t.Context(), "model.gguf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	for _, afresh := range []bool{false, true} { // by other connections, too
+		s := b.(place.Streamer).Stream(t.Context(), 8, afresh)
+		got, err := io.ReadAll(s)
+		if err != nil || !bytes.Equal(got, data[8:]) {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	if leaks := r.Leaks(); len(leaks) > 0 {
 		t.Errorf("a login went to %v", leaks)
