@@ -127,7 +127,11 @@ func Gather(ctx context.Context, s *registry.Snapshot, v *registry.Revision, o O
 		return nil, err
 	}
 	for _, f := range v.Files {
-		d.Files = append(d.Files, File{f.Name, f.Size, f.ModTime.UTC().Format(time.RFC3339), f.Format})
+		modified := "" // where nothing says
+		if !f.ModTime.IsZero() {
+			modified = f.ModTime.UTC().Format(time.RFC3339)
+		}
+		d.Files = append(d.Files, File{f.Name, f.Size, modified, f.Format})
 	}
 	if v.Receipt != nil {
 		d.Receipt = summary(v.Receipt)

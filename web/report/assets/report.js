@@ -29,6 +29,11 @@
   const failed = data.checks.filter((c) => c.result !== "pass").length;
   const values = model.values;
   const known = verdict.state !== "unknown"; // what the model should hold
+  const content = { // by how it is known; the rest is told by whether there are hashes
+    header: "not known: headers alone were read",
+    inherited: "SHA-256 of every tensor is that of a file with the same digest",
+    verified: "SHA-256 of every tensor is recorded, and each file has the digest that is declared of it",
+  };
   const bad = (n) => n > 0 ? "bad" : "good";
 
   // Overview.
@@ -49,7 +54,7 @@
       [bad(verdict.findings), "Reading the files", verdict.findings ? count(verdict.findings, "finding") : "no findings"],
       values ? [bad(values.nans + values.infs), "Values", values.nans + values.infs ? count(values.nans) + " NaN, " + count(values.infs) + " infinite" : "no NaN, no Inf in " + count(values.tensors, "tensor")]
         : ["none", "Values", "no statistics were recorded"],
-      [data.hashed ? "good" : "none", "Content", data.hashed ? "SHA-256 of every tensor is recorded" : "no hashes were recorded"],
+      [data.hashed ? "good" : "none", "Content", content[model.trust] || (data.hashed ? "SHA-256 of every tensor is recorded" : "no hashes were recorded")],
       verdict.export && [verdict.gaps ? "bad" : "good", "Export to MLX", verdict.export],
       data.checks.length && [bad(failed), "Checks", failed ? count(failed) + " of " + count(data.checks.length) + " failed" : "all " + count(data.checks.length) + " passed"],
       data.receipt && [data.receipt.sealed && !data.receipt.fault ? "good" : "bad", "Receipt", data.receipt.fault || (data.receipt.sealed ? "the seal fits; wreg verify reads the files" : "the seal does not fit: it was changed")],
