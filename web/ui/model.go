@@ -2,6 +2,7 @@ package ui
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -246,6 +247,7 @@ func indented(data []byte) string {
 type compareBody struct {
 	Ref, With string
 	Others    []string
+	Problem   string // why the two cannot be compared
 	*view.Comparison
 	Map        any
 	Unmeasured []measured
@@ -271,8 +273,14 @@ func comparePage(a *asked) (*frame, error) {
 		return nil, err
 	}
 	b.With = other.Ref()
+	f := a.about("compare", []string{"diff", b.With, b.Ref}, b)
+	f.Title = b.With + " → " + b.Ref
 	if b.Comparison, err = a.compare(other); err != nil {
-		return nil, err
+		if _, damaged := errors.AsType[*registry.DamagedError](err); damaged || a.Context().Err() != nil {
+			return nil, err
+		}
+		b.Problem = err.Error() // another can be chosen
+		return f, nil
 	}
 	b.Unmeasured = unmeasured(b.Comparison)
 	parts := slices.DeleteFunc(slices.Clone(b.Parts), func(p view.Part) bool { return len(p.Patches) == 0 && p.Outside == nil })
@@ -286,8 +294,6 @@ func comparePage(a *asked) (*frame, error) {
 		return nil, err
 	}
 	b.Answer.Notes = b.Notes
-	f := a.about("compare", []string{"diff", b.With, b.Ref}, b)
-	f.Title = b.With + " → " + b.Ref
 	return f, nil
 }
 
