@@ -22,7 +22,7 @@ import (
 // What a stranger named is text, wherever it is shown.
 func TestHostileNamesAreInert(t *testing.T) {
 	const alert = "<img src=x onerror=alert(1)>"
-	names := []string{alert, "</script><script>alert(1)</script>", "model.layers.0.<svg onload=alert(1)>.weight", "javascript:alert(1)", "{{tensors}}", "__proto__", "constructor.3.x", "a\u202eb", `=HYPERLINK("http://127.0.0.1:1","x")`, "@SUM(1)", "-1+cmd|x"}
+	names := []string{alert, "</script><script>alert(1)</script>", "model.layers.0.<svg onload=alert(1)>.weight", "javascript:alert(1)", "{{tensors}}", "__proto__", "constructor.3.x", "a\u202eb", `=HYPERLINK("http://127.0.0.1:1","x")`, "@SUM(1)", "-1+cmd|x", strings.Repeat("L", 8000), "a\xffb", "x\ny"}
 	v, list := model(t, "hunyuan")
 	for _, name := range names {
 		list = append(list, tensor.Info{Path: name, DType: tensor.F32, Shape: tensor.Shape{1}, Bytes: 4, File: name, Stats: &tensor.Stats{AbsMax: 1e9}})
@@ -38,6 +38,9 @@ func TestHostileNamesAreInert(t *testing.T) {
 	p.Key("/", alert[:4])
 	if text := webtest.Eval[string](p, "document.querySelector('.tensors-window').textContent"); !strings.Contains(text, alert) {
 		t.Errorf("the list shows %q", text)
+	}
+	if wide := webtest.Eval[int](p, "document.documentElement.scrollWidth"); wide > 1280 {
+		t.Errorf("a window of 1280 shows a page of %d", wide)
 	}
 	p.Key(webtest.Escape)
 	for _, selector := range []string{".tensors-box", "main"} {
@@ -106,6 +109,9 @@ func TestLargeModel(t *testing.T) {
 	p, url := open(t, d, webtest.Look{})
 	elements := func() int { return webtest.Eval[int](p, "document.querySelectorAll('*').length") }
 	before := elements()
+	p.Visit(url)
+	p.Until("document.documentElement.dataset.ready === 'yes'")
+	t.Logf("opened again, it was shown within %.0f ms", webtest.Eval[float64](p, "performance.now()"))
 	p.Shot("large-light", true)
 	p.Show(webtest.Look{Dark: true})
 	p.Shot("large-dark", true)

@@ -215,6 +215,9 @@ func TestBrowserHostileNames(t *testing.T) {
 		if title := webtest.Eval[string](o.Page, "document.title"); strings.Contains(title, "owned") && !strings.Contains(title, "<") {
 			t.Errorf("%s: a name acted: %q", path, title)
 		}
+		if wide := webtest.Eval[int](o.Page, "document.documentElement.scrollWidth"); wide > 1280 {
+			t.Errorf("%s: a window of 1280 shows a page of %d", path, wide)
+		}
 		if path == "/model/evil@1/tensors" {
 			o.text("#listed", hostile[0])
 			o.Shot("ui-hostile", false)

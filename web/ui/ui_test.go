@@ -27,7 +27,7 @@ import (
 // hostile are names of tensors that would act if a page took them for more than text.
 var hostile = []string{
 	`<img src=x onerror="document.title='owned'">.weight`, `</script><script>document.title='owned'</script>`,
-	"a\u202egnp.exe", `"><svg/onload=document.title='owned'>`, "layers.0.javascript:alert(1)", "{{.}}", "'; rm -rf ~ #", "\x1b[31m.red", `=HYPERLINK("http://127.0.0.1:1","x")`, "-1+cmd|x", "@SUM(1)", "+1",
+	"a\u202egnp.exe", `"><svg/onload=document.title='owned'>`, "layers.0.javascript:alert(1)", "{{.}}", "'; rm -rf ~ #", "\x1b[31m.red", `=HYPERLINK("http://127.0.0.1:1","x")`, "-1+cmd|x", "@SUM(1)", "+1", strings.Repeat("L", 8000), "__proto__", "a\xffb",
 }
 
 // checkpoint is what a golden was made of: its config.json, and tensors with hashes and
