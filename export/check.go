@@ -38,29 +38,14 @@ func (p *Plan) check(ctx context.Context) error {
 	faults = append(faults, several(p.overflow(), "have values that do not fit")...)
 	faults = append(faults, several(p.nonFinite(), "have NaN or infinite values")...)
 	p.rounding()
+	if p.source.far() {
+		faults = append(faults, p.plot(ctx))
+	}
 	p.Disk = slack + p.shardsOnDisk()
 	for _, x := range p.files {
 		p.Disk += x.Size
 	}
-	if p.source.far() {
-		faults = append(faults, p.plot(ctx))
-	}
 	return errors.Join(faults...)
-}
-
-// shardsOnDisk is what shards take at once: all of them, or two, the one that is written and the one that is sent.
-func (p *Plan) shardsOnDisk() (n int64) {
-	for i, s := range p.Shards {
-		switch {
-		case p.o.Sink == nil:
-			n += s.Bytes
-		case i == 0:
-			n = s.Bytes
-		default:
-			n = max(n, p.Shards[i-1].Bytes+s.Bytes)
-		}
-	}
-	return n
 }
 
 // memory finds the buffers that the most demanding tensor takes. Where they are too small,
@@ -244,9 +229,6 @@ func (p *Plan) place() error {
 	} else if inside {
 		faults = append(faults, fmt.Errorf("%s lies inside the source %s; an export never writes into its input", out, p.source.folder()))
 	}
-	if p.o.Sink != nil && p.source.far() {
-		faults = append(faults, fmt.Errorf("%s lies at %s: what is read from elsewhere is written to a folder first; export to one, then wreg push it", p.Model, p.source.root))
-	}
 	if err := writable(dir); err != nil {
 		faults = append(faults, fmt.Errorf("%s cannot be written to: %w", dir, err))
 	}
@@ -323,17 +305,9 @@ func (p *Plan) plot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(e place.Entry) bool { return e.Dir })
-	for _, f := range p.source.files {
-		i := slices.IndexFunc(list, func(e place.Entry) bool { return e.Name == f.Name })
-		if i < 0 {
-			return fmt.Errorf("%s: %s is not there any more; ingest it again", p.source.root, f.Name)
-		}
-		if e := list[i]; e.Size != f.Size || f.Digest != "" && e.Digest != "" && e.Digest != f.Digest {
-			return fmt.Errorf("%s: %s is listed as %s now, and was as %s when %s was ingested; ingest it again",
-				p.source.root, f.Name, listed(e.Size, e.Digest), listed(f.Size, f.Digest), p.source.ref)
-		}
-	}
+	list = slices.DeleteFunc(list, func(e place.Entry) bool {
+		return e.Dir || !slices.ContainsFunc(p.source.files, func(f tensor.File) bool { return f.Name == e.Name && f.Size == e.Size })
+	})
 	var jobs [][]spool.Range
 	p.jobs = map[staging.Key]int{}
 	for i, u := range p.units() {

@@ -25,8 +25,10 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -245,4 +247,50 @@ func (p *Plan) units() (units []unit) {
 		i += u.n
 	}
 	return units
+}
+
+// shardsOnDisk is what shards take at once: all of them, or as many of the largest as are there at once.
+func (p *Plan) shardsOnDisk() (n int64) {
+	sizes := make([]int64, len(p.Shards))
+	for i, s := range p.Shards {
+		sizes[i] = s.Bytes
+	}
+	if p.o.Sink != nil {
+		slices.SortFunc(sizes, func(a, b int64) int { return cmp.Compare(b, a) })
+		sizes = sizes[:min(len(sizes), max(2, p.shardsAtOnce()))]
+	}
+	for _, size := range sizes {
+		n += size
+	}
+	return n
+}
+
+// shardsAtOnce is how many shards are begun and not finished at once, where segments are written in order.
+func (p *Plan) shardsAtOnce() (most int) {
+	units, order := p.units(), []int{} // of units, one for each segment
+	if p.stream != nil {
+		for _, i := range p.stream.Order() {
+			order = append(order, p.keys[i].Unit)
+		}
+	} else {
+		for i := range units {
+			order = append(order, i)
+		}
+	}
+	shards := func(unit int) []PlanTensor { return p.Tensors[units[unit].first : units[unit].first+units[unit].n] }
+	last := make([]int, len(p.Shards))
+	for at, unit := range order {
+		for _, t := range shards(unit) {
+			last[t.Shard] = at
+		}
+	}
+	open := map[int]bool{}
+	for at, unit := range order {
+		for _, t := range shards(unit) {
+			open[t.Shard] = true
+		}
+		most = max(most, len(open))
+		maps.DeleteFunc(open, func(shard int, _ bool) bool { return last[shard] == at })
+	}
+	return most
 }

@@ -48,12 +48,20 @@ func (p *proof) take() (part int, ok bool) {
 	return p.next, true
 }
 
-// give counts the segment that was taken as read back.
-func (p *proof) give() {
+// give counts the segment that was taken as read back; last: it was the last one.
+func (p *proof) give() (last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next++
 	p.busy = false
+	return p.next == len(p.written)
+}
+
+// complete reports that all segments are written.
+func (p *proof) complete() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.left == 0
 }
 
 // done counts all segments as written and read back.
@@ -110,7 +118,9 @@ func (w *worker) readBack(ctx context.Context, unit int) error {
 		if err := w.prove(ctx, staging.Key{Unit: unit, Segment: part}, p); err != nil {
 			return err
 		}
-		p.give()
+		if p.give() && w.s.proved != nil {
+			w.s.proved(unit)
+		}
 	}
 	return nil
 }

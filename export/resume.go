@@ -281,12 +281,8 @@ func (s *writer) begin(b *staging.Folder, done map[staging.Key]bool) error {
 
 // disown takes back what was made of a file that turned out not to be what is declared of it.
 func (s *writer) disown(err error) error {
-	p, name := s.plan, ""
-	if lie, ok := errors.AsType[*spool.Mismatch](err); ok {
-		name = lie.Name
-	} else if lie, ok := errors.AsType[*remote.DigestError](err); ok {
-		name = lie.Name
-	} else {
+	p, name := s.plan, liar(err)
+	if name == "" {
 		return nil
 	}
 	var errs []error
@@ -296,4 +292,14 @@ func (s *writer) disown(err error) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// liar names the file that turned out not to be what is declared of it.
+func liar(err error) string {
+	if lie, ok := errors.AsType[*spool.Mismatch](err); ok {
+		return lie.Name
+	} else if lie, ok := errors.AsType[*remote.DigestError](err); ok {
+		return lie.Name
+	}
+	return ""
 }

@@ -28,7 +28,7 @@ func (s *writer) schedule(jobs []staging.Key) *schedule {
 	q := &schedule{copies: make([][]staging.Key, len(s.files)), busy: make([]bool, len(s.files)), left: len(jobs)}
 	q.changed.L = &q.mu
 	for _, j := range jobs {
-		if _, ok := s.copied(j); ok && s.plan.stream == nil {
+		if _, ok := s.copied(j); ok && !s.inOrder() {
 			shard := s.shard(j)
 			q.copies[shard] = append(q.copies[shard], j)
 		} else {
@@ -108,11 +108,18 @@ func (s *writer) segments() []staging.Key {
 			jobs = append(jobs, staging.Key{Unit: i, Segment: k})
 		}
 	}
+	if s.inOrder() {
+		return jobs
+	}
 	slices.SortStableFunc(jobs, func(a, b staging.Key) int {
 		return cmp.Compare(s.units[b.Unit].segments[b.Segment].N, s.units[a.Unit].segments[a.Segment].N)
 	})
 	return jobs
 }
+
+// inOrder reports that segments are written in an order that is not theirs to choose: as a source is
+// streamed, or shard by shard.
+func (s *writer) inOrder() bool { return s.plan.stream != nil || s.plan.o.Sink != nil }
 
 // copied is the source tensor that a segment is, as it is, when the registry knows
 // its checksum: only then is it proven by what is read back.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"sync"
 
 	"wreg/export/compute"
 	"wreg/export/receipt"
@@ -17,13 +18,24 @@ import (
 	"wreg/ingest/sums"
 )
 
-// away is the state of an export to a Sink: it goes shard by shard, so that the disk holds two, the one that is
+// away is the state of an export to a Sink. From a disk it goes shard by shard, so that two are here: the one that is
 // written and the one that is sent.
 type away struct {
 	*writer
 	b     *staging.Folder
 	units [][]int        // by shard: those with a tensor in it
 	files []staging.Sent // by shard, once it is sent
+
+	mu      sync.Mutex
+	changed sync.Cond
+	left    []int // by shard: units that are not proven
+	ready   []int // shards that are, and are not being sent
+	here    int   // shards that are on the disk
+	most    int   // that may be
+	jobs    []staging.Key
+	opened  int // of jobs
+	running int // of those that are opened
+	unsent  int // shards that are ready or being sent
 }
 
 // send writes the output to the sink. What is sent is remembered in the staging folder, which stays when this fails.
@@ -150,86 +162,201 @@ func (a *away) restore(shard int, r *staging.SentShard) bool {
 	return at == len(r.Tensors)
 }
 
-// shards writes and sends one shard after the other.
+// shards writes what is not sent yet, in the order in which the source is read, and sends each shard when all of it is
+// written and read back. A shard is made when its first segment is: not before there is room for it among those that
+// are on the disk.
 func (a *away) shards(ctx context.Context) error {
+	p := a.plan
 	ctx, cancel := context.WithCancelCause(ctx)
-	sending := make(chan error, 1)
-	sending <- nil
-	wait := func() error { // for the shard that is sent; only one is
-		err := <-sending
-		sending <- nil
-		return err
-	}
-	defer func() { cancel(nil); wait() }()
-	for i := range a.plan.Shards {
-		if a.sent[i] != nil {
-			continue
-		}
-		open := []int{i}
-		for _, unit := range a.units[i] { // codes here, their scales in the next
-			u := a.writer.units[unit]
-			if next := a.plan.Tensors[u.first+u.n-1].Shard; next > i && a.sent[next] == nil {
-				open = append(open, next)
-				if err := wait(); err != nil {
-					return err
-				}
-				break
+	defer cancel(nil)
+	a.changed.L = &a.mu
+	defer context.AfterFunc(ctx, func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.changed.Broadcast()
+	})()
+	a.most = max(2, p.shardsAtOnce())
+	a.left = make([]int, len(p.Shards))
+	for i := range p.Shards {
+		for _, unit := range a.units[i] {
+			if !a.proofs[unit].proven() {
+				a.left[i]++
 			}
 		}
-		if err := a.write(ctx, i, open); err != nil {
-			return err
-		}
-		if err := wait(); err != nil {
-			return err
-		}
-		<-sending
-		go func() {
-			err := a.sendShard(ctx, i)
-			if err != nil {
-				cancel(err)
-			}
-			sending <- err
-		}()
-	}
-	return wait()
-}
-
-// write writes all of a shard and reads it back.
-func (a *away) write(ctx context.Context, shard int, open []int) error {
-	for _, i := range open {
-		if a.writer.files[i] == nil {
+		if _, err := a.b.Root.Stat(p.Shards[i].Name); err == nil && a.sent[i] == nil { // an earlier run's
 			if err := a.openShard(a.b, i); err != nil {
 				return err
 			}
+			a.here++
 		}
 	}
-	var jobs, old []staging.Key
-	var units []int
-	for _, unit := range a.units[shard] {
-		if a.proofs[unit].proven() {
-			continue
+	var err error
+	if a.jobs, err = a.rest(ctx); err != nil {
+		return err
+	}
+	a.opens, a.proved = a.open, a.unitProven
+	var sender sync.WaitGroup
+	sender.Go(func() {
+		if err := a.sendAll(ctx); err != nil {
+			cancel(err)
 		}
-		units = append(units, unit)
-		for k := range a.writer.units[unit].segments {
-			j := staging.Key{Unit: unit, Segment: k}
-			if jobs = append(jobs, j); a.claims[j] != nil {
-				old = append(old, j)
-			}
+	})
+	all := make([]int, len(a.writer.units))
+	for i := range all {
+		all[i] = i
+	}
+	written := slices.DeleteFunc(slices.Clone(all), func(i int) bool { return !a.proofs[i].complete() })
+	if err = a.readUnits(ctx, written); err == nil {
+		err = a.write(ctx, a.jobs)
+	}
+	if err == nil {
+		err = a.readUnits(ctx, all)
+	}
+	if err != nil {
+		cancel(err)
+		sender.Wait()
+		return errors.Join(err, a.disownSent(err), a.disown(err))
+	}
+	sender.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	return p.compareStreamed(ctx)
+}
+
+// rest lists the segments that are to be written, and has what they are made of come.
+func (a *away) rest(ctx context.Context) (jobs []staging.Key, err error) {
+	done := map[staging.Key]bool{}
+	var old []staging.Key
+	for _, j := range a.segments() {
+		u := a.writer.units[j.Unit]
+		gone := slices.ContainsFunc(a.plan.Tensors[u.first:u.first+u.n], func(t PlanTensor) bool { return a.writer.files[t.Shard] == nil && a.sent[t.Shard] == nil })
+		switch {
+		case a.proofs[j.Unit].proven():
+			done[j] = true
+		case a.claims[j] != nil && !gone:
+			old = append(old, j)
 		}
 	}
 	kept, err := a.intact(ctx, old)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.keep(kept)
-	jobs = slices.DeleteFunc(jobs, func(j staging.Key) bool { return slices.Contains(kept, j) })
-	if err := a.writer.write(ctx, jobs); err != nil {
-		return err
+	for _, j := range kept {
+		done[j] = true
 	}
-	if err := a.readUnits(ctx, units); err != nil {
-		return err
+	return slices.DeleteFunc(a.segments(), func(j staging.Key) bool { return done[j] }), a.writer.begin(a.b, done)
+}
+
+// open makes the shards that a segment is written to, as soon as there is room for them: one segment after the other,
+// so that who waits does so for segments before it, which have all of theirs, and for what is sent. Where neither is
+// left, what an earlier run began takes the room: then there is one shard more. done is called when it is written.
+func (a *away) open(ctx context.Context, j staging.Key) (done func(), err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for a.opened < len(a.jobs) && a.jobs[a.opened] != j && ctx.Err() == nil {
+		a.changed.Wait()
 	}
-	return a.plan.headerBack(shard, a.writer.files[shard])
+	u := a.writer.units[j.Unit]
+	for _, t := range a.plan.Tensors[u.first : u.first+u.n] {
+		if a.writer.files[t.Shard] != nil || a.sent[t.Shard] != nil {
+			continue
+		}
+		for a.here >= a.most && a.unsent+a.running > 0 && ctx.Err() == nil {
+			a.changed.Wait()
+		}
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		if err := a.openShard(a.b, t.Shard); err != nil {
+			return nil, err
+		}
+		a.here++
+	}
+	a.opened++
+	a.running++
+	a.changed.Broadcast()
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.running--
+		a.changed.Broadcast()
+	}, context.Cause(ctx)
+}
+
+// unitProven counts a unit that is read back: the last one of a shard has it sent.
+func (a *away) unitProven(unit int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	last, u := -1, a.writer.units[unit]
+	for _, t := range a.plan.Tensors[u.first : u.first+u.n] {
+		if t.Shard == last {
+			continue
+		}
+		if last = t.Shard; a.sent[last] != nil {
+			continue
+		}
+		if a.left[last]--; a.left[last] == 0 {
+			a.ready = append(a.ready, last)
+			a.unsent++
+			a.changed.Broadcast()
+		}
+	}
+}
+
+// sendAll sends shards as they become ready, until all are.
+func (a *away) sendAll(ctx context.Context) error {
+	todo := 0
+	for i := range a.plan.Shards {
+		if a.sent[i] == nil {
+			todo++
+		}
+	}
+	for ; todo > 0; todo-- {
+		a.mu.Lock()
+		for len(a.ready) == 0 && ctx.Err() == nil {
+			a.changed.Wait()
+		}
+		if ctx.Err() != nil {
+			a.mu.Unlock()
+			return nil // the cause is known
+		}
+		shard := a.ready[0]
+		a.ready = a.ready[1:]
+		a.mu.Unlock()
+		if err := a.plan.headerBack(shard, a.writer.files[shard]); err != nil {
+			return err
+		}
+		if err := a.sendShard(ctx, shard); err != nil {
+			return err
+		}
+		a.mu.Lock()
+		a.here--
+		a.unsent--
+		a.changed.Broadcast()
+		a.mu.Unlock()
+	}
+	return nil
+}
+
+// disownSent forgets shards that were made of a file which is not what is declared of it.
+func (a *away) disownSent(err error) error {
+	name := liar(err)
+	if name == "" {
+		return nil
+	}
+	var errs []error
+	for i, key := range a.plan.keys {
+		if !a.plan.stream.Reads(i, name) {
+			continue
+		}
+		u := a.writer.units[key.Unit]
+		for _, t := range a.plan.Tensors[u.first : u.first+u.n] {
+			errs = append(errs, a.b.RemoveSent(a.plan.Shards[t.Shard].Name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // sendShard hashes a finished shard, sends it, remembers that, and removes it.
@@ -263,6 +390,8 @@ func (a *away) sendShard(ctx context.Context, shard int) error {
 		return err
 	}
 	a.files[shard] = sent.Sent
+	a.mu.Lock()
 	a.writer.files[shard] = nil
+	a.mu.Unlock()
 	return errors.Join(f.Close(), a.b.Root.Remove(sent.Name))
 }

@@ -12,11 +12,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"wreg/export"
 	"wreg/export/receipt"
 	"wreg/export/staging"
+	"wreg/ingest/place"
+	"wreg/ingest/places"
 )
 
 // store is a Sink that is a folder: files lie in it by their digests until they land.
@@ -248,5 +251,147 @@ func TestSinkResumeDamaged(t *testing.T) {
 			}
 			sameFolder(t, s.dir, want)
 		})
+	}
+}
+
+// farStore plans an export of acme/tiny, as the registry of dir has it, to a store.
+func farStore(t *testing.T, dir string, o export.Options, s *store) *export.Plan {
+	t.Helper()
+	o.Out, o.Sink = filepath.Join(filepath.Dir(s.dir), "model"), s
+	s.work = staging.PathOf(o.Out)
+	p, err := planIn(t, dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// From elsewhere to a sink, with an end in the middle: the files are those of a folder, the receipt aside, none is sent
+// twice, and no more shards lie on the disk than the plan says.
+func TestSinkFromElsewhere(t *testing.T) {
+	for _, name := range []string{"copied", "quantized"} {
+		for _, end := range []int{-1, 0, 3, 7} {
+			t.Run(fmt.Sprint(name, end), func(t *testing.T) {
+				source := golden(t, "hunyuan", 100_000)
+				want, _ := exported(t, source, sunk(name))
+				elsewhere(t, source)
+				dir, s, n := t.TempDir(), newStore(t), 0
+				registerFar(t, dir)
+				s.after = func(string) error {
+					if n++; n == end+1 {
+						return errors.New("an end")
+					}
+					return nil
+				}
+				o := sunk(name)
+				p := farStore(t, dir, o, s)
+				_, err := p.Run(t.Context())
+				if (err == nil) != (end < 0) {
+					t.Fatal(err)
+				}
+				if err != nil {
+					s.after, o.Resume = nil, true
+					p = farStore(t, dir, o, s)
+					if _, err := p.Run(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				sameBut(t, s.dir, want)
+				if sorted := slices.Compact(slices.Sorted(slices.Values(s.sent))); len(sorted) != len(s.sent) {
+					t.Errorf("sent: %s", strings.Join(s.sent, ", "))
+				}
+				var all int64
+				for _, shard := range p.Shards {
+					all += shard.Bytes
+				}
+				if p.Disk-(1<<20) >= all || s.most > len(p.Shards)/2 {
+					t.Errorf("%d of %d shards lay on the disk at once; the plan says %d bytes of %d", s.most, len(p.Shards), p.Disk, all)
+				}
+			})
+		}
+	}
+}
+
+// late is a place whose weights end late, and as long as it lies in another byte.
+type late struct {
+	place.Place
+	gate <-chan struct{}
+	lies *atomic.Int32 // times that it still does
+}
+
+func (l late) Open(ctx context.Context, name string) (place.Blob, error) {
+	b, err := l.Place.Open(ctx, name)
+	if err != nil || filepath.Ext(name) != ".safetensors" {
+		return b, err
+	}
+	info, err := b.Stat()
+	return lateBlob{b, l, info.Size}, err
+}
+
+type lateBlob struct {
+	place.Blob
+	late
+	size int64
+}
+
+func (b lateBlob) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > b.size*3/4 && off > 0 {
+		<-b.gate
+	}
+	n, err := b.Blob.ReadAt(p, off)
+	if b.lies.Load() > 0 {
+		for i := range p[:n] {
+			if at := off + int64(i); at%1000 == 0 && at > b.size/8 && at < b.size/2 {
+				p[i] ^= 1
+			}
+		}
+	}
+	if off+int64(n) == b.size && n > 0 {
+		b.lies.Add(-1)
+	}
+	return n, err
+}
+
+func (b lateBlob) Close() error { return b.Blob.Close() }
+
+// What was made of a file that is not what the hub declares is not taken for sent, however far it came.
+func TestSinkFromElsewhereLies(t *testing.T) {
+	source := golden(t, "hunyuan", 1<<30)
+	want, _ := exported(t, source, sunk("quantized"))
+	for _, times := range []int32{1, 2} { // and right when it is read again, or not even then
+		elsewhere(t, source)
+		dir, s := t.TempDir(), newStore(t)
+		registerFar(t, dir)
+		gate, lies := make(chan struct{}), &atomic.Int32{}
+		lies.Store(times)
+		s.after = func(string) error {
+			if len(s.sent) == 1 {
+				close(gate)
+			}
+			return nil
+		}
+		o := sunk("quantized")
+		o.Open = func(ctx context.Context, address string) (place.Place, error) {
+			p, err := places.Open(ctx, address, places.Options{})
+			return late{p, gate, lies}, err
+		}
+		_, err := farStore(t, dir, o, s).Run(t.Context())
+		if (err != nil) != (times == 2) {
+			t.Fatal(err)
+		}
+		if err != nil {
+			if s.lands > 0 {
+				t.Error("it landed")
+			}
+			o.Resume = true
+			if _, err := farStore(t, dir, o, s).Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name, text := range contents(t, want) { // what was made of the lie may lie there, under a name that nobody asks for
+			if got, err := os.ReadFile(filepath.Join(s.dir, name)); name != receipt.Name && (err != nil || string(got) != text) {
+				t.Errorf("%s is not what a folder has (%v)", name, err)
+			}
+		}
 	}
 }

@@ -50,6 +50,13 @@ func newWorker(s *writer) *worker {
 // when the disk has its unit.
 func (w *worker) write(ctx context.Context, j staging.Key, queue *schedule, settled chan<- int) error {
 	s, u := w.s, &w.s.units[j.Unit]
+	if s.opens != nil {
+		done, err := s.opens(ctx, j)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
 	var err error
 	if _, ok := s.copied(j); ok {
 		err = w.copy(ctx, j)

@@ -36,6 +36,9 @@ type writer struct {
 	claims      staging.Claims       // of the journals that lay in the staging folder
 	sent        []*staging.SentShard // by shard: what an earlier run sent to the sink; nil where there is none
 
+	opens  func(ctx context.Context, j staging.Key) (done func(), err error) // nil, or called before a segment is written
+	proved func(unit int)                                                    // nil, or called when all of a unit is read back
+
 	checked sync.Map // source path → digest, of those read whole
 
 	progress

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"strings"
 
 	"wreg/ingest/regular"
@@ -72,6 +74,14 @@ func (b *Folder) ReadSent(name, plan string) *SentShard {
 		return nil
 	}
 	return &s
+}
+
+// RemoveSent forgets that a shard was sent.
+func (b *Folder) RemoveSent(name string) error {
+	if err := b.Root.Remove(sentName + name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func isSent(name string) bool {
