@@ -116,15 +116,16 @@ def strike(folder, out, fault, good):
         assert there == (status == 0), f"{fault}: status {status}, visible: {there}"
 
 
-def check_killed_export(folder, wreg):
-    """An export to the hub that is killed again and again ends with the files of a local one; parts that had arrived were not sent again."""
-    wreg("synth", "--arch", "hunyuan", "--hidden", "128", "--out", f"{folder}/source")
+def check_killed_export(folder, wreg, source):
+    """An export to the hub, from the disk or from the hub, that is killed again and again ends with the files of a local one; parts that had arrived were not sent again."""
+    lies = f"{folder}/root/acme/source"
+    wreg("synth", "--arch", "hunyuan", "--hidden", "128", "--shard-bytes", "400000", "--out", lies)
     options = ["--target", "mlx", "--max-shard-size", "300KiB"]
-    wreg("export", f"{folder}/source", *options, "--out", f"{folder}/mlx", "--no-register")
+    wreg("export", lies, *options, "--out", f"{folder}/mlx", "--no-register")
     os.mkdir(f"{folder}/here")
     with Hub(f"{folder}/root", "", "--latency", "20") as hub:
         env = environment(folder, hub)
-        command = [os.environ.get("WREG", "wreg"), "export", f"{folder}/source", *options, "--out", "hf://acme/made", "--no-register", "--quiet"]
+        command = [os.environ.get("WREG", "wreg"), "export", lies if source == "disk" else "hf://acme/source", *options, "--out", "hf://acme/made", "--no-register", "--quiet"]
         kills, patience = 0, 0.3
         while True:
             p = subprocess.Popen([*command, "--resume"], env=env, cwd=f"{folder}/here", stderr=subprocess.PIPE, text=True)
@@ -138,6 +139,9 @@ def check_killed_export(folder, wreg):
         assert p.returncode == 0, err
         assert not os.listdir(f"{folder}/here"), os.listdir(f"{folder}/here")
         hf(env, "download", "acme/made", "--local-dir", f"{folder}/back")
+        if source == "hub":  # whose receipt names it
+            os.replace(f"{folder}/back/wreg-receipt.json", f"{folder}/mlx/wreg-receipt.json")
+            os.link(f"{folder}/mlx/wreg-receipt.json", f"{folder}/back/wreg-receipt.json")
         same(f"{folder}/back", f"{folder}/mlx")
         puts = [e["url"] for e in hub.ask("log") if e["method"] == "PUT" and e["status"] == 200]
         parts = [path.split("?")[0].split("/") for path in puts]
@@ -145,6 +149,9 @@ def check_killed_export(folder, wreg):
         print(f"{kills} kills, {len(parts)} parts arrived, {twice} of them twice", flush=True)
         assert kills >= 3, f"only {kills} kills: it is over too soon"
         assert twice <= 8 * kills, f"{twice} parts were sent twice in {kills} kills; four are on their way at once"
+
+
+check_killed_export.cases = ["disk", "hub"]
 
 
 def check_faults(folder, wreg):
