@@ -59,6 +59,56 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	}
 }
 
+// What is missing, changed and extra, what passes and what fails can be told apart at a glance,
+// unless colours are not wanted.
+func TestColoursTellApart(t *testing.T) {
+	golden, err := synth.Golden(filepath.Join(goldens, "hunyuan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(t.TempDir())
+	t.Setenv("WREG_REGISTRY", "r.db")
+	if err := golden.Write("whole", synth.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	golden.Seed++
+	golden.Source = golden.Without("layers.3.mlp.experts.2.up_proj")
+	if err := golden.Write("other", synth.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	if got := run(t.Context(), []string{"ingest", "whole", "other", "--quiet"}, strings.NewReader(""), &said, &said); got != exitFine {
+		t.Fatal(got, said.String())
+	}
+	seen := func(term, no string, args ...string) string {
+		t.Setenv("TERM", term)
+		t.Setenv("NO_COLOR", no)
+		slave, read := terminal(t, 100)
+		run(t.Context(), args, strings.NewReader(""), slave, slave)
+		return read()
+	}
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"query", "gaps in other against whole"}, []string{"\x1b[31mmissing", "\x1b[33mchanged"}},
+		{[]string{"query", "gaps in whole against other"}, []string{"\x1b[36mextra"}},
+		{[]string{"accel", "check"}, []string{"\x1b[32mpass"}},
+	} {
+		out := seen("xterm", "", c.args...)
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q: no %q in %q", c.args, want, out)
+			}
+		}
+		for _, out := range []string{seen("dumb", "", c.args...), seen("xterm", "1", c.args...)} {
+			if strings.Contains(out, "\x1b[3") || strings.Contains(out, "\x1b[1m") {
+				t.Errorf("%q has colours where none are wanted: %q", c.args, out)
+			}
+		}
+	}
+}
+
 // A command that is broken can be pasted.
 func TestContinued(t *testing.T) {
 	for _, c := range []struct {
