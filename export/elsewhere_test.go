@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -160,6 +161,28 @@ func TestElsewhere(t *testing.T) {
 				t.Error(v, err)
 			}
 		})
+	}
+}
+
+// Killed while it landed, when nothing but the receipt is left to say what was done, an export
+// lands without a byte of the weights being read again.
+func TestElsewhereLanding(t *testing.T) {
+	dir := golden(t, "hunyuan", 300_000)
+	h := elsewhere(t, dir)
+	o := export.Options{NoSync: true, Out: filepath.Join(t.TempDir(), "out")}
+	p, err := planFar(t, o)
+	must(t, err)
+	first, err := p.Run(t.Context())
+	must(t, err)
+	must(t, os.Rename(o.Out, filepath.Join(filepath.Dir(o.Out), ".out.wreg-partial")))
+	o.Resume = true
+	p, err = planFar(t, o)
+	must(t, err)
+	h.Forget()
+	again, err := p.Run(t.Context())
+	must(t, err)
+	if n := fromCDN(h); n > 0 || !reflect.DeepEqual(first.Inputs, again.Inputs) {
+		t.Errorf("%d bytes were read; %+v, want %+v", n, again.Inputs, first.Inputs)
 	}
 }
 

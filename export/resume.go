@@ -242,6 +242,11 @@ func (s *writer) claimsOfReceipt(b *staging.Folder, written staging.Claims) erro
 	if r.Plan != s.fingerprint || len(r.Tensors) != len(s.plan.Tensors) {
 		return staging.AnotherPlan(b)
 	}
+	for _, x := range r.Inputs {
+		if x.SHA256 != "" {
+			s.proven = append(s.proven, spool.Proof{Name: x.Name, Declared: x.Declared, SHA256: x.SHA256})
+		}
+	}
 	for unit, u := range s.units {
 		for part := range u.segments {
 			var made []sums.Digest
@@ -276,7 +281,7 @@ func (s *writer) begin(b *staging.Folder, done map[staging.Key]bool) error {
 	for i, key := range p.keys {
 		have[i] = done[key]
 	}
-	return p.source.spool.Begin(b.Root, p.stream, have, spool.Options{ID: s.fingerprint, Sync: !p.o.NoSync})
+	return p.source.spool.Begin(b.Root, p.stream, have, spool.Options{ID: s.fingerprint, Sync: !p.o.NoSync, Proven: s.proven})
 }
 
 // disown takes back what was made of a file that turned out not to be what is declared of it.

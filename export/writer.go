@@ -15,6 +15,7 @@ import (
 	"wreg/export/staging"
 	"wreg/ingest"
 	"wreg/ingest/interrupt"
+	"wreg/ingest/spool"
 	"wreg/ingest/sums"
 	"wreg/registry/arch/op"
 	"wreg/registry/tensor"
@@ -34,6 +35,7 @@ type writer struct {
 
 	fingerprint string               // of the plan
 	claims      staging.Claims       // of the journals that lay in the staging folder
+	proven      []spool.Proof        // of the receipt that lay there
 	sent        []*staging.SentShard // by shard: what an earlier run sent to the sink; nil where there is none
 
 	opens  func(ctx context.Context, j staging.Key) (done func(), err error) // nil, or called before a segment is written

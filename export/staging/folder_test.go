@@ -23,6 +23,7 @@ func TestOpenRemoves(t *testing.T) {
 		shared bool
 	}{
 		{files: []string{JournalName(0, 0), "model.safetensors", "tokenizer.json", "config.json"}},
+		{files: []string{JournalName(0, 0), "wreg-spool-journal", "wreg-spool-00001", "model.safetensors"}},
 		{files: nil},
 		{files: []string{JournalName(0, 0), JournalName(2, 3), "model.safetensors"}, fails: "--finish it"},
 		{files: []string{JournalName(1, 2)}, fails: "--finish it"},

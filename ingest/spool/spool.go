@@ -123,6 +123,9 @@ func (s *Spool) fail(err error) {
 type Options struct {
 	ID   string // names plan and place: what was kept for another is not used
 	Sync bool   // what is noted is on the disk before it is
+
+	// Proven are files that were read whole before, of which nothing was noted since.
+	Proven []Proof
 }
 
 // Begin keeps what is needed in a folder, from where an earlier Run came to; done says which
@@ -149,7 +152,7 @@ func (s *Spool) Begin(dir *os.Root, p *Plan, done []bool, o Options) error {
 		}
 		s.pieces[i].off = s.pieces[i].left == 0
 	}
-	return s.restore()
+	return s.restore(o.Proven)
 }
 
 // Doubt has a file read again from its beginning, by other connections. What was made of it
@@ -224,12 +227,9 @@ func (s *Spool) tidy(i int) {
 	if !s.files[i].whole {
 		return
 	}
-	for _, k := range s.plan.files[i].pieces {
-		if !s.pieces[k].off {
-			return
-		}
+	if !s.needed(i) {
+		_ = s.discard(i)
 	}
-	_ = s.discard(i)
 }
 
 // Proof is what was found of a file that was read whole.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"wreg/ingest/regular"
@@ -137,7 +138,7 @@ func (s *Spool) load() map[string]*fileState {
 
 // restore takes up what an earlier run left, file by file: from the first on of which
 // something is needed that is not here they are read anew, in order. mu is held.
-func (s *Spool) restore() error {
+func (s *Spool) restore(proven []Proof) error {
 	old, sound := s.load(), true
 	for i := range s.files {
 		f := &s.plan.files[i]
@@ -150,12 +151,21 @@ func (s *Spool) restore() error {
 			s.tidy(i)
 			continue
 		}
-		sound = false
 		if err := s.fresh(i, false); err != nil {
 			return err
 		}
+		if k := slices.IndexFunc(proven, func(p Proof) bool { return p.Name == f.Name && p.Declared == f.Digest }); k >= 0 && !s.needed(i) {
+			s.files[i].off, s.files[i].whole, s.files[i].got = f.Size, true, proven[k].SHA256
+			continue
+		}
+		sound = false
 	}
 	return nil
+}
+
+// needed reports that a job still reads of a file. mu is held.
+func (s *Spool) needed(i int) bool {
+	return slices.ContainsFunc(s.plan.files[i].pieces, func(k int) bool { return !s.pieces[k].off })
 }
 
 var errState = errors.New("what was noted is not what is there")
