@@ -50,7 +50,9 @@ var rooms = map[string]struct {
 	"web":              {[]string{"view", "view/measure", "registry", "registry/arch", "registry/expr", "query", "export/receipt"}, "a page shows what the command line says; it opens no checkpoint but by view, which measures, and writes nothing"},
 	"web/webtest":      {nil, "a browser is driven the same whatever the page"},
 	"shell":            {[]string{"registry", "query", "view"}, "the shell edits lines; what they answer is query's"},
-	"cmd":              {[]string{"view", "view/text", "view/measure", "web", "shell", "registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/expr", "query", "ingest", "ingest/remote", "export", "export/receipt", "export/consumer", "export/staging", "accel", "synth", "registry/disk", "push"}, ""},
+	"cmd":              {[]string{"view", "view/text", "view/measure", "web", "shell", "registry", "registry/arch", "registry/arch/op", "registry/arch/wrap", "registry/expr", "query", "ingest", "ingest/remote", "ingest/remote/hubtest", "export", "export/receipt", "export/consumer", "export/staging", "accel", "synth", "registry/disk", "push"}, ""},
+
+	"ingest/remote/hubtest": {nil, "a hub serves files, whatever is in them and whoever asks: tests, and the demo, for which cmd imports it"},
 
 	"registry/block":     {[]string{"registry/codec"}, "a block is bytes: it knows neither files nor transactions"},
 	"registry/boltfile":  {nil, "it knows bbolt's pages, and nothing of what a registry keeps in them"},

@@ -102,11 +102,12 @@ def main(filters):
     import exports
     import ingests
     import queries
+    import remotes
     folder = os.environ.get("BENCH_DIR") or tempfile.mkdtemp(prefix="wreg-bench-")
     os.makedirs(folder, exist_ok=True)
     os.environ["WREG_REGISTRY"] = f"{folder}/registry.db"
     try:
-        for module in (ingests, exports, queries):
+        for module in (ingests, remotes, exports, queries):
             for name, fn in list(vars(module).items()):
                 if name.startswith("bench_") and (not filters or any(f in f"{module.__name__}.{name}" for f in filters)):
                     print(f"\n{fn.__doc__}")

@@ -1,7 +1,8 @@
 """A hub that misbehaves: whatever it does, wreg is right or refuses, in time, and its token stays with the hub.
 
 python conformance/remotes.py [--client PROGRAM] [FILTER...] prints a line for each fault and deed. PROGRAM is run as
-PROGRAM ENDPOINT ORG/NAME TOKEN in place of wreg. WREG is the wreg to run."""
+PROGRAM ENDPOINT ORG/NAME TOKEN in place of wreg. WREG is the wreg to run. --olah puts olah, a mirror, between wreg and the
+hub: pip install olah==0.5.4 beside the Python that runs this. It is no check, since olah at times does not answer."""
 import argparse
 import concurrent.futures
 import filecmp
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -91,12 +93,23 @@ def model(root):
     return f"{root}/{REPO}"
 
 
+def made(root):
+    """Two shards that are read by ranges, and one small enough to be read whole."""
+    subprocess.run([os.environ.get("WREG", "wreg"), "synth", "--quiet", "--arch", "llama", "--hidden", "96", "--vocab", "4096", "--shard-bytes", "870000",
+                    "--out", f"{root}/{REPO}"], check=True)
+    sizes = sorted(p.stat().st_size for p in Path(f"{root}/{REPO}").glob("*.safetensors"))
+    assert sizes[0] < 128 << 10 < sizes[1], sizes
+    return f"{root}/{REPO}"
+
+
 class Deeds:
     """What is done with a model, and what it must come to."""
 
-    def __init__(self, local, folder, client=None):
+    def __init__(self, local, folder, deeds, client=None):
         self.local, self.folder, self.client = local, folder, client
-        self.want = {} if client else {"rows": self.rows(local, "want"), "export": self.export(local, "want")}
+        self.want = {} if client else {"rows": self.rows(local, "want")}
+        if not client and {"export", "resume"} & set(deeds):
+            self.want["export"] = self.export(local, "want")
 
     def wreg(self, name, *args, endpoint="", kill_after=None):
         env = dict(os.environ, WREG_REGISTRY=f"{self.folder}/{name}.db", HF_ENDPOINT=endpoint, HF_TOKEN=TOKEN, XDG_CACHE_HOME=f"{self.folder}/{name}.cache",
@@ -173,10 +186,11 @@ def strike(deeds, fault, deed):
 
 
 def run(folder, deed, faults, client=None, say=print):
-    local = model(f"{folder}/root")
-    deeds = Deeds(local, folder, client)
+    local = made(f"{folder}/root") if deed == "ingest" else model(f"{folder}/root")
+    deeds = Deeds(local, folder, [deed], client)
     faults, bad = ["", *faults], []  # without any it must succeed, or no refusal says anything
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:  # most of them wait
+    faults.sort(key=lambda f: not f.startswith(("stall", "hang", "slow")))  # which take longest
+    with concurrent.futures.ThreadPoolExecutor(24) as pool:  # most of them wait
         for fault, (verdict, fine, took, leaks) in zip(faults, pool.map(lambda f: strike(deeds, f, deed), faults)):
             line = f"{'ok  ' if fine else 'FAIL'} {deed:7} {fault or 'none':28} {took:5.1f} s  leaks {leaks}  {verdict}"
             say(line, flush=True)
@@ -193,9 +207,62 @@ def check_faults(folder, wreg, deed):
 check_faults.cases = ["ingest"]
 
 
+class Olah:
+    """olah, a mirror, in front of a hub."""
+
+    def __init__(self, hub, folder):
+        port, hub_port, cdn_port = free_ports(1)[0], *hub.ports[:2]
+        at = f"127.0.0.1:{port}"
+        self.endpoint = f"http://{at}"
+        os.makedirs(folder)
+        self.process = subprocess.Popen(
+            [Path(sys.executable).parent / "olah-cli", "--host", "127.0.0.1", "--port", str(port), "--hf-scheme", "http", "--hf-netloc", f"127.0.0.1:{hub_port}",
+             "--hf-lfs-netloc", f"127.0.0.1:{cdn_port}", "--mirror-scheme", "http", "--mirror-netloc", at, "--mirror-lfs-netloc", at, "--repos-path", "repos", "--log-path", "log"],
+            cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={k: v for k, v in os.environ.items() if k != "HF_HUB_OFFLINE"})
+        for _ in range(600):
+            try:
+                urllib.request.urlopen(self.endpoint, timeout=5).close()
+                return
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                assert self.process.poll() is None, "olah did not start"
+                time.sleep(0.1)
+        raise AssertionError("olah does not answer")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *a):
+        self.process.kill()
+        self.process.wait()
+
+
+def through_olah(folder):
+    """What a mirror makes of the hub is right, or refused."""
+    deeds = Deeds(made(f"{folder}/root"), folder, ["ingest"])
+
+    def through(fault):
+        name = "olah-" + "".join(c if c.isalnum() else "-" for c in fault)
+        with Hub(f"{folder}/root", fault, 1000) as hub, Olah(hub, f"{folder}/{name}") as mirror:
+            try:
+                got = deeds.rows(f"hf://{REPO}", name, mirror.endpoint)
+            except Refused as e:
+                assert fault and e.args[0][0] == 2 and e.args[0][2].strip(), f"{fault}: {e}"
+                got = None
+            assert got in (None, deeds.want["rows"]), f"{fault}: other rows than the folder's"
+            stats = hub.stats()
+            verdict = "right" if got else "refused"
+            assert stats["token_leaks"] == 0 and stats["cdn"]["requests"] + stats["evil"]["requests"], f"{fault}: {stats}"
+            return verdict
+    for fault in ("", "lying-range:port=cdn", "changed-silent:port=cdn,skip=1", "short:port=cdn,first=2", "offhost", "nocommit"):
+        print(f"{through(fault):7} {fault or 'none'}", flush=True)
+
+
 if __name__ == "__main__":
     a = argparse.ArgumentParser()
     a.add_argument("--client")
+    a.add_argument("--olah", action="store_true")
     a.add_argument("--deed", action="append", choices=("ingest", "export", "resume"))
     a.add_argument("filter", nargs="*")
     o = a.parse_args()
@@ -203,6 +270,9 @@ if __name__ == "__main__":
     for deed in o.deed or ["ingest"]:
         folder = tempfile.mkdtemp(prefix="wreg-remotes-")
         try:
+            if o.olah:
+                through_olah(folder)
+                continue
             failed += len(run(folder, deed, [f for f in FAULTS if not o.filter or any(x in f for x in o.filter)], o.client))
         finally:
             shutil.rmtree(folder, ignore_errors=True)

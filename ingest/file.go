@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"wreg/ingest/files"
 	"wreg/ingest/folder"
@@ -47,6 +48,17 @@ type fetcher struct {
 	slots chan struct{} // one for each file being read
 	total holdings
 	files map[string]*fetched
+
+	progress    func(read, of int) // may be nil
+	read, begun atomic.Int64
+}
+
+// tell says how many headers were read.
+func (x *fetcher) tell(read, begun int64) {
+	read, begun = x.read.Add(read), x.begun.Add(begun)
+	if x.progress != nil {
+		x.progress(int(read), int(begun))
+	}
 }
 
 // fetched is a file on its way; the fields are set when done is closed.
@@ -61,11 +73,11 @@ type fetched struct {
 // err is why the file cannot be read, if it cannot.
 func (f *fetched) err() error { return cmp.Or(f.openErr, f.readErr) }
 
-func newFetcher(ctx context.Context, d files.Files, jobs int) *fetcher {
+func newFetcher(ctx context.Context, d files.Files, jobs int, progress func(read, of int)) *fetcher {
 	if jobs <= 0 {
 		jobs = d.Jobs()
 	}
-	return &fetcher{ctx, d, make(chan struct{}, jobs), holdings{}, map[string]*fetched{}}
+	return &fetcher{ctx: ctx, d: d, slots: make(chan struct{}, jobs), files: map[string]*fetched{}, progress: progress}
 }
 
 // holdings are what the headers of a checkpoint's files take in memory together:
@@ -108,9 +120,10 @@ func (x *fetcher) start(name string) *fetched {
 	}
 	f := &fetched{done: make(chan struct{})}
 	x.files[name] = f
+	x.tell(0, 1)
 	go func() {
 		x.slots <- struct{}{}
-		defer func() { <-x.slots; close(f.done) }()
+		defer func() { <-x.slots; x.tell(1, 0); close(f.done) }()
 		if f.openErr = x.ctx.Err(); f.openErr != nil {
 			return
 		}

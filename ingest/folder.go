@@ -30,7 +30,7 @@ func (c *Checkpoint) openFolder(ctx context.Context, o Options) error {
 		return err
 	}
 	k := shards.Sort(entries)
-	x := newFetcher(ctx, d, o.Jobs)
+	x := newFetcher(ctx, d, o.Jobs, o.Progress)
 	defer x.close()
 	for i := range shards.Families {
 		if names := k.Weights[shards.Families[i].Name]; len(names) > 0 {
@@ -90,7 +90,7 @@ func (c *Checkpoint) openIndex(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	x := newFetcher(ctx, d, o.Jobs)
+	x := newFetcher(ctx, d, o.Jobs, o.Progress)
 	defer x.close()
 	return c.readPlan(ctx, x, &plan{read: index.Shards, index: index, strict: true})
 }

@@ -30,6 +30,8 @@ type Options struct {
 	// whole reads JSON beside the weights to its end, of which Open else sees large
 	// files' beginning and end.
 	whole bool
+	// Progress is told how many headers were read, of how many so far, from any goroutine.
+	Progress func(read, of int)
 	// Naming says how the names in the files become those of tensors.
 	Naming tensor.Naming
 }
@@ -56,7 +58,7 @@ func Open(ctx context.Context, path string, o Options) (*Checkpoint, error) {
 		err = c.openIndex(ctx, o)
 	default:
 		c.root, c.single = filepath.Dir(abs), filepath.Base(abs)
-		err = c.openSingle(ctx)
+		err = c.openSingle(ctx, o)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -77,7 +79,7 @@ func OpenPlace(ctx context.Context, p place.Place, o Options) (*Checkpoint, erro
 	case shards.IsIndex(c.single):
 		err = c.openIndex(ctx, o)
 	default:
-		err = c.openSingle(ctx)
+		err = c.openSingle(ctx, o)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
@@ -112,7 +114,11 @@ func (c *Checkpoint) openFile(ctx context.Context) (*file, error) {
 }
 
 // openSingle reads one file. Whoever names it may name a link to it.
-func (c *Checkpoint) openSingle(ctx context.Context) error {
+func (c *Checkpoint) openSingle(ctx context.Context, o Options) error {
+	if o.Progress != nil {
+		o.Progress(0, 1)
+		defer o.Progress(1, 1)
+	}
 	f, err := c.openFile(ctx)
 	if err != nil {
 		return err

@@ -56,7 +56,7 @@ func Reindex(ctx context.Context, dir string) (*Reindexed, error) {
 		k.Keep(old)
 	}
 	files := k.Weights[f.Name]
-	x := newFetcher(ctx, in, 0)
+	x := newFetcher(ctx, in, 0, nil)
 	defer x.close()
 	draft := shards.Draw(f, files, old)
 	if err := c.readPlan(ctx, x, &plan{read: draft.Shards, strays: shards.Without(files, draft.Shards)}); err != nil {

@@ -23,10 +23,10 @@ type demoStep struct {
 	want int
 }
 
-// demoSteps is the main job on a small checkpoint: a lost expert is found, the
+// mainSteps is the main job on a small checkpoint: a lost expert is found, the
 // export refuses, the expert is brought back, the export is proven. DIR stands
 // for the temporary folder; a step without words only speaks.
-var demoSteps = []demoStep{
+var mainSteps = []demoStep{
 	{"A HunYuan-like checkpoint, 4 layers of 4 experts. On its way here one expert was lost.",
 		[]string{"synth", "--arch", "hunyuan", "--out", "DIR/hunyuan", "--without", "layers.3.mlp.experts.2.up_proj.weight"}, exitFine},
 	{"", []string{"ingest", "DIR/hunyuan"}, exitFine},
@@ -47,7 +47,7 @@ var demoSteps = []demoStep{
 }
 
 func demoCommand(a *app) *cobra.Command {
-	var keep bool
+	var keep, remote bool
 	c := &cobra.Command{
 		Annotations: map[string]string{prose: "yes"},
 
@@ -55,13 +55,17 @@ func demoCommand(a *app) *cobra.Command {
 		Short: "show the main job on a small checkpoint, in seconds",
 		Long: `Makes a small HunYuan-like checkpoint with a lost expert in a temporary folder,
 shows the gap, mends it, exports to MLX and verifies the result. The folder is
-removed at the end, and so is the registry in it; yours is not touched.`,
+removed at the end, and so is the registry in it; yours is not touched.
+--remote finds such a gap on a hub, which it starts on this machine, from
+headers alone.`,
 		Example: `  wreg demo
+  wreg demo --remote
   wreg demo --keep`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), keep) },
+		RunE: func(c *cobra.Command, _ []string) error { return a.demo(c.Context(), keep, remote) },
 	}
 	c.Flags().BoolVar(&keep, "keep", false, "keep the temporary folder")
+	c.Flags().BoolVar(&remote, "remote", false, "the model lies on a hub, and is not downloaded")
 	return c
 }
 
@@ -74,7 +78,7 @@ func temporary(prefix string) (string, error) {
 	return dir, nil
 }
 
-func (a *app) demo(ctx context.Context, keep bool) (err error) {
+func (a *app) demo(ctx context.Context, keep, remote bool) (err error) {
 	dir, err := temporary("wreg-demo-")
 	if err != nil {
 		return err
@@ -88,7 +92,19 @@ func (a *app) demo(ctx context.Context, keep bool) (err error) {
 		}()
 	}
 	start := time.Now()
-	for i, s := range demoSteps {
+	if remote {
+		err = a.demoRemote(ctx, dir)
+	} else {
+		err = a.demoSteps(ctx, dir, mainSteps...)
+	}
+	if err == nil {
+		fmt.Fprintf(a.out, "\nDone in %.1f s.\n", time.Since(start).Seconds())
+	}
+	return err
+}
+
+func (a *app) demoSteps(ctx context.Context, dir string, steps ...demoStep) error {
+	for i, s := range steps {
 		if s.say != "" {
 			if i > 0 {
 				fmt.Fprintln(a.out)
@@ -99,7 +115,6 @@ func (a *app) demo(ctx context.Context, keep bool) (err error) {
 			return err
 		}
 	}
-	fmt.Fprintf(a.out, "\nDone in %.1f s.\n", time.Since(start).Seconds())
 	return nil
 }
 

@@ -26,7 +26,10 @@ func (a *app) openCheckpoint(ctx context.Context, path string, o *ingestOptions)
 	}
 	o.verify = o.verify || o.rehash
 	o.noHash, o.far = !o.verify, true
-	p, err := places.Open(ctx, path, places.Options{UserAgent: tool})
+	meter := a.sourceMeter(path)
+	defer meter.stop()
+	of.Progress = meter.header
+	p, err := places.Open(ctx, path, places.Options{UserAgent: tool, Slots: o.jobs, Notice: meter.notice})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,6 +43,7 @@ func (a *app) openCheckpoint(ctx context.Context, path string, o *ingestOptions)
 		}
 	}
 	c, err = ingest.OpenPlace(ctx, p, of)
+	o.read = meter.bytes.Load()
 	return c, nil, err
 }
 

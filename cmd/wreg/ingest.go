@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -37,6 +38,8 @@ type ingestOptions struct {
 	more    bool // the registry knows more of the files now than when they were ingested
 	jobs    int
 	naming  tensor.Naming
+	dryRun  bool
+	read    int64 // bytes that came over the network
 }
 
 func ingestCommand(a *app) *cobra.Command {
@@ -48,7 +51,8 @@ func ingestCommand(a *app) *cobra.Command {
 checkpoint is a file, a folder with shards, index and config.json, or
 ORG/NAME[@REVISION] in the hub's cache (nothing is downloaded); its format is
 found from content. hf://ORG/NAME[@REVISION][/PATH], or the address of a page of
-huggingface.co, s3://BUCKET/PREFIX and oci://HOST/NAME[:TAG] are read over the network, headers
+huggingface.co, s3://BUCKET/PREFIX, oci://HOST/NAME[:TAG], or one file of weights
+(https://HOST/…/model.gguf, presigned or not) are read over the network, headers
 only: no weights are downloaded, so hashes and statistics are not known unless
 --verify reads it all. ollama://NAME[:TAG], docker-model://NAME[:TAG] and
 lmstudio://PUBLISHER/NAME are models that these programs keep on this disk.
@@ -63,6 +67,7 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
   wreg ingest ./pytorch_model.bin --name hunyuan
   wreg ingest org/name
   wreg ingest hf://org/name
+  wreg ingest hf://org/name --dry-run
   wreg ingest hf://org/name --verify
   wreg ingest ollama://llama3:8b
   wreg ingest s3://bucket/models/name
@@ -79,7 +84,12 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 			if o.noHash && o.verify {
 				return errors.New("--verify and --no-hash contradict each other")
 			}
-			lessGarbage()
+			if o.dryRun && (o.rehash || o.verify) {
+				return errors.New("--dry-run reads headers alone: it contradicts --rehash and --verify")
+			}
+			if !slices.ContainsFunc(args, places.Names) { // what comes over the network is waited for
+				lessGarbage()
+			}
 			askHugePages()
 			var errs []error
 			rep := &report{columns: []string{"model", "tensors", "bytes", "findings", "state"}}
@@ -95,17 +105,21 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 				}
 				if err != nil {
 					if (len(args) > 1 || places.Names(path)) && !strings.HasPrefix(err.Error(), path) && !scheme.MatchString(err.Error()) {
-						err = fmt.Errorf("%s: %w", path, err)
+						err = fmt.Errorf("%s: %w", places.Shown(path), err)
 					}
 					errs = append(errs, err)
 					continue
 				}
-				rep.rows = append(rep.rows, []any{v.Ref(), int64(v.Tensors), v.Bytes, int64(tensor.Faults(v.Findings)), state})
+				ref := v.Ref()
+				if state == notRegistered {
+					ref = v.Model
+				}
+				rep.rows = append(rep.rows, []any{ref, int64(v.Tensors), v.Bytes, int64(tensor.Faults(v.Findings)), state})
 				found = found || tensor.Faults(v.Findings) > 0
 				for _, f := range v.Findings {
-					a.say("%s: %s: %s", v.Ref(), f.Rule, f.Message)
+					a.say("%s: %s: %s", ref, f.Rule, f.Message)
 				}
-				ends = append(ends, func() { a.sayVerdict(v, m) })
+				ends = append(ends, func() { a.sayVerdict(ref, v, m) })
 				verdicts = append(verdicts, m.Verdict)
 			}
 			rep.head = []field{{"verdicts", verdicts}}
@@ -129,7 +143,8 @@ before names that lack it. wreg query 'gaps in MODEL' says which is needed.`,
 	f.BoolVar(&o.noHash, "no-hash", false, "headers only, at once: no hashes, no statistics")
 	f.BoolVar(&o.verify, "verify", false, "read every file whole and hold its SHA-256 against the declared one")
 	f.BoolVar(&o.noStats, "no-stats", false, "hashes only, no minimum, maximum, NaN counts")
-	f.IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one per core)")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "workers (default one per core); over the network, requests at once (default 32)")
+	f.BoolVar(&o.dryRun, "dry-run", false, "say what would be registered, from headers: size, files, architecture, gaps; write nothing")
 	namingFlags(f, &o.naming)
 	return describe(c, "0 read in full, 1 registered with findings (index, shards and disk disagree, or something is damaged; notes of how a file was read are none), or not registered because a digest differs, 2 trouble (refused; nothing was registered); gaps are told, and change no status")
 }
@@ -150,6 +165,7 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (v *regi
 	if path, err = checkpointPath(path); err != nil {
 		return nil, nil, "", err
 	}
+	o.noHash = o.noHash || o.dryRun
 	c, old, err := a.openCheckpoint(ctx, path, &o)
 	if err != nil {
 		return nil, nil, "", err
@@ -207,6 +223,19 @@ func (a *app) ingest(ctx context.Context, path string, o ingestOptions) (v *regi
 		now.Findings = c.Findings() // with the bytes read, duplicates are told equal or not
 	}
 	now.Findings = append(slices.Clone(now.Findings), found...)
+	if o.dryRun {
+		for _, t := range tensors {
+			now.Bytes += t.Bytes
+		}
+		now.Tensors = len(tensors)
+		a.sayFiles(&now, o.read)
+		m := view.Brief(&now, res, why, tensors)
+		m.Verdict.Next = []string{"the same without --dry-run"}
+		if places.Shown(path) == path {
+			m.Verdict.Next[0] = shellLine([]string{"wreg", "ingest", path})
+		}
+		return &now, m, notRegistered, nil
+	}
 	err = a.open(registry.Options{}, func(r *registry.Registry) (err error) {
 		v, err = r.Put(ctx, now, tensors)
 		return err
@@ -237,14 +266,39 @@ func (o *ingestOptions) knownBy(v *registry.Revision) bool {
 }
 
 // sayVerdict is what an ingest ends with.
-func (a *app) sayVerdict(v *registry.Revision, m *view.Model) {
+func (a *app) sayVerdict(ref string, v *registry.Revision, m *view.Model) {
 	lines := viewtext.Verdict(m)
 	if v.Adapter != nil {
 		lines = []string{wrap.ReadTrained(v.Adapter).Text() + ", not a model"}
 	}
 	for _, l := range lines {
-		a.say("%s: %s", v.Ref(), l)
+		a.say("%s: %s", ref, l)
 	}
+}
+
+// notRegistered is the state of what was only looked at.
+const notRegistered = "not registered"
+
+// sayFiles says what a checkpoint consists of; read is what came of it over the network.
+func (a *app) sayFiles(v *registry.Revision, read int64) {
+	var total int64
+	formats := map[string]int{}
+	for _, f := range v.Files {
+		total += f.Size
+		formats[f.Format]++
+	}
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(formats)) {
+		parts = append(parts, fmt.Sprintf("%d %s", formats[name], name))
+	}
+	text := fmt.Sprintf("%s: %s (%s), %s", v.Root, tensor.Count(len(v.Files), "file"), strings.Join(parts, ", "), size(total))
+	if read > 0 {
+		text += fmt.Sprintf("; %s came over the network", size(read))
+	}
+	if cfg, err := arch.ParseConfig(v.Config); err == nil {
+		text += "; model_type " + cfg.ModelType()
+	}
+	a.say("%s: %s", v.Model, text)
 }
 
 // glanceAt is what ingest says of a revision that was registered before.

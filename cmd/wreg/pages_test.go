@@ -76,6 +76,7 @@ var pages = map[string][]block{
 		{runs, "wreg export hunyuan --out ./hunyuan-mlx --part 1/2 --no-register"},
 	},
 	"docs/push.md":            {{runs, hunyuan + "wreg export hunyuan --out ./hunyuan-mlx"}},
+	"docs/remote.md":          {{runs, ""}, {runs, ""}, {runs, "export HF_HOME=$PWD/none"}},
 	"docs/registry-format.md": {{nothing, "a layout of bytes"}},
 	"docs/s3.md":              {{runs, ""}, {runs, "wreg synth --arch hunyuan --out ./here; wreg ingest ./here; wreg export here --out ./hunyuan-mlx"}},
 	"docs/ui.md":              {{served, hunyuan}},
@@ -83,7 +84,7 @@ var pages = map[string][]block{
 }
 
 // prepared makes what cannot be made by wreg.
-var prepared = map[string]func(t *testing.T, dir string){"docs/push.md": hubForPage, "docs/recipes.md": func(t *testing.T, dir string) {
+var prepared = map[string]func(t *testing.T, dir string){"docs/push.md": hubForPage, "docs/remote.md": readForPage, "docs/recipes.md": func(t *testing.T, dir string) {
 	for _, name := range []string{"base", "tuned", "llama"} {
 		if s := run(t.Context(), []string{"synth", "--quiet", "--arch", "llama", "--layers", "4", "--set", "intermediate_size=128", "--out", filepath.Join(dir, name)}, strings.NewReader(""), os.Stderr, os.Stderr); s != exitFine {
 			t.Fatalf("synth: exit status %d", s)

@@ -22,6 +22,7 @@ const (
 type meter struct {
 	terminal    *os.File
 	name        string
+	line        func(elapsed time.Duration, width int) string
 	start       time.Time
 	done, total atomic.Int64
 	quit, ended chan struct{}
@@ -29,15 +30,30 @@ type meter struct {
 
 // meter starts showing progress of what over total bytes; stop must be called.
 func (a *app) meter(what string, total int64) *meter {
-	m := &meter{name: escape(what), start: time.Now()}
-	if a.quiet || !isTerminal(a.err) || total <= 0 || os.Getenv("TERM") == "dumb" {
-		return m
+	m := newMeter(escape(what))
+	m.total.Store(total)
+	if total > 0 {
+		a.show(m)
+	}
+	return m
+}
+
+func newMeter(name string) *meter {
+	m := &meter{name: name, start: time.Now()}
+	m.line = func(elapsed time.Duration, width int) string {
+		return meterLine(m.name, m.done.Load(), m.total.Load(), elapsed, width)
+	}
+	return m
+}
+
+// show starts drawing, on a terminal.
+func (a *app) show(m *meter) {
+	if a.quiet || !isTerminal(a.err) || os.Getenv("TERM") == "dumb" {
+		return
 	}
 	m.terminal = a.err.(*os.File)
-	m.total.Store(total)
 	m.quit, m.ended = make(chan struct{}), make(chan struct{})
 	go m.show()
-	return m
 }
 
 func (m *meter) show() {
@@ -62,7 +78,7 @@ func (m *meter) draw(elapsed time.Duration) {
 	if err != nil || width <= 0 {
 		width = meterWidth
 	}
-	io.WriteString(m.terminal, "\r"+meterLine(m.name, m.done.Load(), m.total.Load(), elapsed, width-1)+eraseToRight)
+	io.WriteString(m.terminal, "\r"+m.line(elapsed, width-1)+eraseToRight)
 }
 
 // add counts n more bytes; safe from any goroutine.
@@ -90,6 +106,11 @@ func meterLine(name string, done, total int64, elapsed time.Duration, width int)
 	if rate := float64(done) / elapsed.Seconds(); done > 0 && elapsed >= time.Second {
 		parts = append(parts, size(int64(rate))+"/s", left(float64(total-done)/rate)+" left")
 	}
+	return meterText(name, parts, width)
+}
+
+// meterText is a name and as many of the parts as width columns hold.
+func meterText(name string, parts []string, width int) string {
 	for ; len(parts) > 0; parts = parts[:len(parts)-1] {
 		said := "  " + strings.Join(parts, "  ")
 		room := width - columnsOf(said)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/sys/unix"
 
+	"wreg/ingest/remote/hubtest"
 	"wreg/synth"
 )
 
@@ -178,5 +180,43 @@ func TestCommandsOnATerminal(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Of what lies elsewhere one line is drawn while it is read, and gone before anything is
+// said; a pipe gets none.
+func TestSourceOnATerminal(t *testing.T) {
+	golden, err := synth.Golden(filepath.Join(goldens, "hunyuan.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := golden.Write(filepath.Join(dir, "hunyuan"), synth.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	h, err := hubtest.Start(hubtest.Options{Repos: map[string]fs.FS{"acme/tiny": os.DirFS(filepath.Join(dir, "hunyuan"))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for k, v := range map[string]string{"HF_ENDPOINT": h.URL, "HOME": dir, "HF_HOME": dir, "XDG_CACHE_HOME": dir, "WREG_REGISTRY": filepath.Join(dir, "r.db"), "TERM": "xterm"} {
+		t.Setenv(k, v)
+	}
+	args := []string{"ingest", "hf://acme/tiny", "--dry-run"}
+	slave, read := terminal(t, 80)
+	if got := run(context.Background(), args, strings.NewReader(""), io.Discard, slave); got != exitFine {
+		t.Fatalf("exit status %d", got)
+	}
+	all := read()
+	line, said, ok := strings.Cut(all, "\r"+eraseToRight)
+	if !strings.HasPrefix(said, "acme--tiny: ") || strings.Contains(said, eraseToRight) {
+		t.Errorf("%q", said)
+	}
+	if drawn(t, line, 80); !ok || !strings.HasPrefix(line, "\rhf://acme/tiny  ") || !strings.Contains(line, " headers  ") || strings.Contains(line, "\n") {
+		t.Errorf("%q", line)
+	}
+	var piped strings.Builder
+	if got := run(context.Background(), args, strings.NewReader(""), io.Discard, &piped); got != exitFine || !strings.HasPrefix(piped.String(), "acme--tiny: ") || strings.Contains(piped.String(), "\r") {
+		t.Errorf("exit status %d, %q", got, piped.String())
 	}
 }

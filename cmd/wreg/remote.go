@@ -25,7 +25,7 @@ var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$`)
 func local(c *cobra.Command, args []string) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if text := f.Value.String(); err == nil && f.Value.Type() == "string" && f.Name != "hf-path" && isURL(text) && !(c.Name() == "export" && f.Name == "out" && targets.Names(text)) {
-			err = fmt.Errorf("--%s %s: wreg reads and writes local files only", f.Name, text)
+			err = fmt.Errorf("--%s %s: wreg reads and writes local files only", f.Name, places.Shown(text))
 		} else if err == nil && f.Name == "hf-path" {
 			args = append(args, text)
 		}
@@ -53,7 +53,7 @@ func local(c *cobra.Command, args []string) (err error) {
 			return fmt.Errorf("%s: is read by wreg ingest and export; type: %s, and name the model", arg, shellLine([]string{"wreg", "ingest", arg}))
 		}
 		if isURL(arg) {
-			return fmt.Errorf("%s: wreg reads local files, and what hf download left in the hub's cache; %s", arg, fetch(arg))
+			return fmt.Errorf("%s: wreg reads local files, and what hf download left in the hub's cache; %s", places.Shown(arg), fetch(arg))
 		}
 	}
 	return nil
@@ -87,6 +87,9 @@ func fetch(arg string) string {
 		}
 		if u, err := url.Parse(arg); kind != "hf" && err == nil && strings.Trim(u.Path, "/") != "" {
 			name = path.Base(u.Path)
+			if shown := places.Shown(arg); shown != arg { // which may be a secret
+				arg = shown + "?…"
+			}
 			return then("curl", "-L", "-o", name, arg)
 		}
 	case "s3":

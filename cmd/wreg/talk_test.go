@@ -120,7 +120,7 @@ func TestInterruptedOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, args := range [][]string{{"demo"}, {"ingest", "m", "m", "--rehash"}, {"export", "m", "--out", "o"}, {"verify", "m"}, {"lint", "m"}, {"reindex", "m"}, {"query", "missing **"}} {
+	for _, args := range [][]string{{"demo"}, {"demo", "--remote"}, {"ingest", "m", "m", "--rehash"}, {"export", "m", "--out", "o"}, {"verify", "m"}, {"lint", "m"}, {"reindex", "m"}, {"query", "missing **"}} {
 		out.Reset()
 		got := run(ctx, args, strings.NewReader(""), &out, &out)
 		if got == exitFine {
@@ -137,7 +137,7 @@ func TestFormatIsCheckedFirst(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	t.Setenv("WREG_REGISTRY", filepath.Join(dir, "r.db"))
-	for _, args := range [][]string{{"synth", "--arch", "llama", "--out", "m"}, {"ingest", "m"}, {"export", "m", "--out", "o"}, {"reindex", "m"}, {"backup", "b"}, {"rm", "m"}, {"demo"}} {
+	for _, args := range [][]string{{"synth", "--arch", "llama", "--out", "m"}, {"ingest", "m"}, {"export", "m", "--out", "o"}, {"reindex", "m"}, {"backup", "b"}, {"rm", "m"}, {"demo"}, {"demo", "--remote"}} {
 		var out, talk strings.Builder
 		if got := run(t.Context(), append(args, "--format", "yaml"), strings.NewReader(""), &out, &talk); got != exitTrouble || out.Len() > 0 || !strings.Contains(talk.String(), "yaml") {
 			t.Errorf("%q: exit status %d, %s %s", args, got, out.String(), talk.String())

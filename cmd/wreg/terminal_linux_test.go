@@ -39,7 +39,7 @@ func TestTablesFitTheTerminal(t *testing.T) {
 	for _, columns := range []uint16{30, 80, 120} {
 		for _, args := range [][]string{{"ls"}, {"show", "hunyuan"}, {"query", "missing mlp.switch_mlp.* in " + long}, {"diff", "hunyuan", long}, {"diff", "hunyuan", long, "--values", "--quiet"},
 			{"stats", "hunyuan"}, {"coverage", long}, {"coverage", long, "--by", "expert", "--layer", "3"}, {"show", long, "--all"}, {"show", "hunyuan", "model.norm.weight"},
-			{"export", "hunyuan", "--out", "x", "--dry-run", "-q"}, {"export", long, "--out", "x"}, {"export", "hunyuan", "--out", "x", "--memory", "1"}, {"verify", "hunyuan"}, {"ingest", long}, {"demo"}, {"lint", long}, {"lint", "--rules"}, {"arch", "ls"}, {"query", "find * in hunyuan select path, hash, min, max, bytes, file", "--expand"}} {
+			{"export", "hunyuan", "--out", "x", "--dry-run", "-q"}, {"export", long, "--out", "x"}, {"export", "hunyuan", "--out", "x", "--memory", "1"}, {"verify", "hunyuan"}, {"ingest", long}, {"demo"}, {"demo", "--remote"}, {"lint", long}, {"lint", "--rules"}, {"arch", "ls"}, {"query", "find * in hunyuan select path, hash, min, max, bytes, file", "--expand"}} {
 			if args[0] == "demo" && columns < 80 { // a path that is typed is not broken
 				continue
 			}

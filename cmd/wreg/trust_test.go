@@ -38,6 +38,7 @@ func serveCmd(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	ts.Defer(h.Close)
 	ts.Setenv("HF_ENDPOINT", h.URL)
+	ts.Setenv("HUB", h.URL)
 }
 
 // trusted runs wreg with a registry of its own, and gives what it says and its exit status.

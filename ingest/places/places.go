@@ -22,11 +22,13 @@ import (
 	"wreg/ingest/s3/bucket"
 	"wreg/ingest/shards"
 	"wreg/ingest/stores"
+	"wreg/ingest/web"
 )
 
 // Options of Open; the zero value is good.
 type Options struct {
 	UserAgent string
+	Slots     int                // requests at once; 0: as many as the client takes
 	Notice    func(remote.Event) // progress, waits and retries; called from many goroutines
 }
 
@@ -39,6 +41,7 @@ type kind struct {
 	open  func(ctx context.Context, address string, o Options) (place.Place, error)
 	local bool                                 // its files are on this disk
 	path  func(address string) (string, error) // where it is a plain folder or file there; then nothing is opened
+	shown func(address string) string          // an address without its secrets; nil where it has none
 }
 
 // kinds are tried in order.
@@ -53,6 +56,10 @@ var kinds = []kind{
 	stored(stores.DockerModel),
 	{name: "LM Studio", names: begins(stores.LMStudioScheme), check: func(a string) error { _, err := stores.LMStudio(a); return err },
 		local: true, path: stores.LMStudio},
+	{name: "the server", names: web.Names, check: web.Check, model: web.ModelName, shown: web.Shown,
+		open: func(ctx context.Context, address string, o Options) (place.Place, error) {
+			return web.Open(ctx, remote.New(remote.Options{UserAgent: o.UserAgent, Slots: o.Slots, Notice: o.Notice}), address)
+		}},
 }
 
 // stored is the kind of what a program keeps on this disk.
@@ -72,7 +79,7 @@ func openHub(ctx context.Context, address string, o Options) (place.Place, error
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", address, err)
 	}
-	return hub.Open(ctx, remote.New(remote.Options{UserAgent: o.UserAgent, Token: login.Token, Notice: o.Notice}), address)
+	return hub.Open(ctx, remote.New(remote.Options{UserAgent: o.UserAgent, Slots: o.Slots, Token: login.Token, Notice: o.Notice}), address)
 }
 
 func openOCI(ctx context.Context, address string, o Options) (place.Place, error) {
@@ -80,7 +87,7 @@ func openOCI(ctx context.Context, address string, o Options) (place.Place, error
 	if err != nil {
 		return nil, err
 	}
-	return oci.Open(ctx, oci.Connect(remote.Options{UserAgent: o.UserAgent, Notice: o.Notice}, n, "pull"), address)
+	return oci.Open(ctx, oci.Connect(remote.Options{UserAgent: o.UserAgent, Slots: o.Slots, Notice: o.Notice}, n, "pull"), address)
 }
 
 // hubModel is org--name for a whole repository, as names of models have no slashes.
@@ -93,7 +100,7 @@ func hubModel(address string) string {
 }
 
 func openBucket(ctx context.Context, address string, o Options) (place.Place, error) {
-	return s3.Open(ctx, address, remote.Options{UserAgent: o.UserAgent, Notice: o.Notice})
+	return s3.Open(ctx, address, remote.Options{UserAgent: o.UserAgent, Slots: o.Slots, Notice: o.Notice})
 }
 
 // bucketModel is the last part of a key, without what says that it is a file, else the bucket.
@@ -156,6 +163,22 @@ func Checkpoint(ctx context.Context, path string, o ingest.Options) (*ingest.Che
 		return nil, err
 	}
 	return ingest.OpenPlace(ctx, p, o)
+}
+
+// Kind is what kind of place an address is of, for people: "the hub"; "" when it is none.
+func Kind(address string) string {
+	if k := of(address); k != nil {
+		return k.name
+	}
+	return ""
+}
+
+// Shown is an argument as it may be shown and kept: an address without its secrets.
+func Shown(address string) string {
+	if k := of(address); k != nil && k.shown != nil {
+		return k.shown(address)
+	}
+	return address
 }
 
 // Check says what is wrong with an address, without asking anybody.

@@ -44,6 +44,9 @@ func Verdict(m *view.Model) (lines []string) {
 		}
 		lines = append(lines, line)
 	}
+	if len(v.Next) == 1 { // nothing can be asked of it yet
+		return append(lines, "export refuses it; "+v.Next[0]+" registers it, to ask where")
+	}
 	return append(lines, "export refuses it; "+strings.Join(v.Next, " shows where, ")+" lists them all")
 }
 
