@@ -440,6 +440,11 @@ func matched(ctx context.Context, c *ingest.Checkpoint, tensors []tensor.Info) (
 		return nil, err.Error(), nil, nil
 	}
 	res, err = ar.Resolve(ctx, cfg, tensor.List(tensors))
+	if err == nil && ar.Layout != arch.MLX && res.Layout != ar.Layout { // what is asked later goes by the layout that is kept
+		if first, findErr := arch.Find(cfg); findErr == nil && first.Layout != ar.Layout {
+			res, err = first.Resolve(ctx, cfg, tensor.List(tensors))
+		}
+	}
 	var fault *arch.Error
 	switch {
 	case errors.As(err, &fault) && fault.Refused:

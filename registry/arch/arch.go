@@ -153,6 +153,11 @@ func (r *match) roots() (made, hf map[string]bool) {
 		made[rootOf(it.Path)] = true
 		r.hfRoots(it.From[it.FirstWritten()], hf)
 	}
+	for _, n := range r.Renamings.List { // where newer files have no more than model. before a name, older ones have the name itself
+		if hf[rootOf(n.From)] = true; n.From == "model."+n.To {
+			hf[rootOf(n.To)] = true
+		}
+	}
 	return made, hf
 }
 
