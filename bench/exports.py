@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "conformance"))
+import remotes  # noqa: E402: the hub is there
 from run import GIB, WREG, goal, large, line, remove, run, turns
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
@@ -189,3 +191,30 @@ def bench_memory(folder):
             goal(f"{gib:g} GiB, wreg export {' '.join(flags)}, MiB", most, most=512)
     remove(out)
     remove(f"{folder}/big")
+
+
+def bench_elsewhere(folder):
+    """export from the hub: 20 ms before each answer, 60 MB/s a connection, in turns with curl, which downloads the same bytes by four connections and does nothing else"""
+    root, out = f"{folder}/hub", f"{folder}/out"
+    path = large(folder)
+    os.makedirs(f"{root}/acme", exist_ok=True)
+    if not os.path.lexists(f"{root}/acme/large"):
+        os.symlink(path, f"{root}/acme/large")
+    names = [os.path.basename(p) for p in sorted(glob.glob(f"{path}/*.safetensors"))]
+    ports = [str(port) for port in remotes.free_ports(3)]
+    hub = subprocess.Popen([sys.executable, "-u", f"{remotes.HERE}/hub.py", "--root", root, "--latency", "20", "--rate", "60e6", "--port", ports[0],
+                            "--cdn-port", ports[1], "--evil-port", ports[2]], stdout=subprocess.PIPE, text=True)
+    try:
+        env = dict(os.environ, HF_ENDPOINT=hub.stdout.readline().strip().partition("=")[2], XDG_CACHE_HOME=f"{folder}/cache", HF_HOME=f"{folder}/hf")
+        urls = [a for n in names for a in ("-o", f"{out}/{n}", f"{env['HF_ENDPOINT']}/acme/large/resolve/main/{n}")]
+        run(WREG, "ingest", "hf://acme/large", env=env)  # the hub takes its digests, wreg the headers
+        t = turns(min(ROUNDS, 3), {
+            "curl": lambda: run("curl", "-sfLZ", "--parallel-max", "4", "--create-dirs", *urls),
+            "wreg": exported("hf://acme/large", out, "--no-sync", env=env),
+        }, lambda: remove(out))
+    finally:
+        hub.kill()
+        hub.wait()
+    line("export hf://, four ranges ahead, against curl -Z", t["wreg"], t["curl"])
+    goal("its rate as a part of curl's", t["curl"].wall / t["wreg"].wall, least=0.9)
+    goal("most memory that it held, MiB", t["wreg"].mib, most=160)

@@ -38,10 +38,11 @@ def checks():
     import pickles
     import pushes
     import queries
+    import remotes
     import s3
     import shells
     import values
-    for module in (convert, formats, ggufs, oci, pages, pickles, pushes, queries, s3, shells, values, architectures):
+    for module in (convert, formats, ggufs, oci, pages, pickles, pushes, queries, remotes, s3, shells, values, architectures):
         for name, fn in list(vars(module).items()):
             if name.startswith("check_"):
                 for case in getattr(fn, "cases", [None]):

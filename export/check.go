@@ -305,9 +305,17 @@ func (p *Plan) plot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	list = slices.DeleteFunc(list, func(e place.Entry) bool {
-		return e.Dir || !slices.ContainsFunc(p.source.files, func(f tensor.File) bool { return f.Name == e.Name && f.Size == e.Size })
-	})
+	list = slices.DeleteFunc(list, func(e place.Entry) bool { return e.Dir })
+	for _, f := range p.source.files {
+		i := slices.IndexFunc(list, func(e place.Entry) bool { return e.Name == f.Name })
+		if i < 0 {
+			return fmt.Errorf("%s: %s is not there any more; ingest it again", p.source.root, f.Name)
+		}
+		if e := list[i]; e.Size != f.Size || f.Digest != "" && e.Digest != "" && e.Digest != f.Digest {
+			return fmt.Errorf("%s: %s is listed as %s now, and was as %s when %s was ingested; ingest it again",
+				p.source.root, f.Name, listed(e.Size, e.Digest), listed(f.Size, f.Digest), p.source.ref)
+		}
+	}
 	var jobs [][]spool.Range
 	p.jobs = map[staging.Key]int{}
 	for i, u := range p.units() {

@@ -2,23 +2,33 @@ package export_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/iotest"
 
 	"wreg/export"
 	"wreg/export/receipt"
 	"wreg/ingest"
+	"wreg/ingest/ingesttest"
+	"wreg/ingest/place"
 	"wreg/ingest/places"
 	"wreg/ingest/remote"
 	"wreg/ingest/remote/hubtest"
+	"wreg/ingest/spool"
 	"wreg/registry"
+	"wreg/registry/tensor"
 	"wreg/synth"
 )
 
@@ -149,6 +159,13 @@ func TestElsewhere(t *testing.T) {
 			want, _ := exported(t, dir, o)
 			elsewhere(t, dir)
 			o.Out = filepath.Join(t.TempDir(), "there")
+			shards, _ := filepath.Glob(filepath.Join(dir, "*.safetensors"))
+			o.Progress = func(done, total int64) {
+				kept, _ := filepath.Glob(filepath.Join(filepath.Dir(o.Out), ".there.wreg-partial", spool.Prefix+"-0*"))
+				if done == total && len(shards) > 2 && len(kept) == len(shards) {
+					t.Error("all that was read is still kept")
+				}
+			}
 			p, err := planFar(t, o)
 			if err != nil {
 				t.Fatal(err)
@@ -183,6 +200,32 @@ func TestElsewhereLanding(t *testing.T) {
 	must(t, err)
 	if n := fromCDN(h); n > 0 || !reflect.DeepEqual(first.Inputs, again.Inputs) {
 		t.Errorf("%d bytes were read; %+v, want %+v", n, again.Inputs, first.Inputs)
+	}
+}
+
+// Where tensors are not stretches of their file, it is kept whole until all is made of it.
+func TestElsewhereFormats(t *testing.T) {
+	torch := func(one bool) string {
+		dir, own, shared, storages, all := inTorch(t)
+		data := ingesttest.Torch(own, storages...)
+		if one {
+			data = ingesttest.Torch(shared, ingesttest.Record{Data: all})
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "pytorch_model.bin"), data, 0o666))
+		return dir
+	}
+	for name, dir := range map[string]string{"torch": torch(false), "torch, one storage": torch(true),
+		"gguf": writeGGUF(t, fmt.Sprintf(ggufConfig, "llama"), tinyGGUF(kindQ8_0))} {
+		want, _ := exported(t, dir, export.Options{NoSync: true})
+		elsewhere(t, dir)
+		o := export.Options{NoSync: true, Out: filepath.Join(t.TempDir(), "out")}
+		p, err := planFar(t, o)
+		must(t, err)
+		if _, err := p.Run(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		sameBut(t, o.Out, want)
 	}
 }
 
@@ -237,6 +280,82 @@ func TestElsewhereLies(t *testing.T) {
 		}
 		sameBut(t, o.Out, want)
 	}
+}
+
+// lying is a place of which one file has a byte changed the first time that it is streamed. Its
+// last byte comes when something was made of the changed one.
+type lying struct {
+	place.Place
+	name string
+	made chan struct{}
+	told atomic.Bool
+}
+
+type lyingBlob struct {
+	place.Blob
+	l *lying
+}
+
+func (l *lying) Open(ctx context.Context, name string) (place.Blob, error) {
+	b, err := l.Place.Open(ctx, name)
+	if err != nil || name != l.name {
+		return b, err
+	}
+	return &lyingBlob{b, l}, nil
+}
+
+func (b *lyingBlob) Stream(_ context.Context, off int64, _ bool) io.ReadCloser {
+	info, err := b.Stat()
+	data := make([]byte, info.Size)
+	if err == nil {
+		err = tensor.ReadFull(b.Blob, data, 0)
+	}
+	if err != nil || b.l.told.Swap(true) {
+		return io.NopCloser(io.MultiReader(bytes.NewReader(data[off:]), iotest.ErrReader(cmp.Or(err, io.EOF))))
+	}
+	data[len(data)/10] ^= 1
+	last := len(data) - 1
+	return io.NopCloser(io.MultiReader(bytes.NewReader(data[off:last]), waiting(b.l.made), bytes.NewReader(data[last:])))
+}
+
+// waiting ends when the channel is closed.
+type waiting chan struct{}
+
+func (w waiting) Read([]byte) (int, error) {
+	<-w
+	return 0, io.EOF
+}
+
+// What was made of a file before it turned out not to be what is declared is made again.
+func TestElsewhereMadeAgain(t *testing.T) {
+	dir := golden(t, "hunyuan", 300_000)
+	want, _ := exported(t, dir, export.Options{NoSync: true})
+	elsewhere(t, dir)
+	shards, _ := filepath.Glob(filepath.Join(dir, "*.safetensors"))
+	l := &lying{name: filepath.Base(shards[0]), made: make(chan struct{})}
+	var once sync.Once
+	o := export.Options{NoSync: true, Out: filepath.Join(t.TempDir(), "out"),
+		Open: func(ctx context.Context, address string) (at place.Place, err error) {
+			l.Place, err = places.Open(ctx, address, places.Options{})
+			return l, err
+		},
+		Progress: func(done, total int64) {
+			if done > total/6 { // of three shards: half of the first
+				once.Do(func() { close(l.made) })
+			}
+		},
+	}
+	p, err := planFar(t, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !l.told.Load() {
+		t.Error("nobody was lied to")
+	}
+	sameBut(t, o.Out, want)
 }
 
 // The receipt of an export from elsewhere names each file that was read with the digest that

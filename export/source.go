@@ -232,3 +232,12 @@ func (s *source) input(f tensor.File) receipt.File {
 	}
 	return out
 }
+
+// listed is what a place says of a file.
+func listed(size int64, digest string) string {
+	text := fmt.Sprintf("%d bytes", size)
+	if digest != "" {
+		text += ", " + digest
+	}
+	return text
+}

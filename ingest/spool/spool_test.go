@@ -28,6 +28,7 @@ import (
 type far struct {
 	files map[string][]byte
 	lies  map[string]int // how often a file is still read with a byte changed
+	fresh []string       // files that were read by connections of their own
 	left  atomic.Int64   // bytes until the connection breaks for good; negative: it does not
 	read  atomic.Int64
 }
@@ -67,6 +68,9 @@ var errBroken = errors.New("the connection broke")
 
 func (b *farBlob) Stream(_ context.Context, off int64, afresh bool) io.ReadCloser {
 	data := b.f.files[b.name]
+	if afresh {
+		b.f.fresh = append(b.f.fresh, b.name)
+	}
 	if b.f.lies[b.name] > 0 {
 		b.f.lies[b.name]--
 		data = slices.Clone(data)
@@ -337,6 +341,9 @@ func TestMismatch(t *testing.T) {
 		err := x.work(t, s, p, done, r)
 		if _, refused := errors.AsType[*remote.DigestError](err); refused != (lies == 2) || (err == nil) != (lies == 1) {
 			t.Errorf("%d lies: %v", lies, err)
+		}
+		if !slices.Equal(x.far.fresh, []string{"b"}) {
+			t.Errorf("%d lies: %q came afresh", lies, x.far.fresh)
 		}
 		if want := map[int]int{1: 2, 2: 1}[lies]; len(s.Proofs()) != want {
 			t.Errorf("%d lies: %v", lies, s.Proofs())
