@@ -365,12 +365,12 @@ func TestRevisions(t *testing.T) {
 	look("find b@4", `model "b@4" is not in the registry: did you mean b@3 or b@2 or b@1?`)
 	look("find b@0", `model "b@0" is not in the registry: did you mean b@3 or b@2 or b@1?`)
 	look("find bd", `model "bd" is not in the registry: did you mean b or bc?`)
-	look("find zzzzzzzz", "model \"zzzzzzzz\" is not in the registry: `wreg ls` lists the models")
+	look("find zzzzzzzz", "model \"zzzzzzzz\" is not in the registry: wreg ls lists the models")
 	look("match *", "a@1 b@3 bc@1")
 	look("match b*", "b@3 bc@1")
 	look("match b@1", "b@1")
 	look("match *@1", "a@1 b@1 bc@1")
-	look("match q*", "model \"q*\" is not in the registry: `wreg ls` lists the models")
+	look("match q*", "model \"q*\" is not in the registry: wreg ls lists the models")
 
 	if err := r.Remove("b@3"); err != nil {
 		t.Fatal(err)

@@ -26,14 +26,14 @@ var commands []command
 
 func init() { // its rows speak of itself
 	commands = []command{
-		{"use", ".use [MODEL]", "the model that queries are about; without one, they say which", (*Shell).use, modelValues},
+		{"use", ".use [MODEL]", "the model that queries ask; without one, each names its own", (*Shell).use, modelValues},
 		{"models", ".models", "the models of the registry", func(s *Shell, ctx context.Context, _ string) error {
 			return s.Command(ctx, []string{"ls"}, s.Settings)
 		}, nil},
 		{"format", ".format [NAME]", "how answers are printed; without a name, as a table again", (*Shell).format, formatValues},
 		{"expand", ".expand [on|off]", "list every row in place of folding them", toggle("rows are listed one by one", "rows fold", func(s *Shell) *bool { return &s.Expand }), onOff},
 		{"timer", ".timer [on|off]", "say how long an answer took", toggle("times are said", "times are not said", func(s *Shell) *bool { return &s.Timer }), onOff},
-		{"export", ".export [FILE]", "write the next answer's rows to a new file, in the format of its name; without one, show them", (*Shell).exportTo, nil},
+		{"export", ".export [FILE]", "write the next answer to a new FILE; without one, show it", (*Shell).exportTo, nil},
 		{"help", ".help [PAGE]", "this, or a page of help: query, columns, functions …", (*Shell).help, nil},
 		{"quit", ".quit", "leave; so does ^D", func(*Shell, context.Context, string) error { return errQuit }, nil},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 
@@ -91,6 +92,9 @@ func (c *savedCheck) run(ctx context.Context, s *registry.Snapshot, model string
 // readChecks reads the checks of a file.
 func readChecks(file string) ([]*savedCheck, error) {
 	text, err := regular.Read(file, maxChecks)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no file of checks: %w; wreg test --help shows what is in one", err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ var environment = []struct{ name, about string }{
 	{"AWS_ACCESS_KEY_ID", "credentials for s3://, with AWS_SECRET_ACCESS_KEY; without any, requests are anonymous"},
 	{"AWS_SECRET_ACCESS_KEY", "their secret"},
 	{"AWS_SESSION_TOKEN", "their token, where they are good for a while"},
-	{"AWS_REGION", "the region of a bucket; what the store says of that goes before it"},
+	{"AWS_REGION", "the region of a bucket; what the store says of it takes precedence"},
 	{"AWS_ENDPOINT_URL_S3", "the store that s3:// leads to, where it is not Amazon's"},
 	{"AWS_ENDPOINT_URL", "the same, for every service"},
 	{"AWS_EC2_METADATA_DISABLED", "true: a machine is not asked for its role"},

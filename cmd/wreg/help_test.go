@@ -37,3 +37,16 @@ func TestEveryHelpHasExamplesAndStatuses(t *testing.T) {
 	root.InitDefaultCompletionCmd()
 	walk(root)
 }
+
+// What wreg proposes for another program's word is a command, and no command has that word.
+func TestOtherWords(t *testing.T) {
+	root := (&app{}).root()
+	for word, name := range otherWords {
+		if c, _, err := root.Find([]string{name}); err != nil || c == root {
+			t.Errorf("%s leads to %s, which is no command", word, name)
+		}
+		if c, _, err := root.Find([]string{word}); err == nil && c != root {
+			t.Errorf("%s is a command of its own", word)
+		}
+	}
+}

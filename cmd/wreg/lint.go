@@ -22,7 +22,7 @@ func lintCommand(a *app) *cobra.Command {
 	var o ingest.Options
 	c := &cobra.Command{
 		Use:   "lint PATH",
-		Short: "say what other readers would do differently with a checkpoint",
+		Short: "say what other readers would do differently",
 		Long: `Opens a checkpoint without registering it and lists, by rules with stable names,
 where safetensors, MLX, transformers, llama.cpp or torch would read it
 differently from wreg: take what is broken, skip what is there, fail late.

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"wreg/query"
 	"wreg/registry"
 	"wreg/registry/tensor"
 )
@@ -219,12 +220,28 @@ func (a *app) helpCommand(help *cobra.Command) {
 	}
 }
 
+// otherWords is what other programs call a command of wreg, where no letters lead there.
+var otherWords = map[string]string{
+	"list": "ls", "models": "ls", "info": "show", "inspect": "show", "describe": "show",
+	"import": "ingest", "add": "ingest", "load": "ingest", "scan": "ingest", "index": "ingest",
+	"search": "query", "select": "query", "convert": "export", "compare": "diff",
+	"remove": "rm", "delete": "rm", "serve": "ui", "upload": "push", "publish": "push",
+}
+
 // unknown refuses a word that is not a command below c. Cobra's own sentence has line
 // breaks and tabs in it.
 func unknown(c *cobra.Command, word string) error {
 	hint := "see " + c.CommandPath() + " --help"
 	c.SuggestionsMinimumDistance = 2
 	near := c.SuggestionsFor(word)
+	if !c.HasParent() {
+		if slices.ContainsFunc(query.Language().Verbs, func(w query.Word) bool { return w.Name == word }) {
+			return fmt.Errorf("%s is not a command but begins a query: wreg query '%s *'; wreg help query describes the language", word, word)
+		}
+		if name, ok := otherWords[word]; ok {
+			near = []string{name}
+		}
+	}
 	for _, t := range topics {
 		if !c.HasParent() && len(near) == 0 && tensor.EditDistance(word, t.name) <= c.SuggestionsMinimumDistance {
 			near = append(near, "help "+t.name)

@@ -12,7 +12,7 @@ func statsCommand(a *app) *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use:   "stats MODEL",
-		Short: "how far the values of each layer reach, and what float16 and 4 bits would do",
+		Short: "how large each layer's values are, for float16 and 4 bits",
 		Long: `Shows what ingest recorded of a model's values: for each module the absmax of
 every layer, on one logarithmic scale, and the layer that stands out; what a
 cast to float16 would turn into infinity (beyond 65504) or into nothing but

@@ -16,7 +16,12 @@ func testCommand(a *app) *cobra.Command {
 		Short: "run saved checks: queries with expectations",
 		Long: `Runs the checks of a file: named queries, each with what its answer must be
 (expect none, some, or = N rows). MODEL stands for the model of queries without
-an in clause; else WREG_MODEL does.`,
+an in clause; else WREG_MODEL does. A check in wreg.checks, or in the FILE of
+--file, looks like this:
+
+  check moe-complete
+    expect none
+    missing mlp.**`,
 		Example: `  wreg test hunyuan
   wreg test hunyuan --file ci/moe.checks --format junit`,
 		Args: cobra.MaximumNArgs(1),

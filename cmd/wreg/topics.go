@@ -37,7 +37,7 @@ single quotes.`, languageSections, "wreg help columns and wreg help functions ha
 	{"functions", "functions and aggregates of queries", "", functionSections, "Aggregates give a value for each group, or without group by one for all rows."},
 	{"formats", "how answers are printed", "--format NAME chooses, --json is short for --format json. Without it, a terminal gets a table and a pipe TSV.",
 		formatSections, "stdout has the answer and nothing else; stderr has what is said about it."},
-	{"environment", "variables that wreg reads", "A flag goes before its variable.", environmentSections, ""},
+	{"environment", "variables that wreg reads", "A flag takes precedence over its variable.", environmentSections, ""},
 }
 
 func wordRows(words []query.Word) (rows [][]string) {

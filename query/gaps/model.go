@@ -369,7 +369,7 @@ func (q *Question) noteUncompared(e *expectation, c, reference *modelView) {
 		}
 	}
 	if n > 0 {
-		e.doubt("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; %s takes those that were not taken", tensor.Count(n, "tensor"), andMore(example, n), reread(c.revision, reference.revision))
+		e.doubt("%s compared by name, shape and dtype only, since their hashes cannot be compared: %s; %s computes those that are missing", tensor.Count(n, "tensor"), andMore(example, n), reread(c.revision, reference.revision))
 	}
 	if casts > 0 {
 		e.doubt("%s cast, statistics compared where both sides have them: %s", tensor.Count(casts, "tensor"), andMore(cast, casts))

@@ -120,7 +120,7 @@ type NotFoundError struct {
 }
 
 func (e *NotFoundError) Error() string {
-	hint := "`wreg ls` lists the models"
+	hint := "wreg ls lists the models"
 	if len(e.Nearest) > 0 {
 		hint = "did you mean " + strings.Join(e.Nearest, " or ") + "?"
 	}
