@@ -38,7 +38,8 @@ var familiesInGo = map[string]string{
 
 	"registry/method/table.go: bitnet": "what config.json calls the method, not the model",
 
-	"cmd/wreg/demo.go: hunyuan": "the model that the demo makes",
+	"cmd/wreg/demo.go: hunyuan":       "the model that the demo makes",
+	"cmd/wreg/demoremote.go: hunyuan": "the same",
 }
 
 // No family needs Go: outside of tests no string of the program is a model_type,
