@@ -23,13 +23,8 @@ class Hub(remotes.Hub):
     """hub.py that can be pushed to, in parts."""
 
     def __init__(self, root, fault="", *more):
-        self.ports = remotes.free_ports(3)
-        args = [sys.executable, remotes.HERE / "hub.py", "--root", root, "--token", TOKEN, "--writable", "--lfs-part", str(PART), *more]
-        for flag, port in zip(("--port", "--cdn-port", "--evil-port"), self.ports):
-            args += [flag, str(port)]
-        self.process = subprocess.Popen([*args, *(["--fault", fault] if fault else [])], stdout=subprocess.PIPE, text=True)
-        self.endpoint = self.process.stdout.readline().strip().partition("=")[2]
-        assert self.endpoint, "hub.py did not start"
+        args = ["--root", root, "--token", TOKEN, "--writable", "--lfs-part", str(PART), *more]
+        self.process, self.endpoint, self.ports = remotes.started(args + (["--fault", fault] if fault else []))
 
 
 def environment(folder, hub):

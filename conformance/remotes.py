@@ -47,15 +47,8 @@ class Hub:
     """hub.py on free ports, with one fault."""
 
     def __init__(self, root, fault, page):
-        self.ports = free_ports(3)
-        args = [sys.executable, HERE / "hub.py", "--root", root, "--token", TOKEN, "--gated", REPO, "--page", str(page)]
-        for flag, port in zip(("--port", "--cdn-port", "--evil-port"), self.ports):
-            args += [flag, str(port)]
-        if fault:
-            args += ["--fault", fault]
-        self.process = subprocess.Popen(args, stdout=subprocess.PIPE, text=True)
-        self.endpoint = self.process.stdout.readline().strip().partition("=")[2]
-        assert self.endpoint, "hub.py did not start"
+        args = ["--root", root, "--token", TOKEN, "--gated", REPO, "--page", str(page)]
+        self.process, self.endpoint, self.ports = started(args + (["--fault", fault] if fault else []))
 
     def ask(self, what, method="GET", body=None):
         r = urllib.request.Request(f"{self.endpoint}/_test/{what}", method=method, data=body)
@@ -74,6 +67,18 @@ class Hub:
     def __exit__(self, *a):
         self.process.kill()
         self.process.wait()
+
+
+def started(args, tries=5):
+    """hub.py on free ports: its process, its endpoint and the ports. A port that was free may be taken meanwhile: then others."""
+    for _ in range(tries):
+        ports = free_ports(3)
+        flags = [x for flag, port in zip(("--port", "--cdn-port", "--evil-port"), ports) for x in (flag, str(port))]
+        process = subprocess.Popen([sys.executable, HERE / "hub.py", *args, *flags], stdout=subprocess.PIPE, text=True)
+        if endpoint := process.stdout.readline().strip().partition("=")[2]:
+            return process, endpoint, ports
+        process.wait()
+    raise AssertionError("hub.py did not start")
 
 
 def free_ports(n):

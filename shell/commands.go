@@ -26,7 +26,7 @@ var commands []command
 
 func init() { // its rows speak of itself
 	commands = []command{
-		{"use", ".use [MODEL]", "the model that queries are about; without one, each names its own", (*Shell).use, modelValues},
+		{"use", ".use [MODEL]", "the model that queries are about; without one, none", (*Shell).use, modelValues},
 		{"models", ".models", "the models of the registry", func(s *Shell, ctx context.Context, _ string) error {
 			return s.Command(ctx, []string{"ls"}, s.Settings)
 		}, nil},
