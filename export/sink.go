@@ -170,11 +170,7 @@ func (a *away) shards(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	a.changed.L = &a.mu
-	defer context.AfterFunc(ctx, func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.changed.Broadcast()
-	})()
+	defer context.AfterFunc(ctx, a.wake)()
 	a.most = max(2, p.shardsAtOnce())
 	a.left = make([]int, len(p.Shards))
 	for i := range p.Shards {
@@ -224,6 +220,13 @@ func (a *away) shards(ctx context.Context) error {
 	return p.compareStreamed(ctx)
 }
 
+// wake has all who wait look again.
+func (a *away) wake() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.changed.Broadcast()
+}
+
 // rest lists the segments that are to be written, and has what they are made of come.
 func (a *away) rest(ctx context.Context) (jobs []staging.Key, err error) {
 	done := map[staging.Key]bool{}
@@ -253,6 +256,7 @@ func (a *away) rest(ctx context.Context) (jobs []staging.Key, err error) {
 // so that who waits does so for segments before it, which have all of theirs, and for what is sent. Where neither is
 // left, what an earlier run began takes the room: then there is one shard more. done is called when it is written.
 func (a *away) open(ctx context.Context, j staging.Key) (done func(), err error) {
+	defer context.AfterFunc(ctx, a.wake)() // of this context: it may end without that of the whole, and ends after it
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for a.opened < len(a.jobs) && a.jobs[a.opened] != j && ctx.Err() == nil {
