@@ -155,6 +155,17 @@ func (b *blob) isPointer() bool {
 	return err == nil && bytes.HasPrefix(answer.Body, []byte(pointerStart))
 }
 
+// Stream reads the file from off to its end.
+func (b *blob) Stream(ctx context.Context, off int64, afresh bool) io.ReadCloser {
+	if b.ranges == nil { // brought in one request, and proven
+		data, err := b.whole()
+		return remote.Held(data, off, err)
+	}
+	return b.ranges.Rest(ctx, off, afresh, b.explain)
+}
+
+var _ place.Streamer = (*blob)(nil)
+
 // ReadAhead asks for what will be read next.
 func (b *blob) ReadAhead(ctx context.Context, ranges [][2]int64) error {
 	if b.ranges == nil || b.header != nil && b.header.Known() {

@@ -84,6 +84,17 @@ func (b *blob) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// Stream reads the layer from off to its end.
+func (b *blob) Stream(ctx context.Context, off int64, afresh bool) io.ReadCloser {
+	if b.ranges == nil { // brought in one request, and proven
+		data, err := b.whole()
+		return remote.Held(data, off, err)
+	}
+	return b.ranges.Rest(ctx, off, afresh, func(err error) error { return b.r.Explain(b.ctx, err) })
+}
+
+var _ place.Streamer = (*blob)(nil)
+
 // ReadAhead asks for what will be read next.
 func (b *blob) ReadAhead(ctx context.Context, ranges [][2]int64) error {
 	if b.ranges == nil || b.header.Known() {

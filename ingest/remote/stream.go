@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -27,6 +28,53 @@ func (f *File) Stream(ctx context.Context, off, n int64, ahead int) io.ReadClose
 	}
 	return s
 }
+
+// Rest reads the file from off to its end, StreamAhead ranges ahead; afresh: by connections of
+// its own and past caches, until the file is closed. explain words what goes wrong.
+func (f *File) Rest(ctx context.Context, off int64, afresh bool, explain func(error) error) io.ReadCloser {
+	from := f
+	if afresh {
+		from = f.Afresh()
+		context.AfterFunc(f.ctx, func() { from.Close() })
+	}
+	return &worded{from.Stream(ctx, off, f.src.Size-off, StreamAhead), explain}
+}
+
+// worded is a stream whose errors say what they mean to who asked.
+type worded struct {
+	io.ReadCloser
+	explain func(error) error
+}
+
+func (w *worded) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = w.explain(err)
+	}
+	return n, err
+}
+
+// Held is Rest of a file that is in memory, or of one that could not be brought there.
+func Held(data []byte, off int64, err error) io.ReadCloser {
+	if err != nil {
+		return &held{err: err}
+	}
+	return &held{Reader: bytes.NewReader(data[min(off, int64(len(data))):])}
+}
+
+type held struct {
+	*bytes.Reader
+	err error
+}
+
+func (h *held) Read(p []byte) (int, error) {
+	if h.err != nil {
+		return 0, h.err
+	}
+	return h.Reader.Read(p)
+}
+
+func (*held) Close() error { return nil }
 
 type stream struct {
 	f         *File

@@ -366,23 +366,7 @@ func (f *blob) HeaderRead() { f.ranges.Release() }
 
 // Stream reads the file from off to its end.
 func (f *blob) Stream(ctx context.Context, off int64, afresh bool) io.ReadCloser {
-	r := f.ranges
-	if afresh {
-		r = r.Afresh()
-		context.AfterFunc(f.ctx, func() { r.Close() })
-	}
-	return &stream{r.Stream(ctx, off, f.object.Size-off, remote.StreamAhead), f}
-}
-
-// stream is a file on its way.
-type stream struct {
-	io.ReadCloser
-	f *blob
-}
-
-func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.ReadCloser.Read(p)
-	return n, s.f.explain(err)
+	return f.ranges.Rest(ctx, off, afresh, f.explain)
 }
 
 func (f *blob) explain(err error) error {
