@@ -172,7 +172,7 @@ func (x *side) takes(trees ...*op.Node) (bytes int64, err error) {
 	return bytes, nil
 }
 
-// carried lists units as they would be in layout mlx.
+// carried lists units as they would be in the layout made.
 func (x *side) carried() error {
 	at := map[string]*arch.Target{}
 	for i := range x.res.Targets {
@@ -239,7 +239,7 @@ type pair struct {
 }
 
 // pairs lists what both sides have, by path with its numbers in order. mapped says that
-// the gaps between them are told under the names of layout mlx.
+// the gaps between them are told under the names of the layout made.
 func pairs(ctx context.Context, a, b *side, mapped bool, ar *arch.Arch) ([]pair, error) {
 	codes := func(t tensor.Info) bool { return t.Coded() }
 	if mapped || slices.ContainsFunc(a.recorded, codes) || slices.ContainsFunc(b.recorded, codes) {
