@@ -71,8 +71,11 @@ func Open(ctx context.Context, name string, o remote.Options) (*Bucket, error) {
 
 // suffixes are the domains of Amazon's partitions, by how their regions begin.
 var suffixes = []struct{ region, domain string }{
-	{"cn-", "amazonaws.com.cn"}, {"us-isob-", "sc2s.sgov.gov"}, {"us-iso-", "c2s.ic.gov"}, {"eusc-", "amazonaws.eu"}, {"", "amazonaws.com"},
+	{"cn-", "amazonaws.com.cn"}, {"us-isob-", "sc2s.sgov.gov"}, {"us-iso-", "c2s.ic.gov"}, {"eusc-", "amazonaws.eu"},
 }
+
+// elsewhere is the domain of all other regions.
+const elsewhere = "amazonaws.com"
 
 // base is the bucket's own address, without a slash at its end.
 func (b *Bucket) base() string {
@@ -80,17 +83,18 @@ func (b *Bucket) base() string {
 		return e.String() + "/" + b.Name
 	}
 	region, kind := b.lies(), b.account.kind
+	domain := elsewhere
 	for _, s := range suffixes {
-		if !strings.HasPrefix(region, s.region) {
-			continue
+		if strings.HasPrefix(region, s.region) {
+			domain = s.domain
+			break
 		}
-		host := kind + "." + region + "." + s.domain
-		if strings.Contains(b.Name, ".") || b.Name != strings.ToLower(b.Name) || strings.Contains(b.Name, "_") { // a certificate is for one label
-			return "https://" + host + "/" + b.Name
-		}
-		return "https://" + b.Name + "." + host
 	}
-	panic("unreachable: the last suffix is every region's")
+	host := kind + "." + region + "." + domain
+	if strings.Contains(b.Name, ".") || b.Name != strings.ToLower(b.Name) || strings.Contains(b.Name, "_") { // a certificate is for one label
+		return "https://" + host + "/" + b.Name
+	}
+	return "https://" + b.Name + "." + host
 }
 
 // URL is where a key is asked for; "" is the bucket itself.
