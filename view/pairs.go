@@ -243,10 +243,7 @@ type pair struct {
 func pairs(ctx context.Context, a, b *side, mapped bool, ar *arch.Arch) ([]pair, error) {
 	codes := func(t tensor.Info) bool { return t.Coded() }
 	if mapped || slices.ContainsFunc(a.recorded, codes) || slices.ContainsFunc(b.recorded, codes) {
-		layout := ""
-		if a.revision.Layout == arch.MLXVLM || b.revision.Layout == arch.MLXVLM { // both are seen in it
-			layout = arch.MLXVLM
-		}
+		layout := arch.Common(a.revision.Layout, b.revision.Layout)
 		if err := errors.Join(a.resolve(ctx, layout, ar), b.resolve(ctx, layout, ar)); err != nil {
 			return nil, err
 		}

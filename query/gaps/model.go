@@ -22,7 +22,8 @@ import (
 // experts, hash by hash.
 func (q *Question) expectModel(c, reference *modelView) (*expectation, error) {
 	e := &expectation{against: reference.revision.Ref()}
-	q.alike(c, reference)
+	c.layout = arch.Common(c.revision.Layout, reference.revision.Layout)
+	reference.layout = c.layout
 	ours, ourErr := q.resolve(c)
 	theirs, theirErr := q.resolve(reference)
 	if err := errors.Join(c.err, reference.err); err != nil {
@@ -112,13 +113,6 @@ func byMethod(r *arch.Resolution) map[string]*arch.Gap {
 		}
 	}
 	return list
-}
-
-// alike has two models of which one was exported to layout mlx-vlm both seen in it.
-func (q *Question) alike(c, reference *modelView) {
-	if mine, other := c.revision.Layout == arch.MLXVLM, reference.revision.Layout == arch.MLXVLM; mine != other {
-		c.layout, reference.layout = arch.MLXVLM, arch.MLXVLM
-	}
 }
 
 // exported reports that c was made from reference by an export.

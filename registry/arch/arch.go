@@ -108,6 +108,15 @@ func FindFor(ctx context.Context, layout string, c *Config, src Source) (*Arch, 
 	return whole, nil
 }
 
+// Common is the layout that two checkpoints of these layouts are compared in where their own
+// names do not do: mlx-vlm when one of them is in it, else "", what is judged by first.
+func Common(a, b string) string {
+	if a == MLXVLM || b == MLXVLM {
+		return MLXVLM
+	}
+	return ""
+}
+
 // LlamaCpp reports that a checkpoint's tensors have llama.cpp's names, by the one that
 // every language model in a GGUF has and no other layout uses.
 func LlamaCpp(src Source) bool {
